@@ -1,0 +1,44 @@
+package main
+
+// #include "golock.h"
+import "C"
+
+import (
+	"unsafe"
+
+	"github.com/golock/golock/golock"
+)
+
+// An index other than 0 does not compile: pyext/golock.h and package golock are equal.
+var (
+	_ = [1]struct{}{}[golock.Held-C.GOLOCK_HELD]
+	_ = [1]struct{}{}[golock.Waiters-C.GOLOCK_WAITERS]
+	_ = [1]struct{}{}[golock.Handoff-C.GOLOCK_HANDOFF]
+	_ = [1]struct{}{}[golock.ClaimantShift-C.GOLOCK_CLAIMANT_SHIFT]
+	_ = [1]struct{}{}[golock.ClaimantMask-C.GOLOCK_CLAIMANT_MASK]
+	_ = [1]struct{}{}[golock.Forever-C.GOLOCK_FOREVER]
+
+	_ = [1]struct{}{}[int(golock.Entered)-C.GOLOCK_ENTERED]
+	_ = [1]struct{}{}[int(golock.Woken)-C.GOLOCK_WOKEN]
+	_ = [1]struct{}{}[int(golock.Changed)-C.GOLOCK_CHANGED]
+	_ = [1]struct{}{}[int(golock.Expired)-C.GOLOCK_EXPIRED]
+	_ = [1]struct{}{}[int(golock.Interrupted)-C.GOLOCK_INTERRUPTED]
+
+	_ = [1]struct{}{}[int(golock.Acquired)-C.GOLOCK_ACQUIRED]
+	_ = [1]struct{}{}[int(golock.Park)-C.GOLOCK_PARK]
+	_ = [1]struct{}{}[int(golock.Claim)-C.GOLOCK_CLAIM]
+	_ = [1]struct{}{}[int(golock.TimedOut)-C.GOLOCK_TIMED_OUT]
+	_ = [1]struct{}{}[int(golock.Aborted)-C.GOLOCK_ABORTED]
+)
+
+// The two declarations of the waiter have one layout, field by field.
+var _ = [1]struct{}{}[golock.WaiterLayout-layout]
+
+const layout = unsafe.Sizeof(C.struct_golock_waiter{}) |
+	unsafe.Offsetof(C.struct_golock_waiter{}.deadline)<<8 |
+	unsafe.Offsetof(C.struct_golock_waiter{}.since)<<16 |
+	unsafe.Offsetof(C.struct_golock_waiter{}.value)<<24 |
+	unsafe.Offsetof(C.struct_golock_waiter{}.channel)<<32 |
+	unsafe.Offsetof(C.struct_golock_waiter{}.until)<<40 |
+	unsafe.Offsetof(C.struct_golock_waiter{}.owes)<<48 |
+	unsafe.Offsetof(C.struct_golock_waiter{}.aged)<<56

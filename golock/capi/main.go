@@ -1,0 +1,68 @@
+// Command capi is the lock core as a C shared library, libgolock.so. It adds no behaviour: it hands
+// the functions of package golock to C as one table, and sets up the Go runtime as a guest in another
+// program's process.
+//
+// It is built with two linker flags:
+//
+//	-X runtime.godebugDefault=asyncpreemptoff=1
+//	-extldflags -Wl,--version-script=golock/capi/exports.map
+//
+// The first keeps the runtime from sending SIGURG to threads that are not Go's; nothing in the core
+// runs long enough to need it. (A //go:debug line cannot say this: the go command knows only the
+// settings of internal/godebugs.) The second hides every symbol but one.
+package main
+
+// #cgo CFLAGS: -I${SRCDIR}/../../pyext -Wall -Wextra -Werror
+// #include <stdlib.h>
+// #include "golock.h"
+import "C"
+
+import (
+	"runtime"
+	"time"
+	"unsafe"
+
+	"github.com/golock/golock/golock"
+)
+
+// C threads that call into Go wait for a scheduler slot when all GOMAXPROCS of them are taken. The
+// calls are short, but the kernel may preempt a thread inside one, and the others then wait for as
+// long: up to 56 ms were measured with 2 slots and 32 threads.
+const schedulerSlots = 128
+
+func init() {
+	runtime.GOMAXPROCS(max(schedulerSlots, runtime.GOMAXPROCS(0)))
+}
+
+//export golockTryAcquire
+func golockTryAcquire(word *C.uint32_t) C.int {
+	return truth(golock.At(unsafe.Pointer(word)).TryLock())
+}
+
+//export golockNext
+func golockNext(waiter *C.struct_golock_waiter, event, mayClaim C.int) C.int {
+	w := (*golock.Waiter)(unsafe.Pointer(waiter))
+	return C.int(w.Next(golock.Event(event), mayClaim != 0))
+}
+
+//export golockRelease
+func golockRelease(word *C.uint32_t) C.int {
+	return truth(golock.At(unsafe.Pointer(word)).Release() == nil)
+}
+
+//export golockSetHandoff
+func golockSetHandoff(nanoseconds C.int64_t) {
+	golock.SetHandoff(time.Duration(nanoseconds))
+}
+
+//export golockGoVersion
+func golockGoVersion() *C.char { return C.CString(runtime.Version()) }
+
+func truth(b bool) C.int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+func main() {}

@@ -1,0 +1,18 @@
+#include "_cgo_export.h"
+
+/* Returns the core's table of functions. The first call from any thread waits until the Go runtime
+ * has started. */
+const struct golock_core *
+golock_core_1(void)
+{
+    static struct golock_core core = {
+        .try_acquire = golockTryAcquire,
+        .next = golockNext,
+        .release = golockRelease,
+        .set_handoff = golockSetHandoff,
+    };
+    if (core.go_version == NULL) {
+        core.go_version = golockGoVersion();
+    }
+    return &core;
+}

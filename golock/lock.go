@@ -1,0 +1,150 @@
+// Package golock is a mutual exclusion lock that Python threads and goroutines share.
+//
+// A [Lock] is four bytes, and the zero value is a free lock. It may be a field of a Go struct, or a
+// view ([At]) of a word that lives elsewhere in the process, such as in a Python lock object: all
+// parties work on the same word. The protocol of the word is described in word.go.
+//
+// The Python side is the package golock on PyPI; see the README of the repository.
+package golock
+
+import (
+	"context"
+	"errors"
+	"math"
+	"sync/atomic"
+	"time"
+	"unsafe"
+)
+
+// A Lock is a mutual exclusion lock. Unlike [sync.Mutex] it can be waited for with a limit, and any
+// goroutine or thread may release it. Waiters are served in the order of their arrival once they have
+// waited for the time set by [SetHandoff]; before that, a newcomer may be faster.
+//
+// A Lock must not be copied after first use.
+type Lock struct {
+	word uint32
+}
+
+// The errors of Acquire and Release. They stand for the exceptions that Python's lock raises in the
+// same place: RuntimeError, ValueError and OverflowError.
+var (
+	ErrUnlocked           = errors.New("release unlocked lock")
+	ErrNonBlockingTimeout = errors.New("can't specify a timeout for a non-blocking call")
+	ErrNegativeTimeout    = errors.New("timeout value must be a non-negative number")
+	ErrNaNTimeout         = errors.New("Invalid value NaN (not a number)") //nolint:staticcheck // Python's words
+	ErrTimeoutTooLarge    = errors.New("timeout value is too large")
+)
+
+// At views the word at p as a Lock. The word must be aligned to four bytes, must stay where it is for
+// as long as the Lock is in use, and must be touched by nobody but golock. At panics when p is nil or
+// misaligned.
+func At(p unsafe.Pointer) *Lock {
+	if p == nil || uintptr(p)%unsafe.Alignof(Lock{}) != 0 {
+		panic("golock: At: nil or misaligned address")
+	}
+	return (*Lock)(p)
+}
+
+// Lock takes the lock, and waits for as long as that needs.
+func (l *Lock) Lock() {
+	// The slow path is outlined so that this inlines into the caller.
+	if atomic.CompareAndSwapUint32(&l.word, 0, Held) {
+		return
+	}
+	l.lockSlow()
+}
+
+func (l *Lock) lockSlow() {
+	_ = l.wait(context.Background(), Forever)
+}
+
+// TryLock takes the lock if nobody has it and no waiter is owed it, and reports whether it did.
+func (l *Lock) TryLock() bool {
+	return atomic.CompareAndSwapUint32(&l.word, 0, Held) || tryAcquire(&l.word)
+}
+
+// Unlock releases the lock. It panics when the lock is free.
+func (l *Lock) Unlock() {
+	if atomic.CompareAndSwapUint32(&l.word, Held, 0) {
+		return
+	}
+	l.unlockSlow()
+}
+
+func (l *Lock) unlockSlow() {
+	if !release(&l.word) {
+		panic("golock: unlock of unlocked lock")
+	}
+}
+
+// Locked reports whether the lock is taken, or reserved for a waiter.
+func (l *Lock) Locked() bool { return locked(&l.word) }
+
+// LockContext takes the lock, or returns the context's error when the context ends first. A context
+// that has already ended is an error even when the lock is free.
+func (l *Lock) LockContext(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if atomic.CompareAndSwapUint32(&l.word, 0, Held) {
+		return nil
+	}
+	return l.wait(ctx, Forever)
+}
+
+// LockTimeout takes the lock, or gives up when d has passed, and reports whether it took the lock.
+// With d <= 0 it does not wait.
+func (l *Lock) LockTimeout(d time.Duration) bool {
+	if l.TryLock() {
+		return true
+	}
+	if d <= 0 {
+		return false
+	}
+	return l.wait(context.Background(), after(now(), d)) == nil
+}
+
+// Acquire is acquire(blocking, timeout) of Python's lock, with the timeout in seconds and -1 for no
+// limit. It reports whether the lock was taken. The errors are ErrNonBlockingTimeout,
+// ErrNegativeTimeout, ErrNaNTimeout and ErrTimeoutTooLarge (more than [TimeoutMax], or infinite); with an
+// error the lock is not taken.
+func (l *Lock) Acquire(blocking bool, timeout float64) (bool, error) {
+	switch {
+	case math.IsNaN(timeout):
+		return false, ErrNaNTimeout
+	case math.Abs(timeout) >= -math.MinInt64/1e9:
+		return false, ErrTimeoutTooLarge
+	case timeout == -1:
+		if !blocking {
+			return l.TryLock(), nil
+		}
+		l.Lock()
+		return true, nil
+	case !blocking:
+		return false, ErrNonBlockingTimeout
+	case timeout < 0:
+		return false, ErrNegativeTimeout
+	case timeout > TimeoutMax.Seconds():
+		return false, ErrTimeoutTooLarge
+	}
+	return l.LockTimeout(time.Duration(math.Ceil(timeout * 1e9))), nil
+}
+
+// TimeoutMax is the longest timeout that Acquire takes: Python's threading.TIMEOUT_MAX.
+const TimeoutMax = 9223372036 * time.Second
+
+// Release is release() of Python's lock: ErrUnlocked when the lock is free, where Unlock panics.
+func (l *Lock) Release() error {
+	if atomic.CompareAndSwapUint32(&l.word, Held, 0) || release(&l.word) {
+		return nil
+	}
+	return ErrUnlocked
+}
+
+// after is the moment d from at, or Forever where the clock does not reach.
+func after(at int64, d time.Duration) int64 {
+	if int64(d) > Forever-at {
+		return Forever
+	}
+	return at + int64(d)
+}

@@ -1,0 +1,315 @@
+package golock
+
+import (
+	"context"
+	"errors"
+	"math"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+	"unsafe"
+)
+
+func TestZeroValueIsFree(t *testing.T) {
+	var l Lock
+	if size := unsafe.Sizeof(l); size != 4 {
+		t.Errorf("a Lock has %d bytes, want 4", size)
+	}
+	if l.Locked() {
+		t.Error("a new lock is locked")
+	}
+	l.Lock()
+	if !l.Locked() || l.TryLock() {
+		t.Error("a held lock is not locked")
+	}
+	l.Unlock()
+	if l.word != 0 {
+		t.Errorf("word is %#x after an uncontended pair, want 0", l.word)
+	}
+}
+
+func TestUnlockOfUnlockedLock(t *testing.T) {
+	var l Lock
+	if err := l.Release(); !errors.Is(err, ErrUnlocked) {
+		t.Errorf("Release: %v, want ErrUnlocked", err)
+	}
+	defer func() {
+		if recover() == nil {
+			t.Error("Unlock did not panic")
+		}
+		if l.word != 0 {
+			t.Errorf("word is %#x after the panic, want 0", l.word)
+		}
+	}()
+	l.Unlock()
+}
+
+func TestAtRefusesBadAddresses(t *testing.T) {
+	var words [2]uint32
+	for name, p := range map[string]unsafe.Pointer{
+		"nil":        nil,
+		"misaligned": unsafe.Add(unsafe.Pointer(&words), 1),
+	} {
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Errorf("At(%s) did not panic", name)
+				}
+			}()
+			At(p)
+		}()
+	}
+	At(unsafe.Pointer(&words[1])).Lock()
+	if words != [2]uint32{0, Held} {
+		t.Errorf("words are %#x after locking the second", words)
+	}
+}
+
+func TestAcquireArguments(t *testing.T) {
+	for _, c := range []struct {
+		blocking bool
+		timeout  float64
+		want     error
+	}{
+		{true, -1, nil},
+		{false, -1, nil},
+		{true, 0, nil},
+		{true, TimeoutMax.Seconds(), nil},
+		{false, 1, ErrNonBlockingTimeout},
+		{false, 0, ErrNonBlockingTimeout},
+		{true, -2, ErrNegativeTimeout},
+		{true, math.NaN(), ErrNaNTimeout},
+		{true, math.Inf(1), ErrTimeoutTooLarge},
+		{true, math.Inf(-1), ErrTimeoutTooLarge},
+		{true, 1e300, ErrTimeoutTooLarge},
+	} {
+		var l Lock
+		taken, err := l.Acquire(c.blocking, c.timeout)
+		if !errors.Is(err, c.want) || taken != (c.want == nil) || l.Locked() != taken {
+			t.Errorf("Acquire(%v, %v) = %v, %v; want error %v", c.blocking, c.timeout, taken, err, c.want)
+		}
+	}
+}
+
+// eventually waits for a condition that another goroutine brings about.
+func eventually(t *testing.T, what string, condition func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); !condition(); time.Sleep(10 * time.Microsecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("not within 10 s: %s", what)
+		}
+	}
+}
+
+func asleep(l *Lock) bool { return atomic.LoadUint32(&l.word)&(Held|Waiters) == Held|Waiters }
+
+func TestTimeoutOnHeldLock(t *testing.T) {
+	var l Lock
+	l.Lock()
+	for _, d := range []time.Duration{-1, 0, 1, time.Microsecond, 3 * time.Millisecond} {
+		begin := time.Now()
+		if l.LockTimeout(d) {
+			t.Fatalf("LockTimeout(%v) took a held lock", d)
+		}
+		if waited := time.Since(begin); waited < d {
+			t.Errorf("LockTimeout(%v) gave up after %v", d, waited)
+		}
+	}
+	l.Unlock()
+	if !l.TryLock() {
+		t.Errorf("word is %#x: the lock is not free after the time-outs", l.word)
+	}
+}
+
+func TestWaiterGetsTheLock(t *testing.T) {
+	var l Lock
+	l.Lock()
+	done := make(chan struct{})
+	go func() { l.Lock(); close(done) }()
+	eventually(t, "the waiter sleeps", func() bool { return asleep(&l) })
+	l.Unlock()
+	<-done
+	l.Unlock()
+	if l.word != 0 {
+		t.Errorf("word is %#x after all is over, want 0", l.word)
+	}
+}
+
+func TestLockContext(t *testing.T) {
+	var l Lock
+	ended, end := context.WithCancel(context.Background())
+	end()
+	if err := l.LockContext(ended); !errors.Is(err, context.Canceled) || l.Locked() {
+		t.Errorf("LockContext of an ended context: %v, locked %v", err, l.Locked())
+	}
+
+	l.Lock()
+	ctx, cancel := context.WithCancel(context.Background())
+	failed := make(chan error)
+	// The first in line sleeps on the word, the second waits for its turn: both must hear of the end.
+	for range 2 {
+		go func() { failed <- l.LockContext(ctx) }()
+	}
+	eventually(t, "a waiter sleeps", func() bool { return asleep(&l) })
+	cancel()
+	for range 2 {
+		if err := <-failed; !errors.Is(err, context.Canceled) {
+			t.Errorf("LockContext: %v, want context.Canceled", err)
+		}
+	}
+	lines.Lock()
+	if len(lines.of) != 0 {
+		t.Errorf("%d lines are left behind", len(lines.of))
+	}
+	lines.Unlock()
+	l.Unlock()
+	if l.Locked() {
+		t.Error("a cancelled waiter holds the lock")
+	}
+}
+
+// A cancelled waiter may be the one that a release has just woken: the wake must not be lost.
+func TestCancelDoesNotLoseTheWake(t *testing.T) {
+	var l Lock
+	for range 2000 {
+		l.Lock()
+		ctx, cancel := context.WithCancel(context.Background())
+		first, second := make(chan error, 1), make(chan struct{})
+		go func() { first <- l.LockContext(ctx) }()
+		eventually(t, "the first sleeps", func() bool { return asleep(&l) })
+		go func() { l.Lock(); l.Unlock(); close(second) }()
+		go cancel()
+		l.Unlock()
+		if <-first == nil {
+			l.Unlock()
+		}
+		select {
+		case <-second:
+		case <-time.After(10 * time.Second):
+			t.Fatalf("the second waiter sleeps on, word %#x", atomic.LoadUint32(&l.word))
+		}
+	}
+}
+
+// Every way of taking the lock, by many goroutines at once: never two inside, and no wake is lost.
+func TestMutualExclusion(t *testing.T) {
+	for _, threshold := range []time.Duration{0, DefaultHandoff} {
+		t.Run(threshold.String(), func(t *testing.T) {
+			SetHandoff(threshold)
+			defer SetHandoff(DefaultHandoff)
+			exclude(t, 16, 3000)
+		})
+	}
+}
+
+func exclude(t *testing.T, goroutines, rounds int) {
+	var l Lock
+	count := 0 // guarded by l
+	taken := make([]int, goroutines)
+	var group sync.WaitGroup
+	for i := range goroutines {
+		group.Add(1)
+		go func() {
+			defer group.Done()
+			for round := range rounds {
+				if !acquireSomehow(&l, i+round) {
+					continue
+				}
+				count++
+				taken[i]++
+				l.Unlock()
+			}
+		}()
+	}
+	group.Wait()
+	sum := 0
+	for _, n := range taken {
+		sum += n
+	}
+	if count != sum || sum == 0 {
+		t.Errorf("the counter says %d, the lock was taken %d times", count, sum)
+	}
+	if l.Locked() {
+		t.Errorf("word is %#x: the lock is not free in the end", l.word)
+	}
+}
+
+func acquireSomehow(l *Lock, way int) bool {
+	switch way % 5 {
+	case 0:
+		return l.TryLock()
+	case 1:
+		return l.LockTimeout(time.Duration(way%50) * time.Microsecond)
+	case 2:
+		ctx, cancel := context.WithTimeout(context.Background(), time.Duration(way%50)*time.Microsecond)
+		defer cancel()
+		return l.LockContext(ctx) == nil
+	default:
+		l.Lock()
+		return true
+	}
+}
+
+// With a threshold of 0 a lock is handed to its waiters in the order in which they went to sleep.
+func TestFirstComeFirstServed(t *testing.T) {
+	SetHandoff(0)
+	defer SetHandoff(DefaultHandoff)
+	const waiters = 8
+	var l Lock
+	l.Lock()
+	order := make(chan int, waiters)
+	for i := range waiters {
+		before := lineLength(&l)
+		go func() {
+			l.Lock()
+			order <- i
+			l.Unlock()
+		}()
+		eventually(t, "the waiter stands in line", func() bool { return lineLength(&l) == before+1 && asleep(&l) })
+	}
+	l.Unlock()
+	for i := range waiters {
+		if got := <-order; got != i {
+			t.Errorf("waiter %d came as number %d", got, i)
+		}
+	}
+}
+
+func lineLength(l *Lock) int {
+	lines.Lock()
+	defer lines.Unlock()
+	if line, ok := lines.of[&l.word]; ok {
+		return 1 + len(line.waiting)
+	}
+	return 0
+}
+
+// A waiter that has waited longer than the threshold gets the lock from a goroutine that takes it
+// again and again.
+func TestBargersDoNotStarveAWaiter(t *testing.T) {
+	var l Lock
+	stop := make(chan struct{})
+	var barger sync.WaitGroup
+	barger.Add(1)
+	go func() {
+		defer barger.Done()
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				l.Lock()
+				l.Unlock() //nolint:staticcheck // the critical section is empty on purpose
+			}
+		}
+	}()
+	for range 100 {
+		if !l.LockTimeout(10 * time.Second) {
+			t.Fatal("starved")
+		}
+		l.Unlock()
+	}
+	close(stop)
+	barger.Wait()
+}

@@ -1,0 +1,182 @@
+package golock
+
+import (
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+const foreign = ClaimantMask // a claimant that lives in no process: process ids do not reach it
+
+// step calls Next and checks its answer and the word it leaves.
+func step(t *testing.T, w *Waiter, event Event, mayClaim bool, want Action, word uint32) {
+	t.Helper()
+	if got := w.Next(event, mayClaim); got != want {
+		t.Fatalf("Next(%d, %v) = %d, want %d; word %#x", event, mayClaim, got, want, *w.word)
+	}
+	if *w.word != word {
+		t.Fatalf("the word is %#x after Next(%d, %v), want %#x", *w.word, event, mayClaim, word)
+	}
+}
+
+func TestReleaseTransitions(t *testing.T) {
+	for _, c := range []struct {
+		name          string
+		before, after uint32
+		released      bool
+	}{
+		{"free", 0, 0, false},
+		{"free with a claimant", self, self, false},
+		{"reserved", Handoff | self, Handoff | self, false},
+		{"held", Held, 0, true},
+		{"nobody sleeps after all", Held | Waiters, 0, true},
+		{"nobody sleeps, a hand-off was asked for", Held | Waiters | Handoff, 0, true},
+		{"the claimant is on its way", Held | self, self, true},
+		{"the claimant asked for a hand-off", Held | Handoff | self, Handoff | self, true},
+		{"the claimant stayed in the parent", Held | foreign, 0, true},
+		{"the claimant that asked stayed in the parent", Held | Handoff | foreign, 0, true},
+	} {
+		word := c.before
+		if released := release(&word); released != c.released || word != c.after {
+			t.Errorf("%s: release of %#x = %v and leaves %#x, want %v and %#x",
+				c.name, c.before, released, word, c.released, c.after)
+		}
+	}
+}
+
+func TestTryTransitions(t *testing.T) {
+	for _, c := range []struct {
+		name          string
+		before, after uint32
+	}{
+		{"free", 0, Held},
+		{"a claimant is on its way", self, self | Held},
+		{"reserved", Handoff | self, Handoff | self},
+		{"held", Held, Held},
+		{"reserved for a claimant in the parent", Handoff | foreign, Held},
+		{"a claimant in the parent", foreign, Held},
+	} {
+		word := c.before
+		taken := tryAcquire(&word)
+		if want := c.after&Held != 0 && c.before&Held == 0; taken != want || word != c.after {
+			t.Errorf("%s: tryAcquire of %#x = %v and leaves %#x, want %v and %#x",
+				c.name, c.before, taken, word, want, c.after)
+		}
+		if locked(&word) != (c.after != 0) {
+			t.Errorf("%s: locked(%#x) = %v", c.name, word, locked(&word))
+		}
+	}
+}
+
+// A thread that may not take the lock yet says that it is on its way, takes the lock when it may, and
+// leaves Waiters set, because others may sleep.
+func TestClaimBeforeTaking(t *testing.T) {
+	word := uint32(Held)
+	w := NewWaiter(&word, Forever)
+	step(t, &w, Entered, true, Park, Held|Waiters)
+	word = 0
+	step(t, &w, Changed, false, Claim, self)
+	step(t, &w, Entered, true, Acquired, Held|Waiters)
+}
+
+func TestNewcomerRespectsAReservation(t *testing.T) {
+	word := Handoff | self
+	w := NewWaiter(&word, Forever)
+	step(t, &w, Entered, true, Park, Handoff|self)
+	claimant := NewWaiter(&word, Forever)
+	step(t, &claimant, Woken, true, Acquired, Held|Waiters)
+}
+
+// A claimant that finds the lock taken by a newcomer asks for the hand-off, if it has waited long
+// enough, and sleeps where the release will look for it first.
+func TestClaimantAsksForTheHandoff(t *testing.T) {
+	word := uint32(Held)
+	w := NewWaiter(&word, Forever)
+	step(t, &w, Entered, true, Park, Held|Waiters)
+	word = Held | self
+	w.since = now() - int64(DefaultHandoff)
+	step(t, &w, Woken, true, Park, Held|Handoff|self)
+	if w.channel != channelClaimant || w.until != Forever {
+		t.Errorf("it sleeps on channel %d until %d", w.channel, w.until)
+	}
+
+	young := NewWaiter(&word, Forever)
+	word = Held | self
+	step(t, &young, Woken, true, Park, Held|Waiters)
+	if young.channel != channelSleeper || young.until != young.since+int64(DefaultHandoff) {
+		t.Errorf("a young claimant sleeps on channel %d until %d", young.channel, young.until)
+	}
+}
+
+func TestSleeperAsksOnceForTheHandoff(t *testing.T) {
+	word := uint32(Held)
+	w := NewWaiter(&word, Forever)
+	step(t, &w, Entered, true, Park, Held|Waiters)
+	if w.until != w.since+int64(DefaultHandoff) {
+		t.Errorf("it sleeps until %d", w.until)
+	}
+	w.since -= int64(DefaultHandoff)
+	step(t, &w, Expired, false, Park, Held|Waiters|Handoff)
+	if w.until != Forever {
+		t.Errorf("it sleeps until %d, not forever", w.until)
+	}
+	word = Held | Waiters
+	step(t, &w, Changed, false, Park, Held|Waiters)
+}
+
+// A woken waiter that leaves without the lock passes the wake on.
+func TestWokenWaiterTimesOut(t *testing.T) {
+	word := Held | self
+	w := NewWaiter(&word, now()-1)
+	step(t, &w, Woken, true, TimedOut, Held|Waiters)
+
+	word = Held | self
+	w = NewWaiter(&word, Forever)
+	w.since = now() - int64(DefaultHandoff)
+	step(t, &w, Woken, true, Park, Held|Handoff|self)
+	step(t, &w, Interrupted, false, Aborted, Held|Handoff|Waiters)
+	if w.owes != 0 {
+		t.Error("an interrupted waiter owes something")
+	}
+}
+
+func TestResignWakesAnother(t *testing.T) {
+	word := uint32(Held)
+	events := make(chan Event)
+	sleeper := NewWaiter(&word, Forever)
+	step(t, &sleeper, Entered, true, Park, Held|Waiters)
+	go func() { events <- park(&word, Held|Waiters, channelSleeper, Forever) }()
+
+	w := NewWaiter(&word, Forever)
+	for {
+		// Until the sleeper really sleeps, the kernel has nobody to wake, and the name is taken back.
+		atomic.StoreUint32(&word, self)
+		w.owes = 1
+		w.Resign()
+		if atomic.LoadUint32(&word) == self {
+			break
+		}
+		atomic.StoreUint32(&word, Held|Waiters)
+		time.Sleep(time.Millisecond)
+	}
+	if event := <-events; event != Woken {
+		t.Errorf("the sleeper comes back with %d, want Woken", event)
+	}
+	step(t, &sleeper, Woken, true, Acquired, Held|Waiters)
+}
+
+// A reservation binds a waiter only for so long: its claimant may have died.
+func TestReservationIsOutlived(t *testing.T) {
+	word := Handoff | self
+	w := NewWaiter(&word, Forever)
+	w.since = now() - int64(DefaultHandoff)
+	step(t, &w, Entered, true, Park, Handoff|self)
+	if w.until > now()+reservationLimit || w.until < now() {
+		t.Fatalf("it sleeps until %d", w.until)
+	}
+	step(t, &w, Changed, true, Park, Handoff|self)
+	w.since -= reservationLimit
+	w.until -= reservationLimit
+	step(t, &w, Expired, false, Claim, Handoff|self)
+	step(t, &w, Entered, true, Acquired, Held|Waiters)
+}

@@ -1,0 +1,39 @@
+"""Python's locks, with a core written in Go.
+
+The names are those of the standard library's ``_thread`` and ``threading``, and behave as the running
+interpreter's do. ``install()`` puts them where the standard library takes its own from, and
+``python -m golock run`` runs a program that way.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from ._golock import (
+    TIMEOUT_MAX,
+    CoreError,
+    Lock,
+    LockType,
+    allocate_lock,
+    error,
+    get_handoff,
+    set_handoff,
+)
+from ._install import install, installed, uninstall
+
+if sys.version_info >= (3, 13):
+    from ._golock import lock as lock  # the name under which LockType is pickled
+
+__all__ = [
+    "TIMEOUT_MAX",
+    "CoreError",
+    "Lock",
+    "LockType",
+    "allocate_lock",
+    "error",
+    "get_handoff",
+    "install",
+    "installed",
+    "set_handoff",
+    "uninstall",
+]

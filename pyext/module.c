@@ -1,0 +1,180 @@
+/* The extension module golock._golock. */
+#include "extension.h"
+#include "fastpath.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define NANOSECONDS 1000000000
+
+static PyObject *
+allocate_lock(PyObject *module, PyObject *Py_UNUSED(ignored))
+{
+    return golock_lock_new(((golock_state *)PyModule_GetState(module))->lock_type);
+}
+
+static PyObject *
+set_handoff(PyObject *Py_UNUSED(module), PyObject *seconds)
+{
+    int64_t nanoseconds;
+    if (golock_parse_seconds(seconds, &nanoseconds) < 0) {
+        return NULL;
+    }
+    if (nanoseconds < 0) {
+        PyErr_SetString(PyExc_ValueError, "the hand-off threshold must be a non-negative number of seconds");
+        return NULL;
+    }
+    golock_core_set_handoff(nanoseconds);
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+get_handoff(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
+{
+    return PyFloat_FromDouble((double)golock_core_handoff() / NANOSECONDS);
+}
+
+static PyObject *
+describe_core(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
+{
+    return golock_core_describe();
+}
+
+PyDoc_STRVAR(allocate_lock_doc, "allocate_lock($module, /)\n--\n\nReturn a new lock, which is free.");
+
+PyDoc_STRVAR(set_handoff_doc, "set_handoff($module, seconds, /)\n--\n\n"
+                              "Set how long a waiter waits before it asks to be handed the lock past\n"
+                              "newcomers, for all locks of the process.\n\n"
+                              "With 0 a lock is first come, first served: the longest wait is shortest,\n"
+                              "and so is the rate. Waits that have begun keep the old threshold or take\n"
+                              "the new one. The environment variable GOLOCK_HANDOFF sets it at import.\n\n"
+                              "Raises ValueError for a negative or NaN threshold, OverflowError for one\n"
+                              "past 292 years.");
+
+PyDoc_STRVAR(get_handoff_doc, "get_handoff($module, /)\n--\n\n"
+                              "Return the hand-off threshold in seconds; 0.001 unless it was set.");
+
+PyDoc_STRVAR(core_doc, "core($module, /)\n--\n\n"
+                       "Return what is known of the lock core, a dict: path, loaded (it is loaded when\n"
+                       "a thread first has to wait), symbol (names the version of its interface), go\n"
+                       "(the version of its runtime, None before it is loaded), fastpath (false with\n"
+                       "GOLOCK_FASTPATH=0), private_copies (of a child process).");
+
+static PyMethodDef module_methods[] = {
+    {"allocate_lock", allocate_lock, METH_NOARGS, allocate_lock_doc},
+    {"set_handoff", set_handoff, METH_O, set_handoff_doc},
+    {"get_handoff", get_handoff, METH_NOARGS, get_handoff_doc},
+    {"core", describe_core, METH_NOARGS, core_doc},
+    {NULL, NULL, 0, NULL},
+};
+
+/* Reads GOLOCK_FASTPATH and GOLOCK_HANDOFF. Returns 0, or -1 with ValueError set. */
+static int
+read_environment(void)
+{
+    const char *fastpath = getenv("GOLOCK_FASTPATH");
+    golock_fastpath = fastpath == NULL || strcmp(fastpath, "0") != 0;
+
+    const char *handoff = getenv("GOLOCK_HANDOFF");
+    if (handoff == NULL || *handoff == '\0') {
+        return 0;
+    }
+    double seconds = PyOS_string_to_double(handoff, NULL, NULL);
+    if ((seconds == -1 && PyErr_Occurred()) || !(seconds >= 0 && seconds < (double)INT64_MAX / NANOSECONDS)) {
+        PyErr_Format(PyExc_ValueError, "GOLOCK_HANDOFF is not a number of seconds: '%s'", handoff);
+        return -1;
+    }
+    golock_core_set_handoff((int64_t)ceil(seconds * NANOSECONDS));
+    return 0;
+}
+
+/* Adds the interpreter's own lock constants: what they are there, they are here. */
+static int
+add_constants(PyObject *module)
+{
+    PyObject *thread = PyImport_ImportModule("_thread");
+    PyObject *limit = thread == NULL ? NULL : PyObject_GetAttrString(thread, "TIMEOUT_MAX");
+    int result = limit == NULL ? -1 : PyModule_AddObjectRef(module, "TIMEOUT_MAX", limit);
+    Py_XDECREF(limit);
+    Py_XDECREF(thread);
+    return result < 0 ? -1 : PyModule_AddObjectRef(module, "error", PyExc_RuntimeError);
+}
+
+static int
+module_exec(PyObject *module)
+{
+    golock_state *state = PyModule_GetState(module);
+    if (golock_core_locate(module) < 0 || read_environment() < 0 || add_constants(module) < 0) {
+        return -1;
+    }
+    state->core_error = PyErr_NewExceptionWithDoc(
+        "golock.CoreError", "The lock core could not be loaded. The lock is as it was before the call.",
+        PyExc_RuntimeError, NULL);
+    if (state->core_error == NULL || PyModule_AddObjectRef(module, "CoreError", state->core_error) < 0) {
+        return -1;
+    }
+    state->lock_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &golock_lock_spec, NULL);
+    if (state->lock_type == NULL || PyModule_AddObjectRef(module, "LockType", (PyObject *)state->lock_type) < 0) {
+        return -1;
+    }
+    /* threading.Lock is a function before 3.13, and the type itself, under its own name too, since. */
+#if PY_VERSION_HEX >= 0x030D0000
+    state->lock_type->tp_vectorcall = golock_lock_vectorcall;
+    if (PyModule_AddObjectRef(module, "lock", (PyObject *)state->lock_type) < 0) {
+        return -1;
+    }
+    return PyModule_AddObjectRef(module, "Lock", (PyObject *)state->lock_type);
+#else
+    PyObject *function = PyObject_GetAttrString(module, "allocate_lock");
+    int result = function == NULL ? -1 : PyModule_AddObjectRef(module, "Lock", function);
+    Py_XDECREF(function);
+    return result;
+#endif
+}
+
+static int
+module_traverse(PyObject *module, visitproc visit, void *arg)
+{
+    golock_state *state = PyModule_GetState(module);
+    Py_VISIT(state->lock_type);
+    Py_VISIT(state->core_error);
+    return 0;
+}
+
+static int
+module_clear(PyObject *module)
+{
+    golock_state *state = PyModule_GetState(module);
+    Py_CLEAR(state->lock_type);
+    Py_CLEAR(state->core_error);
+    return 0;
+}
+
+static PyModuleDef_Slot module_slots[] = {
+    {Py_mod_exec, module_exec},
+#if PY_VERSION_HEX >= 0x030C0000
+    {Py_mod_multiple_interpreters, Py_MOD_PER_INTERPRETER_GIL_SUPPORTED},
+#endif
+#if PY_VERSION_HEX >= 0x030D0000
+    {Py_mod_gil, Py_MOD_GIL_NOT_USED},
+#endif
+    {0, NULL},
+};
+
+static PyModuleDef golock_module = {
+    PyModuleDef_HEAD_INIT,
+    .m_name = "golock._golock",
+    .m_doc = "golock's locks: the uncontended operations, and the way into the lock core.",
+    .m_size = sizeof(golock_state),
+    .m_methods = module_methods,
+    .m_slots = module_slots,
+    .m_traverse = module_traverse,
+    .m_clear = module_clear,
+};
+
+PyMODINIT_FUNC
+PyInit__golock(void)
+{
+    return PyModuleDef_Init(&golock_module);
+}

@@ -1,0 +1,100 @@
+/* How a Python thread waits: it asks the core what to do, and sleeps on its own C stack. Signal
+ * handlers that were installed without SA_ONSTACK therefore never run on a goroutine's small one. */
+#include "extension.h"
+
+#include <errno.h>
+#include <linux/futex.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+/* Without a GIL to wait for, a woken thread may take the lock before it is attached again. */
+#ifdef Py_GIL_DISABLED
+#define MAY_CLAIM_DETACHED 1
+#else
+#define MAY_CLAIM_DETACHED 0
+#endif
+
+static int64_t
+deadline_after(int64_t timeout)
+{
+    if (timeout < 0) {
+        return GOLOCK_FOREVER;
+    }
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    int64_t at = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+    return timeout > GOLOCK_FOREVER - at ? GOLOCK_FOREVER : at + timeout;
+}
+
+static enum golock_event
+park(const struct golock_waiter *waiter)
+{
+    struct timespec until = {.tv_sec = waiter->until / 1000000000, .tv_nsec = waiter->until % 1000000000};
+    long result = syscall(SYS_futex, waiter->word, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG, waiter->value,
+                          waiter->until == GOLOCK_FOREVER ? NULL : &until, NULL, waiter->channel);
+    if (result == 0) {
+        return GOLOCK_WOKEN;
+    }
+    switch (errno) {
+    case ETIMEDOUT:
+        return GOLOCK_EXPIRED;
+    case EINTR:
+        return GOLOCK_INTERRUPTED;
+    default:
+        return GOLOCK_CHANGED;
+    }
+}
+
+/* Sleeps, without the GIL, until the waiter has been woken or interrupted or may claim the lock or has
+ * run out of time. A woken thread comes back at once: it takes the GIL first and looks at the word
+ * then, while the others go on taking and freeing the lock. */
+static int
+sleep_detached(const struct golock_core *core, struct golock_waiter *waiter, enum golock_event *event)
+{
+    for (;;) {
+        *event = park(waiter);
+        if (*event == GOLOCK_WOKEN && !MAY_CLAIM_DETACHED) {
+            return GOLOCK_CLAIM;
+        }
+        int action = core->next(waiter, *event, MAY_CLAIM_DETACHED);
+        if (action != GOLOCK_PARK) {
+            *event = GOLOCK_ENTERED;
+            return action;
+        }
+    }
+}
+
+int
+golock_wait(const golock_state *state, uint32_t *word, int64_t timeout)
+{
+    const struct golock_core *core = golock_core_get(state);
+    if (core == NULL) {
+        return -1;
+    }
+    struct golock_waiter waiter = {.word = word, .deadline = deadline_after(timeout)};
+    enum golock_event event = GOLOCK_ENTERED;
+    for (;;) {
+        int action = core->next(&waiter, event, 1);
+        if (action == GOLOCK_PARK) {
+            PyThreadState *thread = PyEval_SaveThread();
+            action = sleep_detached(core, &waiter, &event);
+            PyEval_RestoreThread(thread);
+        }
+        switch (action) {
+        case GOLOCK_ACQUIRED:
+            return 1;
+        case GOLOCK_TIMED_OUT:
+            return 0;
+        case GOLOCK_ABORTED:
+            /* The handlers may do anything, even fork: nothing is owed to anybody at this point. */
+            if (Py_MakePendingCalls() < 0) {
+                return -1;
+            }
+            core = golock_core_get(state);
+            if (core == NULL) {
+                return -1;
+            }
+        }
+    }
+}
