@@ -104,34 +104,34 @@ func (l *Lock) LockTimeout(d time.Duration) bool {
 	return l.wait(context.Background(), after(now(), d)) == nil
 }
 
-// Acquire is acquire(blocking, timeout) of Python's lock, with the timeout in seconds and -1 for no
-// limit. It reports whether the lock was taken. The errors are ErrNonBlockingTimeout,
-// ErrNegativeTimeout, ErrNaNTimeout and ErrTimeoutTooLarge (more than [TimeoutMax], or infinite); with an
-// error the lock is not taken.
+// Acquire is acquire(blocking, timeout) of Python's lock. The timeout is in seconds, rounded away from
+// zero to nanoseconds, and -1 means no limit. It reports whether the lock was taken. The errors are
+// ErrNonBlockingTimeout, ErrNegativeTimeout, ErrNaNTimeout, and ErrTimeoutTooLarge for one that
+// does not fit into 64 bits of nanoseconds, 292 years; with an error the lock is not taken.
 func (l *Lock) Acquire(blocking bool, timeout float64) (bool, error) {
+	nanoseconds := timeout * 1e9
+	if nanoseconds >= 0 {
+		nanoseconds = math.Ceil(nanoseconds)
+	} else {
+		nanoseconds = math.Floor(nanoseconds)
+	}
 	switch {
 	case math.IsNaN(timeout):
 		return false, ErrNaNTimeout
-	case math.Abs(timeout) >= -math.MinInt64/1e9:
+	case nanoseconds < math.MinInt64 || nanoseconds >= -math.MinInt64:
 		return false, ErrTimeoutTooLarge
-	case timeout == -1:
-		if !blocking {
-			return l.TryLock(), nil
-		}
+	case nanoseconds == -1e9 && blocking:
 		l.Lock()
 		return true, nil
+	case nanoseconds == -1e9:
+		return l.TryLock(), nil
 	case !blocking:
 		return false, ErrNonBlockingTimeout
-	case timeout < 0:
+	case nanoseconds < 0:
 		return false, ErrNegativeTimeout
-	case timeout > TimeoutMax.Seconds():
-		return false, ErrTimeoutTooLarge
 	}
-	return l.LockTimeout(time.Duration(math.Ceil(timeout * 1e9))), nil
+	return l.LockTimeout(time.Duration(nanoseconds)), nil
 }
-
-// TimeoutMax is the longest timeout that Acquire takes: Python's threading.TIMEOUT_MAX.
-const TimeoutMax = 9223372036 * time.Second
 
 // Release is release() of Python's lock: ErrUnlocked when the lock is free, where Unlock panics.
 func (l *Lock) Release() error {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -75,7 +76,8 @@ func TestAcquireArguments(t *testing.T) {
 		{true, -1, nil},
 		{false, -1, nil},
 		{true, 0, nil},
-		{true, TimeoutMax.Seconds(), nil},
+		{true, 9223372036, nil}, // threading.TIMEOUT_MAX
+		{true, -0.9999999999, nil},
 		{false, 1, ErrNonBlockingTimeout},
 		{false, 0, ErrNonBlockingTimeout},
 		{true, -2, ErrNegativeTimeout},
@@ -251,10 +253,8 @@ func acquireSomehow(l *Lock, way int) bool {
 	}
 }
 
-// With a threshold of 0 a lock is handed to its waiters in the order in which they went to sleep.
-func TestFirstComeFirstServed(t *testing.T) {
-	SetHandoff(0)
-	defer SetHandoff(DefaultHandoff)
+// Goroutines that stand in line get the lock in their order.
+func TestLineIsServedInOrder(t *testing.T) {
 	const waiters = 8
 	var l Lock
 	l.Lock()
@@ -273,6 +273,38 @@ func TestFirstComeFirstServed(t *testing.T) {
 		if got := <-order; got != i {
 			t.Errorf("waiter %d came as number %d", got, i)
 		}
+	}
+}
+
+// Waiters that sleep on the word themselves, as Python threads do, are served first come, first served
+// with a threshold of 0: every release is a hand-off, and one that comes again goes to the end.
+func TestFirstComeFirstServed(t *testing.T) {
+	SetHandoff(0)
+	defer SetHandoff(DefaultHandoff)
+	const waiters, rounds = 6, 10
+	var l Lock
+	l.Lock()
+	var order []int // guarded by l
+	var group sync.WaitGroup
+	for i := range waiters {
+		group.Add(1)
+		go func() {
+			defer group.Done()
+			for range rounds {
+				w := NewWaiter(&l.word, Forever)
+				if err := w.wait(context.Background()); err != nil {
+					t.Error(err)
+				}
+				order = append(order, i)
+				l.Unlock()
+			}
+		}()
+		time.Sleep(20 * time.Millisecond) // nothing tells from outside that the waiter sleeps in the kernel
+	}
+	l.Unlock()
+	group.Wait()
+	if first := order[:waiters]; !slices.IsSorted(first) {
+		t.Errorf("the first turns went to %v", first)
 	}
 }
 

@@ -121,9 +121,12 @@ func (w *Waiter) Next(event Event, mayClaim bool) Action {
 }
 
 // claimed is the word after this waiter has taken the lock. The claimant cannot know who else sleeps,
-// so it leaves Waiters set and its own release finds out. Anyone else leaves a claimant in place.
+// so it leaves Waiters set and its own release finds out; where the lock is first come, first served,
+// that release is a hand-off as well. Anyone else leaves a claimant in place.
 func (w *Waiter) claimed(old uint32) uint32 {
 	switch {
+	case w.owes != 0 && handoffAfter.Load() == 0:
+		return Held | Waiters | Handoff
 	case w.owes != 0:
 		return Held | Waiters
 	case hasClaimant(old):

@@ -1,5 +1,4 @@
 /* The file libgolock.so: is it one, and how to open a copy of it. */
-#define _GNU_SOURCE
 #include "golock.h"
 
 #include <dlfcn.h>

@@ -5,6 +5,8 @@
 #include <structmember.h>
 #include <unistd.h>
 
+#define NO_INLINE __attribute__((noinline))
+
 typedef struct {
     PyObject_HEAD
     uint32_t word;
@@ -54,18 +56,19 @@ try_acquire(LockObject *self)
     return core == NULL ? -1 : core->try_acquire(&self->word);
 }
 
-static PyObject *
+/* The slow paths are outlined and tail-called, so that the fast ones save no registers. */
+NO_INLINE static PyObject *
 acquire_slow(LockObject *self, int64_t timeout)
 {
     int taken = timeout == 0 ? try_acquire(self) : golock_wait(state_of(self), &self->word, timeout);
     return taken < 0 ? NULL : PyBool_FromLong(taken);
 }
 
-static PyObject *
-lock_acquire(LockObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+NO_INLINE static PyObject *
+acquire_with_arguments(LockObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
-    int64_t timeout = -1;
-    if ((nargs > 0 || kwnames != NULL) && golock_parse_acquire(args, nargs, kwnames, &timeout) < 0) {
+    int64_t timeout;
+    if (golock_parse_acquire(args, nargs, kwnames, &timeout) < 0) {
         return NULL;
     }
     if (golock_fast_acquire(&self->word)) {
@@ -75,6 +78,18 @@ lock_acquire(LockObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject
 }
 
 static PyObject *
+lock_acquire(LockObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    if (nargs > 0 || kwnames != NULL) {
+        return acquire_with_arguments(self, args, nargs, kwnames);
+    }
+    if (golock_fast_acquire(&self->word)) {
+        Py_RETURN_TRUE;
+    }
+    return acquire_slow(self, -1);
+}
+
+NO_INLINE static PyObject *
 release_slow(LockObject *self)
 {
     if (!golock_fastpath || __atomic_load_n(&self->word, __ATOMIC_RELAXED) & GOLOCK_HELD) {

@@ -135,5 +135,12 @@ golock_parse_acquire(PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames,
         PyErr_SetString(PyExc_ValueError, "timeout value must be a non-negative number");
         return -1;
     }
+#if PY_VERSION_HEX < 0x030B0000
+    /* 3.10 refuses the last microsecond of the range (PY_TIMEOUT_MAX), which 3.11 takes. */
+    if (*timeout > (INT64_MAX / 1000 - 1) * 1000) {
+        PyErr_SetString(PyExc_OverflowError, "timeout value is too large");
+        return -1;
+    }
+#endif
     return 0;
 }

@@ -1,0 +1,23 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable
+
+import pytest
+
+Python = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def python() -> Python:
+    """Run a program in a process of its own; its output is text, its status is not checked."""
+
+    def run(code: str, *arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
+        settings: dict[str, object] = {"capture_output": True, "text": True, "timeout": 120}
+        settings.update(options)
+        command = [sys.executable, "-c", textwrap.dedent(code), *arguments]
+        return subprocess.run(command, check=False, **settings)  # type: ignore[call-overload]
+
+    return run

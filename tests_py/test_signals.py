@@ -1,0 +1,196 @@
+"""Signals against a blocked acquire, in real processes."""
+
+from __future__ import annotations
+
+import signal
+
+PRELUDE = """
+import signal, sys, threading, time, os
+import golock
+lock = golock.allocate_lock()
+lock.acquire()
+
+def interrupt_when_asleep(number, times=1):
+    main = threading.main_thread().native_id
+    def work():
+        for _ in range(times):
+            while open(f'/proc/self/task/{main}/wchan').read() not in ('futex_wait_queue', 'futex_wait_queue_me', 'futex_do_wait', '0'):
+                time.sleep(0.001)
+            while open(f'/proc/self/task/{main}/stat').read().split()[2] != 'S':
+                time.sleep(0.001)
+            time.sleep(0.02)
+            os.kill(os.getpid(), number)
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    return thread
+"""
+
+
+def test_handler_that_raises_ends_the_wait(python):
+    result = python(
+        PRELUDE
+        + """
+def handler(*args):
+    raise ZeroDivisionError
+signal.signal(signal.SIGALRM, handler)
+for acquire in (lock.acquire, lambda: lock.acquire(timeout=100), lock.__enter__):
+    interrupt_when_asleep(signal.SIGALRM)
+    try:
+        acquire()
+    except ZeroDivisionError:
+        print('raised', lock.locked())
+    else:
+        print('taken')
+lock.release()
+print(lock.acquire(False))
+"""
+    )
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout == "raised True\n" * 3 + "True\n"
+
+
+def test_handler_that_returns_does_not_end_the_wait(python):
+    result = python(
+        PRELUDE
+        + """
+calls = []
+signal.signal(signal.SIGALRM, lambda *args: calls.append(1))
+def work():
+    interrupt_when_asleep(signal.SIGALRM, 5).join()
+    while len(calls) < 5:
+        time.sleep(0.001)
+    lock.release()
+threading.Thread(target=work).start()
+print(lock.acquire(), len(calls))
+"""
+    )
+    assert (result.returncode, result.stdout, result.stderr) == (0, "True 5\n", "")
+
+
+def test_timeout_holds_under_a_storm_of_signals(python):
+    result = python(
+        PRELUDE
+        + """
+calls = []
+signal.signal(signal.SIGALRM, lambda *args: calls.append(1))
+signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
+before = time.monotonic()
+taken = lock.acquire(timeout=0.5)
+waited = time.monotonic() - before
+signal.setitimer(signal.ITIMER_REAL, 0)
+print(taken, waited >= 0.5, len(calls) > 10)
+"""
+    )
+    assert (result.returncode, result.stdout, result.stderr) == (0, "False True True\n", "")
+
+
+def test_waiter_under_a_storm_of_signals_gets_a_contended_lock(python):
+    result = python(
+        PRELUDE
+        + """
+lock.release()
+calls = []
+stop = False
+signal.signal(signal.SIGALRM, lambda *args: calls.append(1))
+def barge():
+    while not stop:
+        with lock:
+            pass
+bargers = [threading.Thread(target=barge) for _ in range(4)]
+for barger in bargers:
+    barger.start()
+signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
+taken = 0
+while len(calls) < 50 or taken < 50:
+    with lock:
+        taken += 1
+signal.setitimer(signal.ITIMER_REAL, 0)
+stop = True
+for barger in bargers:
+    barger.join()
+"""
+    )
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+
+
+def test_control_c(python):
+    result = python(
+        PRELUDE
+        + """
+interrupt_when_asleep(signal.SIGINT)
+lock.acquire()
+"""
+    )
+    assert result.returncode == -signal.SIGINT
+    assert result.stderr.endswith("KeyboardInterrupt\n")
+
+
+def test_control_c_while_contending(python):
+    result = python(
+        PRELUDE
+        + """
+lock.release()
+def barge():
+    while True:
+        with lock:
+            pass
+for _ in range(4):
+    threading.Thread(target=barge, daemon=True).start()
+def later():
+    time.sleep(0.3)
+    os.kill(os.getpid(), signal.SIGINT)
+threading.Thread(target=later, daemon=True).start()
+while True:
+    with lock:
+        pass
+"""
+    )
+    assert result.returncode == -signal.SIGINT
+    assert result.stderr.endswith("KeyboardInterrupt\n")
+
+
+def test_handler_may_release_and_acquire_the_lock(python):
+    result = python(
+        PRELUDE
+        + """
+def handler(*args):
+    lock.release()
+    print('handler', lock.acquire(), lock.locked())
+    lock.release()
+signal.signal(signal.SIGALRM, handler)
+interrupt_when_asleep(signal.SIGALRM)
+print(lock.acquire())
+"""
+    )
+    assert (result.returncode, result.stdout, result.stderr) == (0, "handler True True\nTrue\n", "")
+
+
+def test_dispositions_and_masks_are_what_they_were(python):
+    result = python(
+        """
+import faulthandler, os, signal, subprocess, sys, threading
+import golock
+def status(task, *names):
+    with open(f'/proc/self/task/{task}/status') as file:
+        return {line.split()[0]: int(line.split()[1], 16) for line in file if line.startswith(names)}
+def state():
+    return status(os.getpid(), 'SigBlk', 'SigIgn', 'SigCgt'), [signal.getsignal(n) for n in signal.valid_signals()]
+faulthandler.enable()
+threading.Thread(target=int).start()  # glibc installs a handler of its own with the first thread
+child = [sys.executable, '-I', '-c', "print(*[l for l in open('/proc/self/status') if l[:6] in ('SigBlk', 'SigIgn', 'SigCgt')])"]
+before, inherited = state(), subprocess.check_output(child)
+lock = golock.allocate_lock()
+lock.acquire()
+lock.acquire(timeout=0.001)
+print(golock._golock.core()['loaded'], before == state(), inherited == subprocess.check_output(child))
+
+# Signals sent to the process stay the program's: the core's threads block them.
+ours = [signal.SIGINT, signal.SIGTERM, signal.SIGALRM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2,
+        signal.SIGWINCH, signal.SIGURG, signal.SIGPIPE, signal.SIGIO, signal.SIGVTALRM]
+wanted = sum(1 << n - 1 for n in ours)
+masks = [status(task, 'SigBlk')['SigBlk:'] for task in os.listdir('/proc/self/task') if int(task) != os.getpid()]
+print(len(masks) > 0, all(mask & wanted == wanted for mask in masks))
+"""
+    )
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout == "True True True\nTrue True\n"
