@@ -4,6 +4,7 @@ import (
 	"math"
 	"sync/atomic"
 	"time"
+	"unsafe"
 )
 
 // DefaultHandoff is the hand-off threshold that a program starts with. docs/design.md has the
@@ -14,13 +15,57 @@ var handoffAfter atomic.Int64
 
 func init() { handoffAfter.Store(int64(DefaultHandoff)) }
 
-// SetHandoff sets how long a waiter waits before it asks to be handed the lock past newcomers, for
-// every lock of the process that this runtime waits on. With 0 every release is a hand-off, and a lock
-// is first come, first served among the threads that wait for it; the goroutines of one runtime wait
-// in a line, whose first counts as one of them. Negative durations count as 0.
+// SetHandoff sets how long newcomers may go before the first of a lock's waiters, for every lock of
+// the process that this runtime waits on. With 0 every release is a hand-off, and a lock is first
+// come, first served among the threads that wait for it; the goroutines of one runtime wait in a line,
+// whose first counts as one of them. Negative durations count as 0.
 func SetHandoff(after time.Duration) {
 	handoffAfter.Store(min(max(int64(after), 0), math.MaxInt64/2))
 }
 
 // HandoffAfter returns the threshold set by [SetHandoff].
 func HandoffAfter() time.Duration { return time.Duration(handoffAfter.Load()) }
+
+// A woken Python thread has to wait for the GIL, and the thread that has the GIL goes on taking and
+// freeing the lock, undisturbed, because its releases see that a claimant is on its way. That is
+// where the rate comes from. It must end some time, and nobody but the releasing thread is sure to
+// run: so now and then (every 16th time, in C) it lets the core look at the clock. When the hand-off
+// is due, the lock is reserved for the claimant; the releasing thread then blocks in its next acquire,
+// which gives the claimant the GIL as well.
+//
+// Newcomers may go first for the threshold, a tenure, at least. With n waiters a lock then goes round
+// in n tenures. Few waiters can have longer ones, which cost fewer hand-offs, and still the lock goes
+// round soon: in about longestRound thresholds.
+const (
+	longestTenure = 4
+	longestRound  = 32
+)
+
+// The word has room for times up to dueLimit from now. An hour that is longer past is taken for one to
+// come; the claimant then asks for the lock itself, after the interpreter's switch interval.
+const (
+	dueUnit  = 17
+	dueLimit = int64(1<<(dueBits-1)-1) << dueUnit
+)
+
+// name is what a claimant stands in the word with.
+func name(word *uint32) uint32 {
+	threshold := min(handoffAfter.Load(), dueLimit)
+	round := longestRound * threshold / int64(max(waiting(word).Load(), 1))
+	tenure := min(max(round, threshold), longestTenure*threshold, dueLimit)
+	return self | uint32((now()+tenure)>>dueUnit)<<dueShift&dueMask
+}
+
+// due reports whether the lock is to be handed to the claimant named in the word.
+func due(word uint32) bool {
+	left := (int64(word&dueMask>>dueShift) - now()>>dueUnit) & (1<<dueBits - 1)
+	return left == 0 || left >= 1<<(dueBits-1)
+}
+
+// waiting counts the waiters of a word, together with those of the words that share its counter. It
+// is a measure for the tenure and no more: a waiter that dies is counted for ever.
+func waiting(word *uint32) *atomic.Int32 {
+	return &waitingFor[uintptr(unsafe.Pointer(word))>>2%uintptr(len(waitingFor))]
+}
+
+var waitingFor [256]atomic.Int32

@@ -8,18 +8,23 @@ import (
 
 const foreign = ClaimantMask // a claimant that lives in no process: process ids do not reach it
 
-// step calls Next and checks its answer and the word it leaves.
+// step calls Next and checks its answer and the word it leaves, apart from the time.
 func step(t *testing.T, w *Waiter, event Event, mayClaim bool, want Action, word uint32) {
 	t.Helper()
 	if got := w.Next(event, mayClaim); got != want {
 		t.Fatalf("Next(%d, %v) = %d, want %d; word %#x", event, mayClaim, got, want, *w.word)
 	}
-	if *w.word != word {
+	if *w.word&^dueMask != word {
 		t.Fatalf("the word is %#x after Next(%d, %v), want %#x", *w.word, event, mayClaim, word)
 	}
 }
 
 func TestReleaseTransitions(t *testing.T) {
+	SetHandoff(4 * time.Millisecond)
+	defer SetHandoff(DefaultHandoff)
+	var other uint32
+	early := name(&other)
+	late := self | uint32(now()>>dueUnit-1)<<dueShift&dueMask
 	for _, c := range []struct {
 		name          string
 		before, after uint32
@@ -31,7 +36,8 @@ func TestReleaseTransitions(t *testing.T) {
 		{"held", Held, 0, true},
 		{"nobody sleeps after all", Held | Waiters, 0, true},
 		{"nobody sleeps, a hand-off was asked for", Held | Waiters | Handoff, 0, true},
-		{"the claimant is on its way", Held | self, self, true},
+		{"the claimant is on its way", Held | early, early, true},
+		{"the claimant is due", Held | late, Handoff | late, true},
 		{"the claimant asked for a hand-off", Held | Handoff | self, Handoff | self, true},
 		{"the claimant stayed in the parent", Held | foreign, 0, true},
 		{"the claimant that asked stayed in the parent", Held | Handoff | foreign, 0, true},
@@ -96,32 +102,27 @@ func TestClaimantAsksForTheHandoff(t *testing.T) {
 	word = Held | self
 	w.since = now() - int64(DefaultHandoff)
 	step(t, &w, Woken, true, Park, Held|Handoff|self)
-	if w.channel != channelClaimant || w.until != Forever {
-		t.Errorf("it sleeps on channel %d until %d", w.channel, w.until)
+	if w.channel != channelClaimant {
+		t.Errorf("it sleeps on channel %d", w.channel)
 	}
 
 	young := NewWaiter(&word, Forever)
 	word = Held | self
 	step(t, &young, Woken, true, Park, Held|Waiters)
-	if young.channel != channelSleeper || young.until != young.since+int64(DefaultHandoff) {
-		t.Errorf("a young claimant sleeps on channel %d until %d", young.channel, young.until)
+	if young.channel != channelReturner {
+		t.Errorf("a young claimant sleeps on channel %d", young.channel)
 	}
 }
 
-func TestSleeperAsksOnceForTheHandoff(t *testing.T) {
+// With a threshold of 0 nobody gets in before those who wait.
+func TestFirstComeFirstServedAsksAtOnce(t *testing.T) {
+	SetHandoff(0)
+	defer SetHandoff(DefaultHandoff)
 	word := uint32(Held)
 	w := NewWaiter(&word, Forever)
-	step(t, &w, Entered, true, Park, Held|Waiters)
-	if w.until != w.since+int64(DefaultHandoff) {
-		t.Errorf("it sleeps until %d", w.until)
-	}
-	w.since -= int64(DefaultHandoff)
-	step(t, &w, Expired, false, Park, Held|Waiters|Handoff)
-	if w.until != Forever {
-		t.Errorf("it sleeps until %d, not forever", w.until)
-	}
-	word = Held | Waiters
-	step(t, &w, Changed, false, Park, Held|Waiters)
+	step(t, &w, Entered, true, Park, Held|Waiters|Handoff)
+	word = Handoff | self
+	step(t, &w, Woken, true, Acquired, Held|Waiters|Handoff)
 }
 
 // A woken waiter that leaves without the lock passes the wake on.
@@ -135,8 +136,12 @@ func TestWokenWaiterTimesOut(t *testing.T) {
 	w.since = now() - int64(DefaultHandoff)
 	step(t, &w, Woken, true, Park, Held|Handoff|self)
 	step(t, &w, Interrupted, false, Aborted, Held|Handoff|Waiters)
-	if w.owes != 0 {
+	if w.owes {
 		t.Error("an interrupted waiter owes something")
+	}
+	step(t, &w, Entered, true, Park, Held|Handoff|Waiters)
+	if w.channel != channelReturner {
+		t.Errorf("an interrupted waiter sleeps on channel %d", w.channel)
 	}
 }
 
@@ -151,9 +156,9 @@ func TestResignWakesAnother(t *testing.T) {
 	for {
 		// Until the sleeper really sleeps, the kernel has nobody to wake, and the name is taken back.
 		atomic.StoreUint32(&word, self)
-		w.owes = 1
+		w.owes = true
 		w.Resign()
-		if atomic.LoadUint32(&word) == self {
+		if hasClaimant(atomic.LoadUint32(&word)) {
 			break
 		}
 		atomic.StoreUint32(&word, Held|Waiters)
@@ -169,13 +174,11 @@ func TestResignWakesAnother(t *testing.T) {
 func TestReservationIsOutlived(t *testing.T) {
 	word := Handoff | self
 	w := NewWaiter(&word, Forever)
-	w.since = now() - int64(DefaultHandoff)
 	step(t, &w, Entered, true, Park, Handoff|self)
 	if w.until > now()+reservationLimit || w.until < now() {
 		t.Fatalf("it sleeps until %d", w.until)
 	}
 	step(t, &w, Changed, true, Park, Handoff|self)
-	w.since -= reservationLimit
 	w.until -= reservationLimit
 	step(t, &w, Expired, false, Claim, Handoff|self)
 	step(t, &w, Entered, true, Acquired, Held|Waiters)

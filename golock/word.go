@@ -8,7 +8,7 @@ package golock
 //
 //	 31                    10 9        3    2         1        0
 //	┌────────────────────────┬──────────┬─────────┬─────────┬──────┐
-//	│ claimant (a process id)│  tenure  │ handoff │ waiters │ held │
+//	│ claimant (a process id)│   due    │ handoff │ waiters │ held │
 //	└────────────────────────┴──────────┴─────────┴─────────┴──────┘
 //
 // Held: somebody has the lock. Cleared only by a release.
@@ -25,12 +25,11 @@ package golock
 // in. In a child made by fork the waiters of the parent do not exist, and a word copied with a
 // claimant of another process names nobody.
 //
-// Handoff: the next release must not let a newcomer in. Set on a held word by a waiter that has
-// waited longer than the threshold. Handoff on a free word is a reservation: only the claimant may
-// take it.
+// Handoff: the next release must not let a newcomer in. Handoff on a free word is a reservation: only
+// the claimant may take it.
 //
-// Tenure: when the lock was last claimed by a waiter, in units of 2^17 ns modulo 128. It spaces
-// hand-offs: see tenure.go. No rule of correctness reads it.
+// Due: when the lock is to be handed to the claimant that is still on its way, in units of 2^17 ns
+// modulo 128: see handoff.go.
 //
 //	held  waiters  handoff  claimant   the lock is
 //	 -       -        -        -       free
@@ -39,17 +38,18 @@ package golock
 //	 -       -        yes      -       free (a reservation copied by fork, or one just taken back)
 //	 yes     -        -        -       held
 //	 yes     yes      -        -       held; the release wakes a sleeper, which becomes the claimant
-//	 yes     -        -        yes     held; the claimant is awake and will look again
+//	 yes     -        -        yes     held; the claimant is awake and will look again; the release
+//	                                   reserves the lock for it once the hand-off is due
 //	 yes     any      yes      -       held; the release reserves the lock and wakes a sleeper
 //	 yes     -        yes      yes     held; the release reserves the lock for the claimant, and
 //	                                   wakes it if it sleeps
 //
 // Sleeping. A waiter sleeps by FUTEX_WAIT_BITSET on the word, with the value it last read or wrote:
-// if the word has changed since, the kernel does not let it sleep. It sleeps on one of two channels,
-// the futex bitset: as a sleeper, or as a claimant that found the lock held and asked for a
-// hand-off. The kernel wakes the sleepers of one word in the order in which they went to sleep, and
-// accounts exactly: a wake that reports one woken thread is returned to exactly one waiter as
-// success, never as a time-out or an interruption.
+// if the word has changed since, the kernel does not let it sleep. It sleeps on one of three channels,
+// the futex bitset: as a sleeper; as a returner, which has slept before and is woken before all sleepers; or as a claimant that found the lock held and asked for a hand-off. The kernel
+// wakes the waiters on one channel in the order in which they went to sleep, and accounts exactly: a
+// wake that reports one woken thread is returned to exactly one waiter as success, never as a
+// time-out or an interruption.
 //
 // Where such protocols break, and what this one does:
 //
@@ -60,26 +60,32 @@ package golock
 //     went to sleep in between trusting the name.
 //   - A wake that was meant for another lock that lived at this address. The waiter takes it for a
 //     real one, finds the lock held, and sleeps again; the word never depends on who it is.
-//   - A claimant that dies. A waiter that finds the lock reserved sleeps with a limit; when the
-//     reservation outlives it, the waiter makes itself the claimant.
+//   - A claimant that does not come. A Python thread on its way waits for the GIL. While the
+//     interpreter ends, no thread but the main one gets it any more; and a goroutine that waits for the
+//     lock may do so on behalf of Python code that has the GIL. Such waiters are impatient: when a
+//     reservation has lasted reservationLimit, they make themselves the claimant. All others sleep on,
+//     because to wake and sleep again is to go to the end of the line.
 const (
 	Held    = 1 << 0
 	Waiters = 1 << 1
 	Handoff = 1 << 2
 
-	tenureShift = 3
-	tenureBits  = 7
-	tenureMask  = (1<<tenureBits - 1) << tenureShift
+	dueShift = 3
+	dueBits  = 7
+	dueMask  = (1<<dueBits - 1) << dueShift
 
 	ClaimantShift = 10 // Linux process ids have at most 22 bits (PID_MAX_LIMIT in linux/threads.h).
 	ClaimantMask  = 1<<32 - 1<<ClaimantShift
+
+	nameMask = ClaimantMask | dueMask
 )
 
 // The channels on which a waiter sleeps.
 const (
 	channelSleeper  = 1 << 0
-	channelClaimant = 1 << 1
-	channelCancel   = 1 << 2 // added by a waiter whose context can end
+	channelReturner = 1 << 1
+	channelClaimant = 1 << 2
+	channelCancel   = 1 << 3 // added by a waiter whose context can end
 	channelAny      = 1<<32 - 1
 )
 

@@ -4,6 +4,7 @@
 #ifndef GOLOCK_H
 #define GOLOCK_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* The lock word. */
@@ -32,10 +33,13 @@ enum golock_action {
 };
 
 /* One acquire that has to wait. It lives on the stack of the thread that waits. The caller fills in
- * word and deadline (CLOCK_MONOTONIC in nanoseconds, or GOLOCK_FOREVER) and leaves the rest zero. */
+ * word, deadline (CLOCK_MONOTONIC in nanoseconds, or GOLOCK_FOREVER) and impatient (whether the lock may
+ * be reserved for a thread that never comes) and leaves the rest zero. */
 struct golock_waiter {
     uint32_t *word;
     int64_t deadline;
+    bool impatient;
+
     int64_t since;
 
     /* After GOLOCK_PARK: sleep by FUTEX_WAIT_BITSET while *word == value. */
@@ -43,8 +47,9 @@ struct golock_waiter {
     uint32_t channel;
     int64_t until;
 
-    uint32_t owes;
-    uint32_t aged;
+    bool owes;
+    bool returns;
+    bool counted;
 };
 
 /* The core's one exported function, golock_core_1, returns this table. The number in its name is the

@@ -10,6 +10,7 @@
 typedef struct {
     PyObject_HEAD
     uint32_t word;
+    uint8_t turns;
     PyObject *weakrefs;
 } LockObject;
 
@@ -27,6 +28,7 @@ golock_lock_new(PyTypeObject *type)
         return NULL;
     }
     self->word = 0;
+    self->turns = 0;
     self->weakrefs = NULL;
     return (PyObject *)self;
 }
@@ -108,7 +110,7 @@ release_slow(LockObject *self)
 static PyObject *
 lock_release(LockObject *self, PyObject *Py_UNUSED(ignored))
 {
-    if (golock_fast_release(&self->word)) {
+    if (golock_fast_release(&self->word, &self->turns)) {
         Py_RETURN_NONE;
     }
     return release_slow(self);

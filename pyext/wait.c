@@ -15,6 +15,10 @@
 #define MAY_CLAIM_DETACHED 0
 #endif
 
+#if PY_VERSION_HEX < 0x030D0000
+#define Py_IsFinalizing _Py_IsFinalizing
+#endif
+
 static int64_t
 deadline_after(int64_t timeout)
 {
@@ -47,22 +51,15 @@ park(const struct golock_waiter *waiter)
 }
 
 /* Sleeps, without the GIL, until the waiter has been woken or interrupted or may claim the lock or has
- * run out of time. A woken thread comes back at once: it takes the GIL first and looks at the word
- * then, while the others go on taking and freeing the lock. */
+ * run out of time. */
 static int
-sleep_detached(const struct golock_core *core, struct golock_waiter *waiter, enum golock_event *event)
+sleep_detached(const struct golock_core *core, struct golock_waiter *waiter)
 {
-    for (;;) {
-        *event = park(waiter);
-        if (*event == GOLOCK_WOKEN && !MAY_CLAIM_DETACHED) {
-            return GOLOCK_CLAIM;
-        }
-        int action = core->next(waiter, *event, MAY_CLAIM_DETACHED);
-        if (action != GOLOCK_PARK) {
-            *event = GOLOCK_ENTERED;
-            return action;
-        }
-    }
+    int action;
+    do {
+        action = core->next(waiter, park(waiter), MAY_CLAIM_DETACHED);
+    } while (action == GOLOCK_PARK);
+    return action;
 }
 
 int
@@ -72,13 +69,16 @@ golock_wait(const golock_state *state, uint32_t *word, int64_t timeout)
     if (core == NULL) {
         return -1;
     }
-    struct golock_waiter waiter = {.word = word, .deadline = deadline_after(timeout)};
-    enum golock_event event = GOLOCK_ENTERED;
+    struct golock_waiter waiter = {
+        .word = word,
+        .deadline = deadline_after(timeout),
+        .impatient = Py_IsFinalizing(),
+    };
     for (;;) {
-        int action = core->next(&waiter, event, 1);
+        int action = core->next(&waiter, GOLOCK_ENTERED, 1);
         if (action == GOLOCK_PARK) {
             PyThreadState *thread = PyEval_SaveThread();
-            action = sleep_detached(core, &waiter, &event);
+            action = sleep_detached(core, &waiter);
             PyEval_RestoreThread(thread);
         }
         switch (action) {

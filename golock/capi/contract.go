@@ -36,9 +36,9 @@ var _ = [1]struct{}{}[golock.WaiterLayout-layout]
 
 const layout = unsafe.Sizeof(C.struct_golock_waiter{}) |
 	unsafe.Offsetof(C.struct_golock_waiter{}.deadline)<<8 |
-	unsafe.Offsetof(C.struct_golock_waiter{}.since)<<16 |
+	unsafe.Offsetof(C.struct_golock_waiter{}.impatient)<<16 |
 	unsafe.Offsetof(C.struct_golock_waiter{}.value)<<24 |
 	unsafe.Offsetof(C.struct_golock_waiter{}.channel)<<32 |
 	unsafe.Offsetof(C.struct_golock_waiter{}.until)<<40 |
 	unsafe.Offsetof(C.struct_golock_waiter{}.owes)<<48 |
-	unsafe.Offsetof(C.struct_golock_waiter{}.aged)<<56
+	unsafe.Offsetof(C.struct_golock_waiter{}.returns)<<56
