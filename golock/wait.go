@@ -102,7 +102,7 @@ func (w *Waiter) wait(ctx context.Context) error {
 		defer context.AfterFunc(ctx, func() { w.cancel(gone) })()
 	}
 	for event := Entered; ; {
-		switch w.Next(event, true) {
+		switch w.Next(event) {
 		case Acquired:
 			return nil
 		case TimedOut:

@@ -40,7 +40,7 @@ type Event int32
 
 // The events.
 const (
-	Entered     Event = iota // the first call, and every call after Claim or an interruption
+	Entered     Event = iota // the first call, and the first after Aborted
 	Woken                    // the kernel says that a wake was meant for this waiter
 	Changed                  // the word was no longer the expected value
 	Expired                  // the time in until has come
@@ -54,7 +54,6 @@ type Action int32
 const (
 	Acquired Action = iota // the lock is taken
 	Park                   // sleep, then call Next with the event
-	Claim                  // call Next(Entered) again in a state in which the lock may be taken
 	TimedOut               // the deadline has passed, the lock is not taken
 	Aborted                // the answer to Interrupted: the lock is not taken, nothing is owed
 )
@@ -80,71 +79,77 @@ func NewWaiter(word *uint32, deadline int64) Waiter {
 	return Waiter{word: word, deadline: deadline, impatient: true}
 }
 
-// Next takes the event and decides the next action. Where mayClaim is false, the lock is not taken:
-// a Python thread without the GIL would hold it while it waits for the GIL, and everybody behind it
-// would wait as well, the convoy described in "The convoy phenomenon" (Blasgen, Gray, Mitoma, Price,
-// 1979). It makes itself the claimant instead and returns Claim. A woken waiter is told to come back
-// at once: it takes the GIL first and looks at the word then.
-func (w *Waiter) Next(event Event, mayClaim bool) Action {
+// Next takes the event and decides the next action. A Python thread calls it with the GIL: a lock that
+// is taken without the GIL is held while its owner waits for the GIL, and everybody behind it waits as
+// well, the convoy of "The convoy phenomenon" (Blasgen, Gray, Mitoma, Price, 1979).
+func (w *Waiter) Next(event Event) Action {
 	if w.since == 0 {
 		w.since = now()
 	}
-	action := w.decide(event, mayClaim)
+	action := w.decide(event)
 	switch {
 	case action == Park && !w.counted:
 		w.counted = true
 		waiting(w.word).Add(1)
-	case action != Park && action != Claim && w.counted:
+	case action != Park && w.counted:
 		w.counted = false
 		waiting(w.word).Add(-1)
 	}
 	return action
 }
 
-func (w *Waiter) decide(event Event, mayClaim bool) Action {
+func (w *Waiter) decide(event Event) Action {
 	switch event {
 	case Woken:
 		w.owes, w.returns = true, true
-		if !mayClaim {
-			return Claim
-		}
+	case Expired:
+		w.returns = true
 	case Interrupted:
 		w.returns = true
 		w.Resign()
 		return Aborted
-	case Expired:
-		w.returns = true
 	}
+	outlived := event == Expired && reserved(w.value) && now() < w.deadline
 	for {
 		old := atomic.LoadUint32(w.word)
-		if old&Held == 0 && (w.owes || !reserved(old) || w.outlived(event)) {
-			if mayClaim {
-				if atomic.CompareAndSwapUint32(w.word, old, w.claimed(old)) {
-					w.owes = false
-					return Acquired
-				}
-				continue
+		if old&Held == 0 && (w.owes || outlived || !reserved(old)) {
+			w.owes = w.owes || reserved(old) // it takes the place of the claimant that did not come
+			if atomic.CompareAndSwapUint32(w.word, old, w.claimed(old)) {
+				w.owes = false
+				return Acquired
 			}
-			if w.owes {
-				return Claim
-			}
-			if !hasClaimant(old) || reserved(old) {
-				if atomic.CompareAndSwapUint32(w.word, old, old&^(nameMask|Waiters)|name(w.word)) {
-					w.owes = true
-					return Claim
-				}
-				continue
-			}
+			continue
 		}
 		at := now()
 		if at >= w.deadline {
 			w.Resign()
 			return TimedOut
 		}
-		if w.prepare(old, at) {
+		next, channel := w.announced(old, at)
+		if next == old || atomic.CompareAndSwapUint32(w.word, old, next) {
+			w.value, w.channel, w.until = next, channel, w.deadline
+			w.owes = channel == channelClaimant
+			if w.impatient && next&Held == 0 {
+				w.until = min(at+reservationLimit, w.deadline)
+			}
 			return Park
 		}
 	}
+}
+
+// Stay reports whether the waiter, after Changed, may sleep again without announcing anything new. It
+// only reads the word, so a Python thread asks without the GIL; where the answer is no, it takes the
+// GIL and calls Next.
+func (w *Waiter) Stay() bool {
+	old := atomic.LoadUint32(w.word)
+	if old&Held == 0 && (w.owes || !reserved(old) && !hasClaimant(old)) {
+		return false
+	}
+	if next, channel := w.announced(old, now()); next != old || channel != w.channel {
+		return false
+	}
+	w.value = old
+	return true
 }
 
 // claimed is the word after this waiter has taken the lock. The claimant cannot know who else sleeps,
@@ -157,47 +162,33 @@ func (w *Waiter) claimed(old uint32) uint32 {
 	case w.owes:
 		return Held | Waiters
 	case hasClaimant(old):
-		return old | Held
+		return old&nameMask | Held
 	default:
 		return Held
 	}
 }
 
-// outlived reports whether this waiter has seen a reservation through to its limit.
-func (w *Waiter) outlived(event Event) bool {
-	return event == Expired && reserved(w.value) && now() >= w.until && w.until < w.deadline
-}
-
-// prepare announces in the word that this waiter is about to sleep, and fills in how. It returns
-// false when the word has changed meanwhile.
-func (w *Waiter) prepare(old uint32, at int64) bool {
+// announced is the word that this waiter may sleep on, and the channel.
+func (w *Waiter) announced(old uint32, at int64) (next, channel uint32) {
 	threshold := handoffAfter.Load()
-	next, channel, until, owes := old, uint32(channelSleeper), Forever, false
+	next, channel = old, channelSleeper
 	if w.returns {
 		channel = channelReturner
 	}
 	switch {
 	case w.owes && at-w.since >= threshold:
 		// It was woken, waited for the GIL, and finds that a newcomer was faster. It keeps its
-		// place before all sleepers and asks for the lock.
-		next = old&^(nameMask|Waiters) | Handoff | self
-		channel, owes = channelClaimant, true
+		// place before all others and asks for the lock.
+		next, channel = Held|Handoff|old&dueMask|self, channelClaimant
 	case old&Held == 0:
-		// A claimant of this process is named: it will set Waiters.
-		if w.impatient {
-			until = at + reservationLimit
-		}
+		// The claimant that the word names will set Waiters.
 	case w.owes || !hasClaimant(old):
 		next = old&^nameMask | Waiters
 	}
 	if threshold == 0 {
 		next |= Handoff
 	}
-	if next != old && !atomic.CompareAndSwapUint32(w.word, old, next) {
-		return false
-	}
-	w.value, w.channel, w.until, w.owes = next, channel, min(until, w.deadline), owes
-	return true
+	return next, channel
 }
 
 // Resign ends the wait without the lock and pays the debt of a claimant: either the holder's release

@@ -9,13 +9,13 @@ import (
 const foreign = ClaimantMask // a claimant that lives in no process: process ids do not reach it
 
 // step calls Next and checks its answer and the word it leaves, apart from the time.
-func step(t *testing.T, w *Waiter, event Event, mayClaim bool, want Action, word uint32) {
+func step(t *testing.T, w *Waiter, event Event, want Action, word uint32) {
 	t.Helper()
-	if got := w.Next(event, mayClaim); got != want {
-		t.Fatalf("Next(%d, %v) = %d, want %d; word %#x", event, mayClaim, got, want, *w.word)
+	if got := w.Next(event); got != want {
+		t.Fatalf("Next(%d) = %d, want %d; word %#x", event, got, want, *w.word)
 	}
 	if *w.word&^dueMask != word {
-		t.Fatalf("the word is %#x after Next(%d, %v), want %#x", *w.word, event, mayClaim, word)
+		t.Fatalf("the word is %#x after Next(%d), want %#x", *w.word, event, word)
 	}
 }
 
@@ -74,23 +74,48 @@ func TestTryTransitions(t *testing.T) {
 	}
 }
 
-// A thread that may not take the lock yet says that it is on its way, takes the lock when it may, and
-// leaves Waiters set, because others may sleep.
-func TestClaimBeforeTaking(t *testing.T) {
+// A waiter whose sleep the kernel refused sleeps again where nothing has to be announced, and otherwise
+// leaves the word alone.
+func TestStay(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		word uint32
+		stay bool
+	}{
+		{"held, and the release will wake one", Held | Waiters, true},
+		{"held, with a claimant", Held | self, true},
+		{"free, with a claimant", self, true},
+		{"reserved", Handoff | self, true},
+		{"held, and nobody knows of the waiter", Held, false},
+		{"held, with a claimant of another process", Held | foreign, false},
+		{"free", 0, false},
+		{"reserved in another process", Handoff | foreign, false},
+	} {
+		word := uint32(Held)
+		w := NewWaiter(&word, Forever)
+		step(t, &w, Entered, Park, Held|Waiters)
+		word = c.word
+		if stay := w.Stay(); stay != c.stay || word != c.word || stay && w.value != c.word {
+			t.Errorf("%s: Stay = %v, word %#x, value %#x", c.name, stay, word, w.value)
+		}
+	}
+}
+
+// The claimant does not know who else sleeps, so its own release finds out.
+func TestWokenWaiterLeavesWaiters(t *testing.T) {
 	word := uint32(Held)
 	w := NewWaiter(&word, Forever)
-	step(t, &w, Entered, true, Park, Held|Waiters)
-	word = 0
-	step(t, &w, Changed, false, Claim, self)
-	step(t, &w, Entered, true, Acquired, Held|Waiters)
+	step(t, &w, Entered, Park, Held|Waiters)
+	word = self
+	step(t, &w, Woken, Acquired, Held|Waiters)
 }
 
 func TestNewcomerRespectsAReservation(t *testing.T) {
 	word := Handoff | self
 	w := NewWaiter(&word, Forever)
-	step(t, &w, Entered, true, Park, Handoff|self)
+	step(t, &w, Entered, Park, Handoff|self)
 	claimant := NewWaiter(&word, Forever)
-	step(t, &claimant, Woken, true, Acquired, Held|Waiters)
+	step(t, &claimant, Woken, Acquired, Held|Waiters)
 }
 
 // A claimant that finds the lock taken by a newcomer asks for the hand-off, if it has waited long
@@ -98,17 +123,17 @@ func TestNewcomerRespectsAReservation(t *testing.T) {
 func TestClaimantAsksForTheHandoff(t *testing.T) {
 	word := uint32(Held)
 	w := NewWaiter(&word, Forever)
-	step(t, &w, Entered, true, Park, Held|Waiters)
+	step(t, &w, Entered, Park, Held|Waiters)
 	word = Held | self
 	w.since = now() - int64(DefaultHandoff)
-	step(t, &w, Woken, true, Park, Held|Handoff|self)
+	step(t, &w, Woken, Park, Held|Handoff|self)
 	if w.channel != channelClaimant {
 		t.Errorf("it sleeps on channel %d", w.channel)
 	}
 
 	young := NewWaiter(&word, Forever)
 	word = Held | self
-	step(t, &young, Woken, true, Park, Held|Waiters)
+	step(t, &young, Woken, Park, Held|Waiters)
 	if young.channel != channelReturner {
 		t.Errorf("a young claimant sleeps on channel %d", young.channel)
 	}
@@ -120,26 +145,26 @@ func TestFirstComeFirstServedAsksAtOnce(t *testing.T) {
 	defer SetHandoff(DefaultHandoff)
 	word := uint32(Held)
 	w := NewWaiter(&word, Forever)
-	step(t, &w, Entered, true, Park, Held|Waiters|Handoff)
+	step(t, &w, Entered, Park, Held|Waiters|Handoff)
 	word = Handoff | self
-	step(t, &w, Woken, true, Acquired, Held|Waiters|Handoff)
+	step(t, &w, Woken, Acquired, Held|Waiters|Handoff)
 }
 
 // A woken waiter that leaves without the lock passes the wake on.
 func TestWokenWaiterTimesOut(t *testing.T) {
 	word := Held | self
 	w := NewWaiter(&word, now()-1)
-	step(t, &w, Woken, true, TimedOut, Held|Waiters)
+	step(t, &w, Woken, TimedOut, Held|Waiters)
 
 	word = Held | self
 	w = NewWaiter(&word, Forever)
 	w.since = now() - int64(DefaultHandoff)
-	step(t, &w, Woken, true, Park, Held|Handoff|self)
-	step(t, &w, Interrupted, false, Aborted, Held|Handoff|Waiters)
+	step(t, &w, Woken, Park, Held|Handoff|self)
+	step(t, &w, Interrupted, Aborted, Held|Handoff|Waiters)
 	if w.owes {
 		t.Error("an interrupted waiter owes something")
 	}
-	step(t, &w, Entered, true, Park, Held|Handoff|Waiters)
+	step(t, &w, Entered, Park, Held|Handoff|Waiters)
 	if w.channel != channelReturner {
 		t.Errorf("an interrupted waiter sleeps on channel %d", w.channel)
 	}
@@ -149,7 +174,7 @@ func TestResignWakesAnother(t *testing.T) {
 	word := uint32(Held)
 	events := make(chan Event)
 	sleeper := NewWaiter(&word, Forever)
-	step(t, &sleeper, Entered, true, Park, Held|Waiters)
+	step(t, &sleeper, Entered, Park, Held|Waiters)
 	go func() { events <- park(&word, Held|Waiters, channelSleeper, Forever) }()
 
 	w := NewWaiter(&word, Forever)
@@ -167,19 +192,18 @@ func TestResignWakesAnother(t *testing.T) {
 	if event := <-events; event != Woken {
 		t.Errorf("the sleeper comes back with %d, want Woken", event)
 	}
-	step(t, &sleeper, Woken, true, Acquired, Held|Waiters)
+	step(t, &sleeper, Woken, Acquired, Held|Waiters)
 }
 
 // A reservation binds a waiter only for so long: its claimant may have died.
 func TestReservationIsOutlived(t *testing.T) {
 	word := Handoff | self
 	w := NewWaiter(&word, Forever)
-	step(t, &w, Entered, true, Park, Handoff|self)
+	step(t, &w, Entered, Park, Handoff|self)
 	if w.until > now()+reservationLimit || w.until < now() {
 		t.Fatalf("it sleeps until %d", w.until)
 	}
-	step(t, &w, Changed, true, Park, Handoff|self)
+	step(t, &w, Changed, Park, Handoff|self)
 	w.until -= reservationLimit
-	step(t, &w, Expired, false, Claim, Handoff|self)
-	step(t, &w, Entered, true, Acquired, Held|Waiters)
+	step(t, &w, Expired, Acquired, Held|Waiters)
 }

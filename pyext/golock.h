@@ -27,7 +27,6 @@ enum golock_event {
 enum golock_action {
     GOLOCK_ACQUIRED,
     GOLOCK_PARK,
-    GOLOCK_CLAIM,
     GOLOCK_TIMED_OUT,
     GOLOCK_ABORTED,
 };
@@ -59,7 +58,9 @@ struct golock_core {
     /* Takes the lock and returns 1 if it is neither held nor reserved, otherwise returns 0. */
     int (*try_acquire)(uint32_t *word);
     /* Takes what happened, returns what to do: enum golock_event, enum golock_action. */
-    int (*next)(struct golock_waiter *waiter, int event, int may_claim);
+    int (*next)(struct golock_waiter *waiter, int event);
+    /* After GOLOCK_CHANGED: returns 1 if the waiter may sleep again as it is. Writes no word. */
+    int (*stay)(struct golock_waiter *waiter);
     /* Frees the lock and returns 1, or returns 0 if it was free. */
     int (*release)(uint32_t *word);
     /* Sets the hand-off threshold, in nanoseconds >= 0. */

@@ -8,13 +8,6 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Without a GIL to wait for, a woken thread may take the lock before it is attached again. */
-#ifdef Py_GIL_DISABLED
-#define MAY_CLAIM_DETACHED 1
-#else
-#define MAY_CLAIM_DETACHED 0
-#endif
-
 #if PY_VERSION_HEX < 0x030D0000
 #define Py_IsFinalizing _Py_IsFinalizing
 #endif
@@ -50,16 +43,24 @@ park(const struct golock_waiter *waiter)
     }
 }
 
-/* Sleeps, without the GIL, until the waiter has been woken or interrupted or may claim the lock or has
- * run out of time. */
+/* Sleeps, and returns when the waiter has to be attached to the interpreter to go on. A woken thread
+ * with a GIL to wait for looks at the word when it has the GIL; without a GIL it does so at once. */
 static int
-sleep_detached(const struct golock_core *core, struct golock_waiter *waiter)
+sleep_detached(const struct golock_core *core, struct golock_waiter *waiter, int *event)
 {
+#ifdef Py_GIL_DISABLED
     int action;
     do {
-        action = core->next(waiter, park(waiter), MAY_CLAIM_DETACHED);
+        *event = park(waiter);
+        action = core->next(waiter, *event);
     } while (action == GOLOCK_PARK);
     return action;
+#else
+    do {
+        *event = park(waiter);
+    } while (*event == GOLOCK_CHANGED && core->stay(waiter));
+    return GOLOCK_PARK;
+#endif
 }
 
 int
@@ -74,11 +75,12 @@ golock_wait(const golock_state *state, uint32_t *word, int64_t timeout)
         .deadline = deadline_after(timeout),
         .impatient = Py_IsFinalizing(),
     };
+    int event = GOLOCK_ENTERED;
     for (;;) {
-        int action = core->next(&waiter, GOLOCK_ENTERED, 1);
+        int action = core->next(&waiter, event);
         if (action == GOLOCK_PARK) {
             PyThreadState *thread = PyEval_SaveThread();
-            action = sleep_detached(core, &waiter);
+            action = sleep_detached(core, &waiter, &event);
             PyEval_RestoreThread(thread);
         }
         switch (action) {
@@ -95,6 +97,7 @@ golock_wait(const golock_state *state, uint32_t *word, int64_t timeout)
             if (core == NULL) {
                 return -1;
             }
+            event = GOLOCK_ENTERED;
         }
     }
 }

@@ -26,7 +26,6 @@ var (
 
 	_ = [1]struct{}{}[int(golock.Acquired)-C.GOLOCK_ACQUIRED]
 	_ = [1]struct{}{}[int(golock.Park)-C.GOLOCK_PARK]
-	_ = [1]struct{}{}[int(golock.Claim)-C.GOLOCK_CLAIM]
 	_ = [1]struct{}{}[int(golock.TimedOut)-C.GOLOCK_TIMED_OUT]
 	_ = [1]struct{}{}[int(golock.Aborted)-C.GOLOCK_ABORTED]
 )

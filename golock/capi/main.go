@@ -40,10 +40,12 @@ func golockTryAcquire(word *C.uint32_t) C.int {
 }
 
 //export golockNext
-func golockNext(waiter *C.struct_golock_waiter, event, mayClaim C.int) C.int {
-	w := (*golock.Waiter)(unsafe.Pointer(waiter))
-	return C.int(w.Next(golock.Event(event), mayClaim != 0))
+func golockNext(waiter *C.struct_golock_waiter, event C.int) C.int {
+	return C.int(view(waiter).Next(golock.Event(event)))
 }
+
+//export golockStay
+func golockStay(waiter *C.struct_golock_waiter) C.int { return truth(view(waiter).Stay()) }
 
 //export golockRelease
 func golockRelease(word *C.uint32_t) C.int {
@@ -57,6 +59,10 @@ func golockSetHandoff(nanoseconds C.int64_t) {
 
 //export golockGoVersion
 func golockGoVersion() *C.char { return C.CString(runtime.Version()) }
+
+func view(waiter *C.struct_golock_waiter) *golock.Waiter {
+	return (*golock.Waiter)(unsafe.Pointer(waiter))
+}
 
 func truth(b bool) C.int {
 	if b {

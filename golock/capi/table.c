@@ -8,6 +8,7 @@ golock_core_1(void)
     static struct golock_core core = {
         .try_acquire = golockTryAcquire,
         .next = golockNext,
+        .stay = golockStay,
         .release = golockRelease,
         .set_handoff = golockSetHandoff,
     };
