@@ -1,7 +1,7 @@
 """Crawl a web site with a pool of threads: every page once, by the links, until no page is new.
 
-The site is a local http.server over a folder of generated pages. Nothing here knows golock; run it as
-``python -m golock run examples/crawl.py``.
+The site is a local http.server over a folder of generated pages. Nothing here knows golock; run it
+as ``python -m golock run examples/crawl.py``.
 """
 
 from __future__ import annotations

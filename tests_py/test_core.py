@@ -12,13 +12,16 @@ import pytest
 import golock
 
 PACKAGE = Path(golock.__file__).parent
+needs_the_fast_path = pytest.mark.skipif(
+    os.environ.get("GOLOCK_FASTPATH") == "0", reason="without it every operation needs the core"
+)
 COUNT_THREADS = "import os; threads = lambda: len(os.listdir('/proc/self/task'))\n"
 MAPPED = "mapped = lambda: 'libgolock.so' in open('/proc/self/maps').read()\n"
 
 
 @pytest.fixture
 def installed_copy(tmp_path, python):
-    """A copy of the installed package whose core a test may spoil, and a way to run programs on it."""
+    """A copy of the installed package whose core a test may spoil, and a way to run on it."""
     copy = tmp_path / "golock"
     shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__"))
 
@@ -29,7 +32,7 @@ def installed_copy(tmp_path, python):
     return copy / "libgolock.so", run
 
 
-@pytest.mark.skipif(os.environ.get("GOLOCK_FASTPATH") == "0", reason="every operation needs the core")
+@needs_the_fast_path
 def test_core_is_loaded_by_the_first_wait_that_needs_it(python):
     result = python(
         COUNT_THREADS
@@ -137,7 +140,7 @@ def test_unreadable_core_is_an_import_error(installed_copy):
     assert "Permission denied" in run("import golock").stderr
 
 
-@pytest.mark.skipif(os.environ.get("GOLOCK_FASTPATH") == "0", reason="every operation needs the core")
+@needs_the_fast_path
 def test_core_that_cannot_be_loaded_later(installed_copy):
     core, run = installed_copy
     result = run(
@@ -167,7 +170,7 @@ print(lock.acquire(timeout=0.001))
     assert later == "False"
 
 
-@pytest.mark.skipif(os.environ.get("GOLOCK_FASTPATH") == "0", reason="every operation needs the core")
+@needs_the_fast_path
 def test_no_memory_for_the_core(python):
     result = python(
         """

@@ -92,7 +92,7 @@ for fighter in fighters:
 children = []
 for _ in range(50):
     lock.acquire()
-    children.append(in_child(lambda: (lock.release(), contend(2, 20), lock.acquire(), lock.release())))
+    children.append(in_child(lambda: (lock.release(), contend(2, 20), lock.acquire())))
     lock.release()
     children.append(in_child(lambda: (lock._at_fork_reinit(), contend(2, 20), lock.acquire())))
 stop = True

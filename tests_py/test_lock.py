@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import gc
+import os
+import platform
 import sys
 import threading
 import time
 import weakref
+from pathlib import Path
 
 import pytest
 
 import golock
+
+
+@pytest.fixture
+def threshold_put_back():
+    before = golock.get_handoff()
+    yield
+    golock.set_handoff(before)
 
 
 def wait_until(condition, what):
@@ -22,11 +32,8 @@ def wait_until(condition, what):
 
 def asleep_in_kernel(thread):
     """Whether the thread sleeps in a futex call."""
-    with open(f"/proc/self/task/{thread.native_id}/syscall") as file:
-        return file.read().split()[0] == {"x86_64": "202", "aarch64": "98"}[MACHINE]
-
-
-MACHINE = __import__("platform").machine()
+    futex = {"x86_64": "202", "aarch64": "98"}[platform.machine()]
+    return Path(f"/proc/self/task/{thread.native_id}/syscall").read_text().split()[0] == futex
 
 
 def start(target, *args):
@@ -93,8 +100,8 @@ def test_waiter_with_a_timeout_gets_the_lock():
 
 @pytest.mark.parametrize("threshold", [0, 0.001])
 @pytest.mark.parametrize("threads", [2, 8])
-def test_never_two_inside(threads, threshold, request):
-    request.addfinalizer(lambda before=golock.get_handoff(): golock.set_handoff(before))
+@pytest.mark.usefixtures("threshold_put_back")
+def test_never_two_inside(threads, threshold):
     golock.set_handoff(threshold)
     rounds = 3000
     lock = golock.allocate_lock()
@@ -127,8 +134,8 @@ def test_never_two_inside(threads, threshold, request):
     assert not lock.locked()
 
 
-def test_first_come_first_served_with_a_threshold_of_zero(request):
-    request.addfinalizer(lambda before=golock.get_handoff(): golock.set_handoff(before))
+@pytest.mark.usefixtures("threshold_put_back")
+def test_first_come_first_served_with_a_threshold_of_zero():
     golock.set_handoff(0)
     lock = golock.allocate_lock()
     lock.acquire()
@@ -168,26 +175,22 @@ def test_waiter_is_not_starved_by_a_thread_that_takes_the_lock_again_and_again()
         barger.join()
 
 
+@pytest.mark.usefixtures("threshold_put_back")
 def test_handoff_threshold():
-    before = golock.get_handoff()
-    try:
-        for seconds in (0, 0.25, 3, 1e-9):
-            golock.set_handoff(seconds)
-            assert golock.get_handoff() == seconds
-        for wrong, error in ((-1, ValueError), (float("nan"), ValueError), (1e300, OverflowError),
-                             ("1", TypeError), (None, TypeError)):  # fmt: skip
-            with pytest.raises(error):
-                golock.set_handoff(wrong)
-        assert golock.get_handoff() == 1e-9
-    finally:
-        golock.set_handoff(before)
+    for seconds in (0, 0.25, 3, 1e-9):
+        golock.set_handoff(seconds)
+        assert golock.get_handoff() == seconds
+    for wrong, error in ((-1, ValueError), (float("nan"), ValueError), (1e300, OverflowError),
+                         ("1", TypeError), (None, TypeError)):  # fmt: skip
+        with pytest.raises(error):
+            golock.set_handoff(wrong)
+    assert golock.get_handoff() == 1e-9
 
 
 def test_handoff_threshold_from_the_environment(python):
     code = "import golock; print(golock.get_handoff())"
-    environment = {"GOLOCK_HANDOFF": "0.25"}
-    assert python(code, env=environment).stdout == "0.25\n"
-    wrong = python(code, env={"GOLOCK_HANDOFF": "soon"})
+    assert python(code, env={**os.environ, "GOLOCK_HANDOFF": "0.25"}).stdout == "0.25\n"
+    wrong = python(code, env={**os.environ, "GOLOCK_HANDOFF": "soon"})
     assert wrong.returncode == 1
     assert "ValueError: GOLOCK_HANDOFF is not a number of seconds: 'soon'" in wrong.stderr
 

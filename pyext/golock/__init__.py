@@ -1,7 +1,7 @@
 """Python's locks, with a core written in Go.
 
-The names are those of the standard library's ``_thread`` and ``threading``, and behave as the running
-interpreter's do. ``install()`` puts them where the standard library takes its own from, and
+The names are those of the standard library's ``_thread`` and ``threading``, and behave as the
+running interpreter's do. ``install()`` puts them where the standard library takes its own from, and
 ``python -m golock run`` runs a program that way.
 """
 

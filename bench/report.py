@@ -1,0 +1,339 @@
+"""Turn results/ into tables and plots: ``python bench/report.py [DIRECTORY]``.
+
+Writes performance.md and performance-*.svg into DIRECTORY, by default results/. In a
+performance.md that is already there, only what stands between the two marks is replaced, so
+``python bench/report.py docs`` brings the project's own page up to date. All versions of Python
+with results are in it, oldest first.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import results
+from golock.bench import table_rows
+
+BEGIN = "<!-- measured: begin (written by bench/report.py) -->"
+END = "<!-- measured: end -->"
+
+WAKE_TARGET_MS = 2
+IMPORT_TARGET_MS = 5
+LOCK_TARGET_BYTES = 64
+
+GOLOCK_COLOUR, INTERPRETER_COLOUR = "#00758d", "#8a8a8a"
+
+Figures = dict[str, Any]
+
+
+def table(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Write a Markdown table; the first row is its heading."""
+    heading, *body = (" | ".join(row) for row in rows)
+    return [f"| {heading} |", "|" + " --- |" * len(rows[0]), *(f"| {row} |" for row in body), ""]
+
+
+def verdict(met: bool) -> str:
+    return "yes" if met else "no"
+
+
+def ratios_section(figures: Figures) -> list[str]:
+    rows = table_rows(figures["measures"])
+    code = [(row[0] if "threads" in row[0] else f"`{row[0]}`", *row[1:]) for row in rows[1:]]
+    return [
+        "In one process, by turns: the minimum of the runs for single calls, the median for "
+        "contended runs (threads, empty loop steps with the lock held / without).",
+        "",
+        *table([rows[0], *code]),
+        "Beside the floor, a C type whose methods do nothing, in the same way:",
+        "",
+        *table(
+            [
+                ["ns", "golock", "floor", "ratio", "target"],
+                *(
+                    [
+                        f"`{beside['name']}`",
+                        f"{beside['golock']:.1f}",
+                        f"{beside['floor']:.1f}",
+                        f"{beside['ratio']:.2f}",
+                        f"<= {beside['limit']:g}: {verdict(beside['met'])}",
+                    ]
+                    for beside in figures["floor"]
+                ),
+            ]
+        ),
+    ]
+
+
+def pyperf_values(file: Path) -> dict[str, dict[str, list[float]]]:
+    """Nanoseconds by operation and lock, from a pyperf file of uncontended.py."""
+    import pyperf  # type: ignore[import-untyped]  # noqa: PLC0415
+
+    values: dict[str, dict[str, list[float]]] = {}
+    for benchmark in pyperf.BenchmarkSuite.load(str(file)).get_benchmarks():
+        operation, _, lock = benchmark.get_name().removesuffix("]").rpartition(" [")
+        values.setdefault(operation, {})[lock] = [v * 1e9 for v in benchmark.get_values()]
+    return values
+
+
+def uncontended_section(values: dict[str, dict[str, list[float]]]) -> list[str]:
+    rows = [["ns, mean ± deviation", "golock", "interpreter", "floor"]]
+    for operation, locks in values.items():
+        cells = [
+            f"{statistics.mean(locks[lock]):.1f} ± {statistics.stdev(locks[lock]):.1f}"
+            if lock in locks
+            else ""
+            for lock in rows[0][1:]
+        ]
+        rows.append([f"`{operation}`", *cells])
+    return ["By pyperf, in many processes:", "", *table(rows)]
+
+
+def wake_section(figures: Figures) -> list[str]:
+    rows = [["releases", "lock", "median", "99th percentile", "longest", "target"]]
+    for releases, locks in figures["releases"].items():
+        for lock, times in locks.items():
+            met = verdict(times["p99"] <= WAKE_TARGET_MS)
+            rows.append(
+                [releases, lock]
+                + [f"{times[key]:.3f} ms" for key in ("median", "p99", "max")]
+                + [f"<= {WAKE_TARGET_MS} ms: {met}" if lock == "golock" else ""]
+            )
+    return [
+        f"{figures['threads']} threads waiting on {figures['threads']} locks, "
+        "from a release to its waiter running with the lock:",
+        "",
+        *table(rows),
+    ]
+
+
+def footprint_section(figures: Figures) -> list[str]:
+    start, imported = figures["import_ms"]["pass"], figures["import_ms"]["import golock"]
+    beyond = imported["min"] - start["min"]
+    threads = {when: figures[when]["threads"] for when in ("imported", "contended")}
+    rss = {when: figures[when]["rss_kB"] for when in ("started", "imported", "contended")}
+    size = figures["lock_bytes"]
+    return table(
+        [
+            ["footprint", "measured", "target"],
+            [
+                "`import golock` beyond the interpreter's start (minimum; median)",
+                f"{beyond:.1f} ms; {imported['median'] - start['median']:.1f} ms",
+                f"<= {IMPORT_TARGET_MS} ms: {verdict(beyond <= IMPORT_TARGET_MS)}",
+            ],
+            [
+                "threads of the process after the import",
+                f"{threads['imported']}",
+                f"1: {verdict(threads['imported'] == 1)}",
+            ],
+            ["threads after the first contended wait", f"{threads['contended']}", ""],
+            [
+                "a lock object",
+                f"{size} bytes",
+                f"<= {LOCK_TARGET_BYTES}: {verdict(size <= LOCK_TARGET_BYTES)}",
+            ],
+            ["memory added by the import", f"{rss['imported'] - rss['started']:,} kB", ""],
+            [
+                "memory added by the first contended wait",
+                f"{rss['contended'] - rss['imported']:,} kB",
+                "",
+            ],
+        ]
+    )
+
+
+def handoff_section(figures: Figures) -> list[str]:
+    rows = [["threads, loop steps", "hand-off after", "acquires, k/s", "longest wait", "fairness"]]
+    for sweep in figures["sweeps"]:
+        for point in [*sweep["golock"], sweep["interpreter"]]:
+            after = f"{point['handoff_ms']:g} ms" if "handoff_ms" in point else "interpreter's lock"
+            rows.append(
+                [
+                    sweep["workload"],
+                    after,
+                    f"{point['rate'] / 1e3:,.0f}",
+                    f"{point['longest_wait_ms']:.1f} ms",
+                    f"{point['fairness']:.3f}",
+                ]
+            )
+    default = f"{figures['default_ms']:g} ms"
+    return [f"The hand-off threshold, {default} unless set:", "", *table(rows)]
+
+
+def section(version: str) -> list[str]:
+    """Everything measured on one version of Python."""
+    lines: list[str] = []
+    origin: Figures | None = None
+    for benchmark, write in (
+        ("ratios", ratios_section),
+        ("wake", wake_section),
+        ("footprint", footprint_section),
+        ("handoff", handoff_section),
+    ):
+        figures = results.load(benchmark, version)
+        if figures is not None:
+            origin = origin or figures
+            lines += write(figures)
+        if benchmark == "ratios":
+            file = results.ROOT / version / "uncontended.json"
+            if file.exists():
+                lines += uncontended_section(pyperf_values(file))
+    if origin is None:
+        return []
+    machine = origin["machine"]
+    heading = [
+        f"## {machine['implementation']} {machine['python']}",
+        "",
+        f"{machine['system']}, {machine['processor']}, {machine['cpus']} CPUs, "
+        f"load {machine['load']:.2f}, {machine['compiler']}, {origin['date']}"
+        + (" (a fast run: fewer and shorter measurements)" if origin["fast"] else ""),
+        "",
+    ]
+    return heading + lines
+
+
+def draw_ratios(versions: Iterable[str], target: Path) -> None:
+    """Bars: golock to the interpreter, the time of each call and the rate of each workload."""
+    from matplotlib import pyplot  # noqa: PLC0415
+
+    series = {
+        version: figures["measures"]
+        for version in versions
+        if (figures := results.load("ratios", version)) is not None
+    }
+    thickness = 0.8 / len(series)
+    figure, axes = pyplot.subplots(1, 2, figsize=(11, 2.5 + len(series)), layout="constrained")
+    panels = {
+        "ns": "time of a call: shorter is better",
+        "k/s": "acquires a second: longer is better",
+    }
+    for axis, (unit, label) in zip(axes, panels.items(), strict=True):
+        for index, (version, measures) in enumerate(series.items()):
+            shown = [measure for measure in measures if measure["unit"] == unit]
+            bars = axis.barh(
+                [place + index * thickness for place in range(len(shown))],
+                [measure["ratio"] for measure in shown],
+                thickness,
+                label=f"Python {version}",
+                color=pyplot.get_cmap("viridis")(0.15 + 0.7 * index / len(series)),
+            )
+            axis.bar_label(bars, fmt="%.2f", padding=2, fontsize=8)
+            axis.set_yticks(
+                [place + (len(series) - 1) * thickness / 2 for place in range(len(shown))],
+                [measure["name"].removesuffix(": acquires") for measure in shown],
+            )
+        axis.axvline(1, color=INTERPRETER_COLOUR, linewidth=1)
+        axis.invert_yaxis()
+        axis.margins(x=0.12)
+        axis.set_title(label, fontsize=10)
+        axis.set_xlabel("golock / interpreter")
+    figure.legend(
+        *axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=len(series)
+    )
+    save(figure, target)
+
+
+def draw_handoff(version: str, figures: Figures, target: Path) -> None:
+    """Rate and longest wait against the hand-off threshold."""
+    from matplotlib import pyplot  # noqa: PLC0415
+
+    figure, axes = pyplot.subplots(1, 2, figsize=(11, 4), layout="constrained")
+    quantities = {
+        "rate": (1e-3, "acquires, thousands a second"),
+        "longest_wait_ms": (1, "longest wait, ms"),
+    }
+    for axis, (key, (scale, label)) in zip(axes, quantities.items(), strict=True):
+        for sweep, marker in zip(figures["sweeps"], "os", strict=True):
+            points = sweep["golock"]
+            ticks = range(len(points))
+            axis.plot(
+                ticks,
+                [point[key] * scale for point in points],
+                marker=marker,
+                color=GOLOCK_COLOUR,
+                linestyle="-" if marker == "o" else "--",
+                label=f"golock, {sweep['workload']}",
+            )
+            axis.axhline(
+                sweep["interpreter"][key] * scale,
+                color=INTERPRETER_COLOUR,
+                linestyle="-" if marker == "o" else "--",
+                label=f"interpreter, {sweep['workload']}",
+            )
+        axis.set_xticks(ticks, [f"{point['handoff_ms']:g}" for point in points])
+        axis.set_xlabel("hand-off after, ms")
+        axis.set_ylabel(label)
+        axis.set_ylim(bottom=0)
+    figure.suptitle(f"Python {version}")
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
+    save(figure, target)
+
+
+def save(figure: Any, target: Path) -> None:
+    """Write an SVG that is the same for the same figures."""
+    import matplotlib  # noqa: PLC0415
+
+    matplotlib.rcParams["svg.hashsalt"] = target.name
+    figure.savefig(target, metadata={"Date": None})
+    print(target)
+
+
+def draw(versions: Sequence[str], directory: Path) -> list[str]:
+    """Draw every plot into `directory`; the Markdown that shows them."""
+    try:
+        import matplotlib  # noqa: PLC0415
+    except ImportError:
+        print("no plots: matplotlib is not installed")
+        return []
+    matplotlib.use("svg")
+    lines = []
+    if any(results.load("ratios", version) for version in versions):
+        draw_ratios(versions, directory / "performance-ratios.svg")
+        lines += ["![Time of each call, golock to interpreter](performance-ratios.svg)", ""]
+    for version in versions:
+        figures = results.load("handoff", version)
+        if figures is not None:
+            name = f"performance-handoff-{version}.svg"
+            draw_handoff(version, figures, directory / name)
+            lines += [f"![Rate and longest wait by hand-off threshold, {version}]({name})", ""]
+    return lines
+
+
+def publish(measured: str, page: Path) -> None:
+    """Put `measured` between the marks of `page`, which is made where there is none."""
+    text = page.read_text(encoding="utf-8") if page.exists() else f"# Performance\n\n{BEGIN}{END}\n"
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not (begin and end):
+        raise SystemExit(f"{page} has no place for the figures: put {BEGIN} and {END} into it")
+    page.write_text(f"{before}{begin}\n\n{measured}\n{end}{after}", encoding="utf-8")
+    print(page)
+
+
+def numbers(version: str) -> list[int]:
+    """Split a version, so that 3.9 sorts before 3.10."""
+    return [int(part) for part in version.rstrip("t").split(".") if part.isdigit()]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("directory", nargs="?", type=Path, default=results.ROOT)
+    directory: Path = parser.parse_args().directory
+    found = (entry.name for entry in results.ROOT.glob("*") if entry.is_dir())
+    versions = sorted(found, key=lambda name: (numbers(name), name))
+    if not versions:
+        raise SystemExit("no results: run bench/run.py first")
+    measured = draw(versions, directory)
+    for version in versions:
+        measured += section(version)
+    text = "\n".join(measured)
+    print(text)
+    publish(text, directory / "performance.md")
+
+
+if __name__ == "__main__":
+    main()

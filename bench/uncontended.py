@@ -1,0 +1,35 @@
+"""pyperf: what a call costs on golock's lock, on the interpreter's, and on the floor.
+
+Takes the options of every pyperf script, among them ``--fast`` and ``-o FILE``. Build the floor
+first, or use run.py, which does.
+"""
+
+from __future__ import annotations
+
+import pyperf  # type: ignore[import-untyped]
+
+from golock.bench import OPERATIONS
+
+SETUP = {
+    "golock": "from golock import allocate_lock; lock = allocate_lock()",
+    "interpreter": "from golock.bench import interpreter_allocate_lock; "
+    "allocate_lock = interpreter_allocate_lock(); lock = allocate_lock()",
+    "floor": "from floor._floor import Floor; lock = Floor()",
+}
+
+# The floor's methods take no arguments.
+ON_THE_FLOOR = ("acquire(); release()", "with lock:")
+
+
+def main() -> None:
+    runner = pyperf.Runner()
+    for operation in OPERATIONS:
+        for lock, setup in SETUP.items():
+            if lock != "floor" or operation.name in ON_THE_FLOOR:
+                runner.timeit(
+                    f"{operation.name} [{lock}]", operation.statement, setup=setup, duplicate=10
+                )
+
+
+if __name__ == "__main__":
+    main()

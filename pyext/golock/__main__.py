@@ -1,0 +1,55 @@
+"""``python -m golock``: run a program, check conformance, measure, or describe the installation."""
+
+# Imported where needed: a module imported here would hide one of that name beside the program.
+# ruff: noqa: PLC0415
+
+from __future__ import annotations
+
+import sys
+
+_COMMANDS = {
+    "run": "run an unchanged Python program on golock's locks",
+    "conformance": "compare the interpreter's lock with golock's, case by case",
+    "bench": "measure golock beside the interpreter's lock",
+    "info": "print versions, the core and its settings",
+}
+
+
+def main(arguments: list[str]) -> int:
+    """Dispatch to a command and return the exit status."""
+    command, rest = (arguments[0], arguments[1:]) if arguments else ("--help", [])
+    if command == "run":
+        from ._run import run
+
+        run(rest)
+        return 0
+    return _other(command, rest)
+
+
+def _other(command: str, rest: list[str]) -> int:
+    import argparse
+
+    parser = argparse.ArgumentParser(
+        prog="python -m golock", description="Python's locks, with a core written in Go."
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, summary in _COMMANDS.items():
+        commands.add_parser(name, help=summary, add_help=False)
+    parser.parse_args([command])
+    if command == "conformance":
+        from .conformance import main as conformance
+
+        return conformance(rest)
+    if command == "bench":
+        from .bench import main as bench
+
+        return bench(rest)
+    from ._info import main as info
+
+    return info(rest)
+
+
+if __name__ == "__main__":
+    status = main(sys.argv[1:])
+    if status:
+        sys.exit(status)

@@ -1,0 +1,131 @@
+"""Put golock's lock where the standard library takes its own from, and put it back.
+
+Places that call ``threading.Lock()`` or ``_thread.allocate_lock()`` by its full name follow by
+themselves. What needs a line here is every module global that holds the function or the type.
+"""
+
+from __future__ import annotations
+
+import _thread
+import os
+import sys
+
+from ._golock import LockType, allocate_lock
+
+TYPE_CHECKING = False  # without importing typing, which takes longer than all of golock
+if TYPE_CHECKING:
+    from typing import Any
+
+
+class Place:
+    """A module global from which the standard library takes new locks.
+
+    ``replacement`` names the golock object that takes the place, ``origin`` what in ``_thread`` the
+    global holds without golock; it exists from version ``since`` up to, not including, ``before``.
+    """
+
+    __slots__ = ("attribute", "before", "module", "origin", "replacement", "since", "why")
+
+    def __init__(
+        self,
+        module: str,
+        attribute: str,
+        replacement: str,
+        origin: str,
+        why: str,
+        *,
+        since: tuple[int, int] = (3, 10),
+        before: tuple[int, int] = (4, 0),
+    ) -> None:
+        self.module = module
+        self.attribute = attribute
+        self.replacement = replacement
+        self.origin = origin
+        self.why = why
+        self.since = since
+        self.before = before
+
+
+PLACES = (
+    Place("_thread", "allocate_lock", "allocate_lock", "allocate_lock",
+          "called by importlib, and the source of every name bound later"),
+    Place("_thread", "allocate", "allocate_lock", "allocate",
+          "the old synonym"),
+    Place("_thread", "LockType", "LockType", "LockType",
+          "isinstance checks, and from 3.13 on a way to make locks"),
+    Place("_thread", "lock", "LockType", "lock",
+          "the type under its own name", since=(3, 13)),
+    Place("threading", "_allocate_lock", "allocate_lock", "allocate_lock",
+          "the waiters of Condition, and the lock inside the RLock written in Python"),
+    Place("threading", "Lock", "allocate_lock", "allocate_lock",
+          "the public name: queue, logging, concurrent.futures", before=(3, 13)),
+    Place("threading", "Lock", "LockType", "LockType",
+          "the public name: queue, logging, concurrent.futures", since=(3, 13)),
+    Place("threading", "_LockType", "LockType", "LockType",
+          "the type that Lock is bound from", since=(3, 13)),
+    Place("multiprocessing.dummy", "Lock", "allocate_lock", "allocate_lock",
+          "bound by 'from threading import Lock'", before=(3, 13)),
+    Place("multiprocessing.dummy", "Lock", "LockType", "LockType",
+          "bound by 'from threading import Lock'", since=(3, 13)),
+    Place("_pyio", "Lock", "allocate_lock", "allocate_lock",
+          "the locks of its buffered readers and writers"),
+    Place("tempfile", "_allocate_lock", "allocate_lock", "allocate_lock",
+          "bound at import"),
+    Place("_strptime", "_thread_allocate_lock", "allocate_lock", "allocate_lock",
+          "bound at import"),
+)  # fmt: skip
+
+_replacements: dict[str, object] = {"allocate_lock": allocate_lock, "LockType": LockType}
+_originals: list[tuple[Any, Place, object]] = []
+_guard = _thread.allocate_lock()
+os.register_at_fork(after_in_child=_guard._at_fork_reinit)  # type: ignore[attr-defined]
+
+
+def places() -> tuple[Place, ...]:
+    """Return the places that exist in the running interpreter's version."""
+    return tuple(place for place in PLACES if place.since <= sys.version_info[:2] < place.before)
+
+
+def install() -> None:
+    """Make every lock that the standard library creates from now on a golock lock.
+
+    Locks made before stay as they are. No module is imported: one imported later takes golock's
+    lock by itself. A second call does nothing. A forked child inherits the state. ``RLock`` is left
+    alone.
+    """
+    with _guard:
+        if _originals:
+            return
+        for place in places():
+            module = sys.modules.get(place.module)
+            if module is not None and hasattr(module, place.attribute):
+                _originals.append((module, place, getattr(module, place.attribute)))
+                setattr(module, place.attribute, _replacements[place.replacement])
+
+
+def uninstall() -> None:
+    """Put back exactly what ``install`` replaced, also in modules imported since.
+
+    A global that no longer holds golock's object, because somebody replaced it in turn, is left as
+    it is. Locks made in between stay valid. A second call does nothing.
+    """
+    with _guard:
+        if not _originals:
+            return
+        for module, place, original in _originals:
+            _put_back(module, place, original)
+        _originals.clear()
+        for place in places():
+            module = sys.modules.get(place.module)
+            if module is not None:
+                _put_back(module, place, getattr(_thread, place.origin))
+
+
+def installed() -> bool:
+    """Return whether ``install`` is in force."""
+    return bool(_originals)
+
+
+def _put_back(module: Any, place: Place, original: object) -> None:
+    if getattr(module, place.attribute, None) is _replacements[place.replacement]:
+        setattr(module, place.attribute, original)

@@ -1,0 +1,184 @@
+"""The benchmark's own arithmetic and output; no test here judges a time."""
+
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from typing import Any
+
+import pytest
+
+import golock
+from golock import bench
+
+
+@pytest.fixture(scope="module")
+def report() -> dict[str, Any]:
+    """What the shortest run prints as JSON."""
+    done = subprocess.run(
+        [sys.executable, "-m", "golock", "bench", "--quick", "--json"],
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    parsed: dict[str, Any] = json.loads(done.stdout)
+    return parsed
+
+
+def test_every_measure_is_reported_once(report: dict[str, Any]) -> None:
+    expected = [operation.name for operation in bench.OPERATIONS] + [
+        f"{workload}: {what}"
+        for workload in bench.WORKLOADS
+        for what in ("acquires", "longest wait", "fairness")
+    ]
+    assert [measure["name"] for measure in report["measures"]] == expected
+
+
+def test_every_figure_is_a_finite_number_above_zero(report: dict[str, Any]) -> None:
+    for measure in report["measures"]:
+        figures = [measure["golock"], measure["interpreter"], measure["ratio"]]
+        for runs in measure["runs"].values():
+            figures += runs
+        assert all(math.isfinite(figure) and figure > 0 for figure in figures), measure
+
+
+def test_fairness_is_within_its_range(report: dict[str, Any]) -> None:
+    for measure in report["measures"]:
+        if measure["unit"] == "Jain":
+            threads = int(measure["name"].split()[0])
+            for index in measure["runs"]["golock"] + measure["runs"]["interpreter"]:
+                assert 1 / threads <= index <= 1 + 1e-9, measure
+
+
+def test_the_table_has_a_line_for_every_measure(report: dict[str, Any]) -> None:
+    rows = bench.table_rows(report["measures"])
+    assert [row[0] for row in rows[1:]] == [measure["name"] for measure in report["measures"]]
+    assert {len(row) for row in rows} == {len(rows[0])}
+
+
+@pytest.mark.parametrize(
+    ("counts", "index"),
+    [
+        ([5], 1),
+        ([7, 7, 7, 7], 1),
+        ([9, 0, 0, 0], 1 / 4),
+        ([1, 1, 0, 0], 1 / 2),
+        ([1, 3], 16 / 20),
+        ([1, 2, 3], 36 / 42),
+    ],
+)
+def test_jain_on_known_counts(counts: list[int], index: float) -> None:
+    assert bench.jain(counts) == pytest.approx(index)
+
+
+@pytest.mark.parametrize("counts", [[], [0, 0]])
+def test_jain_of_nothing_has_no_value(counts: list[int]) -> None:
+    with pytest.raises(ValueError, match="at least one count"):
+        bench.jain(counts)
+
+
+class Tally:
+    """A lock that counts what each thread does with it."""
+
+    def __init__(self, allocate: bench.Allocate = golock.allocate_lock) -> None:
+        self.lock = allocate()
+        self.acquired: Counter[int] = Counter()
+        self.released = 0
+
+    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
+        got = self.lock.acquire(blocking, timeout)
+        self.acquired[threading.get_ident()] += 1
+        return got
+
+    def release(self) -> None:
+        self.released += 1
+        self.lock.release()
+
+    def locked(self) -> bool:
+        return self.lock.locked()
+
+    def __enter__(self) -> bool:
+        return self.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+
+@pytest.mark.parametrize("workload", [bench.Workload(1, 0, 0), bench.Workload(4, 5, 5)], ids=str)
+def test_the_counts_add_up(workload: bench.Workload) -> None:
+    made: list[Tally] = []
+
+    def allocate() -> Tally:
+        made.append(Tally())
+        return made[-1]
+
+    run = bench.contend(allocate, workload, 0.05)
+    (tally,) = made
+    assert len(run.counts) == workload.threads
+    assert sorted(count for count in run.counts if count) == sorted(tally.acquired.values())
+    assert sum(run.counts) == tally.acquired.total() == tally.released
+    assert run.rate * run.seconds == pytest.approx(sum(run.counts))
+    assert not tally.lock.locked()
+
+
+@pytest.mark.parametrize("allocate", [golock.allocate_lock, bench.interpreter_allocate_lock()])
+def test_the_longest_wait_is_that_of_the_slowest_acquire(allocate: bench.Allocate) -> None:
+    slow = 0.05
+
+    class SlowOnce(Tally):
+        def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
+            if not self.acquired:
+                time.sleep(slow)
+            return super().acquire(blocking, timeout)
+
+    started = time.perf_counter()
+    run = bench.contend(lambda: SlowOnce(allocate), bench.Workload(2, 5, 5), 0.05)
+    assert slow <= run.longest_wait <= time.perf_counter() - started
+
+
+@pytest.mark.parametrize(
+    ("target", "met"),
+    [
+        (bench.Target("ratio", "<=", 0.5), True),
+        (bench.Target("ratio", "<=", 0.4), False),
+        (bench.Target("ratio", ">=", 0.6), False),
+        (bench.Target("golock", "<=", 2), True),
+        (bench.Target("golock", ">=", 1.5), True),
+        (None, None),
+    ],
+)
+def test_a_target_judges_the_ratio_or_the_figure(
+    target: bench.Target | None, met: bool | None
+) -> None:
+    measure = bench.Measure("m", "ns", min, (3.0, 2.0), (4.0, 5.0), target)
+    assert measure.ratio == 2 / 4
+    assert measure.met is met
+
+
+def test_the_interpreters_lock_is_not_golocks() -> None:
+    theirs = bench.interpreter_allocate_lock()
+    assert type(theirs()).__module__ == "_thread"
+    assert type(theirs()) is not type(golock.allocate_lock())
+
+
+def test_the_interpreters_lock_is_found_when_golock_is_installed() -> None:
+    code = (
+        "import golock; golock.install()\n"
+        "from golock.bench import interpreter_allocate_lock\n"
+        "print(type(interpreter_allocate_lock()()) is type(golock.allocate_lock()))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], check=True, stdout=subprocess.PIPE, text=True
+    )
+    assert done.stdout.strip() == "False"
+
+
+def test_an_unknown_option_is_refused() -> None:
+    with pytest.raises(SystemExit) as refusal:
+        bench.main(["--fast"])
+    assert refusal.value.code == 2
