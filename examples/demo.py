@@ -1,6 +1,6 @@
 """Run threaded programs that nobody here wrote on golock: the interpreter's own tests.
 
-Where the interpreter comes without them, a threaded crawl of a local web server stands in: crawl.py.
+Where the interpreter comes without them, a threaded crawl of a local web server stands in.
 """
 
 from __future__ import annotations

@@ -171,7 +171,8 @@ golock_core_describe(void)
     if (path == NULL) {
         return NULL;
     }
-    return Py_BuildValue("{s:N,s:O,s:s,s:z,s:O,s:i}", "path", path, "loaded", table != NULL ? Py_True : Py_False,
-                         "symbol", GOLOCK_CORE_SYMBOL, "go", table != NULL ? table->go_version : NULL, "fastpath",
+    return Py_BuildValue("{s:N,s:O,s:s,s:z,s:O,s:i}", "path", path, "loaded",
+                         table != NULL ? Py_True : Py_False, "symbol", GOLOCK_CORE_SYMBOL, "go",
+                         table != NULL ? table->go_version : NULL, "fastpath",
                          golock_fastpath ? Py_True : Py_False, "private_copies", core.copies);
 }

@@ -49,7 +49,8 @@ dynamic_names(const struct image *file, const Elf64_Ehdr *header, const Elf64_Ph
             continue;
         }
         const Elf64_Dyn *entry = part(file, segments[i].p_offset, segments[i].p_filesz);
-        for (uint64_t n = segments[i].p_filesz / sizeof(*entry); n > 0 && entry->d_tag != DT_NULL; n--, entry++) {
+        for (uint64_t n = segments[i].p_filesz / sizeof(*entry); n > 0 && entry->d_tag != DT_NULL;
+             n--, entry++) {
             if (entry->d_tag == DT_STRTAB) {
                 address = entry->d_un.d_ptr;
             }
@@ -76,7 +77,8 @@ fault_of(const struct image *file)
     if (header == NULL || memcmp(header->e_ident, ELFMAG, SELFMAG) != 0) {
         return "it is not a shared library";
     }
-    if (header->e_ident[EI_CLASS] != ELFCLASS64 || header->e_machine != THIS_MACHINE || header->e_type != ET_DYN) {
+    if (header->e_ident[EI_CLASS] != ELFCLASS64 || header->e_machine != THIS_MACHINE ||
+        header->e_type != ET_DYN) {
         return "it is not a shared library for this machine";
     }
     const Elf64_Phdr *segments = part(file, header->e_phoff, (uint64_t)header->e_phnum * sizeof(*segments));
@@ -91,7 +93,8 @@ fault_of(const struct image *file)
     }
     uint64_t size;
     const char *names = dynamic_names(file, header, segments, &size);
-    if (names == NULL || memmem(names, size, "\0" GOLOCK_CORE_SYMBOL, sizeof("\0" GOLOCK_CORE_SYMBOL)) == NULL) {
+    if (names == NULL ||
+        memmem(names, size, "\0" GOLOCK_CORE_SYMBOL, sizeof("\0" GOLOCK_CORE_SYMBOL)) == NULL) {
         return "it is not golock's core, or not of this version (no symbol " GOLOCK_CORE_SYMBOL ")";
     }
     return NULL;

@@ -147,8 +147,8 @@ static bool
 is_locked(LockObject *self)
 {
     uint32_t word = __atomic_load_n(&self->word, __ATOMIC_RELAXED);
-    return (word & GOLOCK_HELD) != 0 || ((word & GOLOCK_HANDOFF) != 0 && word >> GOLOCK_CLAIMANT_SHIFT ==
-                                                                             (uint32_t)getpid());
+    return (word & GOLOCK_HELD) != 0 ||
+           ((word & GOLOCK_HANDOFF) != 0 && word >> GOLOCK_CLAIMANT_SHIFT == (uint32_t)getpid());
 }
 
 static PyObject *
@@ -192,7 +192,8 @@ PyDoc_STRVAR(release_doc, "release($self, /)\n--\n\n"
 PyDoc_STRVAR(locked_doc, "locked($self, /)\n--\n\n"
                          "Return whether the lock is taken, or promised to a waiter.");
 
-#define ACQUIRE(name) {name, (PyCFunction)(void (*)(void))lock_acquire, METH_FASTCALL | METH_KEYWORDS, acquire_doc}
+#define ACQUIRE(name)                                                                                        \
+    {name, (PyCFunction)(void (*)(void))lock_acquire, METH_FASTCALL | METH_KEYWORDS, acquire_doc}
 #define RELEASE(name) {name, (PyCFunction)lock_release, METH_NOARGS, release_doc}
 #define LOCKED(name) {name, (PyCFunction)lock_locked, METH_NOARGS, locked_doc}
 

@@ -115,7 +115,8 @@ module_exec(PyObject *module)
         return -1;
     }
     state->lock_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &golock_lock_spec, NULL);
-    if (state->lock_type == NULL || PyModule_AddObjectRef(module, "LockType", (PyObject *)state->lock_type) < 0) {
+    if (state->lock_type == NULL ||
+        PyModule_AddObjectRef(module, "LockType", (PyObject *)state->lock_type) < 0) {
         return -1;
     }
     /* threading.Lock is a function before 3.13, and the type itself, under its own name too, since. */
