@@ -50,6 +50,7 @@ lint: $(VENV)/lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	cd bench && MYPYPATH=../pyext ../$(BIN)/mypy --config-file= --strict --explicit-package-bases *.py
 	$(BIN)/python -m mypy.stubtest golock --ignore-missing-stub
 
 format: $(VENV)/lint

@@ -31,7 +31,7 @@ var (
 	ErrUnlocked           = errors.New("release unlocked lock")
 	ErrNonBlockingTimeout = errors.New("can't specify a timeout for a non-blocking call")
 	ErrNegativeTimeout    = errors.New("timeout value must be a non-negative number")
-	ErrNaNTimeout         = errors.New("Invalid value NaN (not a number)") //nolint:staticcheck // Python's words
+	ErrNaNTimeout         = errors.New("invalid value NaN (not a number)")
 	ErrTimeoutTooLarge    = errors.New("timeout value is too large")
 )
 

@@ -142,11 +142,8 @@ func spin(word *uint32) bool {
 	}
 	for range spinRounds {
 		for range spinLoads {
-			if old := atomic.LoadUint32(word); old&Held == 0 {
-				if tryAcquire(word) {
-					return true
-				}
-				return false
+			if atomic.LoadUint32(word)&Held == 0 {
+				return tryAcquire(word)
 			}
 		}
 	}

@@ -49,7 +49,11 @@ def _other(command: str, rest: list[str]) -> int:
     return info(rest)
 
 
-if __name__ == "__main__":
-    status = main(sys.argv[1:])
+def _exit(status: int) -> None:
+    """End with the status; after 0 just return, so that a program ends as it would by itself."""
     if status:
         sys.exit(status)
+
+
+if __name__ == "__main__":
+    _exit(main(sys.argv[1:]))
