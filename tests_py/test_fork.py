@@ -145,9 +145,9 @@ def test_child_without_room_for_a_copy_of_the_core(python):
         + """
 import resource
 contend()
+lock = golock.allocate_lock()
+lock.acquire()
 def child():
-    lock = golock.allocate_lock()
-    lock.acquire()
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (3, limit[1]))
     try:
