@@ -65,9 +65,12 @@ def find_go() -> str:
     go = shutil.which(os.environ.get("GO", "go"))
     if go is None:
         raise Unbuildable(f"there is no go command; {advice}")
-    answer = subprocess.run(
-        [go, "env", "GOVERSION"], cwd=ROOT, capture_output=True, text=True, check=False
-    )
+    try:
+        answer = subprocess.run(
+            [go, "env", "GOVERSION"], cwd=ROOT, capture_output=True, text=True, check=False
+        )
+    except OSError as error:
+        raise Unbuildable(f"{go} cannot be used ({error.strerror}); {advice}") from None
     version = answer.stdout.strip()
     found = re.match(r"go(\d+)\.(\d+)", version)
     if answer.returncode != 0:

@@ -43,24 +43,16 @@ park(const struct golock_waiter *waiter)
     }
 }
 
-/* Sleeps, and returns when the waiter has to be attached to the interpreter to go on. A woken thread
- * with a GIL to wait for looks at the word when it has the GIL; without a GIL it does so at once. */
+/* Sleeps until woken. A woken thread looks at the word only when it is attached to the interpreter again:
+ * once the interpreter ends, a daemon thread never is, and a lock it had taken would stay taken. */
 static int
-sleep_detached(const struct golock_core *core, struct golock_waiter *waiter, int *event)
+sleep_detached(const struct golock_core *core, struct golock_waiter *waiter)
 {
-#ifdef Py_GIL_DISABLED
-    int action;
+    int event;
     do {
-        *event = park(waiter);
-        action = core->next(waiter, *event);
-    } while (action == GOLOCK_PARK);
-    return action;
-#else
-    do {
-        *event = park(waiter);
-    } while (*event == GOLOCK_CHANGED && core->stay(waiter));
-    return GOLOCK_PARK;
-#endif
+        event = park(waiter);
+    } while (event == GOLOCK_CHANGED && core->stay(waiter));
+    return event;
 }
 
 int
@@ -80,7 +72,7 @@ golock_wait(const golock_state *state, uint32_t *word, int64_t timeout)
         int action = core->next(&waiter, event);
         if (action == GOLOCK_PARK) {
             PyThreadState *thread = PyEval_SaveThread();
-            action = sleep_detached(core, &waiter, &event);
+            event = sleep_detached(core, &waiter);
             PyEval_RestoreThread(thread);
         }
         switch (action) {

@@ -7,7 +7,7 @@ import os, sys, threading, time
 import golock
 lock = golock.allocate_lock()
 def wait_asleep(thread):
-    while open(f'/proc/self/task/{thread.native_id}/stat').read().split()[2] != 'S':
+    while open(f'/proc/self/task/{thread.native_id}/stat').read().rpartition(') ')[2][0] != 'S':
         time.sleep(0.001)
 """
 

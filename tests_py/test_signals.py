@@ -14,7 +14,7 @@ def interrupt_when_asleep(number, times=1):
     main = threading.main_thread().native_id
     def work():
         for _ in range(times):
-            while open(f'/proc/self/task/{main}/stat').read().split()[2] != 'S':
+            while open(f'/proc/self/task/{main}/stat').read().rpartition(') ')[2][0] != 'S':
                 time.sleep(0.001)
             time.sleep(0.02)
             os.kill(os.getpid(), number)
