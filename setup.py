@@ -44,7 +44,8 @@ def check_system() -> None:
 
 
 def check_compiler() -> None:
-    compiler = (os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc").split()[0]
+    configured = os.environ.get("CC", "").split() or str(sysconfig.get_config_var("CC")).split()
+    compiler = configured[0]
     if shutil.which(compiler) is None:
         raise Unbuildable(
             f"there is no C compiler ({compiler} was not found); install one "

@@ -3,8 +3,8 @@ package golock
 import "time"
 
 var (
+	base    = monotonicBase() // read first: a clock that runs late ends no wait early
 	started = time.Now()
-	base    = monotonicBase()
 )
 
 // now is the monotonic clock in nanoseconds; on Linux the same numbers as CLOCK_MONOTONIC.

@@ -41,8 +41,9 @@ const (
 	longestRound  = 32
 )
 
-// The word has room for times up to dueLimit from now. An hour that is longer past is taken for one to
-// come; the claimant then asks for the lock itself, after the interpreter's switch interval.
+// The word has room for times up to dueLimit, 8.3 ms, from now. One that is longer past is taken for one
+// to come, and a longer threshold has no time at all: the claimant then asks for the lock itself, when
+// it has the GIL, after the interpreter's switch interval.
 const (
 	dueUnit  = 17
 	dueLimit = int64(1<<(dueBits-1)-1) << dueUnit
@@ -58,6 +59,9 @@ func name(word *uint32) uint32 {
 
 // due reports whether the lock is to be handed to the claimant named in the word.
 func due(word uint32) bool {
+	if handoffAfter.Load() > dueLimit {
+		return false
+	}
 	left := (int64(word&dueMask>>dueShift) - now()>>dueUnit) & (1<<dueBits - 1)
 	return left == 0 || left >= 1<<(dueBits-1)
 }

@@ -1,10 +1,11 @@
 // Package golock is a mutual exclusion lock that Python threads and goroutines share.
 //
 // A [Lock] is four bytes, and the zero value is a free lock. It may be a field of a Go struct, or a
-// view ([At]) of a word that lives elsewhere in the process, such as in a Python lock object: all
-// parties work on the same word. The protocol of the word is described in word.go.
+// view ([At]) of a word that lives elsewhere in the process. The protocol of the word is described in
+// word.go.
 //
-// The Python side is the package golock on PyPI; see the README of the repository.
+// The same core, built as a C library, waits for the locks of the Python package golock; see the README
+// of the repository. Those locks cannot be viewed from Go yet: their words are guarded by the GIL.
 package golock
 
 import (
@@ -17,8 +18,8 @@ import (
 )
 
 // A Lock is a mutual exclusion lock. Unlike [sync.Mutex] it can be waited for with a limit, and any
-// goroutine or thread may release it. Waiters are served in the order of their arrival once they have
-// waited for the time set by [SetHandoff]; before that, a newcomer may be faster.
+// goroutine or thread may release it. Waiters are served in the order of their arrival; newcomers may
+// go first, for the time set by [SetHandoff].
 //
 // A Lock must not be copied after first use.
 type Lock struct {
@@ -35,9 +36,9 @@ var (
 	ErrTimeoutTooLarge    = errors.New("timeout value is too large")
 )
 
-// At views the word at p as a Lock. The word must be aligned to four bytes, must stay where it is for
-// as long as the Lock is in use, and must be touched by nobody but golock. At panics when p is nil or
-// misaligned.
+// At views the word at p as a Lock. The word must be aligned to four bytes, must be touched by nobody
+// but this package, and must stay where it is until every call on the Lock has returned: an Unlock may
+// look at it after another has taken the lock. At panics when p is nil or misaligned.
 func At(p unsafe.Pointer) *Lock {
 	if p == nil || uintptr(p)%unsafe.Alignof(Lock{}) != 0 {
 		panic("golock: At: nil or misaligned address")

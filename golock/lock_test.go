@@ -160,6 +160,9 @@ func TestLockContext(t *testing.T) {
 			t.Errorf("LockContext: %v, want context.Canceled", err)
 		}
 	}
+	if n := waiting(&l.word).Load(); n != 0 {
+		t.Errorf("%d waiters are still counted", n)
+	}
 	lines.Lock()
 	if len(lines.of) != 0 {
 		t.Errorf("%d lines are left behind", len(lines.of))
@@ -192,6 +195,21 @@ func TestCancelDoesNotLoseTheWake(t *testing.T) {
 			t.Fatalf("the second waiter sleeps on, word %#x", atomic.LoadUint32(&l.word))
 		}
 	}
+}
+
+// A goroutine may wait on behalf of Python code that has the GIL, for which the claimant waits: it takes
+// the claimant's place after a while, also when the lock was held when it went to sleep.
+func TestGoroutineDoesNotWaitForAnAbsentClaimant(t *testing.T) {
+	var l Lock
+	l.Lock()
+	done := make(chan bool)
+	go func() { done <- l.LockTimeout(time.Minute) }()
+	eventually(t, "the waiter sleeps", func() bool { return asleep(&l) })
+	atomic.StoreUint32(&l.word, Handoff|self)
+	if !<-done {
+		t.Error("it did not take the lock")
+	}
+	l.Unlock()
 }
 
 // Every way of taking the lock, by many goroutines at once: never two inside, and no wake is lost.

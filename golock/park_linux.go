@@ -41,8 +41,8 @@ func park(word *uint32, value, channels uint32, until int64) Event {
 }
 
 // wake wakes the waiter that has slept longest on one of the channels and reports whether there was
-// one. The word may be gone by now, its lock released, taken and freed by others: the kernel then
-// finds nobody at the address, or wakes a stranger, who looks and sleeps again.
+// one. It may also wake a stranger, the waiter of another lock at an address used again, who looks and
+// sleeps on.
 func wake(word *uint32, channels uint32) bool {
 	woken, _, _ := unix.RawSyscall6(unix.SYS_FUTEX, uintptr(unsafe.Pointer(word)), futexWakeBitset|futexPrivate,
 		1, 0, 0, uintptr(channels))

@@ -109,7 +109,7 @@ func (w *Waiter) wait(ctx context.Context) error {
 			return context.DeadlineExceeded
 		}
 		if ctx.Err() != nil {
-			w.Resign()
+			w.Next(Interrupted)
 			return ctx.Err()
 		}
 		event = park(w.word, w.value, w.channel|channels, w.until)
@@ -130,17 +130,13 @@ func (w *Waiter) cancel(gone <-chan struct{}) {
 }
 
 // A short critical section ends sooner than a sleep would, if its owner runs on another processor.
-const (
-	spinRounds = 4
-	spinLoads  = 30
-)
+const spinLoads = 120
+
+var spins = runtime.NumCPU() > 1 && runtime.GOMAXPROCS(0) > 1
 
 // spin looks for the lock to become free for a moment, where another processor can free it.
 func spin(word *uint32) bool {
-	if runtime.GOMAXPROCS(0) == 1 || runtime.NumCPU() == 1 {
-		return false
-	}
-	for range spinRounds {
+	if spins {
 		for range spinLoads {
 			if atomic.LoadUint32(word)&Held == 0 {
 				return tryAcquire(word)

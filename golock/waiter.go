@@ -16,11 +16,11 @@ type Waiter struct {
 	word     *uint32
 	deadline int64 // monotonic nanoseconds, or Forever
 
-	// impatient is set for a waiter that must not trust a reservation for ever: see "A claimant that
+	// patience is how long to trust a reservation, in nanoseconds, or 0 for ever: see "A claimant that
 	// does not come" in word.go.
-	impatient bool
+	patience int64
 
-	since int64 // when the acquire began; set by the first Next
+	since int64 // when the first Next was called
 
 	// Where and how to sleep after Next returned Park.
 	value   uint32 // the word must still be this
@@ -58,15 +58,14 @@ const (
 	Aborted                // the answer to Interrupted: the lock is not taken, nothing is owed
 )
 
-// The longest that an impatient waiter trusts a reservation. Long beside any wait for the GIL that a
-// healthy program has.
-const reservationLimit = int64(100 * time.Millisecond)
+// A goroutine's patience. Long beside any wait for the GIL that a healthy program has.
+const goroutinePatience = int64(100 * time.Millisecond)
 
-// WaiterLayout is the size of a Waiter and the offsets of its fields but the first, a byte each; C
+// WaiterLayout is the size of a Waiter and the offsets of the fields that C shares, a byte each; C
 // compares it with its own.
 const WaiterLayout = unsafe.Sizeof(Waiter{}) |
 	unsafe.Offsetof(Waiter{}.deadline)<<8 |
-	unsafe.Offsetof(Waiter{}.impatient)<<16 |
+	unsafe.Offsetof(Waiter{}.patience)<<16 |
 	unsafe.Offsetof(Waiter{}.value)<<24 |
 	unsafe.Offsetof(Waiter{}.channel)<<32 |
 	unsafe.Offsetof(Waiter{}.until)<<40 |
@@ -76,7 +75,7 @@ const WaiterLayout = unsafe.Sizeof(Waiter{}) |
 // NewWaiter begins an acquire of word by a goroutine. It gives up at deadline (monotonic nanoseconds,
 // or Forever).
 func NewWaiter(word *uint32, deadline int64) Waiter {
-	return Waiter{word: word, deadline: deadline, impatient: true}
+	return Waiter{word: word, deadline: deadline, patience: goroutinePatience}
 }
 
 // Next takes the event and decides the next action. A Python thread calls it with the GIL: a lock that
@@ -106,7 +105,7 @@ func (w *Waiter) decide(event Event) Action {
 		w.returns = true
 	case Interrupted:
 		w.returns = true
-		w.Resign()
+		w.resign()
 		return Aborted
 	}
 	outlived := event == Expired && reserved(w.value) && now() < w.deadline
@@ -122,15 +121,15 @@ func (w *Waiter) decide(event Event) Action {
 		}
 		at := now()
 		if at >= w.deadline {
-			w.Resign()
+			w.resign()
 			return TimedOut
 		}
 		next, channel := w.announced(old, at)
 		if next == old || atomic.CompareAndSwapUint32(w.word, old, next) {
 			w.value, w.channel, w.until = next, channel, w.deadline
 			w.owes = channel == channelClaimant
-			if w.impatient && next&Held == 0 {
-				w.until = min(at+reservationLimit, w.deadline)
+			if w.patience != 0 {
+				w.until = min(at+w.patience, w.deadline)
 			}
 			return Park
 		}
@@ -191,9 +190,9 @@ func (w *Waiter) announced(old uint32, at int64) (next, channel uint32) {
 	return next, channel
 }
 
-// Resign ends the wait without the lock and pays the debt of a claimant: either the holder's release
+// resign ends the wait without the lock and pays the debt of a claimant: either the holder's release
 // will wake another, or another is woken now. Without a debt it does nothing.
-func (w *Waiter) Resign() {
+func (w *Waiter) resign() {
 	if !w.owes {
 		return
 	}

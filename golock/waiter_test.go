@@ -50,6 +50,17 @@ func TestReleaseTransitions(t *testing.T) {
 	}
 }
 
+// The word has no room for longer thresholds, so they must not be taken for short ones.
+func TestLongThresholdIsNeverDue(t *testing.T) {
+	SetHandoff(time.Duration(dueLimit) + 1)
+	defer SetHandoff(DefaultHandoff)
+	for at := range uint32(1 << dueBits) {
+		if due(Held | self | at<<dueShift) {
+			t.Fatalf("a hand-off at %d is due", at)
+		}
+	}
+}
+
 func TestTryTransitions(t *testing.T) {
 	for _, c := range []struct {
 		name          string
@@ -170,7 +181,7 @@ func TestWokenWaiterTimesOut(t *testing.T) {
 	}
 }
 
-func TestResignWakesAnother(t *testing.T) {
+func TestResigningWakesAnother(t *testing.T) {
 	word := uint32(Held)
 	events := make(chan Event)
 	sleeper := NewWaiter(&word, Forever)
@@ -182,7 +193,7 @@ func TestResignWakesAnother(t *testing.T) {
 		// Until the sleeper really sleeps, the kernel has nobody to wake, and the name is taken back.
 		atomic.StoreUint32(&word, self)
 		w.owes = true
-		w.Resign()
+		w.resign()
 		if hasClaimant(atomic.LoadUint32(&word)) {
 			break
 		}
@@ -200,10 +211,10 @@ func TestReservationIsOutlived(t *testing.T) {
 	word := Handoff | self
 	w := NewWaiter(&word, Forever)
 	step(t, &w, Entered, Park, Handoff|self)
-	if w.until > now()+reservationLimit || w.until < now() {
+	if w.until > now()+goroutinePatience || w.until < now() {
 		t.Fatalf("it sleeps until %d", w.until)
 	}
 	step(t, &w, Changed, Park, Handoff|self)
-	w.until -= reservationLimit
+	w.until -= goroutinePatience
 	step(t, &w, Expired, Acquired, Held|Waiters)
 }

@@ -35,7 +35,7 @@ package golock
 //	 -       -        -        -       free
 //	 -       -        -        yes     free; a claimant is on its way, a newcomer may barge
 //	 -       -        yes      yes     reserved for the claimant
-//	 -       -        yes      -       free (a reservation copied by fork, or one just taken back)
+//	 -       -        yes      -       free (a reservation copied by fork)
 //	 yes     -        -        -       held
 //	 yes     yes      -        -       held; the release wakes a sleeper, which becomes the claimant
 //	 yes     -        -        yes     held; the claimant is awake and will look again; the release
@@ -62,9 +62,9 @@ package golock
 //     real one, finds the lock held, and sleeps again; the word never depends on who it is.
 //   - A claimant that does not come. A Python thread on its way waits for the GIL. While the
 //     interpreter ends, no thread but the main one gets it any more; and a goroutine that waits for the
-//     lock may do so on behalf of Python code that has the GIL. Such waiters are impatient: when a
-//     reservation has lasted reservationLimit, they make themselves the claimant. All others sleep on,
-//     because to wake and sleep again is to go to the end of the line.
+//     lock may do so on behalf of Python code that has the GIL. Such waiters have a patience: they wake
+//     when it ends, and one that slept through it on a reservation takes the claimant's place. All
+//     others sleep on, because to wake and sleep again is to lose one's place.
 const (
 	Held    = 1 << 0
 	Waiters = 1 << 1

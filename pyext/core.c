@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 bool golock_fastpath = true;
 
@@ -36,7 +37,7 @@ after_fork_in_parent(void)
 static void
 after_fork_in_child(void)
 {
-    pthread_mutex_init(&core.loading, NULL);
+    pthread_mutex_unlock(&core.loading);
     core.inherited |= core.table != NULL;
     core.table = NULL;
 }
@@ -76,8 +77,13 @@ golock_core_locate(PyObject *module)
     }
     Py_DECREF(file);
     Py_DECREF(encoded);
-    if (result == 0 && core.path == NULL) {
+    pthread_mutex_lock(&core.loading); /* interpreters with a GIL of their own may import at once */
+    bool first = result == 0 && core.path == NULL;
+    if (first) {
         core.path = path;
+    }
+    pthread_mutex_unlock(&core.loading);
+    if (first) {
         pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
     } else {
         free(path);
@@ -85,12 +91,58 @@ golock_core_locate(PyObject *module)
     return result;
 }
 
-/* Calls dlopen and starts the Go runtime as a guest: all its threads block all signals, which are the
- * program's own, and what it has done to the signal handlers is undone. The core needs none: it does
- * not count on a fault being turned into a panic. */
+/* What a Go runtime reserves of the address space when it starts; 1.2 GB were measured with Go 1.26. */
+#define GO_ADDRESS_SPACE ((size_t)1280 << 20)
+
+static void *
+return_at_once(void *argument)
+{
+    return argument;
+}
+
+/* A Go runtime that cannot have its memory and its threads ends the process. Returns NULL when it can,
+ * otherwise the reason. */
+static const char *
+lacking(void)
+{
+    void *space = mmap(NULL, GO_ADDRESS_SPACE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (space == MAP_FAILED) {
+        return "not enough address space for a Go runtime";
+    }
+    pthread_t thread;
+    int error = pthread_create(&thread, NULL, return_at_once, NULL);
+    if (error == 0) {
+        pthread_join(thread, NULL);
+    }
+    munmap(space, GO_ADDRESS_SPACE);
+    return error == 0 ? NULL : "no thread can be started";
+}
+
+/* Puts a signal's handler back where the Go runtime has replaced it. The core needs none: it does not
+ * count on a fault being turned into a panic. Where the runtime has only added SA_ONSTACK to the
+ * program's handler, that stays: the handler may be called while the thread is on a goroutine's stack. */
+static void
+put_back_handler(int signal, const struct sigaction *before, const void *function_of_the_core)
+{
+    struct sigaction now;
+    Dl_info handler, core_;
+    if (sigaction(signal, NULL, &now) == 0 && now.sa_handler != before->sa_handler &&
+        dladdr((void *)now.sa_handler, &handler) != 0 && dladdr(function_of_the_core, &core_) != 0 &&
+        handler.dli_fbase == core_.dli_fbase) {
+        sigaction(signal, before, NULL);
+    }
+}
+
+/* Calls dlopen and starts the Go runtime as a guest. Its threads start with all signals blocked, which
+ * are the program's own; the runtime unblocks again SIGCHLD, SIGPROF and those that faults raise. */
 static const struct golock_core *
 load(char *reason, size_t size)
 {
+    const char *lack = lacking();
+    if (lack != NULL) {
+        snprintf(reason, size, "%s", lack);
+        return NULL;
+    }
     sigset_t all, before;
     sigfillset(&all);
     struct sigaction handlers[NSIG];
@@ -102,7 +154,7 @@ load(char *reason, size_t size)
     const struct golock_core *table = NULL;
     void *handle;
     if (core.inherited) {
-        handle = golock_corefile_open_copy(core.path, reason, size);
+        handle = golock_corefile_open_copy(core.path, core.copies, reason, size);
     } else {
         handle = dlopen(core.path, RTLD_NOW | RTLD_LOCAL);
         if (handle == NULL) {
@@ -117,44 +169,67 @@ load(char *reason, size_t size)
             table = function();
             table->set_handoff(core.handoff);
             core.copies += core.inherited;
+            for (int signal = 1; signal < NSIG; signal++) {
+                put_back_handler(signal, &handlers[signal], (void *)function);
+            }
         }
-    }
-
-    for (int signal = 1; signal < NSIG; signal++) {
-        sigaction(signal, &handlers[signal], NULL);
     }
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return table;
+}
+
+/* A thread's first call into a Go runtime binds it to the runtime, which changes the thread's signal
+ * mask. Later calls do not. */
+static void
+bind_thread(const struct golock_core *table)
+{
+    static _Thread_local const struct golock_core *bound;
+    if (bound != table) {
+        sigset_t before;
+        pthread_sigmask(SIG_SETMASK, NULL, &before);
+        table->set_handoff(golock_core_handoff());
+        pthread_sigmask(SIG_SETMASK, &before, NULL);
+        bound = table;
+    }
+}
+
+bool
+golock_core_loaded(void)
+{
+    return __atomic_load_n(&core.table, __ATOMIC_ACQUIRE) != NULL;
 }
 
 const struct golock_core *
 golock_core_get(const golock_state *state)
 {
     const struct golock_core *table = __atomic_load_n(&core.table, __ATOMIC_ACQUIRE);
-    if (table != NULL) {
-        return table;
-    }
-    char reason[4096] = "";
-    pthread_mutex_lock(&core.loading);
-    if (core.table == NULL) {
-        __atomic_store_n(&core.table, load(reason, sizeof(reason)), __ATOMIC_RELEASE);
-    }
-    table = core.table;
-    pthread_mutex_unlock(&core.loading);
     if (table == NULL) {
-        PyErr_Format(state->core_error, "the lock core cannot be loaded: %s", reason);
+        char reason[4096] = "";
+        pthread_mutex_lock(&core.loading);
+        if (core.table == NULL) {
+            __atomic_store_n(&core.table, load(reason, sizeof(reason)), __ATOMIC_RELEASE);
+        }
+        table = core.table;
+        pthread_mutex_unlock(&core.loading);
+        if (table == NULL) {
+            PyErr_Format(state->core_error, "the lock core cannot be loaded: %s", reason);
+            return NULL;
+        }
     }
+    bind_thread(table);
     return table;
 }
 
 void
 golock_core_set_handoff(int64_t nanoseconds)
 {
+    pthread_mutex_lock(&core.loading);
     __atomic_store_n(&core.handoff, nanoseconds, __ATOMIC_RELAXED);
-    const struct golock_core *table = __atomic_load_n(&core.table, __ATOMIC_ACQUIRE);
-    if (table != NULL) {
-        table->set_handoff(nanoseconds);
+    if (core.table != NULL) {
+        bind_thread(core.table);
+        core.table->set_handoff(nanoseconds);
     }
+    pthread_mutex_unlock(&core.loading);
 }
 
 int64_t

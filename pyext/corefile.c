@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 bool golock_corefile_check(const char *path, char *reason, size_t size);
-void *golock_corefile_open_copy(const char *path, char *reason, size_t size);
+void *golock_corefile_open_copy(const char *path, int number, char *reason, size_t size);
 
 #if defined(__x86_64__)
 #define THIS_MACHINE EM_X86_64
@@ -105,7 +105,7 @@ golock_corefile_check(const char *path, char *reason, size_t size)
 {
     const char *fault = NULL;
     struct stat status;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0 || fstat(fd, &status) < 0) {
         fault = strerror(errno);
     } else if (!S_ISREG(status.st_mode)) {
@@ -139,6 +139,9 @@ copy(const char *path, int to)
     off_t left = copied ? status.st_size : 0;
     while (copied && left > 0) {
         ssize_t n = sendfile(to, from, NULL, (size_t)left);
+        if (n == 0) {
+            errno = EIO; /* the file has become shorter */
+        }
         copied = n > 0 || (n < 0 && errno == EINTR);
         left -= n > 0 ? n : 0;
     }
@@ -168,14 +171,15 @@ open_copied(const char *path, int fd, const char *name, char *reason, size_t siz
 }
 
 void *
-golock_corefile_open_copy(const char *path, char *reason, size_t size)
+golock_corefile_open_copy(const char *path, int number, char *reason, size_t size)
 {
     char name[4096];
     int fd = memfd_create("libgolock.so", MFD_CLOEXEC);
     if (fd >= 0) {
-        /* Not /proc/self: the dynamic linker knows libraries by name too, and a parent's copy may have
-         * had the same descriptor. */
-        snprintf(name, sizeof(name), "/proc/%ld/fd/%d", (long)getpid(), fd);
+        /* The dynamic linker knows libraries by name too, and a parent's copy may have had the same
+         * descriptor: one slash more for each copy makes another name for the same file. */
+        snprintf(name, sizeof(name), "/proc/self%*s%d", number + (int)strlen("/fd/"), "/fd/", fd);
+        memset(name + strlen("/proc/self"), '/', (size_t)number);
         void *handle = open_copied(path, fd, name, reason, size);
         if (handle != NULL) {
             return handle;

@@ -26,6 +26,9 @@ int golock_core_locate(PyObject *module);
  * ask again after running any Python code. */
 const struct golock_core *golock_core_get(const golock_state *state);
 
+/* Whether this process has a core. Without one, no thread of it has waited for a lock. */
+bool golock_core_loaded(void);
+
 /* Sets the hand-off threshold of the core, loaded or not. */
 void golock_core_set_handoff(int64_t nanoseconds);
 int64_t golock_core_handoff(void);
@@ -39,8 +42,9 @@ PyObject *golock_core_describe(void);
  * true, or false with the reason in words. */
 bool golock_corefile_check(const char *path, char *reason, size_t size);
 
-/* Opens a private copy of the file and returns dlopen's handle, or NULL with the reason in words. */
-void *golock_corefile_open_copy(const char *path, char *reason, size_t size);
+/* Opens a private copy of the file, the number-th of this process and its ancestors. Returns dlopen's
+ * handle, or NULL with the reason in words. */
+void *golock_corefile_open_copy(const char *path, int number, char *reason, size_t size);
 
 /* timeout.c */
 

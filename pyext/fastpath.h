@@ -11,7 +11,7 @@
 /* False with GOLOCK_FASTPATH=0 in the environment: every operation goes through the core. */
 extern bool golock_fastpath;
 
-/* Changes the word from old to new, and returns true, or false with the word's value in *old.
+/* Changes the word from *old to new and returns true, or returns false with the word's value in *old.
  *
  * Where there is a GIL, it is what orders all changes to a word that only Python threads know: this
  * runs with it, the core's functions that write are called with it, and a thread that waits without it

@@ -32,12 +32,13 @@ enum golock_action {
 };
 
 /* One acquire that has to wait. It lives on the stack of the thread that waits. The caller fills in
- * word, deadline (CLOCK_MONOTONIC in nanoseconds, or GOLOCK_FOREVER) and impatient (whether the lock may
- * be reserved for a thread that never comes) and leaves the rest zero. */
+ * word, deadline (CLOCK_MONOTONIC in nanoseconds, or GOLOCK_FOREVER) and patience (for how many
+ * nanoseconds to trust that the thread comes for which the lock is reserved, or 0 for ever) and leaves
+ * the rest zero. */
 struct golock_waiter {
     uint32_t *word;
     int64_t deadline;
-    bool impatient;
+    int64_t patience;
 
     int64_t since;
 

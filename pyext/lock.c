@@ -44,13 +44,19 @@ lock_dealloc(LockObject *self)
     Py_DECREF(type);
 }
 
+/* In a child process that has no core yet, whoever the word speaks of stayed in the parent. */
+static void
+forget_the_parent(LockObject *self)
+{
+    if (golock_fastpath && !golock_core_loaded()) {
+        __atomic_and_fetch(&self->word, GOLOCK_HELD, __ATOMIC_RELAXED);
+    }
+}
+
 /* Takes the lock if it is free, without waiting. Returns 1 or 0, or -1 with CoreError set. */
 static int
 try_acquire(LockObject *self)
 {
-    if (golock_fast_acquire(&self->word)) {
-        return 1;
-    }
     if (golock_fastpath && __atomic_load_n(&self->word, __ATOMIC_RELAXED) & GOLOCK_HELD) {
         return 0;
     }
@@ -62,6 +68,10 @@ try_acquire(LockObject *self)
 NO_INLINE static PyObject *
 acquire_slow(LockObject *self, int64_t timeout)
 {
+    forget_the_parent(self);
+    if (golock_fast_acquire(&self->word)) {
+        Py_RETURN_TRUE;
+    }
     int taken = timeout == 0 ? try_acquire(self) : golock_wait(state_of(self), &self->word, timeout);
     return taken < 0 ? NULL : PyBool_FromLong(taken);
 }
@@ -94,6 +104,10 @@ lock_acquire(LockObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject
 NO_INLINE static PyObject *
 release_slow(LockObject *self)
 {
+    forget_the_parent(self);
+    if (golock_fast_release(&self->word, &self->turns)) {
+        Py_RETURN_NONE;
+    }
     if (!golock_fastpath || __atomic_load_n(&self->word, __ATOMIC_RELAXED) & GOLOCK_HELD) {
         const struct golock_core *core = golock_core_get(state_of(self));
         if (core == NULL) {
@@ -173,8 +187,8 @@ lock_repr(LockObject *self)
 
 PyDoc_STRVAR(lock_doc, "lock()\n--\n\n"
                        "A mutual exclusion lock, free when new. Any thread may release it.\n\n"
-                       "Waiters are served in the order of their arrival once they have waited for\n"
-                       "get_handoff() seconds; before that, a newcomer may be faster.");
+                       "Waiters are served in the order of their arrival; newcomers may go first, for\n"
+                       "get_handoff() seconds.");
 
 PyDoc_STRVAR(acquire_doc, "acquire($self, /, blocking=True, timeout=-1)\n--\n\n"
                           "Take the lock and return True.\n\n"

@@ -44,11 +44,10 @@ describe_core(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
 PyDoc_STRVAR(allocate_lock_doc, "allocate_lock($module, /)\n--\n\nReturn a new lock, which is free.");
 
 PyDoc_STRVAR(set_handoff_doc, "set_handoff($module, seconds, /)\n--\n\n"
-                              "Set how long a waiter waits before it asks to be handed the lock past\n"
-                              "newcomers, for all locks of the process.\n\n"
-                              "With 0 a lock is first come, first served: the longest wait is shortest,\n"
-                              "and so is the rate. Waits that have begun keep the old threshold or take\n"
-                              "the new one. The environment variable GOLOCK_HANDOFF sets it at import.\n\n"
+                              "Set how long newcomers may go before the first waiter of a lock, for all\n"
+                              "locks of the process; up to four times that where few threads wait.\n\n"
+                              "With 0 a lock is first come, first served, at the price of the rate. The\n"
+                              "environment variable GOLOCK_HANDOFF sets it at import.\n\n"
                               "Raises ValueError for a negative or NaN threshold, OverflowError for one\n"
                               "past 292 years.");
 

@@ -1,5 +1,5 @@
-/* How a Python thread waits: it asks the core what to do, and sleeps on its own C stack. Signal
- * handlers that were installed without SA_ONSTACK therefore never run on a goroutine's small one. */
+/* How a Python thread waits: it asks the core what to do, and sleeps on its own C stack, not on a
+ * goroutine's small one, where a signal handler may not fit. */
 #include "extension.h"
 
 #include <errno.h>
@@ -11,6 +11,9 @@
 #if PY_VERSION_HEX < 0x030D0000
 #define Py_IsFinalizing _Py_IsFinalizing
 #endif
+
+/* Nanoseconds. While the interpreter ends, no other thread of it comes. */
+#define PATIENCE_AT_EXIT 1000000
 
 static int64_t
 deadline_after(int64_t timeout)
@@ -58,15 +61,15 @@ sleep_detached(const struct golock_core *core, struct golock_waiter *waiter)
 int
 golock_wait(const golock_state *state, uint32_t *word, int64_t timeout)
 {
+    struct golock_waiter waiter = {
+        .word = word,
+        .deadline = deadline_after(timeout),
+        .patience = Py_IsFinalizing() ? PATIENCE_AT_EXIT : 0,
+    };
     const struct golock_core *core = golock_core_get(state);
     if (core == NULL) {
         return -1;
     }
-    struct golock_waiter waiter = {
-        .word = word,
-        .deadline = deadline_after(timeout),
-        .impatient = Py_IsFinalizing(),
-    };
     int event = GOLOCK_ENTERED;
     for (;;) {
         int action = core->next(&waiter, event);

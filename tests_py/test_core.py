@@ -171,25 +171,29 @@ print(lock.acquire(timeout=0.001))
 
 
 @needs_the_fast_path
-def test_no_memory_for_the_core(python):
+@pytest.mark.parametrize("megabytes", [0.5, 8, 64, 256, 600, 1200])
+def test_no_memory_for_the_core(python, megabytes):
+    """Go's runtime ends the process where it cannot have its address space."""
     result = python(
         """
-import golock, resource
+import golock, resource, sys
 lock = golock.allocate_lock()
 lock.acquire()
 used = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()
-resource.setrlimit(resource.RLIMIT_AS, (used + 500_000, resource.RLIM_INFINITY))
+limit = used + int(float(sys.argv[1]) * 2**20)
+resource.setrlimit(resource.RLIMIT_AS, (limit, resource.RLIM_INFINITY))
 try:
     lock.acquire(timeout=1)
 except golock.CoreError as error:
     print(lock.locked(), error)
 resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 print(lock.acquire(timeout=0.001), golock._golock.core()['loaded'])
-"""
+""",
+        str(megabytes),
     )
-    assert result.stderr == ""
+    assert (result.returncode, result.stderr) == (0, "")
     error, later = result.stdout.splitlines()
-    assert error.startswith("True the lock core cannot be loaded: ")
+    assert error.startswith("True the lock core cannot be loaded: not enough address space")
     assert later == "False True"
 
 

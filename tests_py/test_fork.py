@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import pytest
@@ -174,6 +175,39 @@ print(wait(in_child(child)))
     )
     assert (result.returncode, result.stderr) == (0, "")
     assert result.stdout == "True True\nFalse\n0\n"
+
+
+@pytest.mark.skipif(
+    os.environ.get("GOLOCK_FASTPATH") == "0", reason="every operation needs the core"
+)
+def test_child_needs_no_core_for_waiters_of_the_parent(python):
+    """Whoever the copied word speaks of does not exist in the child, so nobody is to be woken."""
+    result = python(
+        PRELUDE
+        + """
+locks = [golock.allocate_lock() for _ in range(3)]
+for lock in locks:
+    lock.acquire()
+waiters = [threading.Thread(target=lock.acquire, daemon=True) for lock in locks * 2]
+for waiter in waiters:
+    waiter.start()
+time.sleep(0.05)
+def child():
+    first, second, third = locks
+    first.release()
+    say(first.acquire(), second.acquire(False))
+    for _ in range(100):
+        second.release()
+        second.acquire()
+    third.release()
+    with third:
+        pass
+    say(third.locked(), golock._golock.core()['loaded'])
+say(wait(in_child(child)))
+"""
+    )
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout == "True False\nFalse False\n0\n"
 
 
 def test_handler_that_forks_while_its_thread_waits(python):

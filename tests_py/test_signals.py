@@ -199,3 +199,29 @@ print(len(masks) > 0, all(mask & wanted == wanted for mask in masks))
     )
     assert (result.returncode, result.stderr) == (0, "")
     assert result.stdout == "True\nTrue True\nTrue True\n"
+
+
+def test_waiting_leaves_the_mask_of_a_thread_alone(python):
+    """A thread's first call into a Go runtime binds it to the runtime, which changes its mask."""
+    result = python(
+        """
+import signal, threading
+import golock
+lock = golock.allocate_lock()
+lock.acquire()
+wanted = {signal.SIGCHLD, signal.SIGPROF, signal.SIGUSR1}
+def work():
+    signal.pthread_sigmask(signal.SIG_SETMASK, wanted)
+    lock.acquire(timeout=0.001)
+    print(signal.pthread_sigmask(signal.SIG_BLOCK, ()) == wanted)
+    lock.acquire(timeout=0.001)
+    print(signal.pthread_sigmask(signal.SIG_BLOCK, ()) == wanted)
+for _ in range(3):
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+golock.set_handoff(0)
+work()
+"""
+    )
+    assert (result.returncode, result.stderr, result.stdout) == (0, "", "True\n" * 8)

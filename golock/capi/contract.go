@@ -30,12 +30,12 @@ var (
 	_ = [1]struct{}{}[int(golock.Aborted)-C.GOLOCK_ABORTED]
 )
 
-// The two declarations of the waiter have one layout, field by field.
+// The two declarations of the waiter have one layout: its size and the fields that C shares.
 var _ = [1]struct{}{}[golock.WaiterLayout-layout]
 
 const layout = unsafe.Sizeof(C.struct_golock_waiter{}) |
 	unsafe.Offsetof(C.struct_golock_waiter{}.deadline)<<8 |
-	unsafe.Offsetof(C.struct_golock_waiter{}.impatient)<<16 |
+	unsafe.Offsetof(C.struct_golock_waiter{}.patience)<<16 |
 	unsafe.Offsetof(C.struct_golock_waiter{}.value)<<24 |
 	unsafe.Offsetof(C.struct_golock_waiter{}.channel)<<32 |
 	unsafe.Offsetof(C.struct_golock_waiter{}.until)<<40 |
