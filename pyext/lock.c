@@ -44,13 +44,16 @@ lock_dealloc(LockObject *self)
     Py_DECREF(type);
 }
 
-/* In a child process that has no core yet, whoever the word speaks of stayed in the parent. */
-static void
-forget_the_parent(LockObject *self)
+/* In a child process that has no core yet, whoever the word speaks of stayed in the parent. Returns
+ * whether that was so, and the fast path may do now. */
+static bool
+forgot_the_parent(LockObject *self)
 {
-    if (golock_fastpath && !golock_core_loaded()) {
-        __atomic_and_fetch(&self->word, GOLOCK_HELD, __ATOMIC_RELAXED);
+    if (!golock_fastpath || golock_core_loaded()) {
+        return false;
     }
+    __atomic_and_fetch(&self->word, GOLOCK_HELD, __ATOMIC_RELAXED);
+    return true;
 }
 
 /* Takes the lock if it is free, without waiting. Returns 1 or 0, or -1 with CoreError set. */
@@ -68,8 +71,7 @@ try_acquire(LockObject *self)
 NO_INLINE static PyObject *
 acquire_slow(LockObject *self, int64_t timeout)
 {
-    forget_the_parent(self);
-    if (golock_fast_acquire(&self->word)) {
+    if (forgot_the_parent(self) && golock_fast_acquire(&self->word)) {
         Py_RETURN_TRUE;
     }
     int taken = timeout == 0 ? try_acquire(self) : golock_wait(state_of(self), &self->word, timeout);
@@ -104,8 +106,7 @@ lock_acquire(LockObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject
 NO_INLINE static PyObject *
 release_slow(LockObject *self)
 {
-    forget_the_parent(self);
-    if (golock_fast_release(&self->word, &self->turns)) {
+    if (forgot_the_parent(self) && golock_fast_release(&self->word, &self->turns)) {
         Py_RETURN_NONE;
     }
     if (!golock_fastpath || __atomic_load_n(&self->word, __ATOMIC_RELAXED) & GOLOCK_HELD) {

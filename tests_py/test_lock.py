@@ -175,6 +175,37 @@ def test_waiter_is_not_starved_by_a_thread_that_takes_the_lock_again_and_again()
         barger.join()
 
 
+def test_handoff_does_not_need_the_switch_interval(python):
+    """The thread that has the GIL hands the lock over by its own clock, and the GIL with it."""
+    result = python(
+        """
+import sys, threading, time
+import golock
+lock = golock.allocate_lock()
+rounds = []
+def work():
+    for _ in range(5):
+        with lock:
+            rounds.append(1)
+lock.acquire()
+worker = threading.Thread(target=work)
+worker.start()
+while not lock.locked() or open(f'/proc/self/task/{worker.native_id}/syscall').read()[:3] == 'run':
+    time.sleep(0.001)
+sys.setswitchinterval(1000)
+lock.release()
+give_up = time.monotonic() + 20
+while len(rounds) < 5 and time.monotonic() < give_up:
+    with lock:
+        pass
+print(len(rounds))
+sys.setswitchinterval(0.005)
+worker.join()
+"""
+    )
+    assert (result.returncode, result.stderr, result.stdout) == (0, "", "5\n")
+
+
 @pytest.mark.usefixtures("threshold_put_back")
 def test_handoff_threshold():
     for seconds in (0, 0.25, 3, 1e-9):
