@@ -1,6 +1,7 @@
 /* How a Python thread waits: it asks the core what to do, and sleeps on its own C stack, not on a
  * goroutine's small one, where a signal handler may not fit. */
 #include "extension.h"
+#include "fastpath.h"
 
 #include <errno.h>
 #include <linux/futex.h>
@@ -58,9 +59,34 @@ sleep_detached(const struct golock_core *core, struct golock_waiter *waiter)
     return event;
 }
 
+/* Looks for the lock to become free for a moment. That can pay only where its owner may run meanwhile:
+ * without a GIL. */
+static bool
+spin(uint32_t *word)
+{
+#ifdef Py_GIL_DISABLED
+    for (int i = 0; i < 300; i++) {
+        if (golock_fast_acquire(word)) {
+            return true;
+        }
+#ifdef __x86_64__
+        __asm__ volatile("pause");
+#else
+        __asm__ volatile("yield");
+#endif
+    }
+#else
+    (void)word;
+#endif
+    return false;
+}
+
 int
 golock_wait(const golock_state *state, uint32_t *word, int64_t timeout)
 {
+    if (spin(word)) {
+        return 1;
+    }
     struct golock_waiter waiter = {
         .word = word,
         .deadline = deadline_after(timeout),
