@@ -77,7 +77,7 @@ $(VENV)/bench: $(VENV)/golock bench/requirements.txt
 	$(BIN)/python -m pip install --quiet -r bench/requirements.txt
 	touch $@
 
-$(VENV)/lint: $(VENV)/tests requirements-lint.txt
+$(VENV)/lint: $(VENV)/tests $(VENV)/bench requirements-lint.txt
 	$(BIN)/python -m pip install --quiet -r requirements-lint.txt
 	touch $@
 
