@@ -2,9 +2,9 @@ package golock
 
 // The lock word.
 //
-// A lock is 32 bits. Everything two parties must agree on is in these bits: C, Go, and a second Go
-// runtime in the same process all work on the same word, and sleep on its address in the kernel.
-// Nothing about a lock is kept anywhere else.
+// A lock is 32 bits. Everything that its users must agree on is in these bits, and they sleep on its
+// address in the kernel: C and Go, and if need be two Go runtimes in one process. What is kept
+// elsewhere (a count of waiters, a count of releases) decides when to hand over, not to whom.
 //
 //	 31                    10 9        3    2         1        0
 //	┌────────────────────────┬──────────┬─────────┬─────────┬──────┐
@@ -17,13 +17,12 @@ package golock
 // when nobody sleeps (the next release then wakes nobody and clears it); illegal to leave clear when
 // somebody sleeps, unless a claimant is named. A free word never has it.
 //
-// Claimant: a waiter has been woken, or has woken by itself, and is on its way to take the lock. At
-// most one is under way, so releases need not wake another: while it is named, an acquire and a
-// release are one compare-and-swap each. The claimant owes something in return: when it takes the
-// lock it sets Waiters, because it cannot know whether others sleep; when it gives up, it wakes
-// another in its place or sets Waiters. What is stored is the id of the process the claimant lives
-// in. In a child made by fork the waiters of the parent do not exist, and a word copied with a
-// claimant of another process names nobody.
+// Claimant: a waiter has been woken and is on its way to take the lock. While one is named, releases
+// need not wake another: an acquire and a release are one change of the word each. The claimant owes
+// something in return: when it takes the lock it sets Waiters, because it cannot know whether others
+// sleep; when it gives up, it wakes another in its place or sets Waiters. What is stored is the id of
+// the process the claimant lives in. In a child made by fork the waiters of the parent do not exist,
+// and a word copied with a claimant of another process names nobody.
 //
 // Handoff: the next release must not let a newcomer in. Handoff on a free word is a reservation: only
 // the claimant may take it.
@@ -46,10 +45,11 @@ package golock
 //
 // Sleeping. A waiter sleeps by FUTEX_WAIT_BITSET on the word, with the value it last read or wrote:
 // if the word has changed since, the kernel does not let it sleep. It sleeps on one of three channels,
-// the futex bitset: as a sleeper; as a returner, which has slept before and is woken before all sleepers; or as a claimant that found the lock held and asked for a hand-off. The kernel
-// wakes the waiters on one channel in the order in which they went to sleep, and accounts exactly: a
-// wake that reports one woken thread is returned to exactly one waiter as success, never as a
-// time-out or an interruption.
+// the futex bitset: as a sleeper; as a returner, which has slept before and is woken before all
+// sleepers; or as a claimant that found the lock held and asked for a hand-off. The kernel wakes the
+// waiters on one channel in the order in which they went to sleep (threads of a real-time priority
+// first), and accounts exactly: a wake that reports one woken thread is returned to exactly one waiter
+// as success, never as a time-out or an interruption.
 //
 // Where such protocols break, and what this one does:
 //
