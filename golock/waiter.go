@@ -8,8 +8,8 @@ import (
 
 // Waiter is one acquire that could not be served at once. It is a state machine that never sleeps by
 // itself: Next says what to do, and whoever drives it, a Python thread on its own C stack or a
-// goroutine, sleeps with Park and comes back with what happened. So there is one slow path for all
-// kinds of waiters, and the algorithm stays apart from the ways of sleeping.
+// goroutine, sleeps when told to Park and comes back with what happened. So there is one slow path for
+// all kinds of waiters, and the algorithm stays apart from the ways of sleeping.
 //
 // The layout is mirrored by struct golock_waiter in pyext/golock.h.
 type Waiter struct {
@@ -141,7 +141,7 @@ func (w *Waiter) decide(event Event) Action {
 // GIL and calls Next.
 func (w *Waiter) Stay() bool {
 	old := atomic.LoadUint32(w.word)
-	if old&Held == 0 && (w.owes || !reserved(old) && !hasClaimant(old)) {
+	if old&Held == 0 && (w.owes || !hasClaimant(old)) {
 		return false
 	}
 	if next, channel := w.announced(old, now()); next != old || channel != w.channel {
