@@ -153,18 +153,24 @@ func (w *Waiter) Stay() bool {
 
 // claimed is the word after this waiter has taken the lock. The claimant cannot know who else sleeps,
 // so it leaves Waiters set and its own release finds out; where the lock is first come, first served,
-// that release is a hand-off as well. Anyone else leaves a claimant in place.
+// that release is a hand-off as well.
 func (w *Waiter) claimed(old uint32) uint32 {
 	switch {
 	case w.owes && handoffAfter.Load() == 0:
 		return Held | Waiters | Handoff
 	case w.owes:
 		return Held | Waiters
-	case hasClaimant(old):
-		return old&nameMask | Held
 	default:
-		return Held
+		return barged(old)
 	}
+}
+
+// barged is the word after a newcomer has taken the lock: it leaves a claimant in place.
+func barged(old uint32) uint32 {
+	if hasClaimant(old) {
+		return old&nameMask | Held
+	}
+	return Held
 }
 
 // announced is the word that this waiter may sleep on, and the channel.
@@ -270,21 +276,14 @@ func wakeFirst(word *uint32) bool { return wake(word, channelReturner) || wake(w
 func tryAcquire(word *uint32) bool {
 	for {
 		old := atomic.LoadUint32(word)
-		if old&Held != 0 || reserved(old) {
+		if taken(old) {
 			return false
 		}
-		next := uint32(Held)
-		if hasClaimant(old) {
-			next = old | Held
-		}
-		if atomic.CompareAndSwapUint32(word, old, next) {
+		if atomic.CompareAndSwapUint32(word, old, barged(old)) {
 			return true
 		}
 	}
 }
 
 // locked reports whether a newcomer would find the lock taken.
-func locked(word *uint32) bool {
-	old := atomic.LoadUint32(word)
-	return old&Held != 0 || reserved(old)
-}
+func locked(word *uint32) bool { return taken(atomic.LoadUint32(word)) }

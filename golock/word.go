@@ -92,5 +92,8 @@ const (
 // hasClaimant reports whether a waiter of this process is on its way.
 func hasClaimant(word uint32) bool { return word&ClaimantMask == self }
 
+// taken reports whether a newcomer may not have the lock.
+func taken(word uint32) bool { return word&Held != 0 || reserved(word) }
+
 // reserved reports whether the word is free for the claimant alone.
 func reserved(word uint32) bool { return word&(Held|Handoff) == Handoff && hasClaimant(word) }

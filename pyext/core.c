@@ -18,7 +18,7 @@ static struct {
     int copies;     /* how many of the runtimes mapped into this process are private copies */
     bool inherited; /* a core of the parent is mapped, which fork has made useless */
     int64_t handoff;
-} core = {.loading = PTHREAD_MUTEX_INITIALIZER, .handoff = 1000000};
+} core = {.loading = PTHREAD_MUTEX_INITIALIZER, .handoff = GOLOCK_DEFAULT_HANDOFF};
 
 /* A core must not be half loaded when the process forks, and the Go runtime does not survive fork: its
  * threads are gone. The child loads a fresh one when it needs one. */
@@ -125,10 +125,10 @@ static void
 put_back_handler(int signal, const struct sigaction *before, const void *function_of_the_core)
 {
     struct sigaction now;
-    Dl_info handler, core_;
+    Dl_info handler, core_file;
     if (sigaction(signal, NULL, &now) == 0 && now.sa_handler != before->sa_handler &&
-        dladdr((void *)now.sa_handler, &handler) != 0 && dladdr(function_of_the_core, &core_) != 0 &&
-        handler.dli_fbase == core_.dli_fbase) {
+        dladdr((void *)now.sa_handler, &handler) != 0 && dladdr(function_of_the_core, &core_file) != 0 &&
+        handler.dli_fbase == core_file.dli_fbase) {
         sigaction(signal, before, NULL);
     }
 }

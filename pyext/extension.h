@@ -10,6 +10,8 @@
 
 #include "golock.h"
 
+#define NANOSECONDS 1000000000 /* in a second */
+
 typedef struct {
     PyTypeObject *lock_type;
     PyObject *core_error;

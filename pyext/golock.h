@@ -15,6 +15,7 @@
 #define GOLOCK_CLAIMANT_MASK 0xFFFFFC00u
 
 #define GOLOCK_FOREVER INT64_MAX
+#define GOLOCK_DEFAULT_HANDOFF 1000000 /* nanoseconds */
 
 enum golock_event {
     GOLOCK_ENTERED,
@@ -53,8 +54,9 @@ struct golock_waiter {
 };
 
 /* The core's one exported function, golock_core_1, returns this table. The number in its name is the
- * version of everything in this file: a core of another version has no such symbol. All functions
- * may be called from any thread, with or without the GIL, and none of them sleeps. */
+ * version of everything in this file: a core of another version has no such symbol. None of its
+ * functions sleeps. Those that write a word which Python threads use are called with the GIL: see
+ * fastpath.h. */
 struct golock_core {
     /* Takes the lock and returns 1 if it is neither held nor reserved, otherwise returns 0. */
     int (*try_acquire)(uint32_t *word);

@@ -6,8 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define NANOSECONDS 1000000000
-
 static PyObject *
 allocate_lock(PyObject *module, PyObject *Py_UNUSED(ignored))
 {

@@ -4,8 +4,6 @@
 
 #include <math.h>
 
-#define NANOSECONDS 1000000000
-
 static int
 out_of_range(void)
 {

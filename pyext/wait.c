@@ -24,14 +24,14 @@ deadline_after(int64_t timeout)
     }
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
-    int64_t at = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+    int64_t at = (int64_t)now.tv_sec * NANOSECONDS + now.tv_nsec;
     return timeout > GOLOCK_FOREVER - at ? GOLOCK_FOREVER : at + timeout;
 }
 
 static enum golock_event
 park(const struct golock_waiter *waiter)
 {
-    struct timespec until = {.tv_sec = waiter->until / 1000000000, .tv_nsec = waiter->until % 1000000000};
+    struct timespec until = {.tv_sec = waiter->until / NANOSECONDS, .tv_nsec = waiter->until % NANOSECONDS};
     long result = syscall(SYS_futex, waiter->word, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG, waiter->value,
                           waiter->until == GOLOCK_FOREVER ? NULL : &until, NULL, waiter->channel);
     if (result == 0) {

@@ -17,6 +17,7 @@ var (
 	_ = [1]struct{}{}[golock.ClaimantShift-C.GOLOCK_CLAIMANT_SHIFT]
 	_ = [1]struct{}{}[golock.ClaimantMask-C.GOLOCK_CLAIMANT_MASK]
 	_ = [1]struct{}{}[golock.Forever-C.GOLOCK_FOREVER]
+	_ = [1]struct{}{}[golock.DefaultHandoff-C.GOLOCK_DEFAULT_HANDOFF]
 
 	_ = [1]struct{}{}[int(golock.Entered)-C.GOLOCK_ENTERED]
 	_ = [1]struct{}{}[int(golock.Woken)-C.GOLOCK_WOKEN]
