@@ -5,6 +5,7 @@ The metadata is in pyproject.toml.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
 import re
@@ -95,7 +96,10 @@ def build_core(output: Path) -> None:
     built = output.with_suffix(".tmp")
     command = [go, "build", "-trimpath", "-buildvcs=false", "-buildmode=c-shared"]
     command += [f"-ldflags={' '.join(ldflags)}", "-o", str(built.resolve()), "./golock/capi"]
-    environment = dict(os.environ, CGO_ENABLED="1")
+    # Go's cache does not see that a header outside the package has changed; a flag it does see.
+    contract = hashlib.sha256((ROOT / PYEXT / "golock.h").read_bytes()).hexdigest()
+    cflags = f"{os.environ.get('CGO_CFLAGS', '-O2 -g')} -DGOLOCK_H_{contract}"
+    environment = dict(os.environ, CGO_ENABLED="1", CGO_CFLAGS=cflags)
     print(" ".join(command), flush=True)
     if subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode != 0:
         raise Unbuildable("the go command failed; what it said stands above.")
