@@ -1,10 +1,20 @@
+"""What the tests share, and how hard the storms blow.
+
+In `make test` a storm is bounded to seconds. With --soak it takes its longer form. What it counts is
+printed at the end of the run, and written to the file that --totals names, as JSON.
+"""
+
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
 import textwrap
+from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
@@ -28,3 +38,48 @@ def python() -> Python:
         return subprocess.run(command, check=False, **settings)  # type: ignore[call-overload]
 
     return run
+
+
+Size = TypeVar("Size", int, float)
+
+
+class Storm:
+    def __init__(self, soak: bool) -> None:
+        self.soak = soak
+        self.totals: Counter[str] = Counter()
+
+    def size(self, short: Size, soak: Size) -> Size:
+        """Return how much to do: rounds, children, seconds."""
+        return soak if self.soak else short
+
+    def count(self, what: str, number: int = 1) -> None:
+        """Add to a total, named in the plural: 'children forked', 'signals delivered'."""
+        self.totals[what] += number
+
+
+TOTALS = pytest.StashKey[Storm]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--soak", action="store_true", help="the storms in their longer form")
+    parser.addoption("--totals", type=Path, help="where to write the storms' totals, as JSON")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[TOTALS] = Storm(config.getoption("--soak"))
+
+
+@pytest.fixture
+def storm(pytestconfig: pytest.Config) -> Storm:
+    return pytestconfig.stash[TOTALS]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    config = terminalreporter.config
+    totals = config.stash[TOTALS].totals
+    if totals:
+        terminalreporter.section("storm totals")
+        for what, number in sorted(totals.items()):
+            terminalreporter.line(f"{number:>14,} {what}")
+    if config.getoption("--totals") is not None:
+        config.getoption("--totals").write_text(json.dumps(totals, sort_keys=True))
