@@ -1,7 +1,7 @@
 """What the tests share, and how hard the storms blow.
 
-In `make test` a storm is bounded to seconds. With --soak it takes its longer form. What it counts is
-printed at the end of the run, and written to the file that --totals names, as JSON.
+In `make test` a storm is bounded to seconds. With --soak it takes its longer form. What it counts
+is printed at the end of the run, and written to the file that --totals names, as JSON.
 """
 
 from __future__ import annotations
