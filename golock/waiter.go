@@ -111,7 +111,7 @@ func (w *Waiter) decide(event Event) Action {
 	outlived := event == Expired && reserved(w.value) && now() < w.deadline
 	for {
 		old := atomic.LoadUint32(w.word)
-		if old&Held == 0 && (w.owes || outlived || !reserved(old)) {
+		if old&Held == 0 && (w.meant(old) || outlived || !reserved(old)) {
 			w.owes = w.owes || reserved(old) // it takes the place of the claimant that did not come
 			if atomic.CompareAndSwapUint32(w.word, old, w.claimed(old)) {
 				w.owes = false
@@ -141,7 +141,7 @@ func (w *Waiter) decide(event Event) Action {
 // GIL and calls Next.
 func (w *Waiter) Stay() bool {
 	old := atomic.LoadUint32(w.word)
-	if old&Held == 0 && (w.owes || !hasClaimant(old)) {
+	if old&Held == 0 && (w.meant(old) || !hasClaimant(old)) {
 		return false
 	}
 	if next, channel := w.announced(old, now()); next != old || channel != w.channel {
@@ -150,6 +150,12 @@ func (w *Waiter) Stay() bool {
 	w.value = old
 	return true
 }
+
+// asks reports whether the waiter has asked for the lock, and keeps asking until it claims or resigns.
+func (w *Waiter) asks() bool { return w.owes && w.channel == channelClaimant }
+
+// meant reports whether the waiter is a claimant and a free word is not reserved for another.
+func (w *Waiter) meant(old uint32) bool { return w.owes && (w.asks() || !asked(old)) }
 
 // claimed is the word after this waiter has taken the lock. The claimant cannot know who else sleeps,
 // so it leaves Waiters set and its own release finds out; where the lock is first come, first served,
@@ -181,11 +187,11 @@ func (w *Waiter) announced(old uint32, at int64) (next, channel uint32) {
 		channel = channelReturner
 	}
 	switch {
-	case w.owes && at-w.since >= threshold:
+	case old&Held != 0 && (w.asks() || w.owes && !asked(old) && at-w.since >= threshold):
 		// It was woken, waited for the GIL, and finds that a newcomer was faster. It keeps its
 		// place before all others and asks for the lock.
-		next, channel = Held|Handoff|old&dueMask|self, channelClaimant
-	case old&Held == 0:
+		next, channel = Held|Waiters|Handoff|old&dueMask|self, channelClaimant
+	case old&Held == 0 || asked(old):
 		// The claimant that the word names will set Waiters.
 	case w.owes || !hasClaimant(old):
 		next = old&^nameMask | Waiters
@@ -197,14 +203,19 @@ func (w *Waiter) announced(old uint32, at int64) (next, channel uint32) {
 }
 
 // resign ends the wait without the lock and pays the debt of a claimant: either the holder's release
-// will wake another, or another is woken now. Without a debt it does nothing.
+// will wake another, or another is woken now. Without a debt it does nothing, and neither where another
+// has asked: that one comes, and has the same debt.
 func (w *Waiter) resign() {
 	if !w.owes {
 		return
 	}
+	asks := w.asks()
 	w.owes = false
 	for {
 		old := atomic.LoadUint32(w.word)
+		if asked(old) && !asks {
+			return
+		}
 		if old&Held != 0 {
 			if atomic.CompareAndSwapUint32(w.word, old, old&^nameMask|Waiters) {
 				return
@@ -227,7 +238,7 @@ func release(word *uint32) bool {
 		case old&Held == 0:
 			return false
 		case hasClaimant(old) && (old&Handoff != 0 || due(old)):
-			if atomic.CompareAndSwapUint32(word, old, Handoff|old&nameMask) {
+			if atomic.CompareAndSwapUint32(word, old, old&^Held|Handoff) {
 				// It may be awake: then nobody sleeps on this channel, and it will come.
 				wake(word, channelClaimant)
 				return true
@@ -258,6 +269,9 @@ func appoint(word *uint32) {
 	}
 	for {
 		old := atomic.LoadUint32(word)
+		if asked(old) {
+			return
+		}
 		next := uint32(0)
 		if old&Held != 0 {
 			next = old&^nameMask | Waiters
@@ -270,7 +284,9 @@ func appoint(word *uint32) {
 }
 
 // wakeFirst wakes the first of all who sleep on the word and reports whether there was one.
-func wakeFirst(word *uint32) bool { return wake(word, channelReturner) || wake(word, channelAny) }
+func wakeFirst(word *uint32) bool {
+	return wake(word, channelReturner|channelClaimant) || wake(word, channelAny)
+}
 
 // tryAcquire takes the lock if it is neither held nor reserved.
 func tryAcquire(word *uint32) bool {

@@ -38,7 +38,8 @@ func TestReleaseTransitions(t *testing.T) {
 		{"nobody sleeps, a hand-off was asked for", Held | Waiters | Handoff, 0, true},
 		{"the claimant is on its way", Held | early, early, true},
 		{"the claimant is due", Held | late, Handoff | late, true},
-		{"the claimant asked for a hand-off", Held | Handoff | self, Handoff | self, true},
+		{"somebody asked for a hand-off", Held | Handoff | self, Handoff | self, true},
+		{"the claimant asked", Held | Waiters | Handoff | self, Waiters | Handoff | self, true},
 		{"the claimant stayed in the parent", Held | foreign, 0, true},
 		{"the claimant that asked stayed in the parent", Held | Handoff | foreign, 0, true},
 	} {
@@ -137,7 +138,7 @@ func TestClaimantAsksForTheHandoff(t *testing.T) {
 	step(t, &w, Entered, Park, Held|Waiters)
 	word = Held | self
 	w.since = now() - int64(DefaultHandoff)
-	step(t, &w, Woken, Park, Held|Handoff|self)
+	step(t, &w, Woken, Park, Held|Waiters|Handoff|self)
 	if w.channel != channelClaimant {
 		t.Errorf("it sleeps on channel %d", w.channel)
 	}
@@ -148,6 +149,31 @@ func TestClaimantAsksForTheHandoff(t *testing.T) {
 	if young.channel != channelReturner {
 		t.Errorf("a young claimant sleeps on channel %d", young.channel)
 	}
+}
+
+// Two claimants may be on their way. What is reserved for the one that has asked is not the other's,
+// whatever that one does.
+func TestNobodyTakesWhatAnotherHasAskedFor(t *testing.T) {
+	word := uint32(Held | Waiters)
+	asker := NewWaiter(&word, Forever)
+	asker.since = now() - int64(DefaultHandoff)
+	step(t, &asker, Woken, Park, Held|Waiters|Handoff|self)
+
+	other := NewWaiter(&word, Forever)
+	other.since = asker.since
+	step(t, &other, Woken, Park, Held|Waiters|Handoff|self)
+	if other.channel != channelReturner || other.owes {
+		t.Errorf("the other sleeps on channel %d, owes %v", other.channel, other.owes)
+	}
+	release(&word)
+	step(t, &other, Woken, Park, Waiters|Handoff|self)
+	other.owes = true
+	other.resign()
+	appoint(&word)
+	if word != Waiters|Handoff|self {
+		t.Fatalf("the word is %#x after another claimant has resigned, and a name was taken back", word)
+	}
+	step(t, &asker, Changed, Acquired, Held|Waiters)
 }
 
 // With a threshold of 0 nobody gets in before those who wait.
@@ -170,7 +196,7 @@ func TestWokenWaiterTimesOut(t *testing.T) {
 	word = Held | self
 	w = NewWaiter(&word, Forever)
 	w.since = now() - int64(DefaultHandoff)
-	step(t, &w, Woken, Park, Held|Handoff|self)
+	step(t, &w, Woken, Park, Held|Waiters|Handoff|self)
 	step(t, &w, Interrupted, Aborted, Held|Handoff|Waiters)
 	if w.owes {
 		t.Error("an interrupted waiter owes something")

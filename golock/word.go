@@ -15,7 +15,8 @@ package golock
 //
 // Waiters: somebody may be asleep on the word, and nobody is known to be on the way. Legal to set
 // when nobody sleeps (the next release then wakes nobody and clears it); illegal to leave clear when
-// somebody sleeps, unless a claimant is named. A free word never has it.
+// somebody sleeps, unless a claimant is named. Beside a claimant and Handoff it says something else: the
+// claimant has asked for the lock. Only so may a free word have it.
 //
 // Claimant: a waiter has been woken and is on its way to take the lock. While one is named, releases
 // need not wake another: an acquire and a release are one change of the word each. The claimant owes
@@ -25,7 +26,7 @@ package golock
 // and a word copied with a claimant of another process names nobody.
 //
 // Handoff: the next release must not let a newcomer in. Handoff on a free word is a reservation: only
-// the claimant may take it.
+// a claimant may take it, and once one has asked, only that one.
 //
 // Due: when the lock is to be handed to the claimant that is still on its way, in units of 2^17 ns
 // modulo 128: see handoff.go.
@@ -34,14 +35,16 @@ package golock
 //	 -       -        -        -       free
 //	 -       -        -        yes     free; a claimant is on its way, a newcomer may barge
 //	 -       -        yes      yes     reserved for the claimant
+//	 -       yes      yes      yes     reserved for the claimant that has asked
 //	 -       -        yes      -       free (a reservation copied by fork)
 //	 yes     -        -        -       held
 //	 yes     yes      -        -       held; the release wakes a sleeper, which becomes the claimant
 //	 yes     -        -        yes     held; the claimant is awake and will look again; the release
 //	                                   reserves the lock for it once the hand-off is due
 //	 yes     any      yes      -       held; the release reserves the lock and wakes a sleeper
-//	 yes     -        yes      yes     held; the release reserves the lock for the claimant, and
-//	                                   wakes it if it sleeps
+//	 yes     -        yes      yes     held; the release reserves the lock for the claimant
+//	 yes     yes      yes      yes     held; the claimant has asked, and sleeps or is about to; the
+//	                                   release reserves the lock for it and wakes it
 //
 // Sleeping. A waiter sleeps by FUTEX_WAIT_BITSET on the word, with the value it last read or wrote:
 // if the word has changed since, the kernel does not let it sleep. It sleeps on one of three channels,
@@ -58,6 +61,9 @@ package golock
 //   - A reservation nobody can claim. The releaser names the claimant before it wakes one; if the
 //     kernel woke nobody, the releaser takes the name back, and then wakes once more, for whoever
 //     went to sleep in between trusting the name.
+//   - Two claimants. One that resigns, and a releaser that takes a name back, wake somebody while
+//     another may be on its way already; from then on there are two, and it could be the same one that
+//     comes too late each time. So nobody else takes what is reserved for one that has asked.
 //   - A wake that was meant for another lock that lived at this address. The waiter takes it for a
 //     real one, finds the lock held, and sleeps again; the word never depends on who it is.
 //   - A claimant that does not come. A Python thread on its way waits for the GIL. While the
@@ -91,6 +97,11 @@ const (
 
 // hasClaimant reports whether a waiter of this process is on its way.
 func hasClaimant(word uint32) bool { return word&ClaimantMask == self }
+
+// asked reports whether the claimant has asked for the lock, so that no other may take it.
+func asked(word uint32) bool {
+	return word&(Waiters|Handoff) == Waiters|Handoff && hasClaimant(word)
+}
 
 // taken reports whether a newcomer may not have the lock.
 func taken(word uint32) bool { return word&Held != 0 || reserved(word) }
