@@ -241,7 +241,10 @@ golock_core_handoff(void)
 PyObject *
 golock_core_describe(void)
 {
-    const struct golock_core *table = __atomic_load_n(&core.table, __ATOMIC_ACQUIRE);
+    pthread_mutex_lock(&core.loading);
+    const struct golock_core *table = core.table;
+    int copies = core.copies;
+    pthread_mutex_unlock(&core.loading);
     PyObject *path = PyUnicode_DecodeFSDefault(core.path);
     if (path == NULL) {
         return NULL;
@@ -249,5 +252,5 @@ golock_core_describe(void)
     return Py_BuildValue("{s:N,s:O,s:s,s:z,s:O,s:i}", "path", path, "loaded",
                          table != NULL ? Py_True : Py_False, "symbol", GOLOCK_CORE_SYMBOL, "go",
                          table != NULL ? table->go_version : NULL, "fastpath",
-                         golock_fastpath ? Py_True : Py_False, "private_copies", core.copies);
+                         golock_fastpath ? Py_True : Py_False, "private_copies", copies);
 }

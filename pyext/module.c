@@ -66,10 +66,15 @@ static PyMethodDef module_methods[] = {
     {NULL, NULL, 0, NULL},
 };
 
-/* Reads GOLOCK_FASTPATH and GOLOCK_HANDOFF. Returns 0, or -1 with ValueError set. */
+/* Reads GOLOCK_FASTPATH and GOLOCK_HANDOFF, at the first import of the process: an interpreter that
+ * comes later leaves alone what set_handoff has set. Returns 0, or -1 with ValueError set. */
 static int
 read_environment(void)
 {
+    static bool done;
+    if (__atomic_exchange_n(&done, true, __ATOMIC_RELAXED)) {
+        return 0;
+    }
     const char *fastpath = getenv("GOLOCK_FASTPATH");
     golock_fastpath = fastpath == NULL || strcmp(fastpath, "0") != 0;
 
@@ -79,6 +84,7 @@ read_environment(void)
     }
     double seconds = PyOS_string_to_double(handoff, NULL, NULL);
     if ((seconds == -1 && PyErr_Occurred()) || !(seconds >= 0 && seconds < (double)INT64_MAX / NANOSECONDS)) {
+        __atomic_store_n(&done, false, __ATOMIC_RELAXED);
         PyErr_Format(PyExc_ValueError, "GOLOCK_HANDOFF is not a number of seconds: '%s'", handoff);
         return -1;
     }
@@ -149,6 +155,12 @@ module_clear(PyObject *module)
     return 0;
 }
 
+static void
+module_free(void *module)
+{
+    module_clear(module);
+}
+
 static PyModuleDef_Slot module_slots[] = {
     {Py_mod_exec, module_exec},
 #if PY_VERSION_HEX >= 0x030C0000
@@ -169,6 +181,7 @@ static PyModuleDef golock_module = {
     .m_slots = module_slots,
     .m_traverse = module_traverse,
     .m_clear = module_clear,
+    .m_free = module_free,
 };
 
 PyMODINIT_FUNC
