@@ -1,0 +1,80 @@
+package tests_go
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/golock/golock/golock"
+)
+
+// limits go from a nanosecond to a second, in steps of 1, 2 and 5.
+func limits() []time.Duration {
+	var all []time.Duration
+	for unit := time.Nanosecond; unit <= time.Second; unit *= 10 {
+		for _, factor := range []time.Duration{1, 2, 5} {
+			if unit < time.Second || factor == 1 {
+				all = append(all, factor*unit)
+			}
+		}
+	}
+	return all
+}
+
+func TestTimeoutsAreNeverEarly(t *testing.T) {
+	var held golock.Lock
+	held.Lock()
+	waits := map[string]func(time.Duration) bool{
+		"LockTimeout": held.LockTimeout,
+		"LockContext": func(limit time.Duration) bool {
+			ctx, cancel := context.WithTimeout(context.Background(), limit)
+			defer cancel()
+			err := held.LockContext(ctx)
+			if err != nil && !errors.Is(err, context.DeadlineExceeded) {
+				t.Error(err)
+			}
+			return err == nil
+		},
+	}
+	for name, wait := range waits {
+		// One stands first in the line before the word, the others behind it.
+		for range 3 {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				for _, limit := range limits() {
+					begun := time.Now()
+					if wait(limit) {
+						t.Errorf("a held lock was taken with a limit of %v", limit)
+					}
+					if waited := time.Since(begun); waited < limit {
+						t.Errorf("a limit of %v ended after %v", limit, waited)
+					}
+				}
+			})
+		}
+	}
+}
+
+func TestTimeoutsAreNeverEarlyUnderContention(t *testing.T) {
+	var lock golock.Lock
+	end := time.Now().Add(time.Second)
+	for fighter := range 8 {
+		t.Run("", func(t *testing.T) {
+			t.Parallel()
+			for taken := 0; time.Now().Before(end); {
+				limit := []time.Duration{1, 1000, 100_000, 1_000_000}[(fighter+taken)%4]
+				begun := time.Now()
+				if lock.LockTimeout(limit) {
+					taken++
+					if taken%100 == 0 {
+						time.Sleep(limit)
+					}
+					lock.Unlock()
+				} else if waited := time.Since(begun); waited < limit {
+					t.Errorf("a limit of %v ended after %v", limit, waited)
+				}
+			}
+		})
+	}
+}
