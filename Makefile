@@ -4,6 +4,10 @@
 # make conformance   compare golock with the interpreter, case by case
 # make lint          every formatter and checker
 #
+# make free-threaded        build a CPython without a GIL, from Debian's source package
+# make test-free-threaded   pass all Python tests with it
+# make test-tsan            look for data races in the extension with ThreadSanitizer
+#
 # PYTHON names the interpreter; each version has a virtual environment of its own.
 
 PYTHON ?= python3
@@ -14,7 +18,7 @@ BIN := $(VENV)/bin
 SOURCES := setup.py pyproject.toml go.mod go.sum $(wildcard golock/*.go golock/capi/*) \
 	$(wildcard pyext/*.[ch] pyext/golock/*.py* pyext/golock/*/*.py pyext/golock/*/*.json)
 
-.PHONY: demo test test-go test-python bench conformance lint format dist clean
+.PHONY: demo test test-go test-python free-threaded test-free-threaded test-tsan bench conformance lint format dist clean
 
 demo: $(VENV)/golock
 	$(BIN)/python -I -m golock info
@@ -34,6 +38,38 @@ test-go:
 test-python: $(VENV)/tests
 	$(BIN)/python -m pytest
 	GOLOCK_FASTPATH=0 $(BIN)/python -m pytest
+
+FREE_THREADED := build/free-threaded
+TSAN := $(CURDIR)/build/tsan
+TSAN_SUPPRESSIONS := $(CURDIR)/$(FREE_THREADED)/source/Tools/tsan/suppressions_free_threading.txt
+
+free-threaded:
+	tests_py/free_threaded.sh plain $(FREE_THREADED)
+
+test-free-threaded: export PYTHON_GIL = 0
+test-free-threaded: free-threaded
+	$(FREE_THREADED)/plain/bin/python3.13t -c 'import sys; assert not sys._is_gil_enabled(); print(sys.version)'
+	$(MAKE) test-python PYTHON=$(FREE_THREADED)/plain/bin/python3.13t
+
+# Under ThreadSanitizer pip and the compiler's driver would take minutes, so the plain one builds. The
+# address randomization of recent kernels is more than older sanitizers can bear.
+test-tsan: $(TSAN)/requirements
+	tests_py/free_threaded.sh tsan $(FREE_THREADED)
+	rm -rf $(TSAN)/reports && mkdir -p $(TSAN)/reports
+	CFLAGS="-fsanitize=thread -g" LDFLAGS=-fsanitize=thread PYTHONPATH=$(TSAN)/packages \
+		$(FREE_THREADED)/plain/bin/python3.13t setup.py -q build \
+		--build-base $(TSAN)/build --build-lib $(TSAN)/packages --build-temp $(TSAN)/build
+	PYTHONPATH=$(TSAN)/packages PYTHON_GIL=0 \
+		TSAN_OPTIONS="suppressions=$(TSAN_SUPPRESSIONS) log_path=$(TSAN)/reports/race exitcode=0" \
+		setarch --addr-no-randomize $(FREE_THREADED)/tsan/bin/python3.13t -m pytest tests_py/test_lock.py \
+		--deselect tests_py/storms/test_thread_storm.py::test_threads_come_and_go_while_contending \
+		$(addprefix tests_py/storms/,test_thread_storm.py test_time_storm.py test_data_race_storm.py)
+	$(FREE_THREADED)/plain/bin/python3.13t tests_py/data_races.py $(TSAN)/reports $(TSAN)/packages/golock/_golock.*.so
+
+$(TSAN)/requirements: tests_py/requirements.txt | free-threaded
+	$(FREE_THREADED)/plain/bin/python3.13t -m pip install --quiet --upgrade --target $(TSAN)/packages \
+		setuptools -r tests_py/requirements.txt
+	touch $@
 
 conformance: $(VENV)/golock
 	$(BIN)/python -I -m golock conformance
