@@ -1,0 +1,498 @@
+/* The protocol of the lock word: golock/word.go tells it, this model checks it.
+ *
+ * A step here is one access to the word or one call of the kernel. What a thread computes in between is
+ * its own. A comment that begins with a file and a function quotes the line that a step stands for;
+ * verify.py fails when a quoted line is no longer there, and when one that touches a word is not quoted.
+ *
+ * Where the code reads a clock or a setting, anything may come out: a deadline may have passed, the
+ * hand-off be due, the threshold be 0, at each look. That covers two runtimes with settings of their own
+ * on one word. The bits of the due time are left out. So the model takes for equal what may differ in
+ * them; that the kernel may refuse a sleep for no reason makes up for it.
+ *
+ *     THREADS  how many threads, 2 to 4
+ *     ROUNDS   how many calls each of them makes; without it, they never end
+ *     PATIENT  waiters have a patience, as goroutines do, and Python threads while their interpreter ends
+ *     DEATH    a thread may die in its sleep, or be woken and never come; the others are patient
+ *     FORK     the word may begin as one that fork copied, with the bits and names of another process
+ *     GIL      the threads run under a GIL, and the fast paths are plain loads and stores
+ *     LIVE     the kernel wakes in order, clocks advance, and a compare-and-swap does not fail for ever:
+ *              then a blocked acquire ends, whatever the others do
+ */
+
+/* Accesses without a step of their own. Cases of tryAcquire and release, from or to a word that says
+ * nothing but Held: */
+	/* golock/lock.go Lock: if atomic.CompareAndSwapUint32(&l.word, 0, Held) { */
+	/* golock/lock.go TryLock: return atomic.CompareAndSwapUint32(&l.word, 0, Held) || tryAcquire(&l.word) */
+	/* golock/lock.go LockContext: if atomic.CompareAndSwapUint32(&l.word, 0, Held) { */
+	/* golock/lock.go Unlock: if atomic.CompareAndSwapUint32(&l.word, Held, 0) { */
+	/* golock/lock.go Release: if atomic.CompareAndSwapUint32(&l.word, Held, 0) || release(&l.word) { */
+/* Reads that only choose the way to one of the steps below, or tell a user what was: */
+	/* golock/wait.go spin: if atomic.LoadUint32(word)&Held == 0 { */
+	/* golock/waiter.go locked: func locked(word *uint32) bool { return taken(atomic.LoadUint32(word)) } */
+	/* pyext/lock.c try_acquire: if (golock_fastpath && __atomic_load_n(&self->word, __ATOMIC_RELAXED) & GOLOCK_HELD) { */
+	/* pyext/lock.c release_slow: if (!golock_fastpath || __atomic_load_n(&self->word, __ATOMIC_RELAXED) & GOLOCK_HELD) { */
+	/* pyext/lock.c is_locked: uint32_t word = __atomic_load_n(&self->word, __ATOMIC_RELAXED); */
+/* Writes in a child process, in which nobody has waited for the lock: */
+	/* pyext/lock.c forgot_the_parent: __atomic_and_fetch(&self->word, GOLOCK_HELD, __ATOMIC_RELAXED); */
+	/* pyext/lock.c lock_at_fork_reinit: __atomic_store_n(&self->word, 0, __ATOMIC_RELAXED); */
+
+#define HELD     1
+#define WAITERS  2
+#define HANDOFF  4
+#define NAMED    8 /* a claimant of this process */
+#define FOREIGN 16 /* a claimant of the process that this one was forked from */
+#define NAME    24
+
+#define hasClaimant(w) ((w & NAMED) != 0)
+#define reserved(w)    ((w & (HELD | HANDOFF)) == HANDOFF && hasClaimant(w))
+#define asked(w)       (hasClaimant(w) && (w & (HANDOFF | WAITERS)) == (HANDOFF | WAITERS))
+#define taken(w)       ((w & HELD) != 0 || reserved(w))
+
+#define SLEEPER  1
+#define RETURNER 2
+#define CLAIMANT 3
+
+#define ENTERED     0
+#define WOKEN       1
+#define CHANGED     2
+#define EXPIRED     3
+#define OVERDUE     4 /* Expired, at the deadline */
+#define INTERRUPTED 5
+
+byte word;
+byte asleep[THREADS]; /* on which channel, or 0 */
+bool called[THREADS]; /* woken by a wake, and has not run since */
+byte busy;          /* threads that are neither idle nor asleep nor dead */
+byte holders;         /* threads that have the lock */
+
+#define woken_on(channel, i) :: asleep[i] == channel -> who = i
+#if THREADS == 2
+#define sleepers         (asleep[0] || asleep[1])
+#define on_their_way     (called[0] || called[1])
+#define some_on(channel) woken_on(channel, 0) woken_on(channel, 1)
+#elif THREADS == 3
+#define sleepers         (asleep[0] || asleep[1] || asleep[2])
+#define on_their_way     (called[0] || called[1] || called[2])
+#define some_on(channel) woken_on(channel, 0) woken_on(channel, 1) woken_on(channel, 2)
+#else
+#define sleepers         (asleep[0] || asleep[1] || asleep[2] || asleep[3])
+#define on_their_way     (called[0] || called[1] || called[2] || called[3])
+#define some_on(channel) woken_on(channel, 0) woken_on(channel, 1) woken_on(channel, 2) woken_on(channel, 3)
+#endif
+
+#ifdef DEATH
+#define PATIENT
+bool died; /* one thread may */
+#else
+#define died false
+#endif
+
+#ifdef GIL
+bool gil; /* somebody has it */
+#define ATTACHED(label) attach_##label
+#define ATTACH(label)   attach_##label: atomic { !gil -> gil = true; goto label }
+#define DETACH          gil = false
+#define CHANGED_MEANWHILE false
+#define UNCHANGED true
+#else
+#define ATTACHED(label) label
+#define ATTACH(label)
+#define DETACH          skip
+#define CHANGED_MEANWHILE word != old
+#define UNCHANGED word == old
+#endif
+
+#ifdef LIVE
+chan sleeping = [THREADS] of { byte };        /* the kernel's queue: those on the channel of sleepers */
+chan before = [THREADS] of { byte, byte };    /* and those on the others, in the order of arrival */
+bool overdue;      /* the due time in the word has come */
+bool aged[THREADS]; /* the thread has waited for the threshold */
+bool fcfs, coarse; /* the threshold is 0; it is beyond what the word can say */
+bool waits;        /* thread 0 does */
+bool calm;         /* no wait ends but by a wake any more */
+#define LIE_DOWN(channel) asleep[me] = channel; if :: asleep[me] == SLEEPER -> sleeping!me :: else -> before!me,asleep[me] fi
+#define GET_UP            if :: asleep[me] == SLEEPER -> sleeping??eval(me) :: else -> before??eval(me),_ fi; asleep[me] = 0; busy++
+#define FIRST_CLAIMANT :: before??[_, CLAIMANT] -> before??who,CLAIMANT
+#define FIRST_BEFORE   :: len(before) > 0 -> before?who,_
+#define FIRST_OF_ANY   FIRST_BEFORE :: len(sleeping) > 0 -> sleeping?who
+#define ZERO     fcfs
+#define POSITIVE !fcfs
+#define AGED     (fcfs || aged[me])
+#define YOUNG    (!fcfs && !aged[me])
+#define DUE      (overdue && !coarse)
+#define NOT_DUE  (!overdue || coarse)
+#define APPOINT  overdue = false
+#define WAITS(b) aged[me] = false; if :: me == 0 -> waits = b :: else fi
+#define AND_THEN
+#define AND_AT(label) label:
+#define AND_SLEEP if :: calm && me == 0 -> goto sleep_at_once :: else fi
+ltl served { [] (calm && waits -> <> !waits) }
+#else
+#define LIE_DOWN(channel) asleep[me] = channel
+#define GET_UP            asleep[me] = 0; busy++
+#define FIRST_CLAIMANT some_on(CLAIMANT)
+#define FIRST_BEFORE   some_on(RETURNER) some_on(CLAIMANT)
+#define FIRST_OF_ANY   FIRST_BEFORE some_on(SLEEPER)
+#define ZERO     true
+#define POSITIVE true
+#define AGED     true
+#define YOUNG    true
+#define DUE      true
+#define NOT_DUE  true
+#define APPOINT  skip
+#define WAITS(b) skip
+#define AND_SLEEP skip
+#define AND_AT(label) } label: atomic {
+#define AND_THEN  } atomic { /* between the load and the swap others may change the word */
+#endif
+
+#ifdef LIVE
+#define STORMY  (!calm)
+#define SELDOM  (!calm && me != 0)
+#define OTHER   (me != 0)
+#else
+#define STORMY  true
+#define SELDOM  true
+#define OTHER   true
+#endif
+
+#define CHANNEL (owes -> CLAIMANT : (returns -> RETURNER : SLEEPER))
+
+/* When nobody is under way, nobody may be asleep, and the lock may not be reserved: no lost wake-up, no
+ * reservation that outlives its claimants. */
+#define REST busy--; assert(busy > 0 || died || (!sleepers && !reserved(word)))
+
+/* A free word never has Waiters. Under a GIL, nobody changes the word between a load and a store. */
+#ifdef GIL
+#define STORE(next) assert(word == old); word = next; assert((word & (HELD | WAITERS)) != WAITERS || asked(word))
+#else
+#define STORE(next) word = next; assert((word & (HELD | WAITERS)) != WAITERS || asked(word))
+#endif
+
+#define TAKE assert(holders == 0 && (word & HELD)); holders++; WAITS(false)
+
+/* FUTEX_WAKE_BITSET. Goes to then when somebody was woken, otherwise to no. */
+#define WAKE(first, then, no) atomic { \
+	who = THREADS; \
+	if \
+	first \
+	:: else \
+	fi; \
+	if \
+	:: who < THREADS -> asleep[who] = 0; called[who] = true; busy++; who = 0; goto then \
+	:: who == THREADS -> who = 0; goto no \
+	fi }
+
+/* golock/waiter.go announced: func (w *Waiter) announced(old uint32, at int64) (next, channel uint32) { */
+inline announced()
+{
+	next = old;
+	offered = (returns -> RETURNER : SLEEPER);
+	if
+	:: owes && (old & HELD) != 0 && (asks || AGED && !asked(old)) -> next = HELD | WAITERS | HANDOFF | NAMED; offered = CLAIMANT
+	:: !owes || (old & HELD) == 0 || (!asks && (YOUNG || asked(old))) ->
+		if
+		:: (old & HELD) != 0 && !asked(old) && (owes || !hasClaimant(old)) -> next = (old & ~NAME) | WAITERS
+		:: else
+		fi;
+		if
+		:: ZERO && !owes -> next = next | HANDOFF
+		:: POSITIVE || owes
+		fi
+	fi
+}
+
+proctype Thread(byte me; bool has)
+{
+	byte old, next, offered, event, who;
+	bool tries, timed, owes, asks, returns, outlived;
+#ifdef ROUNDS
+	byte round;
+#endif
+
+	if
+	:: has -> has = false; goto released
+	:: else
+	fi;
+
+end_idle:
+	atomic {
+#ifdef ROUNDS
+		round < ROUNDS -> round++;
+#endif
+		busy++;
+		if
+		:: OTHER -> tries = true
+		:: WAITS(true)
+		:: OTHER -> timed = true
+		fi;
+		goto ATTACHED(acquire)
+	}
+ATTACH(acquire)
+
+load: /* golock/waiter.go decide: func (w *Waiter) decide(event Event) Action { */
+	atomic {
+		skip;
+acquire:
+		if
+		:: event == WOKEN -> owes = true; returns = true
+		:: event == EXPIRED -> returns = true; outlived = reserved(next)
+		:: event == OVERDUE -> returns = true
+		:: event == INTERRUPTED -> returns = true; next = 0; goto resign
+		:: else
+		fi;
+		old = word;
+			/* golock/waiter.go decide: old := atomic.LoadUint32(w.word) */
+			/* golock/waiter.go tryAcquire: old := atomic.LoadUint32(word) */
+			/* pyext/fastpath.h golock_fast_acquire: uint32_t old = __atomic_load_n(word, __ATOMIC_RELAXED); */
+		if
+		:: (old & HELD) == 0 && ((owes && (asks || !asked(old))) || outlived || !reserved(old)) ->
+			event = ENTERED;
+			owes = owes || reserved(old);
+			if
+			:: owes && ZERO -> next = HELD | WAITERS | HANDOFF
+			:: owes && POSITIVE -> next = HELD | WAITERS
+			:: !owes && hasClaimant(old) -> next = (old & NAME) | HELD
+			:: !owes && !hasClaimant(old) -> next = HELD
+			:: !owes && (old & HANDOFF) == 0 -> next = old | HELD /* by the fast path */
+			fi
+		:: else ->
+			if
+			:: tries -> goto done
+			:: else
+			fi;
+			if
+			:: event == OVERDUE || (timed && STORMY) -> event = ENTERED; goto resign
+			:: event != OVERDUE
+			fi;
+			event = ENTERED;
+			announced();
+			if
+			:: next == old -> goto announces
+			:: else
+			fi
+		fi;
+		AND_THEN
+		if
+		:: CHANGED_MEANWHILE -> old = 0; next = 0; offered = 0; goto load
+		:: UNCHANGED && offered == 0 -> STORE(next); TAKE; goto holds
+			/* golock/waiter.go decide: if atomic.CompareAndSwapUint32(w.word, old, w.claimed(old)) { */
+			/* golock/waiter.go tryAcquire: if atomic.CompareAndSwapUint32(word, old, barged(old)) { */
+			/* pyext/fastpath.h golock_change: return __atomic_compare_exchange_n(word, old, new, false, order, __ATOMIC_RELAXED); */
+			/* pyext/fastpath.h golock_change: __atomic_store_n(word, new, __ATOMIC_RELAXED); */
+		:: UNCHANGED && offered != 0 -> STORE(next)
+			/* golock/waiter.go decide: if next == old || atomic.CompareAndSwapUint32(w.word, old, next) { */
+		fi;
+announces:
+		owes = (offered == CLAIMANT); asks = owes; outlived = false; offered = 0; old = 0;
+		DETACH;
+		AND_SLEEP
+	}
+
+sleep:
+	atomic {
+		skip;
+sleep_at_once:
+		if
+		:: word == next -> LIE_DOWN(CHANNEL); REST; goto sleeps
+			/* golock/wait.go wait: event = park(w.word, w.value, w.channel|channels, w.until) */
+			/* pyext/wait.c park: long result = syscall(SYS_futex, waiter->word, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG, waiter->value, */
+		:: word != next || STORMY ->
+			if
+			:: next = 0; goto ATTACHED(load)
+			:: goto stay
+			fi
+		:: SELDOM -> event = INTERRUPTED; goto ATTACHED(load) /* golock/wait.go wait: w.Next(Interrupted) */
+		fi
+	}
+
+stay:
+	atomic {
+		old = word; /* golock/waiter.go Stay: old := atomic.LoadUint32(w.word) */
+		if
+		:: (old & HELD) == 0 && ((owes && (asks || !asked(old))) || !hasClaimant(old))
+		:: else ->
+			announced();
+			if
+			:: next == old && offered == CHANNEL -> old = 0; offered = 0; AND_SLEEP; goto sleep
+			:: else
+			fi
+		fi;
+		old = 0; next = 0; offered = 0; goto ATTACHED(load)
+	}
+
+sleeps:
+	atomic {
+		if
+		:: called[me] -> called[me] = false; event = WOKEN; goto ATTACHED(acquire)
+		:: asleep[me] != 0 && timed && STORMY -> GET_UP; event = OVERDUE
+#ifdef PATIENT
+		:: asleep[me] != 0 && (STORMY || (reserved(word) && !on_their_way)) -> GET_UP; event = EXPIRED
+#endif
+		:: asleep[me] != 0 && SELDOM -> GET_UP; event = INTERRUPTED
+		:: asleep[me] != 0 && STORMY -> GET_UP; event = WOKEN
+			/* by a wake for another lock that lived here, or golock/wait.go: cancel: wake(w.word, channelCancel) */
+#ifdef DEATH
+		:: asleep[me] != 0 && !died && SELDOM -> GET_UP; died = true; goto dies
+		:: called[me] && !died && SELDOM -> called[me] = false; died = true; goto dies
+#endif
+		fi;
+		goto ATTACHED(load)
+	}
+ATTACH(load)
+
+give_up:
+	atomic {
+		skip;
+resign:
+		old = 0; outlived = false;
+		if
+		:: !owes -> goto resigned
+		:: owes -> owes = false
+		fi;
+		AND_AT(owed)
+		old = word; /* golock/waiter.go resign: old := atomic.LoadUint32(w.word) */
+		AND_THEN
+		if
+		:: CHANGED_MEANWHILE -> old = 0; goto owed
+		:: UNCHANGED && asked(old) && !asks -> goto resigned
+		:: UNCHANGED && !(asked(old) && !asks) && (old & HELD) != 0 -> STORE((old & ~NAME) | WAITERS); goto resigned
+			/* golock/waiter.go resign: if atomic.CompareAndSwapUint32(w.word, old, old&^nameMask|Waiters) { */
+		:: UNCHANGED && !(asked(old) && !asks) && (old & HELD) == 0 -> STORE((old & HANDOFF) | NAMED); APPOINT; goto appoints
+			/* golock/waiter.go resign: if atomic.CompareAndSwapUint32(w.word, old, old&Handoff|self) { */
+		fi
+	}
+
+released:
+	atomic {
+		skip;
+holds:
+		old = 0; next = 0; owes = false; asks = false; returns = false; outlived = false; timed = false; tries = false;
+		DETACH;
+		goto ATTACHED(release)
+	}
+ATTACH(release)
+
+release:
+	atomic {
+		old = word;
+			/* golock/waiter.go release: old := atomic.LoadUint32(word) */
+			/* pyext/fastpath.h golock_fast_release: uint32_t old = __atomic_load_n(word, __ATOMIC_RELAXED); */
+		assert((old & HELD) != 0);
+		if
+		:: (old & (HELD | WAITERS | HANDOFF)) == HELD -> next = old & ~HELD /* by the fast path */
+		:: hasClaimant(old) && ((old & HANDOFF) != 0 || DUE) -> next = old & ~HELD | HANDOFF
+		:: hasClaimant(old) && (old & HANDOFF) == 0 && NOT_DUE -> next = old & NAME
+		:: !hasClaimant(old) && (old & (HANDOFF | WAITERS)) != 0 -> next = (old & HANDOFF) | NAMED
+		:: !hasClaimant(old) && (old & (HANDOFF | WAITERS)) == 0 -> next = 0
+		fi;
+		AND_THEN
+		if
+		:: CHANGED_MEANWHILE -> old = 0; next = 0; goto release
+		:: UNCHANGED && !hasClaimant(old) && (next & NAMED) == 0 -> STORE(next); holders--; goto done
+			/* golock/waiter.go release: if atomic.CompareAndSwapUint32(word, old, 0) { */
+		:: UNCHANGED && !hasClaimant(old) && (next & NAMED) != 0 -> STORE(next); holders--; APPOINT; goto appoints
+			/* golock/waiter.go release: if atomic.CompareAndSwapUint32(word, old, old&Handoff|name(word)) { */
+		:: UNCHANGED && hasClaimant(old) && (next & HANDOFF) == 0 -> STORE(next); holders--; goto done
+			/* golock/waiter.go release: if atomic.CompareAndSwapUint32(word, old, old&nameMask) { */
+		:: UNCHANGED && hasClaimant(old) && (next & HANDOFF) != 0 -> STORE(next); holders--; old = 0; next = 0
+			/* golock/waiter.go release: if atomic.CompareAndSwapUint32(word, old, old&^Held|Handoff) { */
+		fi;
+		AND_THEN
+		WAKE(FIRST_CLAIMANT, done, done) /* golock/waiter.go release: wake(word, channelClaimant) */
+	}
+
+appoint:
+	atomic {
+		skip;
+appoints:
+		old = 0; next = 0;
+		/* golock/waiter.go wakeFirst: return wake(word, channelReturner|channelClaimant) || wake(word, channelAny) */
+		AND_THEN
+		WAKE(FIRST_BEFORE, resigned, else_any);
+		AND_AT(else_any)
+		WAKE(FIRST_OF_ANY, resigned, take_back);
+		AND_AT(take_back)
+		old = word; /* golock/waiter.go appoint: old := atomic.LoadUint32(word) */
+		AND_THEN
+		if
+		:: CHANGED_MEANWHILE -> old = 0; goto take_back
+		:: UNCHANGED && asked(old) -> goto resigned
+		:: UNCHANGED && !asked(old) && (old & HELD) != 0 -> STORE((old & ~NAME) | WAITERS); old = 0
+			/* golock/waiter.go appoint: if atomic.CompareAndSwapUint32(word, old, next) { */
+		:: UNCHANGED && !asked(old) && (old & HELD) == 0 -> STORE(0); old = 0
+		fi;
+		AND_THEN
+		WAKE(FIRST_BEFORE, resigned, or_any);
+		AND_AT(or_any)
+		WAKE(FIRST_OF_ANY, resigned, resigned)
+	}
+
+finish:
+	atomic {
+		skip;
+resigned:
+		old = 0;
+		if
+		:: event == INTERRUPTED -> /* a handler runs; then the wait goes on, or the handler raised */
+			event = ENTERED;
+			if
+			:: DETACH; goto ATTACHED(load)
+			:: OTHER
+			fi
+		:: else
+		fi;
+done:
+		old = 0; next = 0; event = ENTERED; asks = false; returns = false; timed = false; tries = false; outlived = false;
+		REST;
+		DETACH
+	}
+	goto end_idle;
+
+#ifdef DEATH
+dead:
+	atomic { skip; dies: REST }
+#endif
+}
+
+#ifdef LIVE
+active proctype Clock()
+{
+end:
+	do
+	:: atomic { !overdue || !aged[0] || !aged[1] || !aged[2 % THREADS] -> overdue = true; aged[0] = true; aged[1] = true; aged[2 % THREADS] = true }
+	:: atomic { !calm -> calm = true }
+	od
+}
+#endif
+
+init
+{
+	byte i;
+	atomic {
+#ifdef FORK
+		if
+		:: word = FOREIGN
+		:: word = FOREIGN | HANDOFF
+		:: word = HELD
+		:: word = HELD | WAITERS
+		:: word = HELD | WAITERS | HANDOFF
+		:: word = HELD | FOREIGN
+		:: word = HELD | FOREIGN | HANDOFF
+		fi;
+		busy = word & HELD;
+		holders = word & HELD;
+#endif
+#ifdef LIVE
+		if
+		:: fcfs = true
+		:: coarse = true
+		:: true
+		fi;
+#endif
+		do
+		:: i < THREADS -> run Thread(i, i == 0 && (word & HELD) != 0); i++
+		:: else -> break
+		od
+	}
+}

@@ -1,0 +1,241 @@
+"""Verify the models of the protocol exhaustively, and that each seeded fault is found.
+
+Usage: python3 protocol/verify.py [--totals FILE]
+
+Needs spin (https://spinroot.com, Debian's package spin) and gcc, on PATH or as $SPIN and $CC.
+Prints a line for each run, and exits with 1 when a property does not hold, a search is cut short, a
+fault is not found, a statement is unreached without a reason, or a model quotes code that is no
+longer there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+SPIN = os.environ.get("SPIN", "spin")
+CC = os.environ.get("CC", "gcc")
+
+# How deep a search may go. One that meets the limit says so, and has failed.
+DEPTH = 20_000_000
+MEMORY = 10_000  # MB
+
+
+@dataclass(frozen=True)
+class Run:
+    """One search: a model, its settings, and what it shows."""
+
+    model: str
+    settings: str
+    what: str
+
+    @property
+    def live(self) -> bool:
+        return "LIVE" in self.settings or self.model == "line.pml"
+
+
+PROOF = [
+    Run("lock.pml", "THREADS=3 LIVE", "every blocked acquire ends"),
+    Run("lock.pml", "THREADS=3", "three threads, for ever"),
+    Run("lock.pml", "THREADS=4 ROUNDS=1", "four threads, a call each"),
+    Run("lock.pml", "THREADS=3 GIL", "three threads under a GIL, for ever"),
+    Run("lock.pml", "THREADS=3 ROUNDS=1 FORK DEATH", "a word copied by fork; a thread dies"),
+    Run("lock.pml", "THREADS=2 FORK", "a word copied by fork, for ever"),
+    Run("lock.pml", "THREADS=2 PATIENT", "patient waiters, for ever"),
+    Run("lock.pml", "THREADS=2 DEATH", "a thread dies, for ever"),
+    Run("lock.pml", "THREADS=2 LIVE DEATH", "an acquire ends though a claimant has died"),
+    Run("lock.pml", "THREADS=2 LIVE FORK", "an acquire ends on a word copied by fork"),
+    Run("line.pml", "GOROUTINES=4", "the line of goroutines"),
+]
+
+# The statements that no run reaches, by their line in the model, and why.
+UNREACHED = {
+    "goto end_idle": "threads never end",
+    "od": "the clock never ends",
+    "WAKE(FIRST_BEFORE, resigned, or_any)": "LIVE: a call is one step, nobody lies down during it",
+    "WAKE(FIRST_OF_ANY, resigned, resigned)": "LIVE: the same",
+    "WAKE(FIRST_OF_ANY, resigned, take_back)": "LIVE: whoever lies before was found a step earlier",
+}
+
+# The lines of the code that access a lock word, or sleep or wake on one.
+ACCESS = {
+    "golock/waiter.go": r"atomic\.\w+Uint32\(|[^.\w]wake\(w",
+    "golock/lock.go": r"atomic\.\w+Uint32\(",
+    "golock/wait.go": r"atomic\.\w+Uint32\(|[^.\w]wake\(|[^.\w]park\(",
+    "pyext/fastpath.h": r"__atomic_\w+\(word",
+    "pyext/lock.c": r"__atomic_\w+\(&self->word",
+    "pyext/wait.c": r"syscall\(SYS_futex",
+}
+
+
+@dataclass
+class Outcome:
+    run: Run
+    errors: int
+    states: int
+    seconds: float
+    truncated: bool
+    reached: set[tuple[int, str]]
+    unreached: set[tuple[int, str]]
+    output: str
+
+
+def search(run: Run, model: Path) -> Outcome:
+    """Search all states of the model."""
+    settings = [f"-D{setting}" for setting in run.settings.split()]
+    with tempfile.TemporaryDirectory() as folder:
+
+        def call(*command: str) -> str:
+            return subprocess.run(
+                command, cwd=folder, check=True, capture_output=True, text=True
+            ).stdout
+
+        call(SPIN, "-a", *settings, str(model))
+        bounds = ["-DCOLLAPSE", f"-DMEMLIM={MEMORY}"]
+        mode = [f"-DNFAIR={3}"] if run.live else ["-DSAFETY"]
+        call(CC, "-O2", "-w", *bounds, *mode, "-o", "pan", "pan.c")
+        table = call("./pan", "-d")
+        began = time.monotonic()
+        output = call("./pan", f"-m{DEPTH}", *(["-a", "-f"] if run.live else []))
+        seconds = time.monotonic() - began
+    errors = re.search(r"errors: (\d+)", output)
+    states = re.search(r"([\d.e+]+) states, stored", output)
+    if errors is None or states is None:
+        raise SystemExit(f"{run}: no result\n{output}")
+    statements = {(int(line), text) for line, text in re.findall(r"\.pml:(\d+) => (.*)", table)}
+    unreached = {
+        (int(line), text) for line, text in re.findall(r"\.pml:(\d+), state \d+, \"(.*)\"", output)
+    }
+    return Outcome(
+        run,
+        int(errors[1]),
+        int(float(states[1])),
+        seconds,
+        "max search depth too small" in output or "out of memory" in output.lower(),
+        statements - unreached,
+        unreached,
+        output,
+    )
+
+
+def prove(run: Run) -> Outcome:
+    outcome = search(run, HERE / run.model)
+    verdict = "truncated" if outcome.truncated else f"{outcome.errors} errors"
+    print(
+        f"{run.what:45} {run.model} {run.settings:30} {outcome.states:>12,} states"
+        f" {outcome.seconds:6.1f} s  {verdict}",
+        flush=True,
+    )
+    return outcome
+
+
+def find(patch: Path) -> bool:
+    """Report whether the fault that a patch seeds is found."""
+    text = patch.read_text()
+    described = re.match(r"(.*)\nRun: (.*)\n\n--- (\S+)", text)
+    if described is None:
+        raise SystemExit(f"{patch}: no 'Run:' line, or no patch")
+    what, settings, model = described.groups()
+    with tempfile.TemporaryDirectory() as folder:
+        faulty = Path(folder) / model
+        faulty.write_text((HERE / model).read_text())
+        subprocess.run(
+            ["patch", "--quiet", "--fuzz=0", str(faulty), str(patch)], check=True, cwd=folder
+        )
+        outcome = search(Run(model, settings, what), faulty)
+    how = re.search(r"pan:\d+: (.*?) \(at depth", outcome.output)
+    found = outcome.errors > 0 and how is not None
+    name = f"fault {patch.stem}"
+    print(
+        f"{name:45} {model} {settings:30} {outcome.states:>12,} states"
+        f" {outcome.seconds:6.1f} s  {'found: ' + how[1][:40] if found and how else 'NOT FOUND'}",
+        flush=True,
+    )
+    return found
+
+
+def by_function(path: str) -> list[tuple[int, str, str]]:
+    """Return the lines of a source file with their numbers and the function they stand in."""
+    lines = []
+    function = ""
+    for number, line in enumerate((HERE.parent / path).read_text().splitlines(), 1):
+        header = re.match(r"func (?:\(.*?\) )?(\w+)|(?:static inline .*[ *])?(\w+)\(", line)
+        if header is not None:
+            function = header[1] or header[2]
+        lines.append((number, function, line.strip()))
+    return lines
+
+
+def quotes() -> list[str]:
+    """Return what is wrong with the models' quotations of the code."""
+    wrong = []
+    quoted = set()
+    for model in sorted(HERE.glob("*.pml")):
+        for quotation in re.findall(r"/\* (\S+\.(?:go|c|h)) (\w+): (.*?) \*/", model.read_text()):
+            path, function, code = quotation
+            if (function, code) not in {(inside, line) for _, inside, line in by_function(path)}:
+                wrong.append(f"{model.name} quotes {path}, which has no such line: {code}")
+            quoted.add(quotation)
+    for path, pattern in ACCESS.items():
+        for number, function, line in by_function(path):
+            if re.search(pattern, line) and (path, function, line) not in quoted:
+                wrong.append(f"{path}:{number} is quoted by no model: {function}: {line}")
+    return wrong
+
+
+def without_reason(outcomes: list[Outcome]) -> list[str]:
+    """Return the statements that no run reaches, and for which no reason is known."""
+    wrong = []
+    for model in sorted({outcome.run.model for outcome in outcomes}):
+        of_model = [outcome for outcome in outcomes if outcome.run.model == model]
+        nowhere = set().union(*(outcome.unreached for outcome in of_model)) - set().union(
+            *(outcome.reached for outcome in of_model)
+        )
+        lines = (HERE / model).read_text().splitlines()
+        for number, statement in sorted(nowhere):
+            line = lines[number - 1].strip()
+            reason = next((why for part, why in UNREACHED.items() if part in line), None)
+            print(f"unreached: {model}:{number}: {statement[:60]}: {reason or 'NO REASON'}")
+            if reason is None:
+                wrong.append(f"{model}:{number} is unreached: {statement}")
+    return wrong
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--totals", type=Path, help="where to write the totals, as JSON")
+    options = parser.parse_args()
+    wrong = quotes()
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        proofs = [pool.submit(prove, run) for run in PROOF]
+        faults = [pool.submit(find, patch) for patch in sorted((HERE / "faults").glob("*.patch"))]
+        outcomes = [proof.result() for proof in proofs]
+        found = [fault.result() for fault in faults]
+    for outcome in outcomes:
+        if outcome.errors or outcome.truncated:
+            wrong.append(f"{outcome.run}:\n{outcome.output}")
+    wrong += without_reason(outcomes)
+    wrong += ["a seeded fault was not found"] * found.count(False)
+    totals = {
+        "states explored": sum(outcome.states for outcome in outcomes),
+        "seeded faults found": sum(found),
+    }
+    print(", ".join(f"{number:,} {what}" for what, number in totals.items()))
+    if options.totals:
+        options.totals.write_text(json.dumps(totals))
+    print("\n".join(wrong), file=sys.stderr, end="\n" if wrong else "")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,93 @@
+"""The storms in their longer form, one after the other, and a table of what they have done.
+
+Usage: python tests_py/soak.py
+
+Takes about half an hour. Run by `make soak`, with the interpreter of a virtual environment that has
+golock and the tests' requirements. Exits with 1 when a storm has failed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+STORMS = ROOT / "tests_py" / "storms"
+DIFFERENTIAL = STORMS / "test_differential.py"
+GO = os.environ.get("GO", "go")
+
+
+class Part:
+    """Commands that run side by side; each writes its totals to the file that its last word names."""
+
+    def __init__(self, name: str, *commands: list[str], **environment: str) -> None:
+        self.name = name
+        self.commands = commands
+        self.environment = environment
+
+    def run(self, totals: Counter[str]) -> bool:
+        print(f"== {self.name}", flush=True)
+        began = time.monotonic()
+        with tempfile.TemporaryDirectory() as folder:
+            files = [Path(folder, str(number)) for number in range(len(self.commands))]
+            running = [
+                subprocess.Popen(
+                    [*command, str(file)], cwd=ROOT, env=dict(os.environ, **self.environment)
+                )
+                for command, file in zip(self.commands, files, strict=True)
+            ]
+            passed = all([process.wait() == 0 for process in running])
+            for file in files:
+                if file.exists():
+                    totals.update(json.loads(file.read_text()))
+        minutes = (time.monotonic() - began) / 60
+        print(f"== {self.name}: {'passed' if passed else 'FAILED'}, {minutes:.1f} minutes", flush=True)
+        return passed
+
+
+def storms(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "pytest", "-q", "--soak", *arguments, "--totals"]
+
+
+PARTS = [
+    Part("the model", [sys.executable, "protocol/verify.py", "--totals"]),
+    Part(
+        "golock against the interpreter's lock, and the Go API against a model",
+        storms(str(DIFFERENTIAL)),
+        [GO, "test", "./tests_go", "-count=1", "-timeout=20m", "-run=Differential", "-soak"],
+    ),
+    Part("the storms", storms(str(STORMS), f"--ignore={DIFFERENTIAL}")),
+    Part(
+        "the storms, without the fast path",
+        storms(str(STORMS), f"--ignore={DIFFERENTIAL}"),
+        GOLOCK_FASTPATH="0",
+    ),
+]
+
+
+def main() -> int:
+    totals: Counter[str] = Counter()
+    began = time.monotonic()
+    failed = [part.name for part in PARTS if not part.run(totals)]
+    minutes = (time.monotonic() - began) / 60
+    go = subprocess.run([GO, "env", "GOVERSION"], check=True, capture_output=True, text=True).stdout
+    print(
+        f"\n{time.strftime('%Y-%m-%d')}, {minutes:.0f} minutes, CPython {platform.python_version()},"
+        f" {go.strip()}, Linux {platform.release()}, {os.cpu_count()} CPUs\n"
+    )
+    print("| what | how many |\n| --- | ---: |")
+    for what, number in sorted(totals.items()):
+        print(f"| {what} | {number:,} |")
+    print(f"\n{'FAILED: ' + ', '.join(failed) if failed else 'all storms passed'}")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
