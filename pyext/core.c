@@ -3,6 +3,7 @@
 #include "fastpath.h"
 
 #include <dlfcn.h>
+#include <errno.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -15,8 +16,9 @@ static struct {
     pthread_mutex_t loading;
     const struct golock_core *table; /* NULL: not loaded in this process */
     char *path;
-    int copies;     /* how many of the runtimes mapped into this process are private copies */
-    bool inherited; /* a core of the parent is mapped, which fork has made useless */
+    int copies; /* how many of the runtimes mapped into this process are private copies */
+    int opened; /* how many private copies were opened, also in vain */
+    bool spent; /* the file is mapped, or may be, but of no use: by a parent, or by a dlopen that failed */
     int64_t handoff;
 } core = {.loading = PTHREAD_MUTEX_INITIALIZER, .handoff = GOLOCK_DEFAULT_HANDOFF};
 
@@ -38,7 +40,7 @@ static void
 after_fork_in_child(void)
 {
     pthread_mutex_unlock(&core.loading);
-    core.inherited |= core.table != NULL;
+    core.spent |= core.table != NULL;
     core.table = NULL;
 }
 
@@ -78,16 +80,17 @@ golock_core_locate(PyObject *module)
     Py_DECREF(file);
     Py_DECREF(encoded);
     pthread_mutex_lock(&core.loading); /* interpreters with a GIL of their own may import at once */
-    bool first = result == 0 && core.path == NULL;
-    if (first) {
-        core.path = path;
+    if (result == 0 && core.path == NULL) {
+        if (pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child) == 0) {
+            core.path = path;
+            path = NULL;
+        } else {
+            PyErr_NoMemory();
+            result = -1;
+        }
     }
     pthread_mutex_unlock(&core.loading);
-    if (first) {
-        pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
-    } else {
-        free(path);
-    }
+    free(path);
     return result;
 }
 
@@ -100,11 +103,27 @@ return_at_once(void *argument)
     return argument;
 }
 
+/* A thread's first call into a Go runtime asks the C library for the bounds of the thread's stack, and
+ * frees what was never allocated if there is no memory for the answer. */
+static bool
+memory_for_bounds(void)
+{
+    pthread_attr_t attributes;
+    int error = pthread_getattr_np(pthread_self(), &attributes);
+    if (error == 0) {
+        pthread_attr_destroy(&attributes);
+    }
+    return error != ENOMEM;
+}
+
 /* A Go runtime that cannot have its memory and its threads ends the process. Returns NULL when it can,
  * otherwise the reason. */
 static const char *
 lacking(void)
 {
+    if (!memory_for_bounds()) {
+        return "not enough memory";
+    }
     void *space = mmap(NULL, GO_ADDRESS_SPACE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (space == MAP_FAILED) {
         return "not enough address space for a Go runtime";
@@ -153,12 +172,16 @@ load(char *reason, size_t size)
 
     const struct golock_core *table = NULL;
     void *handle;
-    if (core.inherited) {
-        handle = golock_corefile_open_copy(core.path, core.copies, reason, size);
+    bool private = core.spent;
+    if (private) {
+        handle = golock_corefile_open_copy(core.path, core.opened++, reason, size);
     } else {
         handle = dlopen(core.path, RTLD_NOW | RTLD_LOCAL);
         if (handle == NULL) {
             snprintf(reason, size, "%s", dlerror());
+            /* Out of memory, glibc may leave the library mapped whose constructors it has not called.
+             * It would find it the next time, and the runtime would never have started. */
+            core.spent = true;
         }
     }
     if (handle != NULL) {
@@ -168,7 +191,7 @@ load(char *reason, size_t size)
         } else {
             table = function();
             table->set_handoff(core.handoff);
-            core.copies += core.inherited;
+            core.copies += private;
             for (int signal = 1; signal < NSIG; signal++) {
                 put_back_handler(signal, &handlers[signal], (void *)function);
             }
@@ -179,18 +202,23 @@ load(char *reason, size_t size)
 }
 
 /* A thread's first call into a Go runtime binds it to the runtime, which changes the thread's signal
- * mask. Later calls do not. */
-static void
+ * mask. Later calls do not. Returns false when there is no memory for it. */
+static bool
 bind_thread(const struct golock_core *table)
 {
-    static _Thread_local const struct golock_core *bound;
+    /* With the default model the first access allocates memory, and ends the process where there is none. */
+    static _Thread_local const struct golock_core *bound __attribute__((tls_model("initial-exec")));
     if (bound != table) {
+        if (!memory_for_bounds()) {
+            return false;
+        }
         sigset_t before;
         pthread_sigmask(SIG_SETMASK, NULL, &before);
         table->set_handoff(golock_core_handoff());
         pthread_sigmask(SIG_SETMASK, &before, NULL);
         bound = table;
     }
+    return true;
 }
 
 bool
@@ -216,20 +244,30 @@ golock_core_get(const golock_state *state)
             return NULL;
         }
     }
-    bind_thread(table);
+    if (!bind_thread(table)) {
+        PyErr_NoMemory();
+        return NULL;
+    }
     return table;
 }
 
-void
+int
 golock_core_set_handoff(int64_t nanoseconds)
 {
     pthread_mutex_lock(&core.loading);
-    __atomic_store_n(&core.handoff, nanoseconds, __ATOMIC_RELAXED);
-    if (core.table != NULL) {
-        bind_thread(core.table);
-        core.table->set_handoff(nanoseconds);
+    bool can = core.table == NULL || bind_thread(core.table);
+    if (can) {
+        __atomic_store_n(&core.handoff, nanoseconds, __ATOMIC_RELAXED);
+        if (core.table != NULL) {
+            core.table->set_handoff(nanoseconds);
+        }
     }
     pthread_mutex_unlock(&core.loading);
+    if (!can) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    return 0;
 }
 
 int64_t

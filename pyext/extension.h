@@ -24,15 +24,15 @@ typedef struct {
 int golock_core_locate(PyObject *module);
 
 /* Returns the core's table; loads the core if this process has none yet. Needs the GIL. Returns NULL
- * with golock.CoreError set when it cannot be loaded. The table stays valid until the process forks:
- * ask again after running any Python code. */
+ * with golock.CoreError set when it cannot be loaded, or MemoryError. The table stays valid until the process
+ * forks: ask again after running any Python code. */
 const struct golock_core *golock_core_get(const golock_state *state);
 
 /* Whether this process has a core. Without one, no thread of it has waited for a lock. */
 bool golock_core_loaded(void);
 
-/* Sets the hand-off threshold of the core, loaded or not. */
-void golock_core_set_handoff(int64_t nanoseconds);
+/* Sets the hand-off threshold of the core, loaded or not. Returns 0, or -1 with MemoryError set. */
+int golock_core_set_handoff(int64_t nanoseconds);
 int64_t golock_core_handoff(void);
 
 /* Returns a new dict that describes the core, or NULL with an exception set. */

@@ -23,7 +23,9 @@ set_handoff(PyObject *Py_UNUSED(module), PyObject *seconds)
         PyErr_SetString(PyExc_ValueError, "the hand-off threshold must be a non-negative number of seconds");
         return NULL;
     }
-    golock_core_set_handoff(nanoseconds);
+    if (golock_core_set_handoff(nanoseconds) < 0) {
+        return NULL;
+    }
     Py_RETURN_NONE;
 }
 
@@ -88,8 +90,7 @@ read_environment(void)
         PyErr_Format(PyExc_ValueError, "GOLOCK_HANDOFF is not a number of seconds: '%s'", handoff);
         return -1;
     }
-    golock_core_set_handoff((int64_t)ceil(seconds * NANOSECONDS));
-    return 0;
+    return golock_core_set_handoff((int64_t)ceil(seconds * NANOSECONDS));
 }
 
 /* Adds the interpreter's own lock constants: what they are there, they are here. */
@@ -118,6 +119,9 @@ module_exec(PyObject *module)
         return -1;
     }
     state->lock_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &golock_lock_spec, NULL);
+    if (state->lock_type == NULL && !PyErr_Occurred()) {
+        PyErr_NoMemory(); /* CPython 3.11 forgets to say so */
+    }
     if (state->lock_type == NULL ||
         PyModule_AddObjectRef(module, "LockType", (PyObject *)state->lock_type) < 0) {
         return -1;

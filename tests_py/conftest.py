@@ -7,9 +7,11 @@ is printed at the end of the run, and written to the file that --totals names, a
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
+import sysconfig
 import textwrap
 from collections import Counter
 from collections.abc import Callable
@@ -38,6 +40,19 @@ def python() -> Python:
         return subprocess.run(command, check=False, **settings)  # type: ignore[call-overload]
 
     return run
+
+
+@pytest.fixture(scope="session")
+def out_of_memory(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Return an environment in which the C library's allocations can be made to fail."""
+    source = Path(__file__).parent / "storms" / "failing_allocations.c"
+    library = tmp_path_factory.mktemp("preload") / "failing_allocations.so"
+    command = ["cc", "-shared", "-fPIC", "-O2", "-Wall", "-Wextra", "-Werror"]
+    subprocess.run([*command, str(source), "-o", str(library), "-ldl"], check=True)
+    environment = {**os.environ, "LD_PRELOAD": str(library)}
+    if not sysconfig.get_config_var("Py_GIL_DISABLED"):
+        environment["PYTHONMALLOC"] = "malloc"  # every object is the C library's
+    return environment
 
 
 Size = TypeVar("Size", int, float)

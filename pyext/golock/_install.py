@@ -93,14 +93,17 @@ def install() -> None:
     lock by itself. A second call does nothing. A forked child inherits the state. ``RLock`` is left
     alone.
     """
-    with _guard:
-        if _originals:
-            return
-        for place in places():
-            module = sys.modules.get(place.module)
-            if module is not None and hasattr(module, place.attribute):
-                _originals.append((module, place, getattr(module, place.attribute)))
+    # With no memory left, install may fail anywhere and is to be called again; and a with statement
+    # would not free the interpreter's lock, whose __exit__ needs memory.
+    _guard.acquire()
+    try:
+        if not _originals:
+            _originals.extend(_found())
+        for module, place, original in _originals:
+            if getattr(module, place.attribute, None) is original:
                 setattr(module, place.attribute, _replacements[place.replacement])
+    finally:
+        _guard.release()
 
 
 def uninstall() -> None:
@@ -109,21 +112,33 @@ def uninstall() -> None:
     A global that no longer holds golock's object, because somebody replaced it in turn, is left as
     it is. Locks made in between stay valid. A second call does nothing.
     """
-    with _guard:
+    _guard.acquire()
+    try:
         if not _originals:
             return
         for module, place, original in _originals:
             _put_back(module, place, original)
-        _originals.clear()
         for place in places():
             module = sys.modules.get(place.module)
             if module is not None:
                 _put_back(module, place, getattr(_thread, place.origin))
+        _originals.clear()
+    finally:
+        _guard.release()
 
 
 def installed() -> bool:
     """Return whether ``install`` is in force."""
     return bool(_originals)
+
+
+def _found() -> list[tuple[Any, Place, object]]:
+    found = []
+    for place in places():
+        module = sys.modules.get(place.module)
+        if module is not None and hasattr(module, place.attribute):
+            found.append((module, place, getattr(module, place.attribute)))
+    return found
 
 
 def _put_back(module: Any, place: Place, original: object) -> None:

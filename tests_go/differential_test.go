@@ -1,0 +1,427 @@
+package tests_go
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"math"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+	"unsafe"
+
+	"github.com/golock/golock/golock"
+	"pgregory.net/rapid"
+)
+
+var (
+	soak       = flag.Duration("soak", 0, "for how long to go on with the comparison with the model")
+	totalsFile = flag.String("totals", "", "where to write how much was compared, as JSON")
+)
+
+// patience is how long an answer may take before the call is said to hang.
+const patience = time.Minute
+
+// answer is what a call gave: a result, or the error.
+type answer struct {
+	taken bool
+	err   error
+}
+
+// pending is one call of the API, under way in a goroutine or a thread of its own.
+type pending struct {
+	done   chan answer
+	cancel context.CancelFunc
+	thread int // the id of the thread that waits, or 0 for a goroutine
+}
+
+func (c *pending) String() string {
+	if c.thread != 0 {
+		return fmt.Sprintf("thread %d", c.thread)
+	}
+	return fmt.Sprintf("goroutine call %p", c)
+}
+
+// model is a lock and what must be true of it.
+type model struct {
+	lock       *golock.Lock
+	word       uint32
+	held       bool
+	goroutines []*pending // waiting, in the order of their arrival
+	threads    []*pending
+}
+
+func (m *model) waiting() int { return len(m.goroutines) + len(m.threads) }
+
+// storm is the state of one example.
+type storm struct {
+	locks []*model
+	calls int
+}
+
+var totals struct{ examples, steps, calls int }
+
+func start(run func() answer) *pending {
+	c := &pending{done: make(chan answer, 1)}
+	go func() { c.done <- run() }()
+	return c
+}
+
+func (c *pending) answer(t *rapid.T, what string) answer {
+	select {
+	case a := <-c.done:
+		return a
+	case <-time.After(patience):
+		t.Fatalf("%s has not answered", what)
+		panic("unreachable")
+	}
+}
+
+// goroutinesThatWait counts the goroutines that stand in a line or sleep on a word.
+func goroutinesThatWait() int {
+	buffer := make([]byte, 1<<20)
+	buffer = buffer[:runtime.Stack(buffer, true)]
+	count := 0
+	for _, stack := range strings.Split(string(buffer), "\n\n") {
+		state, frames, _ := strings.Cut(stack, "\n")
+		inLine := strings.Contains(state, "[select") && strings.HasPrefix(frames, "github.com/golock/golock/golock.(*Lock).wait(")
+		if inLine || strings.Contains(frames, "golock.park(") && !strings.Contains(frames, "park_test") {
+			count++
+		}
+	}
+	return count
+}
+
+// settle waits until everybody who must wait does, and nobody has answered.
+func (s *storm) settle(t *rapid.T) {
+	waiting := 0
+	for _, m := range s.locks {
+		waiting += len(m.goroutines)
+	}
+	for give := time.Now().Add(patience); waiting > 0 && goroutinesThatWait() != waiting; time.Sleep(10 * time.Microsecond) {
+		if time.Now().After(give) {
+			t.Fatalf("%d goroutines wait, want %d", goroutinesThatWait(), waiting)
+		}
+	}
+	for i, m := range s.locks {
+		for _, c := range m.threads {
+			for give := time.Now().Add(patience); !sleepsOn(c.thread, unsafe.Pointer(m.lock)); time.Sleep(10 * time.Microsecond) {
+				if time.Now().After(give) {
+					t.Fatalf("%v does not sleep", c)
+				}
+			}
+		}
+		for _, c := range slices.Concat(m.goroutines, m.threads) {
+			select {
+			case a := <-c.done:
+				t.Fatalf("%v went on without a release: %v", c, a)
+			default:
+			}
+		}
+		if locked := m.lock.Locked(); locked != m.held {
+			t.Fatalf("lock %d: Locked() = %v, want %v", i, locked, m.held)
+		}
+	}
+	totals.steps++
+}
+
+// passOn receives the answer of the one waiter that a release serves: the first goroutine of the line
+// or the first thread.
+func (m *model) passOn(t *rapid.T) {
+	m.held = m.waiting() > 0
+	if !m.held {
+		return
+	}
+	var goroutine, thread chan answer
+	if len(m.goroutines) > 0 {
+		goroutine = m.goroutines[0].done
+	}
+	if len(m.threads) > 0 {
+		thread = m.threads[0].done
+	}
+	var a answer
+	select {
+	case a = <-goroutine:
+		m.goroutines = m.goroutines[1:]
+	case a = <-thread:
+		m.threads = m.threads[1:]
+	case <-time.After(patience):
+		t.Fatal("no waiter was served, or not the first")
+	}
+	if !a.taken || a.err != nil {
+		t.Fatalf("a waiter was served with %v", a)
+	}
+}
+
+// acquire makes a call that takes the lock if it is free, waits if it may, and otherwise answers refused.
+func (s *storm) acquire(t *rapid.T, m *model, waits bool, refused answer, run func() answer) *pending {
+	c := start(run)
+	totals.calls++
+	if m.held && waits {
+		m.goroutines = append(m.goroutines, c)
+		return c
+	}
+	want := answer{taken: true}
+	if m.held {
+		want = refused
+	}
+	m.held = true
+	if got := c.answer(t, "an acquire"); got.taken != want.taken || !errors.Is(got.err, want.err) {
+		t.Fatalf("answer %v, want %v", got, want)
+	}
+	return c
+}
+
+func (s *storm) actions() map[string]func(*rapid.T) {
+	index := rapid.IntRange(0, len(s.locks)-1)
+	pick := func(t *rapid.T) *model { return s.locks[index.Draw(t, "lock")] }
+	roomFor := func(t *rapid.T, m *model) {
+		if m.waiting() >= 5 {
+			t.Skip("enough wait")
+		}
+	}
+	return map[string]func(*rapid.T){
+		"": s.settle,
+		"TryLock": func(t *rapid.T) {
+			m := pick(t)
+			s.acquire(t, m, false, answer{}, func() answer { return answer{taken: m.lock.TryLock()} })
+		},
+		"Lock": func(t *rapid.T) {
+			m := pick(t)
+			roomFor(t, m)
+			s.acquire(t, m, true, answer{}, func() answer { m.lock.Lock(); return answer{taken: true} })
+		},
+		"LockTimeout": func(t *rapid.T) {
+			m := pick(t)
+			d := rapid.SampledFrom([]time.Duration{math.MinInt64, -1, 0, 1, time.Microsecond, 200 * time.Microsecond}).Draw(t, "d")
+			s.acquire(t, m, false, answer{}, func() answer { return answer{taken: m.lock.LockTimeout(d)} })
+		},
+		"LockTimeout, long": func(t *rapid.T) {
+			m := pick(t)
+			roomFor(t, m)
+			d := rapid.SampledFrom([]time.Duration{time.Hour, math.MaxInt64}).Draw(t, "d")
+			s.acquire(t, m, true, answer{}, func() answer { return answer{taken: m.lock.LockTimeout(d)} })
+		},
+		"LockContext": func(t *rapid.T) {
+			m := pick(t)
+			roomFor(t, m)
+			ctx, cancel := context.WithCancel(context.Background())
+			c := s.acquire(t, m, true, answer{}, func() answer {
+				err := m.lock.LockContext(ctx)
+				return answer{err == nil, err}
+			})
+			c.cancel = cancel
+		},
+		"LockContext, short": func(t *rapid.T) {
+			m := pick(t)
+			if !m.held {
+				t.Skip("it may or may not take a free lock")
+			}
+			ctx, cancel := context.WithTimeout(context.Background(), 200*time.Microsecond)
+			defer cancel()
+			s.acquire(t, m, false, answer{err: context.DeadlineExceeded}, func() answer {
+				err := m.lock.LockContext(ctx)
+				return answer{err == nil, err}
+			})
+		},
+		"LockContext, ended": func(t *rapid.T) {
+			m := pick(t)
+			ctx, cancel := context.WithCancel(context.Background())
+			cancel()
+			if err := m.lock.LockContext(ctx); !errors.Is(err, context.Canceled) {
+				t.Fatalf("LockContext of an ended context: %v", err)
+			}
+			totals.calls++
+		},
+		"cancel": func(t *rapid.T) {
+			m := pick(t)
+			var cancellable []*pending
+			for _, c := range m.goroutines {
+				if c.cancel != nil {
+					cancellable = append(cancellable, c)
+				}
+			}
+			if len(cancellable) == 0 {
+				t.Skip("none waits with a context")
+			}
+			c := rapid.SampledFrom(cancellable).Draw(t, "call")
+			c.cancel()
+			if a := c.answer(t, "a cancelled call"); a.taken || !errors.Is(a.err, context.Canceled) {
+				t.Fatalf("a cancelled call gave %v", a)
+			}
+			m.goroutines = slices.DeleteFunc(m.goroutines, func(other *pending) bool { return other == c })
+		},
+		"Acquire": func(t *rapid.T) {
+			m := pick(t)
+			blocking := rapid.Bool().Draw(t, "blocking")
+			timeout := rapid.SampledFrom([]float64{-1, 0, 1e-9, 2e-4, -0.9999999999, 9223372036, -2, -0.5, 1e300,
+				-1e300, math.NaN(), math.Inf(1), math.Inf(-1), math.Copysign(0, -1), math.SmallestNonzeroFloat64}).Draw(t, "timeout")
+			err := refusal(blocking, timeout)
+			if err != nil {
+				if taken, got := m.lock.Acquire(blocking, timeout); taken || !errors.Is(got, err) {
+					t.Fatalf("Acquire = %v, %v, want %v", taken, got, err)
+				}
+				totals.calls++
+				return
+			}
+			waits := blocking && (timeout == -1 || timeout == -0.9999999999 || timeout > 1)
+			if waits {
+				roomFor(t, m)
+			}
+			s.acquire(t, m, waits, answer{}, func() answer {
+				taken, err := m.lock.Acquire(blocking, timeout)
+				return answer{taken, err}
+			})
+		},
+		"wait in a thread": func(t *rapid.T) {
+			m := pick(t)
+			roomFor(t, m)
+			if !threadsCanWait || !m.held {
+				t.Skip("a thread would not wait")
+			}
+			c := waitInThread(&m.word)
+			m.threads = append(m.threads, c)
+			totals.calls++
+		},
+		"Unlock": func(t *rapid.T) {
+			m := pick(t)
+			panicked := start(func() (a answer) {
+				defer func() { a.taken = recover() != nil }()
+				m.lock.Unlock()
+				return a
+			}).answer(t, "Unlock").taken
+			totals.calls++
+			if panicked == m.held {
+				t.Fatalf("Unlock of a lock held: %v, panicked: %v", m.held, panicked)
+			}
+			if m.held {
+				m.passOn(t)
+			}
+		},
+		"Release": func(t *rapid.T) {
+			m := pick(t)
+			err := start(func() answer { return answer{err: m.lock.Release()} }).answer(t, "Release").err
+			totals.calls++
+			if (err == nil) != m.held || err != nil && !errors.Is(err, golock.ErrUnlocked) {
+				t.Fatalf("Release of a lock held: %v, error: %v", m.held, err)
+			}
+			if m.held {
+				m.passOn(t)
+			}
+		},
+		"all try at once": func(t *rapid.T) {
+			m := pick(t)
+			number := rapid.IntRange(2, 8).Draw(t, "number")
+			taken := together(number, func() bool { return m.lock.TryLock() })
+			if want := map[bool]int{true: 0, false: 1}[m.held]; taken != want {
+				t.Fatalf("%d of %d took the lock, want %d", taken, number, want)
+			}
+			m.held = true
+			totals.calls += number
+		},
+		"all release at once": func(t *rapid.T) {
+			m := pick(t)
+			if m.waiting() > 0 {
+				t.Skip("some wait")
+			}
+			number := rapid.IntRange(2, 8).Draw(t, "number")
+			released := together(number, func() bool { return m.lock.Release() == nil })
+			if want := map[bool]int{true: 1, false: 0}[m.held]; released != want {
+				t.Fatalf("%d of %d released the lock, want %d", released, number, want)
+			}
+			m.held = false
+			totals.calls += number
+		},
+		"SetHandoff": func(t *rapid.T) {
+			golock.SetHandoff(rapid.SampledFrom([]time.Duration{0, 1, golock.DefaultHandoff, time.Hour}).Draw(t, "threshold"))
+		},
+	}
+}
+
+// refusal is the error that Acquire owes for its arguments alone.
+func refusal(blocking bool, timeout float64) error {
+	switch {
+	case math.IsNaN(timeout):
+		return golock.ErrNaNTimeout
+	case math.Abs(timeout) > 9.3e9:
+		return golock.ErrTimeoutTooLarge
+	case timeout == -1 || timeout == -0.9999999999:
+		return nil
+	case !blocking:
+		return golock.ErrNonBlockingTimeout
+	case timeout < 0:
+		return golock.ErrNegativeTimeout
+	}
+	return nil
+}
+
+// together calls try from so many goroutines at once and returns how often it gave true.
+func together(number int, try func() bool) int {
+	gate := make(chan struct{})
+	results := make(chan bool, number)
+	var ready sync.WaitGroup
+	for range number {
+		ready.Add(1)
+		go func() {
+			ready.Done()
+			<-gate
+			results <- try()
+		}()
+	}
+	ready.Wait()
+	close(gate)
+	count := 0
+	for range number {
+		if <-results {
+			count++
+		}
+	}
+	return count
+}
+
+func example(t *rapid.T) {
+	s := &storm{}
+	for range 2 {
+		m := &model{}
+		m.lock = golock.At(unsafe.Pointer(&m.word))
+		s.locks = append(s.locks, m)
+	}
+	totals.examples++
+	defer golock.SetHandoff(golock.DefaultHandoff)
+	defer func() {
+		for _, m := range s.locks {
+			for m.held {
+				m.lock.Unlock()
+				m.passOn(t)
+			}
+		}
+	}()
+	t.Repeat(s.actions())
+}
+
+func TestSameAsTheModel(t *testing.T) {
+	stop := time.Now().Add(*soak)
+	for again := true; again && !t.Failed(); again = time.Now().Before(stop) {
+		rapid.Check(t, example)
+	}
+	t.Logf("%d differential examples, %d steps, %d calls", totals.examples, totals.steps, totals.calls)
+	if *totalsFile != "" {
+		data, err := json.Marshal(map[string]int{
+			"differential examples, Go": totals.examples,
+			"differential steps, Go":    totals.steps,
+			"differential calls, Go":    totals.calls,
+		})
+		if err == nil {
+			err = os.WriteFile(*totalsFile, data, 0o666)
+		}
+		if err != nil {
+			t.Error(err)
+		}
+	}
+}
