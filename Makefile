@@ -1,5 +1,7 @@
 # make demo          set up, and see golock run a program that nobody here wrote
 # make test          set up, and pass all tests, Go and Python
+# make verify        check the protocol's models, and that every fault seeded in them is found
+# make soak          the models and the storms in their longer form, half an hour; prints totals
 # make bench         measure golock beside the interpreter's lock, and draw
 # make conformance   compare golock with the interpreter, case by case
 # make lint          every formatter and checker
@@ -15,10 +17,11 @@ GO ?= go
 VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d.%d" % sys.version_info[:3] + getattr(sys, "abiflags", ""))')
 VENV := .venv/$(VERSION)
 BIN := $(VENV)/bin
+SPIN := $(or $(shell command -v spin),$(CURDIR)/build/spin/usr/bin/spin)
 SOURCES := setup.py pyproject.toml go.mod go.sum $(wildcard golock/*.go golock/capi/*) \
 	$(wildcard pyext/*.[ch] pyext/golock/*.py* pyext/golock/*/*.py pyext/golock/*/*.json)
 
-.PHONY: demo test test-go test-python free-threaded test-free-threaded test-tsan bench conformance lint format dist clean
+.PHONY: demo test test-go test-python verify soak free-threaded test-free-threaded test-tsan bench conformance lint format dist clean
 
 demo: $(VENV)/golock
 	$(BIN)/python -I -m golock info
@@ -38,6 +41,18 @@ test-go:
 test-python: $(VENV)/tests
 	$(BIN)/python -m pytest
 	GOLOCK_FASTPATH=0 $(BIN)/python -m pytest
+
+verify: $(SPIN)
+	SPIN=$(SPIN) $(PYTHON) protocol/verify.py
+
+soak: $(VENV)/tests $(SPIN)
+	SPIN=$(SPIN) GO=$(GO) $(BIN)/python tests_py/soak.py
+
+# Debian's package, unpacked where it harms nobody.
+$(CURDIR)/build/spin/usr/bin/spin:
+	rm -rf build/spin && mkdir -p build/spin
+	cd build/spin && { apt-get -qq download spin || { apt-get -qq update && apt-get -qq download spin; } } \
+		&& dpkg-deb --extract spin_*.deb .
 
 FREE_THREADED := build/free-threaded
 TSAN := $(CURDIR)/build/tsan

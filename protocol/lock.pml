@@ -15,8 +15,7 @@
  *     DEATH    a thread may die in its sleep, or be woken and never come; the others are patient
  *     FORK     the word may begin as one that fork copied, with the bits and names of another process
  *     GIL      the threads run under a GIL, and the fast paths are plain loads and stores
- *     LIVE     the kernel wakes in order, clocks advance, and a compare-and-swap does not fail for ever:
- *              then a blocked acquire ends, whatever the others do
+ *     LIVE     see below
  */
 
 /* Accesses without a step of their own. Cases of tryAcquire and release, from or to a word that says
@@ -62,8 +61,19 @@
 byte word;
 byte asleep[THREADS]; /* on which channel, or 0 */
 bool called[THREADS]; /* woken by a wake, and has not run since */
-byte busy;          /* threads that are neither idle nor asleep nor dead */
-byte holders;         /* threads that have the lock */
+byte busy;            /* threads that are neither idle nor asleep nor dead */
+byte holder;          /* 1 + the thread that has the lock, or 0 */
+
+#ifdef ROUNDS
+byte begun = 1; /* all but thread 0 are alike, so they may as well begin in their order */
+#endif
+
+#ifdef DEATH
+#define PATIENT
+bool died; /* one thread may */
+#else
+#define died false
+#endif
 
 #define woken_on(channel, i) :: asleep[i] == channel -> who = i
 #if THREADS == 2
@@ -80,96 +90,101 @@ byte holders;         /* threads that have the lock */
 #define some_on(channel) woken_on(channel, 0) woken_on(channel, 1) woken_on(channel, 2) woken_on(channel, 3)
 #endif
 
-#ifdef DEATH
-#define PATIENT
-bool died; /* one thread may */
-#else
-#define died false
-#endif
+/* The properties. A thread takes the lock when nobody has it; one that returns without it does not have
+ * it. A free word has Waiters only for one that has asked. When nobody is under way, nobody is asleep
+ * and the lock is not reserved: no lost wake-up, no reservation that outlives its claimants. */
+#define TAKE      assert(holder == 0 && (word & HELD) != 0); holder = me + 1; WAITS(false)
+#define FREE      assert(holder == me + 1 && (word & HELD) == 0); holder = 0
+#define REST      busy--; assert(busy > 0 || died || (!sleepers && !reserved(word)))
+#define SET(next) word = next; assert((word & (HELD | WAITERS)) != WAITERS || asked(word))
 
+/* Under a GIL nobody changes the word between a load and the store that follows: that is a property, and
+ * a thread needs the GIL for all but its sleep. */
 #ifdef GIL
 bool gil; /* somebody has it */
-#define ATTACHED(label) attach_##label
-#define ATTACH(label)   attach_##label: atomic { !gil -> gil = true; goto label }
-#define DETACH          gil = false
+#define ATTACHED(label)   attach_##label
+#define ATTACH(label)     attach_##label: atomic { !gil -> gil = true; goto label }
+#define DETACH            gil = false
 #define CHANGED_MEANWHILE false
-#define UNCHANGED true
+#define UNCHANGED         true
+#define STORE(next)       assert(word == old); SET(next)
 #else
-#define ATTACHED(label) label
+#define ATTACHED(label)   label
 #define ATTACH(label)
-#define DETACH          skip
+#define DETACH            skip
 #define CHANGED_MEANWHILE word != old
-#define UNCHANGED word == old
+#define UNCHANGED         word == old
+#define STORE(next)       SET(next)
 #endif
 
 #ifdef LIVE
-chan sleeping = [THREADS] of { byte };        /* the kernel's queue: those on the channel of sleepers */
-chan before = [THREADS] of { byte, byte };    /* and those on the others, in the order of arrival */
-bool overdue;      /* the due time in the word has come */
-bool aged[THREADS]; /* the thread has waited for the threshold */
-bool fcfs, coarse; /* the threshold is 0; it is beyond what the word can say */
-bool waits;        /* thread 0 does */
-bool calm;         /* no wait ends but by a wake any more */
-#define LIE_DOWN(channel) asleep[me] = channel; if :: asleep[me] == SLEEPER -> sleeping!me :: else -> before!me,asleep[me] fi
-#define GET_UP            if :: asleep[me] == SLEEPER -> sleeping??eval(me) :: else -> before??eval(me),_ fi; asleep[me] = 0; busy++
+/* What is fair. Every thread runs; the clock advances; the kernel wakes those on a channel in their order.
+ * A call of the core is one step, as it is under a GIL: nobody is overtaken for ever in the middle of one,
+ * by others that call again and again. And some time there is calm: no more time-outs, interruptions,
+ * strangers' wakes, sleeps refused to thread 0, or patience that ends while a claimant is on its way.
+ * Whatever came before, thread 0 then gets the lock, even if others take and free it for ever. */
+ltl served { [] (calm && waits -> <> !waits) }
+bool waits;                                /* thread 0 does */
+bool calm;
+bool fcfs, coarse;                         /* the threshold is 0; it is more than the word can say */
+bool overdue;                              /* the due time in the word has come */
+bool aged[THREADS];                        /* the thread has waited for the threshold */
+chan sleeping = [THREADS] of { byte };     /* the kernel's queue, of those on the channel of sleepers */
+chan before = [THREADS] of { byte, byte }; /* and of those on the others */
+#define LIE_DOWN(channel) \
+	asleep[me] = channel; \
+	if \
+	:: asleep[me] == SLEEPER -> sleeping!me \
+	:: else -> before!me,asleep[me] \
+	fi
+#define GET_UP \
+	if \
+	:: asleep[me] == SLEEPER -> sleeping??eval(me) \
+	:: else -> before??eval(me),_ \
+	fi; \
+	asleep[me] = 0; busy++
 #define FIRST_CLAIMANT :: before??[_, CLAIMANT] -> before??who,CLAIMANT
 #define FIRST_BEFORE   :: len(before) > 0 -> before?who,_
 #define FIRST_OF_ANY   FIRST_BEFORE :: len(sleeping) > 0 -> sleeping?who
-#define ZERO     fcfs
-#define POSITIVE !fcfs
-#define AGED     (fcfs || aged[me])
-#define YOUNG    (!fcfs && !aged[me])
-#define DUE      (overdue && !coarse)
-#define NOT_DUE  (!overdue || coarse)
-#define APPOINT  overdue = false
-#define WAITS(b) aged[me] = false; if :: me == 0 -> waits = b :: else fi
+#define STORMY         (!calm)
+#define SELDOM         (!calm && me != 0)
+#define OTHER          (me != 0)
+#define ZERO           fcfs
+#define POSITIVE       !fcfs
+#define AGED           (fcfs || aged[me])
+#define YOUNG          (!fcfs && !aged[me])
+#define DUE            (overdue && !coarse)
+#define NOT_DUE        (!overdue || coarse)
+#define APPOINT        overdue = false
+#define WAITS(b)       aged[me] = false; if :: me == 0 -> waits = b :: else fi
 #define AND_THEN
-#define AND_AT(label) label:
-#define AND_SLEEP if :: calm && me == 0 -> goto sleep_at_once :: else fi
-ltl served { [] (calm && waits -> <> !waits) }
+#define AND_AT(label)  label:
+#define AND_SLEEP      if :: calm && me == 0 -> goto sleep_at_once :: else fi
 #else
+/* The kernel may wake anybody, and others may change the word between a load and a compare-and-swap. */
 #define LIE_DOWN(channel) asleep[me] = channel
 #define GET_UP            asleep[me] = 0; busy++
-#define FIRST_CLAIMANT some_on(CLAIMANT)
-#define FIRST_BEFORE   some_on(RETURNER) some_on(CLAIMANT)
-#define FIRST_OF_ANY   FIRST_BEFORE some_on(SLEEPER)
-#define ZERO     true
-#define POSITIVE true
-#define AGED     true
-#define YOUNG    true
-#define DUE      true
-#define NOT_DUE  true
-#define APPOINT  skip
-#define WAITS(b) skip
-#define AND_SLEEP skip
-#define AND_AT(label) } label: atomic {
-#define AND_THEN  } atomic { /* between the load and the swap others may change the word */
+#define FIRST_CLAIMANT    some_on(CLAIMANT)
+#define FIRST_BEFORE      some_on(RETURNER) some_on(CLAIMANT)
+#define FIRST_OF_ANY      FIRST_BEFORE some_on(SLEEPER)
+#define STORMY            true
+#define SELDOM            true
+#define OTHER             true
+#define ZERO              true
+#define POSITIVE          true
+#define AGED              true
+#define YOUNG             true
+#define DUE               true
+#define NOT_DUE           true
+#define APPOINT           skip
+#define WAITS(b)          skip
+#define AND_THEN          } atomic {
+#define AND_AT(label)     } label: atomic {
+#define AND_SLEEP         skip
 #endif
 
-#ifdef LIVE
-#define STORMY  (!calm)
-#define SELDOM  (!calm && me != 0)
-#define OTHER   (me != 0)
-#else
-#define STORMY  true
-#define SELDOM  true
-#define OTHER   true
-#endif
-
+/* The channel of golock/waiter.go on which a waiter sleeps: asks is owes then. */
 #define CHANNEL (owes -> CLAIMANT : (returns -> RETURNER : SLEEPER))
-
-/* When nobody is under way, nobody may be asleep, and the lock may not be reserved: no lost wake-up, no
- * reservation that outlives its claimants. */
-#define REST busy--; assert(busy > 0 || died || (!sleepers && !reserved(word)))
-
-/* A free word never has Waiters. Under a GIL, nobody changes the word between a load and a store. */
-#ifdef GIL
-#define STORE(next) assert(word == old); word = next; assert((word & (HELD | WAITERS)) != WAITERS || asked(word))
-#else
-#define STORE(next) word = next; assert((word & (HELD | WAITERS)) != WAITERS || asked(word))
-#endif
-
-#define TAKE assert(holders == 0 && (word & HELD)); holders++; WAITS(false)
 
 /* FUTEX_WAKE_BITSET. Goes to then when somebody was woken, otherwise to no. */
 #define WAKE(first, then, no) atomic { \
@@ -218,7 +233,7 @@ proctype Thread(byte me; bool has)
 end_idle:
 	atomic {
 #ifdef ROUNDS
-		round < ROUNDS -> round++;
+		round < ROUNDS && (round > 0 || me == 0 || begun == me) -> begun = begun + (round == 0 && me != 0); round++;
 #endif
 		busy++;
 		if
@@ -389,13 +404,13 @@ release:
 		AND_THEN
 		if
 		:: CHANGED_MEANWHILE -> old = 0; next = 0; goto release
-		:: UNCHANGED && !hasClaimant(old) && (next & NAMED) == 0 -> STORE(next); holders--; goto done
+		:: UNCHANGED && !hasClaimant(old) && (next & NAMED) == 0 -> STORE(next); FREE; goto done
 			/* golock/waiter.go release: if atomic.CompareAndSwapUint32(word, old, 0) { */
-		:: UNCHANGED && !hasClaimant(old) && (next & NAMED) != 0 -> STORE(next); holders--; APPOINT; goto appoints
+		:: UNCHANGED && !hasClaimant(old) && (next & NAMED) != 0 -> STORE(next); FREE; APPOINT; goto appoints
 			/* golock/waiter.go release: if atomic.CompareAndSwapUint32(word, old, old&Handoff|name(word)) { */
-		:: UNCHANGED && hasClaimant(old) && (next & HANDOFF) == 0 -> STORE(next); holders--; goto done
+		:: UNCHANGED && hasClaimant(old) && (next & HANDOFF) == 0 -> STORE(next); FREE; goto done
 			/* golock/waiter.go release: if atomic.CompareAndSwapUint32(word, old, old&nameMask) { */
-		:: UNCHANGED && hasClaimant(old) && (next & HANDOFF) != 0 -> STORE(next); holders--; old = 0; next = 0
+		:: UNCHANGED && hasClaimant(old) && (next & HANDOFF) != 0 -> STORE(next); FREE; old = 0; next = 0
 			/* golock/waiter.go release: if atomic.CompareAndSwapUint32(word, old, old&^Held|Handoff) { */
 		fi;
 		AND_THEN
@@ -443,6 +458,7 @@ resigned:
 		:: else
 		fi;
 done:
+		assert(holder != me + 1);
 		old = 0; next = 0; event = ENTERED; asks = false; returns = false; timed = false; tries = false; outlived = false;
 		REST;
 		DETACH
@@ -481,7 +497,7 @@ init
 		:: word = HELD | FOREIGN | HANDOFF
 		fi;
 		busy = word & HELD;
-		holders = word & HELD;
+		holder = word & HELD;
 #endif
 #ifdef LIVE
 		if

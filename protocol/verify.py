@@ -101,12 +101,11 @@ def search(run: Run, model: Path) -> Outcome:
             ).stdout
 
         call(SPIN, "-a", *settings, str(model))
-        bounds = ["-DCOLLAPSE", f"-DMEMLIM={MEMORY}"]
-        mode = [f"-DNFAIR={3}"] if run.live else ["-DSAFETY"]
-        call(CC, "-O2", "-w", *bounds, *mode, "-o", "pan", "pan.c")
+        mode = "-DNFAIR=3" if run.live else "-DSAFETY"
+        call(CC, "-O2", "-w", f"-DMEMLIM={MEMORY}", mode, "-o", "pan", "pan.c")
         table = call("./pan", "-d")
         began = time.monotonic()
-        output = call("./pan", f"-m{DEPTH}", *(["-a", "-f"] if run.live else []))
+        output = call("./pan", f"-m{DEPTH}", "-w26", *(["-a", "-f"] if run.live else []))
         seconds = time.monotonic() - began
     errors = re.search(r"errors: (\d+)", output)
     states = re.search(r"([\d.e+]+) states, stored", output)

@@ -22,10 +22,11 @@ ROOT = Path(__file__).resolve().parents[1]
 STORMS = ROOT / "tests_py" / "storms"
 DIFFERENTIAL = STORMS / "test_differential.py"
 GO = os.environ.get("GO", "go")
+GO_TEST = [GO, "test", "./tests_go", "-count=1", "-timeout=20m", "-run=SameAsTheModel"]
 
 
 class Part:
-    """Commands that run side by side; each writes its totals to the file that its last word names."""
+    """Commands that run side by side; each writes its totals to the file that ends its line."""
 
     def __init__(self, name: str, *commands: list[str], **environment: str) -> None:
         self.name = name
@@ -43,15 +44,14 @@ class Part:
                 )
                 for command, file in zip(self.commands, files, strict=True)
             ]
-            passed = all([process.wait() == 0 for process in running])
+            statuses = [process.wait() for process in running]
             for file in files:
                 if file.exists():
                     totals.update(json.loads(file.read_text()))
         minutes = (time.monotonic() - began) / 60
-        print(
-            f"== {self.name}: {'passed' if passed else 'FAILED'}, {minutes:.1f} minutes", flush=True
-        )
-        return passed
+        verdict = "FAILED" if any(statuses) else "passed"
+        print(f"== {self.name}: {verdict}, {minutes:.1f} minutes", flush=True)
+        return not any(statuses)
 
 
 def storms(*arguments: str) -> list[str]:
@@ -63,8 +63,7 @@ PARTS = [
     Part(
         "golock against the interpreter's lock, and the Go API against a model",
         storms(str(DIFFERENTIAL)),
-        [GO, "test", "./tests_go", "-count=1", "-timeout=20m", "-run=SameAsTheModel"]
-        + ["-args", "-soak=10m", "-totals"],
+        [*GO_TEST, "-args", "-soak=10m", "-totals"],
     ),
     Part("the storms", storms(str(STORMS), f"--ignore={DIFFERENTIAL}")),
     Part(
@@ -80,10 +79,11 @@ def main() -> int:
     began = time.monotonic()
     failed = [part.name for part in PARTS if not part.run(totals)]
     minutes = (time.monotonic() - began) / 60
-    go = subprocess.run([GO, "env", "GOVERSION"], check=True, capture_output=True, text=True).stdout
+    go = subprocess.run([GO, "env", "GOVERSION"], check=True, capture_output=True, text=True)
     print(
-        f"\n{time.strftime('%Y-%m-%d')}, {minutes:.0f} minutes, CPython {platform.python_version()},"
-        f" {go.strip()}, Linux {platform.release()}, {os.cpu_count()} CPUs\n"
+        f"\n{time.strftime('%Y-%m-%d')}, {minutes:.0f} minutes,"
+        f" CPython {platform.python_version()}, {go.stdout.strip()},"
+        f" Linux {platform.release()}, {os.cpu_count()} CPUs\n"
     )
     print("| what | how many |\n| --- | ---: |")
     for what, number in sorted(totals.items()):
