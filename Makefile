@@ -17,6 +17,7 @@ GO ?= go
 VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d.%d" % sys.version_info[:3] + getattr(sys, "abiflags", ""))')
 VENV := .venv/$(VERSION)
 BIN := $(VENV)/bin
+C_SOURCES := $(wildcard pyext/*.[ch] golock/capi/*.c bench/floor/*.c tests_py/storms/*.c)
 SPIN := $(or $(shell command -v spin),$(CURDIR)/build/spin/usr/bin/spin)
 SOURCES := setup.py pyproject.toml go.mod go.sum $(wildcard golock/*.go golock/capi/*) \
 	$(wildcard pyext/*.[ch] pyext/golock/*.py* pyext/golock/*/*.py pyext/golock/*/*.json)
@@ -96,7 +97,7 @@ lint: $(VENV)/lint
 	test -z "$$(gofmt -l golock tests_go)" || { gofmt -d golock tests_go; exit 1; }
 	$(GO) vet ./...
 	$(GO) run honnef.co/go/tools/cmd/staticcheck@2025.1.1 ./...
-	$(BIN)/clang-format --dry-run --Werror pyext/*.[ch] golock/capi/*.c bench/floor/*.c
+	$(BIN)/clang-format --dry-run --Werror $(C_SOURCES)
 	GOLOCK_WERROR=1 $(BIN)/python setup.py -q build_ext --force --build-lib build/lint --build-temp build/lint-temp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -106,7 +107,7 @@ lint: $(VENV)/lint
 
 format: $(VENV)/lint
 	gofmt -w golock tests_go
-	$(BIN)/clang-format -i pyext/*.[ch] golock/capi/*.c bench/floor/*.c
+	$(BIN)/clang-format -i $(C_SOURCES)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 

@@ -88,7 +88,7 @@ def build_core(output: Path) -> None:
     exports = ROOT / "golock" / "capi" / "exports.map"
     ldflags = [
         "-s -w",
-        "-X runtime.godebugDefault=asyncpreemptoff=1",
+        "-X runtime.godebugDefault=asyncpreemptoff=1,containermaxprocs=0",
         f"\"-extldflags='-Wl,--version-script={exports}'\"",
     ]
     go = find_go()

@@ -29,9 +29,9 @@ func HandoffAfter() time.Duration { return time.Duration(handoffAfter.Load()) }
 // A woken Python thread has to wait for the GIL, and the thread that has the GIL goes on taking and
 // freeing the lock, undisturbed, because its releases see that a claimant is on its way. That is
 // where the rate comes from. It must end some time, and nobody but the releasing thread is sure to
-// run: so now and then (every 16th time, in C) it lets the core look at the clock. When the hand-off
-// is due, the lock is reserved for the claimant; the releasing thread then blocks in its next acquire,
-// which gives the claimant the GIL as well.
+// run: so now and then (every 16th time, in C) it looks at the clock. When the hand-off is due, the
+// lock is reserved for the claimant; the releasing thread then blocks in its next acquire, which gives
+// the claimant the GIL as well.
 //
 // Newcomers may go first for the threshold, a tenure, at least. With n waiters a lock then goes round
 // in n tenures. Few waiters can have longer ones, which cost fewer hand-offs, and still the lock goes
@@ -48,6 +48,9 @@ const (
 	dueUnit  = 17
 	dueLimit = int64(1<<(dueBits-1)-1) << dueUnit
 )
+
+// DueLayout is where the time stands in the word, and its unit; C compares it with its own.
+const DueLayout = dueShift | dueBits<<8 | dueUnit<<16
 
 // name is what a claimant stands in the word with.
 func name(word *uint32) uint32 {

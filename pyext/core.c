@@ -1,4 +1,5 @@
 /* Loading the core: when a thread first has to wait, and again in a child process. */
+#include "corecall.h"
 #include "extension.h"
 #include "fastpath.h"
 
@@ -137,18 +138,34 @@ lacking(void)
     return error == 0 ? NULL : "no thread can be started";
 }
 
-/* Puts a signal's handler back where the Go runtime has replaced it. The core needs none: it does not
- * count on a fault being turned into a panic. Where the runtime has only added SA_ONSTACK to the
- * program's handler, that stays: the handler may be called while the thread is on a goroutine's stack. */
+/* Puts a signal's handler back where the Go runtime has replaced it, or added SA_ONSTACK to it. The core
+ * needs neither: it does not count on a fault being turned into a panic, and no handler of the program
+ * runs on a goroutine's stack. With the flag it would run on one of 32 KiB. */
 static void
 put_back_handler(int signal, const struct sigaction *before, const void *function_of_the_core)
 {
     struct sigaction now;
+    if (sigaction(signal, NULL, &now) != 0) {
+        return;
+    }
     Dl_info handler, core_file;
-    if (sigaction(signal, NULL, &now) == 0 && now.sa_handler != before->sa_handler &&
-        dladdr((void *)now.sa_handler, &handler) != 0 && dladdr(function_of_the_core, &core_file) != 0 &&
-        handler.dli_fbase == core_file.dli_fbase) {
+    bool same = now.sa_handler == before->sa_handler;
+    if (same
+            ? now.sa_flags != before->sa_flags
+            : dladdr((void *)now.sa_handler, &handler) != 0 &&
+                  dladdr(function_of_the_core, &core_file) != 0 && handler.dli_fbase == core_file.dli_fbase) {
         sigaction(signal, before, NULL);
+    }
+}
+
+/* A thread's first call into a Go runtime gives it a stack of 32 KiB for handlers with SA_ONSTACK, if it
+ * has none. This takes it away again, given what sigaltstack said before the call: such a handler then
+ * runs on the thread's own stack, as before. */
+static void
+put_back_stack(const stack_t *before)
+{
+    if (before->ss_flags & SS_DISABLE) {
+        sigaltstack(before, NULL);
     }
 }
 
@@ -168,6 +185,8 @@ load(char *reason, size_t size)
     for (int signal = 1; signal < NSIG; signal++) {
         sigaction(signal, NULL, &handlers[signal]);
     }
+    stack_t stack;
+    sigaltstack(NULL, &stack);
     pthread_sigmask(SIG_SETMASK, &all, &before);
 
     const struct golock_core *table = NULL;
@@ -197,12 +216,13 @@ load(char *reason, size_t size)
             }
         }
     }
+    put_back_stack(&stack);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return table;
 }
 
 /* A thread's first call into a Go runtime binds it to the runtime, which changes the thread's signal
- * mask. Later calls do not. Returns false when there is no memory for it. */
+ * mask and stack. Later calls do not. Returns false when there is no memory for it. */
 static bool
 bind_thread(const struct golock_core *table)
 {
@@ -212,19 +232,21 @@ bind_thread(const struct golock_core *table)
         if (!memory_for_bounds()) {
             return false;
         }
-        sigset_t before;
-        pthread_sigmask(SIG_SETMASK, NULL, &before);
+        golock_signals before = golock_block_signals();
+        stack_t stack;
+        sigaltstack(NULL, &stack);
         table->set_handoff(golock_core_handoff());
-        pthread_sigmask(SIG_SETMASK, &before, NULL);
+        put_back_stack(&stack);
+        golock_restore_signals(before);
         bound = table;
     }
     return true;
 }
 
-bool
+const struct golock_core *
 golock_core_loaded(void)
 {
-    return __atomic_load_n(&core.table, __ATOMIC_ACQUIRE) != NULL;
+    return __atomic_load_n(&core.table, __ATOMIC_ACQUIRE);
 }
 
 const struct golock_core *
@@ -259,7 +281,9 @@ golock_core_set_handoff(int64_t nanoseconds)
     if (can) {
         __atomic_store_n(&core.handoff, nanoseconds, __ATOMIC_RELAXED);
         if (core.table != NULL) {
+            golock_signals before = golock_block_signals();
             core.table->set_handoff(nanoseconds);
+            golock_restore_signals(before);
         }
     }
     pthread_mutex_unlock(&core.loading);

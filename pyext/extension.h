@@ -7,10 +7,20 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <time.h>
 
 #include "golock.h"
 
 #define NANOSECONDS 1000000000 /* in a second */
+
+/* CLOCK_MONOTONIC in nanoseconds. */
+static inline int64_t
+golock_now(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * NANOSECONDS + now.tv_nsec;
+}
 
 typedef struct {
     PyTypeObject *lock_type;
@@ -28,8 +38,8 @@ int golock_core_locate(PyObject *module);
  * forks: ask again after running any Python code. */
 const struct golock_core *golock_core_get(const golock_state *state);
 
-/* Whether this process has a core. Without one, no thread of it has waited for a lock. */
-bool golock_core_loaded(void);
+/* Returns the core's table, or NULL if this process has none: then no thread of it has waited for a lock. */
+const struct golock_core *golock_core_loaded(void);
 
 /* Sets the hand-off threshold of the core, loaded or not. Returns 0, or -1 with MemoryError set. */
 int golock_core_set_handoff(int64_t nanoseconds);

@@ -44,9 +44,11 @@ golock_fast_acquire(uint32_t *word)
     return false;
 }
 
-/* With a claimant on its way, every so manieth release goes through the core, which looks at the clock:
- * see golock/handoff.go. */
+/* With a claimant on its way, every so manieth release looks at the clock: see golock/handoff.go. */
 #define GOLOCK_RELEASES_PER_LOOK 16
+
+/* lock.c: whether the clock says that the hand-off is due, as golock/handoff.go has it. The core decides. */
+bool golock_due(uint32_t word);
 
 /* Frees the lock if it is held and nobody has to be woken. Releases are counted in *turns, which the
  * lock itself guards. */
@@ -57,7 +59,7 @@ golock_fast_release(uint32_t *word, uint8_t *turns)
     if (old >> GOLOCK_CLAIMANT_SHIFT != 0) {
         uint8_t turn = __atomic_load_n(turns, __ATOMIC_RELAXED) + 1;
         __atomic_store_n(turns, turn, __ATOMIC_RELAXED);
-        if (turn % GOLOCK_RELEASES_PER_LOOK == 0) {
+        if (turn % GOLOCK_RELEASES_PER_LOOK == 0 && golock_due(old)) {
             return false;
         }
     }

@@ -11,6 +11,9 @@
 #define GOLOCK_HELD 0x1u
 #define GOLOCK_WAITERS 0x2u
 #define GOLOCK_HANDOFF 0x4u
+#define GOLOCK_DUE_SHIFT 3
+#define GOLOCK_DUE_BITS 7
+#define GOLOCK_DUE_UNIT 17 /* 2^17 nanoseconds */
 #define GOLOCK_CLAIMANT_SHIFT 10
 #define GOLOCK_CLAIMANT_MASK 0xFFFFFC00u
 

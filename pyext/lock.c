@@ -1,4 +1,5 @@
 /* The type golock.lock: the interface of CPython's _thread.lock (Modules/_threadmodule.c). */
+#include "corecall.h"
 #include "extension.h"
 #include "fastpath.h"
 
@@ -13,6 +14,14 @@ typedef struct {
     uint8_t turns;
     PyObject *weakrefs;
 } LockObject;
+
+NO_INLINE bool
+golock_due(uint32_t word)
+{
+    uint32_t units = (uint32_t)(golock_now() >> GOLOCK_DUE_UNIT);
+    uint32_t left = ((word >> GOLOCK_DUE_SHIFT) - units) & ((1u << GOLOCK_DUE_BITS) - 1);
+    return left == 0 || left >= 1u << (GOLOCK_DUE_BITS - 1);
+}
 
 static const golock_state *
 state_of(LockObject *self)
@@ -45,11 +54,13 @@ lock_dealloc(LockObject *self)
 }
 
 /* In a child process that has no core yet, whoever the word speaks of stayed in the parent. Returns
- * whether that was so, and the fast path may do now. */
+ * whether that was so, and the fast path may do now. Like everything in this file it accesses the word
+ * relaxed: nobody but fastpath.h takes or frees the lock here, and what is read is a hint to where the
+ * core decides, or an answer that may be old when it is given. */
 static bool
 forgot_the_parent(LockObject *self)
 {
-    if (!golock_fastpath || golock_core_loaded()) {
+    if (!golock_fastpath || golock_core_loaded() != NULL) {
         return false;
     }
     __atomic_and_fetch(&self->word, GOLOCK_HELD, __ATOMIC_RELAXED);
@@ -64,7 +75,7 @@ try_acquire(LockObject *self)
         return 0;
     }
     const struct golock_core *core = golock_core_get(state_of(self));
-    return core == NULL ? -1 : core->try_acquire(&self->word);
+    return core == NULL ? -1 : golock_core_try_acquire(core, &self->word);
 }
 
 /* The slow paths are outlined and tail-called, so that the fast ones save no registers. */
@@ -114,7 +125,7 @@ release_slow(LockObject *self)
         if (core == NULL) {
             return NULL;
         }
-        if (core->release(&self->word)) {
+        if (golock_core_release(core, &self->word)) {
             Py_RETURN_NONE;
         }
     }

@@ -1,12 +1,12 @@
 /* How a Python thread waits: it asks the core what to do, and sleeps on its own C stack, not on a
  * goroutine's small one, where a signal handler may not fit. */
+#include "corecall.h"
 #include "extension.h"
 #include "fastpath.h"
 
 #include <errno.h>
 #include <linux/futex.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 #if PY_VERSION_HEX < 0x030D0000
@@ -16,30 +16,45 @@
 /* Nanoseconds. While the interpreter ends, no other thread of it comes. */
 #define PATIENCE_AT_EXIT 1000000
 
+/* Nanoseconds. For how long the thread that runs signal handlers may overlook one when it goes to sleep
+ * as a claimant. */
+#define OVERLOOKED 5000000
+
 static int64_t
 deadline_after(int64_t timeout)
 {
     if (timeout < 0) {
         return GOLOCK_FOREVER;
     }
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    int64_t at = (int64_t)now.tv_sec * NANOSECONDS + now.tv_nsec;
+    int64_t at = golock_now();
     return timeout > GOLOCK_FOREVER - at ? GOLOCK_FOREVER : at + timeout;
+}
+
+/* Whether the interpreter runs signal handlers in this thread. It may be wrong, at the price of a signal
+ * overlooked, where another thread than the first of the process has started the interpreter. */
+static bool
+runs_handlers(void)
+{
+    return syscall(SYS_gettid) == getpid();
 }
 
 static enum golock_event
 park(const struct golock_waiter *waiter)
 {
-    struct timespec until = {.tv_sec = waiter->until / NANOSECONDS, .tv_nsec = waiter->until % NANOSECONDS};
+    int64_t at = waiter->owes && runs_handlers() ? deadline_after(OVERLOOKED) : GOLOCK_FOREVER;
+    bool early = at < waiter->until;
+    if (!early) {
+        at = waiter->until;
+    }
+    struct timespec until = {.tv_sec = at / NANOSECONDS, .tv_nsec = at % NANOSECONDS};
     long result = syscall(SYS_futex, waiter->word, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG, waiter->value,
-                          waiter->until == GOLOCK_FOREVER ? NULL : &until, NULL, waiter->channel);
+                          at == GOLOCK_FOREVER ? NULL : &until, NULL, waiter->channel);
     if (result == 0) {
         return GOLOCK_WOKEN;
     }
     switch (errno) {
     case ETIMEDOUT:
-        return GOLOCK_EXPIRED;
+        return early ? GOLOCK_INTERRUPTED : GOLOCK_EXPIRED;
     case EINTR:
         return GOLOCK_INTERRUPTED;
     default:
@@ -55,7 +70,7 @@ sleep_detached(const struct golock_core *core, struct golock_waiter *waiter)
     int event;
     do {
         event = park(waiter);
-    } while (event == GOLOCK_CHANGED && core->stay(waiter));
+    } while (event == GOLOCK_CHANGED && !runs_handlers() && golock_core_stay(core, waiter));
     return event;
 }
 
@@ -92,33 +107,38 @@ golock_wait(const golock_state *state, uint32_t *word, int64_t timeout)
         .deadline = deadline_after(timeout),
         .patience = Py_IsFinalizing() ? PATIENCE_AT_EXIT : 0,
     };
+    const struct golock_waiter fresh = waiter;
     const struct golock_core *core = golock_core_get(state);
-    if (core == NULL) {
-        return -1;
-    }
     int event = GOLOCK_ENTERED;
-    for (;;) {
-        int action = core->next(&waiter, event);
+    while (core != NULL) {
+        int action = golock_core_next(core, &waiter, event);
+        if (action == GOLOCK_ACQUIRED || action == GOLOCK_TIMED_OUT) {
+            return action == GOLOCK_ACQUIRED;
+        }
+        event = GOLOCK_ENTERED;
+        /* Signals that came up to here would go unseen while the thread sleeps. Their handlers may do
+         * anything, even fork, unless this waiter owes something: one that takes the lock would wait
+         * for it. */
+        if (!waiter.owes) {
+            bool raised = Py_MakePendingCalls() < 0;
+            bool forked = golock_core_loaded() != core; /* and nobody knows this waiter in the child */
+            if (raised) {
+                if (!forked) {
+                    golock_core_next(core, &waiter, GOLOCK_INTERRUPTED);
+                }
+                return -1;
+            }
+            if (forked) {
+                waiter = fresh;
+                core = golock_core_get(state);
+                continue;
+            }
+        }
         if (action == GOLOCK_PARK) {
             PyThreadState *thread = PyEval_SaveThread();
             event = sleep_detached(core, &waiter);
             PyEval_RestoreThread(thread);
         }
-        switch (action) {
-        case GOLOCK_ACQUIRED:
-            return 1;
-        case GOLOCK_TIMED_OUT:
-            return 0;
-        case GOLOCK_ABORTED:
-            /* The handlers may do anything, even fork: nothing is owed to anybody at this point. */
-            if (Py_MakePendingCalls() < 0) {
-                return -1;
-            }
-            core = golock_core_get(state);
-            if (core == NULL) {
-                return -1;
-            }
-            event = GOLOCK_ENTERED;
-        }
     }
+    return -1;
 }

@@ -43,13 +43,23 @@ def python() -> Python:
 
 
 @pytest.fixture(scope="session")
-def out_of_memory(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
+    """Compile a C file of tests_py/storms as a shared library, and return the library's path."""
+
+    def compiled(name: str) -> str:
+        source = Path(__file__).parent / "storms" / name
+        library = tmp_path_factory.mktemp("compiled") / source.with_suffix(".so").name
+        options = ["-O1", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-pthread"]
+        subprocess.run(["cc", *options, "-o", str(library), str(source), "-ldl"], check=True)
+        return str(library)
+
+    return compiled
+
+
+@pytest.fixture(scope="session")
+def out_of_memory(compiled: Callable[[str], str]) -> dict[str, str]:
     """Return an environment in which the C library's allocations can be made to fail."""
-    source = Path(__file__).parent / "storms" / "failing_allocations.c"
-    library = tmp_path_factory.mktemp("preload") / "failing_allocations.so"
-    command = ["cc", "-shared", "-fPIC", "-O2", "-Wall", "-Wextra", "-Werror"]
-    subprocess.run([*command, str(source), "-o", str(library), "-ldl"], check=True)
-    environment = {**os.environ, "LD_PRELOAD": str(library)}
+    environment = {**os.environ, "LD_PRELOAD": compiled("failing_allocations.c")}
     if not sysconfig.get_config_var("Py_GIL_DISABLED"):
         environment["PYTHONMALLOC"] = "malloc"  # every object is the C library's
     return environment

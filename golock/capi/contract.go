@@ -16,6 +16,7 @@ var (
 	_ = [1]struct{}{}[golock.Handoff-C.GOLOCK_HANDOFF]
 	_ = [1]struct{}{}[golock.ClaimantShift-C.GOLOCK_CLAIMANT_SHIFT]
 	_ = [1]struct{}{}[golock.ClaimantMask-C.GOLOCK_CLAIMANT_MASK]
+	_ = [1]struct{}{}[golock.DueLayout-(C.GOLOCK_DUE_SHIFT|C.GOLOCK_DUE_BITS<<8|C.GOLOCK_DUE_UNIT<<16)]
 	_ = [1]struct{}{}[golock.Forever-C.GOLOCK_FOREVER]
 	_ = [1]struct{}{}[golock.DefaultHandoff-C.GOLOCK_DEFAULT_HANDOFF]
 

@@ -4,12 +4,13 @@
 //
 // It is built with two linker flags:
 //
-//	-X runtime.godebugDefault=asyncpreemptoff=1
+//	-X runtime.godebugDefault=asyncpreemptoff=1,containermaxprocs=0
 //	-extldflags -Wl,--version-script=golock/capi/exports.map
 //
-// The first keeps the runtime from sending SIGURG to threads that are not Go's; nothing in the core
-// runs long enough to need it. (A //go:debug line cannot say this: the go command knows only the
-// settings of internal/godebugs.) The second hides every symbol but one.
+// The first keeps the runtime from sending SIGURG to threads that are not Go's, because nothing in the
+// core runs long enough to need it; and from keeping the files of its cgroup open, which every forked
+// child would inherit. (A //go:debug line cannot say the former: the go command knows only the settings
+// of internal/godebugs.) The second hides every symbol but one.
 package main
 
 // #cgo CFLAGS: -I${SRCDIR}/../../pyext -Wall -Wextra -Werror

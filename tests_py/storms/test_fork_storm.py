@@ -1,0 +1,298 @@
+"""Processes forked by the thousand, out of a fight for locks.
+
+Without the fast path every child that touches a lock loads a core of its own, and not only those
+that contend; so there are fewer of them.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+FAST = os.environ.get("GOLOCK_FASTPATH") != "0"
+
+PRELUDE = """
+import faulthandler, itertools, os, select, signal, sys, threading, time, warnings
+import golock
+# From 3.12 on, os.fork() warns when the process has threads, the core's included.
+warnings.filterwarnings('ignore', 'This process .* is multi-threaded', DeprecationWarning)
+faulthandler.enable()
+os.setpgid(0, 0)
+golock.set_handoff(0.0001)  # or the forking thread would mostly wait for its turn
+sys.setswitchinterval(0.0001)
+
+def contend(threads=3, rounds=20):
+    '''Threads fight for one lock; all sleep on it at least once.'''
+    lock, total = golock.allocate_lock(), 0
+    def work():
+        nonlocal total
+        for turn in range(rounds):
+            with lock:
+                seen = total
+                if turn % 10 == 0:
+                    time.sleep(0)
+                total = seen + 1
+    lock.acquire()
+    workers = [threading.Thread(target=work) for _ in range(threads)]
+    for worker in workers:
+        worker.start()
+    assert not lock.acquire(timeout=0.0001)
+    lock.release()
+    for worker in workers:
+        worker.join()
+    assert total == threads * rounds, total
+    assert golock._golock.core()['loaded']
+
+patience = 100  # seconds, for a child that hangs; less in its children: they are found first
+
+def fork(name, work):
+    pid = os.fork()
+    if pid:
+        return name, pid, os.pidfd_open(pid)
+    global patience
+    status = 1
+    try:
+        patience -= 20
+        work()
+        status = 0
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+    finally:
+        sys.stderr.flush()
+        os._exit(status)
+
+def reap(child):
+    '''Wait for a child. One that hangs is made to print its tracebacks, and is the end.'''
+    name, pid, descriptor = child
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    hangs = not poll.poll(patience * 1000)
+    if hangs:
+        os.write(2, b'%s hangs:\\n' % name.encode())
+        os.kill(pid, signal.SIGABRT)
+    os.close(descriptor)
+    status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    if status != 0:
+        os.write(2, b'%s ended with %d\\n' % (name.encode(), status))
+        os.killpg(0, signal.SIGKILL)  # others may hang as well, with the test's pipes open
+
+class Fight:
+    '''Threads that fight for locks, until the end of the with-statement.'''
+    def __init__(self, *locks):
+        threads = 4 if getattr(sys, '_is_gil_enabled', lambda: True)() else 2
+        self.locks, self.stop = locks, False
+        self.threads = [threading.Thread(target=self.fight, args=(k,)) for k in range(threads)]
+    def fight(self, k):
+        for lock in itertools.islice(itertools.cycle(self.locks), k, None):
+            if self.stop:
+                return
+            with lock:
+                for _ in range(50):
+                    pass
+    def __enter__(self):
+        for thread in self.threads:
+            thread.start()
+    def __exit__(self, *exception):
+        self.stop = True
+        for thread in self.threads:
+            thread.join()
+
+def descriptors():
+    return len(os.listdir('/proc/self/fd'))
+
+def kilobytes():
+    '''Resident and mapped.'''
+    with open('/proc/self/status') as status:
+        sizes = dict(line.split(':') for line in status)
+    return [int(sizes[name].split()[0]) for name in ('VmRSS', 'VmSize')]
+"""
+
+
+def run(python, program: str, *arguments: object) -> list[int]:
+    result = python(PRELUDE + program, *map(str, arguments), timeout=280)
+    assert (result.returncode, result.stderr) == (0, ""), result.stderr
+    return [int(number) for number in result.stdout.split()]
+
+
+def test_children_forked_out_of_a_fight(python, storm):
+    """Each forked while four threads fight, with a lock held by the forking thread, one held by
+    another for good, and those that are fought for, one of them taken by hooks around the fork."""
+    children = storm.size(1_600, 16_000) if FAST else storm.size(1_000, 10_000)
+    contend_anew = 3  # one in so many
+    forked, contended, rss, size = run(
+        python,
+        """
+mine, theirs = golock.allocate_lock(), golock.allocate_lock()
+fought, gate = golock.allocate_lock(), golock.allocate_lock()
+children, contend_anew = map(int, sys.argv[1:])
+os.register_at_fork(before=gate.acquire, after_in_parent=gate.release, after_in_child=gate.release)
+
+held, done = threading.Event(), threading.Event()
+def keep():
+    with theirs:
+        held.set()
+        done.wait()
+keeper = threading.Thread(target=keep)
+keeper.start()
+held.wait()
+
+def use(lock):
+    assert lock.acquire()
+    assert lock.locked() and not lock.acquire(False)
+    lock.release()
+    assert not lock.locked()
+    with lock:
+        pass
+
+def child(number):
+    assert not gate.locked()
+    use(gate)
+    # The locks are as they were at the fork, held by whoever held them, there or not.
+    assert mine.locked() and not mine.acquire(False)
+    assert theirs.locked() and not theirs.acquire(False)
+    if number % 2:
+        mine.release()
+        theirs.release()
+    else:
+        mine._at_fork_reinit()
+        theirs._at_fork_reinit()
+    if fought.locked():
+        fought._at_fork_reinit() if number % 4 < 2 else fought.release()
+    contends = number % contend_anew == 0
+    if contends:
+        theirs.acquire()
+        assert not theirs.acquire(timeout=0.0005)
+        theirs.release()
+    for lock in mine, theirs, fought:
+        use(lock)
+    if contends:
+        contend()
+
+running, forked, contended = [], 0, 0
+with Fight(fought, gate):
+    for number in range(children + children // 5):
+        if number == children // 5:  # warm
+            before = descriptors() - len(running), *kilobytes()
+        with mine:
+            running.append(fork(f'child {number}', lambda: child(number)))
+        forked += 1
+        contended += number % contend_anew == 0
+        if len(running) == 4:
+            reap(running.pop(0))
+    while running:
+        reap(running.pop(0))
+    after = descriptors(), *kilobytes()
+    assert after[0] == before[0], (before, after)
+done.set()
+keeper.join()
+for lock in mine, theirs, fought, gate:
+    use(lock)
+contend()
+print(forked, contended, after[1] - before[1], after[2] - before[2])
+""",
+        children,
+        contend_anew,
+    )
+    assert rss < 4096  # kilobytes: a page for every child would be more
+    assert size < 160 << 10  # a thread that the Go runtime starts late maps 72 MB
+    storm.count("children forked", forked)
+    storm.count("children that contended anew", contended)
+
+
+def test_four_generations(python, storm):
+    """Each contends, and forks out of its own fight a child that does the same."""
+    lines, generations = storm.size(20, 200) if FAST else storm.size(10, 100), 4
+    (wrong,) = run(
+        python,
+        """
+lines, generations = map(int, sys.argv[1:])
+def descend(generation, line):
+    lock = golock.allocate_lock()
+    contend()
+    assert golock._golock.core()['private_copies'] == generation
+    assert descriptors() == opened, (generation, os.listdir("/proc/self/fd"))
+    if generation < generations:
+        with Fight(lock):
+            with lock:
+                child = fork(f'generation {generation + 1} of line {line}',
+                             lambda: (lock.release(), descend(generation + 1, line)))
+            contend()
+        reap(child)
+opened = descriptors()
+for line in range(lines):
+    descend(0, line)
+print(0)
+""",
+        lines,
+        generations,
+    )
+    assert wrong == 0
+    storm.count("children forked", lines * generations)
+    storm.count("children that contended anew", lines * generations)
+
+
+def test_subprocesses_with_preexec_fn(python, storm):
+    """Python code, with locks, between fork and exec; every fourth contends there."""
+    children = storm.size(100, 1_000)
+    run(
+        python,
+        """
+import subprocess
+fought = golock.allocate_lock()
+def prepare():
+    faulthandler.dump_traceback_later(60, exit=True)  # the parent waits for this function to end
+    if fought.locked():
+        fought._at_fork_reinit()
+    with fought:
+        assert not fought.acquire(False)
+    if number % 4 == 0:
+        contend()
+with Fight(fought):
+    for number in range(int(sys.argv[1])):
+        if number == 8:
+            before = descriptors()
+        with fought:
+            process = subprocess.Popen(['/bin/true'], preexec_fn=prepare)
+        assert process.wait(60) == 0, number
+    assert descriptors() == before
+""",
+        children,
+    )
+    storm.count("children forked", children)
+    storm.count("children that contended anew", (children + 3) // 4)
+
+
+@pytest.mark.parametrize("install", [False, True], ids=["locks of its own", "install"])
+@pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
+def test_pool(python, storm, method, install):
+    """The pool's own threads and queues, on golock with `install`, and the work in each process."""
+    tasks = storm.size(60, 600)
+    (processes,) = run(
+        python,
+        """
+import multiprocessing
+folder, method, install, tasks = sys.argv[1:]
+if install == 'True':
+    golock.install()
+sys.path.insert(0, folder)
+import pool_work
+faulthandler.dump_traceback_later(250, exit=True)
+contend()
+context = multiprocessing.get_context(method)
+with context.Pool(3, maxtasksperchild=10) as pool:
+    answers = pool.map_async(pool_work.work, range(int(tasks)), chunksize=1).get(240)
+    pool.close()
+    pool.join()
+assert [number for number, _ in answers] == list(range(int(tasks)))
+print(len({pid for _, pid in answers}))
+""",
+        Path(__file__).parent,
+        method,
+        install,
+        tasks,
+    )
+    assert processes >= tasks // 10
+    storm.count("processes of pools", processes)
+    storm.count("tasks of pools", tasks)

@@ -1,0 +1,345 @@
+"""Signals by the thousand, against threads that wait.
+
+A hang shows as a count that stands still. The watchdog in the program then prints all tracebacks
+and ends it.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+PRELUDE = """
+import faulthandler, os, signal, sys, threading, time
+import golock
+
+class Hit(Exception):
+    pass
+
+class Handler:
+    '''Counts its runs; raises in the main thread while that is armed.'''
+    def __init__(self):
+        self.runs = self.raised = 0
+        self.armed = False
+    def __call__(self, *args):
+        self.runs += 1
+        if self.armed and self.runs % 2:
+            self.raised += 1
+            raise Hit
+
+handler = Handler()
+
+def watch():
+    '''A second thread, which needs no golock, sees to it that signals go on being handled.'''
+    runs = -1
+    while not finished.wait(20):
+        if handler.runs == runs:
+            faulthandler.dump_traceback(all_threads=True)
+            os._exit(9)
+        runs = handler.runs
+finished = threading.Event()
+threading.Thread(target=watch, daemon=True).start()
+"""
+
+
+def storm_of_timer_signals(python, storm, program: str, runs: int) -> None:
+    result = python(PRELUDE + program, str(runs), timeout=200)
+    assert (result.returncode, result.stderr) == (0, ""), result.stderr
+    handled, raised, acquires = map(int, result.stdout.split())
+    assert handled >= runs
+    storm.count("signals handled in Python", handled)
+    storm.count("waits ended by a handler's exception", raised)
+    storm.count("acquires under signals", acquires)
+
+
+def test_timer_against_a_blocked_acquire(python, storm):
+    """The lock is never free while handlers run: each must run while the thread goes on waiting."""
+    storm_of_timer_signals(
+        python,
+        storm,
+        """
+signal.signal(signal.SIGALRM, handler)
+lock = golock.allocate_lock()
+lock.acquire()
+wanted, acquires = int(sys.argv[1]), 0
+def free():
+    while handler.runs < wanted // 2:
+        time.sleep(0.001)
+    lock.release()
+signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
+threading.Thread(target=free).start()
+assert lock.acquire()  # handlers return
+acquires += 1
+while handler.runs < wanted:
+    handler.armed = True
+    try:
+        lock.acquire()  # every other handler raises
+    except Hit:
+        handler.armed = False
+    else:
+        raise AssertionError('the lock was taken twice')
+signal.setitimer(signal.ITIMER_REAL, 0)
+lock.release()
+assert lock.acquire(False)
+finished.set()
+print(handler.runs, handler.raised, acquires)
+""",
+        storm.size(2_000, 20_000),
+    )
+
+
+def test_timer_against_timed_acquires(python, storm):
+    storm_of_timer_signals(
+        python,
+        storm,
+        """
+signal.signal(signal.SIGALRM, handler)
+lock = golock.allocate_lock()
+lock.acquire()
+wanted, acquires = int(sys.argv[1]), 0
+signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
+while handler.runs < wanted:
+    for timeout in 0.00001, 0.0003, 0.001, 0.02:
+        before = time.monotonic()
+        assert not lock.acquire(timeout=timeout)
+        assert time.monotonic() - before >= timeout
+        acquires += 1
+        try:
+            handler.armed = True
+            assert not lock.acquire(timeout=timeout)
+            handler.armed = False
+        except Hit:
+            handler.armed = False
+        acquires += 1
+signal.setitimer(signal.ITIMER_REAL, 0)
+finished.set()
+print(handler.runs, handler.raised, acquires)
+""",
+        storm.size(2_000, 20_000),
+    )
+
+
+def test_timer_against_contended_acquires(python, storm):
+    """A handler may raise between any two bytecodes. So one call does two things in C, which no
+    handler can come between: take the lock, and note that it is taken."""
+    storm_of_timer_signals(
+        python,
+        storm,
+        """
+signal.signal(signal.SIGALRM, handler)
+lock = golock.allocate_lock()
+wanted, stop, total = int(sys.argv[1]), False, 0
+def critical_section():
+    global total
+    seen = total
+    for _ in range(20):
+        pass
+    total = seen + 1
+counts = [0] * 4
+def fight(k):
+    while not stop:
+        with lock:
+            critical_section()
+        counts[k] += 1
+fighters = [threading.Thread(target=fight, args=(k,)) for k in range(4)]
+for fighter in fighters:
+    fighter.start()
+signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
+mine = 0
+while handler.runs < wanted:
+    taken = []
+    try:
+        handler.armed = True
+        taken.extend(map(lock.acquire, (True,)))
+        handler.armed = False
+    except Hit:
+        handler.armed = False
+    if taken:
+        critical_section()
+        mine += 1
+        lock.release()
+signal.setitimer(signal.ITIMER_REAL, 0)
+stop = True
+for fighter in fighters:
+    fighter.join()
+assert total == mine + sum(counts), (total, mine, counts)
+assert lock.acquire(False)
+finished.set()
+print(handler.runs, handler.raised, total)
+""",
+        storm.size(500, 5_000),
+    )
+
+
+C_HANDLERS = """
+import ctypes, faulthandler, signal, sys, threading
+import golock
+library = ctypes.CDLL(sys.argv[1])
+order, wanted = sys.argv[2:4]
+def load_core():
+    lock = golock.allocate_lock()
+    lock.acquire()
+    lock.acquire(timeout=0.001)
+def install():
+    assert library.install(signal.SIGUSR1) == 0
+def enable():
+    faulthandler.enable()
+for step in order.split():
+    {'core': load_core, 'handler': install, 'faulthandler': enable}[step]()
+
+lock, never = golock.allocate_lock(), golock.allocate_lock()
+never.acquire()
+stop, acquires = False, 0
+def fight():
+    global acquires
+    library.become_target()
+    while not stop:
+        with lock:
+            acquires += 1
+            for _ in range(20):
+                pass
+def expire():
+    library.become_target()
+    while not stop:
+        assert not never.acquire(timeout=0.0002)
+def pass_on():  # threads come and go, for a thread's first call into the core
+    def take():
+        library.become_target()
+        with lock:
+            pass
+    for _ in range(20):
+        thread = threading.Thread(target=take)
+        thread.start()
+        thread.join()
+threads = [threading.Thread(target=work) for work in (fight, fight, fight, expire, pass_on)]
+for thread in threads:
+    thread.start()
+library.start_sending(signal.SIGUSR1, 10_000)
+while library.count_handled() < int(wanted):
+    assert not never.acquire(timeout=0.01)
+library.stop_sending()
+stop = True
+for thread in threads:
+    thread.join()
+assert library.is_as_installed(signal.SIGUSR1)
+print(library.count_handled(), library.count_astray(), acquires)
+sys.stdout.flush()
+"""
+
+ORDERS = ["handler core faulthandler", "faulthandler core handler"]
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_handlers_of_c_code_that_need_64_kib_of_stack(python, storm, compiled, order):
+    wanted = storm.size(20_000, 300_000)
+    result = python(C_HANDLERS, compiled("handler.c"), order, str(wanted), timeout=200)
+    assert (result.returncode, result.stderr) == (0, ""), result.stderr
+    handled, astray, acquires = map(int, result.stdout.split())
+    assert handled >= wanted
+    assert astray == 0
+    storm.count("signals handled in C, 64 KiB of stack each", handled)
+    storm.count("acquires under signals", acquires)
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("fault", ["of a thread that has waited", "sent to a thread that waits"])
+def test_fault_after_the_storm_prints_a_traceback(python, storm, compiled, order, fault):
+    result = python(
+        C_HANDLERS
+        + """
+import resource, time
+resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+def crash_here():
+    assert not never.acquire(timeout=0.001)
+    ctypes.string_at(0)
+def wait_here():
+    never.acquire()
+if sys.argv[4] == 'of a thread that has waited':
+    thread = threading.Thread(target=crash_here)
+    thread.start()
+else:
+    thread = threading.Thread(target=wait_here)
+    thread.start()
+    while open(f'/proc/self/task/{thread.native_id}/stat').read().rpartition(') ')[2][0] != 'S':
+        time.sleep(0.001)
+    signal.pthread_kill(thread.ident, signal.SIGSEGV)
+thread.join()
+""",
+        compiled("handler.c"),
+        order,
+        "2000",
+        fault,
+    )
+    assert result.returncode == -11
+    assert "Fatal Python error: Segmentation fault" in result.stderr
+    assert ("crash_here" if fault.startswith("of") else "wait_here") in result.stderr
+    storm.count("faults with a traceback")
+
+
+def test_dispositions_before_and_after_the_storm(python, storm, compiled):
+    """What `signal.getsignal` says, what the kernel holds, and what a child process inherits."""
+    result = python(
+        """
+import ctypes, faulthandler, signal, subprocess, sys, threading
+import golock
+library = ctypes.CDLL(sys.argv[1])
+
+class Action(ctypes.Structure):  # the kernel's struct sigaction
+    _fields_ = [('handler', ctypes.c_void_p), ('flags', ctypes.c_ulong),
+                ('restorer_and_mask', ctypes.c_ulong * 2)]
+libc = ctypes.CDLL(None)
+number = {'x86_64': 13, 'aarch64': 134}[__import__('platform').machine()]
+def kernel(signum):
+    action = Action()
+    libc.syscall(number, signum, None, ctypes.byref(action), 8)
+    return action.handler, action.flags & ~0x04000000  # SA_RESTORER is the C library's
+
+STATUS = '''
+for line in open("/proc/self/status"):
+    if line.startswith(("SigBlk", "SigIgn", "SigCgt")):
+        print(line)
+'''
+def state():
+    masks = 'SigBlk', 'SigIgn', 'SigCgt'
+    own = [line for line in open('/proc/self/status') if line.startswith(masks)]
+    return ([signal.getsignal(n) for n in signal.valid_signals()],
+            [kernel(n) for n in range(1, 65)], own,
+            signal.pthread_sigmask(signal.SIG_BLOCK, ()),
+            subprocess.check_output([sys.executable, '-I', '-S', '-c', STATUS]))
+
+faulthandler.enable()
+library.install(signal.SIGUSR1)
+library.install(signal.SIGPROF)
+library.install(signal.SIGCHLD)
+signal.signal(signal.SIGUSR2, lambda *args: None)
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGWINCH})
+threading.Thread(target=int).start()  # glibc installs a handler of its own with the first thread
+before = state()
+print(before == state())
+
+lock = golock.allocate_lock()
+rounds = int(sys.argv[2])
+same = []
+def fight():
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    for turn in range(rounds):
+        with lock:
+            for _ in range(200):
+                pass
+        same.append(mask == signal.pthread_sigmask(signal.SIG_BLOCK, ()))
+threads = [threading.Thread(target=fight) for _ in range(4)]
+for thread in threads:
+    library.start_sending(signal.SIGUSR1, 10_000)
+    thread.start()
+    library.stop_sending()
+for thread in threads:
+    thread.join()
+lock.acquire()
+lock.acquire(timeout=0.001)
+print(golock._golock.core()['loaded'], all(same), before == state())
+""",
+        compiled("handler.c"),
+        str(storm.size(2_000, 50_000)),
+    )
+    assert (result.returncode, result.stderr) == (0, ""), result.stderr
+    assert result.stdout == "True\nTrue True True\n"

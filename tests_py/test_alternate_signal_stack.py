@@ -1,0 +1,41 @@
+"""The alternate signal stack of a thread that waits.
+
+A thread's first call into a Go runtime gives it one of 32 KiB; handlers with SA_ONSTACK, which
+without golock have all of their thread's stack, would have to fit there.
+"""
+
+from __future__ import annotations
+
+
+def test_waiting_leaves_the_alternate_stack_alone(python):
+    result = python(
+        """
+import ctypes, threading
+import golock
+
+class Stack(ctypes.Structure):
+    _fields_ = [('start', ctypes.c_void_p), ('flags', ctypes.c_int), ('size', ctypes.c_size_t)]
+libc = ctypes.CDLL(None, use_errno=True)
+own = ctypes.create_string_buffer(64 << 10)
+def alternate(new=None):
+    old = Stack()
+    assert libc.sigaltstack(new and ctypes.byref(new), ctypes.byref(old)) == 0
+    return old.start, old.flags, old.size
+
+lock = golock.allocate_lock()
+lock.acquire()
+def wait():
+    before = alternate()
+    lock.acquire(timeout=0.001)
+    print(before == alternate())
+def wait_with_a_stack_of_ones_own():
+    alternate(Stack(ctypes.addressof(own), 0, len(own)))
+    wait()
+wait()
+for work in wait, wait_with_a_stack_of_ones_own, lambda: golock.set_handoff(0.001) or wait():
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+"""
+    )
+    assert (result.returncode, result.stderr, result.stdout) == (0, "", "True\n" * 4)

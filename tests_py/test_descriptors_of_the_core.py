@@ -1,0 +1,32 @@
+"""The core keeps no file open.
+
+The Go runtime would, to read the limits of its cgroup now and then; and as each generation of
+forked children loads a core of its own, the files would add up.
+"""
+
+from __future__ import annotations
+
+import os
+
+
+def test_core_keeps_no_file_open(python):
+    result = python(
+        """
+import os, sys
+import golock
+def descriptors():
+    return len(os.listdir('/proc/self/fd'))
+lock = golock.allocate_lock()
+lock.acquire()
+before = descriptors()
+for generation in range(3):
+    lock.acquire(timeout=0.001)
+    print(golock._golock.core()['private_copies'], descriptors() - before)
+    sys.stdout.flush()
+    if generation < 2 and (pid := os.fork()):
+        os.waitpid(pid, 0)
+        break
+""",
+        env={**os.environ, "PYTHONWARNINGS": "ignore"},
+    )
+    assert (result.returncode, result.stderr, result.stdout) == (0, "", "0 0\n1 0\n2 0\n")
