@@ -55,19 +55,19 @@ class Part:
 
 
 def storms(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "pytest", "-q", "--soak", *arguments, "--totals"]
+    return [sys.executable, "-m", "pytest", "-q", *arguments, "--totals"]
 
 
 PARTS = [
-    Part("the model", [sys.executable, "protocol/verify.py", "--totals"]),
+    Part("the model", [sys.executable, "protocol/verify.py", "--deep", "--totals"]),
     Part(
         "golock against the interpreter's lock, and the Go API against a model",
-        storms(str(DIFFERENTIAL)),
+        storms("--soak", str(DIFFERENTIAL)),
         [*GO_TEST, "-args", "-soak=10m", "-totals"],
     ),
-    Part("the storms", storms(str(STORMS), f"--ignore={DIFFERENTIAL}")),
+    Part("the storms", storms("--soak", str(STORMS), f"--ignore={DIFFERENTIAL}")),
     Part(
-        "the storms, without the fast path",
+        "the storms without the fast path, in their short form",
         storms(str(STORMS), f"--ignore={DIFFERENTIAL}"),
         GOLOCK_FASTPATH="0",
     ),
