@@ -47,7 +47,8 @@ golock_fast_acquire(uint32_t *word)
 /* With a claimant on its way, every so manieth release looks at the clock: see golock/handoff.go. */
 #define GOLOCK_RELEASES_PER_LOOK 16
 
-/* lock.c: whether the clock says that the hand-off is due, as golock/handoff.go has it. The core decides. */
+/* handoff.c. Whether the hand-off to the claimant named in the word is due, but for thresholds that are
+ * beyond what the word can say: the core decides. */
 bool golock_due(uint32_t word);
 
 /* Frees the lock if it is held and nobody has to be woken. Releases are counted in *turns, which the

@@ -15,14 +15,6 @@ typedef struct {
     PyObject *weakrefs;
 } LockObject;
 
-NO_INLINE bool
-golock_due(uint32_t word)
-{
-    uint32_t units = (uint32_t)(golock_now() >> GOLOCK_DUE_UNIT);
-    uint32_t left = ((word >> GOLOCK_DUE_SHIFT) - units) & ((1u << GOLOCK_DUE_BITS) - 1);
-    return left == 0 || left >= 1u << (GOLOCK_DUE_BITS - 1);
-}
-
 static const golock_state *
 state_of(LockObject *self)
 {
