@@ -62,7 +62,6 @@ func (m *model) waiting() int { return len(m.goroutines) + len(m.threads) }
 // storm is the state of one example.
 type storm struct {
 	locks []*model
-	calls int
 }
 
 var totals struct{ examples, steps, calls int }
