@@ -24,6 +24,10 @@ def refused(call, *args, **kwargs):
     except Exception as error:
         return type(error)
     raise AssertionError('it raised nothing')
+
+def wait_for_signal(lock, seconds):
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    lock.acquire(True, 100)
 """
 
 REFERENCES = """
@@ -47,8 +51,7 @@ def interrupted():
     def handler(*arguments):
         raise KeyError('interrupted')
     before = signal.signal(signal.SIGALRM, handler)
-    signal.setitimer(signal.ITIMER_REAL, 0.0002)
-    assert refused(held.acquire, True, 100) is KeyError
+    assert refused(wait_for_signal, held, 0.0002) is KeyError
     signal.signal(signal.SIGALRM, before)
 
 def with_exception():
@@ -163,8 +166,7 @@ def interrupt(number):
         raise Interrupted
     signal.signal(signal.SIGALRM, handler)
     for _ in range(number):
-        signal.setitimer(signal.ITIMER_REAL, 0.0001)
-        assert refused(lock.acquire) is Interrupted
+        assert refused(wait_for_signal, lock, 0.0001) is Interrupted
 
 def run(number):
     lifetime(number)
