@@ -16,13 +16,14 @@ class Hit(Exception):
     pass
 
 class Handler:
-    '''Counts its runs; raises in the main thread while that is armed.'''
+    '''Counts its runs; every other one raises once, when armed.'''
     def __init__(self):
         self.runs = self.raised = 0
         self.armed = False
     def __call__(self, *args):
         self.runs += 1
         if self.armed and self.runs % 2:
+            self.armed = False
             self.raised += 1
             raise Hit
 
@@ -70,11 +71,11 @@ threading.Thread(target=free).start()
 assert lock.acquire()  # handlers return
 acquires += 1
 while handler.runs < wanted:
-    handler.armed = True
     try:
+        handler.armed = True
         lock.acquire()  # every other handler raises
     except Hit:
-        handler.armed = False
+        pass
     else:
         raise AssertionError('the lock was taken twice')
 signal.setitimer(signal.ITIMER_REAL, 0)
@@ -108,7 +109,7 @@ while handler.runs < wanted:
             assert not lock.acquire(timeout=timeout)
             handler.armed = False
         except Hit:
-            handler.armed = False
+            pass
         acquires += 1
 signal.setitimer(signal.ITIMER_REAL, 0)
 finished.set()
@@ -152,7 +153,7 @@ while handler.runs < wanted:
         taken.extend(map(lock.acquire, (True,)))
         handler.armed = False
     except Hit:
-        handler.armed = False
+        pass
     if taken:
         critical_section()
         mine += 1
