@@ -14,6 +14,7 @@
  *     PATIENT  waiters have a patience, as goroutines do, and Python threads while their interpreter ends
  *     DEATH    a thread may die in its sleep, or be woken and never come; the others are patient
  *     FORK     the word may begin as one that fork copied, with the bits and names of another process
+ *     PLAIN    no wake comes from a stranger, and no sleep is refused but where the word has changed
  *     GIL      the threads run under a GIL, and the fast paths are plain loads and stores
  *     LIVE     see below
  */
@@ -147,6 +148,7 @@ chan before = [THREADS] of { byte, byte }; /* and of those on the others */
 #define FIRST_BEFORE   :: len(before) > 0 -> before?who,_
 #define FIRST_OF_ANY   FIRST_BEFORE :: len(sleeping) > 0 -> sleeping?who
 #define STORMY         (!calm)
+#define LATE           (!calm)
 #define SELDOM         (!calm && me != 0)
 #define OTHER          (me != 0)
 #define ZERO           fcfs
@@ -167,7 +169,12 @@ chan before = [THREADS] of { byte, byte }; /* and of those on the others */
 #define FIRST_CLAIMANT    some_on(CLAIMANT)
 #define FIRST_BEFORE      some_on(RETURNER) some_on(CLAIMANT)
 #define FIRST_OF_ANY      FIRST_BEFORE some_on(SLEEPER)
+#ifdef PLAIN
+#define STORMY            false
+#else
 #define STORMY            true
+#endif
+#define LATE              true
 #define SELDOM            true
 #define OTHER             true
 #define ZERO              true
@@ -277,7 +284,7 @@ acquire:
 			:: else
 			fi;
 			if
-			:: event == OVERDUE || (timed && STORMY) -> event = ENTERED; goto resign
+			:: event == OVERDUE || (timed && LATE) -> event = ENTERED; goto resign
 			:: event != OVERDUE
 			fi;
 			event = ENTERED;
@@ -340,7 +347,7 @@ sleeps:
 	atomic {
 		if
 		:: called[me] -> called[me] = false; event = WOKEN; goto ATTACHED(acquire)
-		:: asleep[me] != 0 && timed && STORMY -> GET_UP; event = OVERDUE
+		:: asleep[me] != 0 && timed && LATE -> GET_UP; event = OVERDUE
 #ifdef PATIENT
 		:: asleep[me] != 0 && (STORMY || (reserved(word) && !on_their_way)) -> GET_UP; event = EXPIRED
 #endif

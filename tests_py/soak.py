@@ -59,7 +59,7 @@ def storms(*arguments: str) -> list[str]:
 
 
 PARTS = [
-    Part("the model", [sys.executable, "protocol/verify.py", "--deep", "--totals"]),
+    Part("the model", [sys.executable, "protocol/verify.py", "--totals"]),
     Part(
         "golock against the interpreter's lock, and the Go API against a model",
         storms("--soak", str(DIFFERENTIAL)),
