@@ -132,6 +132,9 @@ OLDER_WORDINGS = (
         r"('\w+') is an invalid keyword argument for acquire\(\)",
         r"acquire() got an unexpected keyword argument \1",
     ),
+    # And for what is no number at all, that of each for itself.
+    (r"'NoneType' object is not callable", "not a number"),
+    (r"'[\w.]+' object cannot be interpreted as an integer( or float)?", "not a number"),
 )
 
 
