@@ -42,6 +42,16 @@ def python() -> Python:
     return run
 
 
+@pytest.fixture
+def check() -> Callable[[subprocess.CompletedProcess[str], str], None]:
+    """Assert that a program ended well, and that it printed this and no more."""
+
+    def check(result: subprocess.CompletedProcess[str], stdout: str) -> None:
+        assert (result.returncode, result.stderr, result.stdout) == (0, "", stdout)
+
+    return check
+
+
 @pytest.fixture(scope="session")
 def compiled(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
     """Compile a C file of tests_py/storms as a shared library, and return the library's path."""

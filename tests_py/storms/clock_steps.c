@@ -1,5 +1,6 @@
 /* To be preloaded: a wall clock that somebody sets by hours, forth and back, every few milliseconds, and
  * a witness of the futex calls. The other clocks go on as they are. */
+#define _GNU_SOURCE
 #include <dlfcn.h>
 #include <linux/futex.h>
 #include <stdarg.h>

@@ -24,11 +24,7 @@ def in_threads(work, number):
 """
 
 
-def check(result, stdout):
-    assert (result.returncode, result.stderr, result.stdout) == (0, "", stdout)
-
-
-def test_core_loaded_by_many_threads_at_once(python, storm):
+def test_core_loaded_by_many_threads_at_once(python, storm, check):
     rounds = storm.size(5, 40)
     for _ in range(rounds):
         result = python(

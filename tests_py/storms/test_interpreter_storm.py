@@ -131,11 +131,7 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def check(result, stdout):
-    assert (result.returncode, result.stderr, result.stdout) == (0, "", stdout)
-
-
-def test_interpreters_in_several_threads_at_once(python, storm):
+def test_interpreters_in_several_threads_at_once(python, storm, check):
     """With a GIL of their own where there is such a thing: from 3.12 on."""
     each, threads = storm.size(8, 150), 4
     result = python(
@@ -162,7 +158,7 @@ print(len(ended))
     storm.count("interpreters ended with locks alive", each * threads)
 
 
-def test_interpreters_that_share_the_gil(python, storm):
+def test_interpreters_that_share_the_gil(python, storm, check):
     rounds = storm.size(10, 150)
     result = python(
         PRELUDE
@@ -263,7 +259,7 @@ def embed(source: Path, folder: Path) -> Path:
     reason="a daemon thread that wakes while a free-threaded 3.13 ends uses a thread state that is "
     "gone, on _thread's locks too (CPython's issue 124878)",
 )
-def test_finalize_with_waiters_and_initialize_again(tmp_path, storm):
+def test_finalize_with_waiters_and_initialize_again(tmp_path, storm, check):
     program = embed(HERE / "finalize.c", tmp_path)
     script = tmp_path / "script.py"
     script.write_text(textwrap.dedent(SCRIPT))

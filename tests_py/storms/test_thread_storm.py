@@ -20,11 +20,7 @@ def wait_asleep_on(lock, thread):
 """
 
 
-def check(result, stdout):
-    assert (result.returncode, result.stderr, result.stdout) == (0, "", stdout)
-
-
-def test_threads_come_and_go_while_contending(python, storm):
+def test_threads_come_and_go_while_contending(python, storm, check):
     threads, acquires = storm.size(5_000, 50_000), 12
     result = python(
         PRELUDE
@@ -80,7 +76,7 @@ while live_threads() > most + 4:
     storm.count("acquires", threads * acquires)
 
 
-def test_threads_that_leave_with_the_lock_held(python, storm):
+def test_threads_that_leave_with_the_lock_held(python, storm, check):
     rounds = storm.size(100, 3_000)
     result = python(
         PRELUDE
@@ -118,7 +114,7 @@ print('end')
 
 
 @pytest.mark.parametrize("handoff", ["0", "0.001"])
-def test_each_release_lets_one_waiter_go(python, storm, handoff):
+def test_each_release_lets_one_waiter_go(python, storm, handoff, check):
     """In the order of their arrival; each leaves the lock held, and the next release is for it."""
     rounds = storm.size(1, 6)
     result = python(

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import os
-import subprocess
-from pathlib import Path
 
 import pytest
-
-HERE = Path(__file__).resolve().parent
 
 PRELUDE = """
 import sys, threading, time
@@ -42,11 +38,7 @@ def never_early(lock, timeouts):
 """
 
 
-def check(result, stdout):
-    assert (result.returncode, result.stderr, result.stdout) == (0, "", stdout)
-
-
-def test_never_early(python, storm):
+def test_never_early(python, storm, check):
     scale = storm.size(1, 4)
     result = python(
         PRELUDE
@@ -137,11 +129,8 @@ for series in lates, sleeps:
         storm.count("microseconds late at the 99th percentile", round(late * 1000))
 
 
-def test_steps_of_the_wall_clock(python, storm, tmp_path):
-    shim = tmp_path / "clock_steps.so"
-    source = HERE / "clock_steps.c"
-    command = ["cc", "-O1", "-Wall", "-Wextra", "-Werror", "-D_GNU_SOURCE", "-shared", "-fPIC"]
-    subprocess.run([*command, str(source), "-o", str(shim), "-ldl"], check=True)
+def test_steps_of_the_wall_clock(python, storm, compiled):
+    shim = compiled("clock_steps.c")
     rounds = storm.size(20, 300)
     result = python(
         PRELUDE
@@ -182,9 +171,9 @@ assert waits > 10 * rounds, waits  # those that expire before they sleep are not
 assert number('timed_waits_by_wall_clock') == 0
 print(steps, waits)
 """,
-        str(shim),
+        shim,
         str(rounds),
-        env=dict(os.environ, LD_PRELOAD=str(shim)),
+        env=dict(os.environ, LD_PRELOAD=shim),
     )
     assert (result.returncode, result.stderr) == (0, "")
     steps, waits = map(int, result.stdout.split())
