@@ -40,10 +40,14 @@ var (
 // but this package, and must stay where it is until every call on the Lock has returned: an Unlock may
 // look at it after another has taken the lock. At panics when p is nil or misaligned.
 func At(p unsafe.Pointer) *Lock {
-	if p == nil || uintptr(p)%unsafe.Alignof(Lock{}) != 0 {
-		panic("golock: At: nil or misaligned address")
+	return (*Lock)(view(p, unsafe.Alignof(Lock{})))
+}
+
+func view(p unsafe.Pointer, alignment uintptr) unsafe.Pointer {
+	if p == nil || uintptr(p)%alignment != 0 {
+		panic("golock: nil or misaligned address")
 	}
-	return (*Lock)(p)
+	return p
 }
 
 // Lock takes the lock, and waits for as long as that needs.
@@ -56,12 +60,12 @@ func (l *Lock) Lock() {
 }
 
 func (l *Lock) lockSlow() {
-	_ = l.wait(context.Background(), Forever)
+	_ = l.cell().wait(context.Background(), Forever)
 }
 
 // TryLock takes the lock if nobody has it and no waiter is owed it, and reports whether it did.
 func (l *Lock) TryLock() bool {
-	return atomic.CompareAndSwapUint32(&l.word, 0, Held) || tryAcquire(&l.word)
+	return atomic.CompareAndSwapUint32(&l.word, 0, Held) || l.cell().tryAcquire()
 }
 
 // Unlock releases the lock. It panics when the lock is free.
@@ -73,13 +77,15 @@ func (l *Lock) Unlock() {
 }
 
 func (l *Lock) unlockSlow() {
-	if !release(&l.word) {
+	if !l.cell().release(1, 1) {
 		panic("golock: unlock of unlocked lock")
 	}
 }
 
 // Locked reports whether the lock is taken, or reserved for a waiter.
-func (l *Lock) Locked() bool { return locked(&l.word) }
+func (l *Lock) Locked() bool { return l.cell().locked() }
+
+func (l *Lock) cell() cell { return cell{word: &l.word} }
 
 // LockContext takes the lock, or returns the context's error when the context ends first. A context
 // that has already ended is an error even when the lock is free.
@@ -90,7 +96,7 @@ func (l *Lock) LockContext(ctx context.Context) error {
 	if atomic.CompareAndSwapUint32(&l.word, 0, Held) {
 		return nil
 	}
-	return l.wait(ctx, Forever)
+	return l.cell().wait(ctx, Forever)
 }
 
 // LockTimeout takes the lock, or gives up when d has passed, and reports whether it took the lock.
@@ -102,7 +108,7 @@ func (l *Lock) LockTimeout(d time.Duration) bool {
 	if d <= 0 {
 		return false
 	}
-	return l.wait(context.Background(), after(now(), d)) == nil
+	return l.cell().wait(context.Background(), after(now(), d)) == nil
 }
 
 // Acquire is acquire(blocking, timeout) of Python's lock. The timeout is in seconds, rounded away from
@@ -136,7 +142,7 @@ func (l *Lock) Acquire(blocking bool, timeout float64) (bool, error) {
 
 // Release is release() of Python's lock: ErrUnlocked when the lock is free, where Unlock panics.
 func (l *Lock) Release() error {
-	if atomic.CompareAndSwapUint32(&l.word, Held, 0) || release(&l.word) {
+	if atomic.CompareAndSwapUint32(&l.word, Held, 0) || l.cell().release(1, 1) {
 		return nil
 	}
 	return ErrUnlocked

@@ -22,7 +22,7 @@ var self = uint32(os.Getpid()) << ClaimantShift
 
 // park sleeps while *word is value, until it is woken on one of the channels or the time has come.
 // It blocks the calling OS thread.
-func park(word *uint32, value, channels uint32, until int64) Event {
+func park(word *uint32, value, channels uint32, until int64) Reason {
 	var timeout *unix.Timespec
 	if until != Forever {
 		ts := unix.NsecToTimespec(until)

@@ -56,7 +56,7 @@ func (b *bucket) remove(s *sleeper) {
 }
 
 // park sleeps while *word is value, until it is woken on one of the channels or the time has come.
-func park(word *uint32, value, channels uint32, until int64) Event {
+func park(word *uint32, value, channels uint32, until int64) Reason {
 	b := bucketOf(word)
 	b.Lock()
 	if atomic.LoadUint32(word) != value {

@@ -64,14 +64,15 @@ func abandon(word *uint32, turn chan struct{}) {
 	leave(word)
 }
 
-// wait takes the lock for a goroutine. It returns the context's error when the context ended first,
+// wait takes the lock or a permit for a goroutine. It returns the context's error when the context ended first,
 // and context.DeadlineExceeded when the deadline (monotonic nanoseconds) has passed.
-func (l *Lock) wait(ctx context.Context, deadline int64) error {
-	if spin(&l.word) {
+func (c cell) wait(ctx context.Context, deadline int64) error {
+	if c.spin() {
 		return nil
 	}
-	waiter := NewWaiter(&l.word, deadline)
-	if turn := enter(&l.word); turn != nil {
+	waiter := NewWaiter(c.word, deadline)
+	waiter.semaphore = c.semaphore
+	if turn := enter(c.word); turn != nil {
 		var expired <-chan time.Time
 		if deadline != Forever {
 			timer := time.NewTimer(time.Duration(deadline - now()))
@@ -81,14 +82,14 @@ func (l *Lock) wait(ctx context.Context, deadline int64) error {
 		select {
 		case <-turn:
 		case <-ctx.Done():
-			abandon(&l.word, turn)
+			abandon(c.word, turn)
 			return ctx.Err()
 		case <-expired:
-			abandon(&l.word, turn)
+			abandon(c.word, turn)
 			return context.DeadlineExceeded
 		}
 	}
-	defer leave(&l.word)
+	defer leave(c.word)
 	return waiter.wait(ctx)
 }
 
@@ -101,8 +102,8 @@ func (w *Waiter) wait(ctx context.Context) error {
 		defer close(gone)
 		defer context.AfterFunc(ctx, func() { w.cancel(gone) })()
 	}
-	for event := Entered; ; {
-		switch w.Next(event) {
+	for reason := Entered; ; {
+		switch w.Next(reason) {
 		case Acquired:
 			return nil
 		case TimedOut:
@@ -112,7 +113,7 @@ func (w *Waiter) wait(ctx context.Context) error {
 			w.Next(Interrupted)
 			return ctx.Err()
 		}
-		event = park(w.word, w.value, w.channel|channels, w.until)
+		reason = park(w.word, w.value, w.channel|channels, w.until)
 	}
 }
 
@@ -135,11 +136,11 @@ const spinLoads = 120
 var spins = runtime.NumCPU() > 1 && runtime.GOMAXPROCS(0) > 1
 
 // spin looks for the lock to become free for a moment, where another processor can free it.
-func spin(word *uint32) bool {
+func (c cell) spin() bool {
 	if spins {
 		for range spinLoads {
-			if atomic.LoadUint32(word)&Held == 0 {
-				return tryAcquire(word)
+			if atomic.LoadUint32(c.word)&Held == 0 {
+				return c.tryAcquire()
 			}
 		}
 	}

@@ -1,12 +1,11 @@
 package golock
 
 import (
-	"sync/atomic"
 	"time"
 	"unsafe"
 )
 
-// Waiter is one acquire that could not be served at once. It is a state machine that never sleeps by
+// Waiter is one acquire, of a lock or of a semaphore's permit, that could not be served at once. It is a state machine that never sleeps by
 // itself: Next says what to do, and whoever drives it, a Python thread on its own C stack or a
 // goroutine, sleeps when told to Park and comes back with what happened. So there is one slow path for
 // all kinds of waiters, and the algorithm stays apart from the ways of sleeping.
@@ -27,24 +26,25 @@ type Waiter struct {
 	channel uint32
 	until   int64 // monotonic nanoseconds, or Forever
 
-	owes    bool // the debt of a claimant: claim or resign
-	returns bool // has slept before, and goes before those that came later
-	counted bool // among the waiters of its word
+	owes      bool // the debt of a claimant: claim or resign
+	returns   bool // has slept before, and goes before those that came later
+	counted   bool // among the waiters of its word
+	semaphore bool // the word is that of a semaphore
 }
 
 // Forever is the deadline of a waiter that waits without limit.
 const Forever = int64(1<<63 - 1)
 
-// Event tells Next what happened since it last answered.
-type Event int32
+// Reason tells Next what happened since it last answered.
+type Reason int32
 
-// The events.
+// The reasons.
 const (
-	Entered     Event = iota // the first call, and the first after Aborted
-	Woken                    // the kernel says that a wake was meant for this waiter
-	Changed                  // the word was no longer the expected value
-	Expired                  // the time in until has come
-	Interrupted              // a signal arrived
+	Entered     Reason = iota // the first call, and the first after Aborted
+	Woken                     // the kernel says that a wake was meant for this waiter
+	Changed                   // the word was no longer the expected value
+	Expired                   // the time in until has come
+	Interrupted               // a signal arrived
 )
 
 // Action is what Next wants done.
@@ -53,7 +53,7 @@ type Action int32
 // The actions.
 const (
 	Acquired Action = iota // the lock is taken
-	Park                   // sleep, then call Next with the event
+	Park                   // sleep, then call Next with the reason
 	TimedOut               // the deadline has passed, the lock is not taken
 	Aborted                // the answer to Interrupted: the lock is not taken, nothing is owed
 )
@@ -70,22 +70,24 @@ const WaiterLayout = unsafe.Sizeof(Waiter{}) |
 	unsafe.Offsetof(Waiter{}.channel)<<32 |
 	unsafe.Offsetof(Waiter{}.until)<<40 |
 	unsafe.Offsetof(Waiter{}.owes)<<48 |
-	unsafe.Offsetof(Waiter{}.returns)<<56
+	unsafe.Offsetof(Waiter{}.semaphore)<<56
 
-// NewWaiter begins an acquire of word by a goroutine. It gives up at deadline (monotonic nanoseconds,
+// NewWaiter begins an acquire of a lock by a goroutine. It gives up at deadline (monotonic nanoseconds,
 // or Forever).
 func NewWaiter(word *uint32, deadline int64) Waiter {
 	return Waiter{word: word, deadline: deadline, patience: goroutinePatience}
 }
 
-// Next takes the event and decides the next action. A Python thread calls it with the GIL: a lock that
+func (w *Waiter) cell() cell { return cell{w.word, w.semaphore} }
+
+// Next takes the reason and decides the next action. A Python thread calls it with the GIL: a lock that
 // is taken without the GIL is held while its owner waits for the GIL, and everybody behind it waits as
 // well, the convoy of "The convoy phenomenon" (Blasgen, Gray, Mitoma, Price, 1979).
-func (w *Waiter) Next(event Event) Action {
+func (w *Waiter) Next(reason Reason) Action {
 	if w.since == 0 {
 		w.since = now()
 	}
-	action := w.decide(event)
+	action := w.decide(reason)
 	switch {
 	case action == Park && !w.counted:
 		w.counted = true
@@ -97,8 +99,8 @@ func (w *Waiter) Next(event Event) Action {
 	return action
 }
 
-func (w *Waiter) decide(event Event) Action {
-	switch event {
+func (w *Waiter) decide(reason Reason) Action {
+	switch reason {
 	case Woken:
 		w.owes, w.returns = true, true
 	case Expired:
@@ -108,25 +110,31 @@ func (w *Waiter) decide(event Event) Action {
 		w.resign()
 		return Aborted
 	}
-	outlived := event == Expired && reserved(w.value) && now() < w.deadline
+	outlived := reason == Expired && reserved(w.value) && now() < w.deadline
+	c := w.cell()
 	for {
-		old := atomic.LoadUint32(w.word)
-		if old&Held == 0 && (w.meant(old) || outlived || !reserved(old)) {
-			w.owes = w.owes || reserved(old) // it takes the place of the claimant that did not come
-			if atomic.CompareAndSwapUint32(w.word, old, w.claimed(old)) {
-				w.owes = false
-				return Acquired
+		old := c.load()
+		word := old.word()
+		if word&Held == 0 && (w.meant(word) || outlived || !reserved(word)) {
+			w.owes = w.owes || reserved(word) // it takes the place of the claimant that did not come
+			next := w.claimed(old)
+			if !c.change(old, next) {
+				continue
 			}
-			continue
+			if w.owes && next.permits() > 0 {
+				c.appoint()
+			}
+			w.owes = false
+			return Acquired
 		}
 		at := now()
 		if at >= w.deadline {
 			w.resign()
 			return TimedOut
 		}
-		next, channel := w.announced(old, at)
-		if next == old || atomic.CompareAndSwapUint32(w.word, old, next) {
-			w.value, w.channel, w.until = next, channel, w.deadline
+		announced, channel := w.announced(word, at)
+		if announced == word || c.change(old, old.marked(announced)) {
+			w.value, w.channel, w.until = announced, channel, w.deadline
 			w.owes = channel == channelClaimant
 			if w.patience != 0 {
 				w.until = min(at+w.patience, w.deadline)
@@ -140,14 +148,14 @@ func (w *Waiter) decide(event Event) Action {
 // only reads the word, so a Python thread asks without the GIL; where the answer is no, it takes the
 // GIL and calls Next.
 func (w *Waiter) Stay() bool {
-	old := atomic.LoadUint32(w.word)
-	if old&Held == 0 && (w.meant(old) || !hasClaimant(old)) {
+	word := w.cell().load().word()
+	if word&Held == 0 && (w.meant(word) || !hasClaimant(word)) {
 		return false
 	}
-	if next, channel := w.announced(old, now()); next != old || channel != w.channel {
+	if next, channel := w.announced(word, now()); next != word || channel != w.channel {
 		return false
 	}
-	w.value = old
+	w.value = word
 	return true
 }
 
@@ -157,26 +165,32 @@ func (w *Waiter) asks() bool { return w.owes && w.channel == channelClaimant }
 // meant reports whether the waiter is a claimant and a free word is not reserved for another.
 func (w *Waiter) meant(old uint32) bool { return w.owes && (w.asks() || !asked(old)) }
 
-// claimed is the word after this waiter has taken the lock. The claimant cannot know who else sleeps,
-// so it leaves Waiters set and its own release finds out; where the lock is first come, first served,
-// that release is a hand-off as well.
-func (w *Waiter) claimed(old uint32) uint32 {
-	switch {
-	case w.owes && handoffAfter.Load() == 0:
-		return Held | Waiters | Handoff
-	case w.owes:
-		return Held | Waiters
-	default:
+// claimed is the state after this waiter has taken the lock or a permit. The claimant cannot know who
+// else sleeps. Where nothing is left it sets Waiters, and the next release finds out; where a lock is
+// first come, first served, that release is a hand-off as well. Where permits are left no release need
+// follow: so it names the next claimant itself, and appoints it after.
+func (w *Waiter) claimed(old state) state {
+	if !w.owes {
 		return barged(old)
 	}
+	next := old - permit
+	bits := uint32(Waiters)
+	if next.permits() > 0 {
+		bits = name(w.word)
+	}
+	if handoffAfter.Load() == 0 {
+		bits |= Handoff
+	}
+	return next.marked(bits)
 }
 
-// barged is the word after a newcomer has taken the lock: it leaves a claimant in place.
-func barged(old uint32) uint32 {
-	if hasClaimant(old) {
-		return old&nameMask | Held
+// barged is the state after a newcomer has taken a lock or a permit: it leaves a claimant in place.
+func barged(old state) state {
+	next := old - permit
+	if hasClaimant(old.word()) {
+		return next.marked(old.word() & nameMask)
 	}
-	return Held
+	return next.marked(0)
 }
 
 // announced is the word that this waiter may sleep on, and the channel.
@@ -211,49 +225,60 @@ func (w *Waiter) resign() {
 	}
 	asks := w.asks()
 	w.owes = false
+	c := w.cell()
 	for {
-		old := atomic.LoadUint32(w.word)
-		if asked(old) && !asks {
+		old := c.load()
+		word := old.word()
+		if asked(word) && !asks {
 			return
 		}
-		if old&Held != 0 {
-			if atomic.CompareAndSwapUint32(w.word, old, old&^nameMask|Waiters) {
+		if word&Held != 0 {
+			if c.change(old, old.marked(word&^nameMask|Waiters)) {
 				return
 			}
 			continue
 		}
-		if atomic.CompareAndSwapUint32(w.word, old, old&Handoff|self) {
-			appoint(w.word)
+		if c.change(old, old.marked(word&Handoff|self)) {
+			c.appoint()
 			return
 		}
 	}
 }
 
-// release frees a held lock, and reports false when it was free. It is called when the word says
-// more than Held, or by those who have no fast path.
-func release(word *uint32) bool {
+// release frees a held lock, or adds n permits to a semaphore. It reports false when the lock was free,
+// or the semaphore would have more than most. It is called when the word says more than Held, or by those
+// who have no fast path.
+func (c cell) release(n, most uint32) bool {
 	for {
-		old := atomic.LoadUint32(word)
-		switch {
-		case old&Held == 0:
+		old := c.load()
+		word := old.word()
+		if most < n || old.permits() > most-n {
 			return false
-		case hasClaimant(old) && (old&Handoff != 0 || due(old)):
-			if atomic.CompareAndSwapUint32(word, old, old&^Held|Handoff) {
+		}
+		next := old + state(n)<<32
+		switch {
+		case word&Held == 0:
+			// Permits were left: who is to be woken for them is under way, or nobody sleeps.
+			if c.change(old, next) {
+				return true
+			}
+		case hasClaimant(word) && (word&Handoff != 0 || due(word)):
+			if c.change(old, next.marked(word|Handoff)) {
 				// It may be awake: then nobody sleeps on this channel, and it will come.
-				wake(word, channelClaimant)
+				wake(c.word, channelClaimant)
 				return true
 			}
-		case hasClaimant(old):
-			if atomic.CompareAndSwapUint32(word, old, old&nameMask) {
+		case hasClaimant(word):
+			if c.change(old, next.marked(word&nameMask)) {
 				return true
 			}
-		case old&(Handoff|Waiters) != 0:
-			if atomic.CompareAndSwapUint32(word, old, old&Handoff|name(word)) {
-				appoint(word)
+		case word&(Handoff|Waiters) != 0:
+			if c.change(old, next.marked(word&Handoff|name(c.word))) {
+				c.appoint()
 				return true
 			}
 		default:
-			if atomic.CompareAndSwapUint32(word, old, 0) {
+			if c.change(old, next.marked(0)) {
 				return true
 			}
 		}
@@ -263,24 +288,25 @@ func release(word *uint32) bool {
 // appoint wakes a sleeper. The word already names a claimant; it is the one woken here. When nobody
 // sleeps, the name is taken back: newcomers that went to sleep meanwhile have trusted it, so one of
 // them is woken after.
-func appoint(word *uint32) {
-	if wakeFirst(word) {
+func (c cell) appoint() {
+	if wakeFirst(c.word) {
 		return
 	}
 	for {
-		old := atomic.LoadUint32(word)
-		if asked(old) {
+		old := c.load()
+		word := old.word()
+		if asked(word) {
 			return
 		}
-		next := uint32(0)
-		if old&Held != 0 {
-			next = old&^nameMask | Waiters
+		bits := uint32(0)
+		if word&Held != 0 {
+			bits = word&^nameMask | Waiters
 		}
-		if atomic.CompareAndSwapUint32(word, old, next) {
+		if c.change(old, old.marked(bits)) {
 			break
 		}
 	}
-	wakeFirst(word)
+	wakeFirst(c.word)
 }
 
 // wakeFirst wakes the first of all who sleep on the word and reports whether there was one.
@@ -288,18 +314,18 @@ func wakeFirst(word *uint32) bool {
 	return wake(word, channelReturner|channelClaimant) || wake(word, channelAny)
 }
 
-// tryAcquire takes the lock if it is neither held nor reserved.
-func tryAcquire(word *uint32) bool {
+// tryAcquire takes the lock or a permit, if there is one and it is not reserved.
+func (c cell) tryAcquire() bool {
 	for {
-		old := atomic.LoadUint32(word)
-		if taken(old) {
+		old := c.load()
+		if taken(old.word()) {
 			return false
 		}
-		if atomic.CompareAndSwapUint32(word, old, barged(old)) {
+		if c.change(old, barged(old)) {
 			return true
 		}
 	}
 }
 
-// locked reports whether a newcomer would find the lock taken.
-func locked(word *uint32) bool { return taken(atomic.LoadUint32(word)) }
+// locked reports whether a newcomer would find nothing to take.
+func (c cell) locked() bool { return taken(c.load().word()) }

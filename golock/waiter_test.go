@@ -9,13 +9,13 @@ import (
 const foreign = ClaimantMask // a claimant that lives in no process: process ids do not reach it
 
 // step calls Next and checks its answer and the word it leaves, apart from the time.
-func step(t *testing.T, w *Waiter, event Event, want Action, word uint32) {
+func step(t *testing.T, w *Waiter, reason Reason, want Action, word uint32) {
 	t.Helper()
-	if got := w.Next(event); got != want {
-		t.Fatalf("Next(%d) = %d, want %d; word %#x", event, got, want, *w.word)
+	if got := w.Next(reason); got != want {
+		t.Fatalf("Next(%d) = %d, want %d; word %#x", reason, got, want, *w.word)
 	}
 	if *w.word&^dueMask != word {
-		t.Fatalf("the word is %#x after Next(%d), want %#x", *w.word, event, word)
+		t.Fatalf("the word is %#x after Next(%d), want %#x", *w.word, reason, word)
 	}
 }
 
@@ -44,7 +44,7 @@ func TestReleaseTransitions(t *testing.T) {
 		{"the claimant that asked stayed in the parent", Held | Handoff | foreign, 0, true},
 	} {
 		word := c.before
-		if released := release(&word); released != c.released || word != c.after {
+		if released := (cell{word: &word}).release(1, 1); released != c.released || word != c.after {
 			t.Errorf("%s: release of %#x = %v and leaves %#x, want %v and %#x",
 				c.name, c.before, released, word, c.released, c.after)
 		}
@@ -75,13 +75,13 @@ func TestTryTransitions(t *testing.T) {
 		{"a claimant in the parent", foreign, Held},
 	} {
 		word := c.before
-		taken := tryAcquire(&word)
+		taken := (cell{word: &word}).tryAcquire()
 		if want := c.after&Held != 0 && c.before&Held == 0; taken != want || word != c.after {
 			t.Errorf("%s: tryAcquire of %#x = %v and leaves %#x, want %v and %#x",
 				c.name, c.before, taken, word, want, c.after)
 		}
-		if locked(&word) != (c.after != 0) {
-			t.Errorf("%s: locked(%#x) = %v", c.name, word, locked(&word))
+		if (cell{word: &word}).locked() != (c.after != 0) {
+			t.Errorf("%s: locked(%#x) = %v", c.name, word, (cell{word: &word}).locked())
 		}
 	}
 }
@@ -165,11 +165,11 @@ func TestNobodyTakesWhatAnotherHasAskedFor(t *testing.T) {
 	if other.channel != channelReturner || other.owes {
 		t.Errorf("the other sleeps on channel %d, owes %v", other.channel, other.owes)
 	}
-	release(&word)
+	(cell{word: &word}).release(1, 1)
 	step(t, &other, Woken, Park, Waiters|Handoff|self)
 	other.owes = true
 	other.resign()
-	appoint(&word)
+	(cell{word: &word}).appoint()
 	if word != Waiters|Handoff|self {
 		t.Fatalf("the word is %#x after another claimant has resigned, and a name was taken back", word)
 	}
@@ -209,7 +209,7 @@ func TestWokenWaiterTimesOut(t *testing.T) {
 
 func TestResigningWakesAnother(t *testing.T) {
 	word := uint32(Held)
-	events := make(chan Event)
+	events := make(chan Reason)
 	sleeper := NewWaiter(&word, Forever)
 	step(t, &sleeper, Entered, Park, Held|Waiters)
 	go func() { events <- park(&word, Held|Waiters, channelSleeper, Forever) }()

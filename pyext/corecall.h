@@ -34,40 +34,32 @@ golock_restore_signals(golock_signals before)
     syscall(SYS_rt_sigprocmask, SIG_SETMASK, &before, NULL, sizeof(golock_signals));
 }
 
-static inline int
-golock_core_try_acquire(const struct golock_core *core, uint32_t *word)
-{
-    golock_signals before = golock_block_signals();
-    int result = core->try_acquire(word);
-    golock_restore_signals(before);
-    return result;
-}
+/* golock_core_<name>: what the function of that name in the table does. */
+#define GOLOCK_CORE_CALL(type, name, parameters, arguments)                                                  \
+    static inline type golock_core_##name parameters                                                         \
+    {                                                                                                        \
+        golock_signals before = golock_block_signals();                                                      \
+        type result = core->name arguments;                                                                  \
+        golock_restore_signals(before);                                                                      \
+        return result;                                                                                       \
+    }
 
-static inline int
-golock_core_next(const struct golock_core *core, struct golock_waiter *waiter, int event)
-{
-    golock_signals before = golock_block_signals();
-    int action = core->next(waiter, event);
-    golock_restore_signals(before);
-    return action;
-}
-
-static inline int
-golock_core_stay(const struct golock_core *core, struct golock_waiter *waiter)
-{
-    golock_signals before = golock_block_signals();
-    int result = core->stay(waiter);
-    golock_restore_signals(before);
-    return result;
-}
-
-static inline int
-golock_core_release(const struct golock_core *core, uint32_t *word)
-{
-    golock_signals before = golock_block_signals();
-    int result = core->release(word);
-    golock_restore_signals(before);
-    return result;
-}
+GOLOCK_CORE_CALL(int, try_acquire, (const struct golock_core *core, uint32_t *word, bool semaphore),
+                 (word, semaphore))
+GOLOCK_CORE_CALL(int, next, (const struct golock_core *core, struct golock_waiter *waiter, int reason),
+                 (waiter, reason))
+GOLOCK_CORE_CALL(int, stay, (const struct golock_core *core, struct golock_waiter *waiter), (waiter))
+GOLOCK_CORE_CALL(int, release, (const struct golock_core *core, uint32_t *word), (word))
+GOLOCK_CORE_CALL(int, release_semaphore,
+                 (const struct golock_core *core, uint32_t *word, uint32_t n, uint32_t most), (word, n, most))
+GOLOCK_CORE_CALL(int, listen,
+                 (const struct golock_core *core, uint32_t *word, struct golock_listener *listener),
+                 (word, listener))
+GOLOCK_CORE_CALL(uint32_t, notify,
+                 (const struct golock_core *core, uint32_t *word, uint32_t n, uint32_t told), (word, n, told))
+GOLOCK_CORE_CALL(uint32_t, set_event, (const struct golock_core *core, uint32_t *word), (word))
+GOLOCK_CORE_CALL(uint32_t, withdraw,
+                 (const struct golock_core *core, uint32_t *word, struct golock_listener *listener),
+                 (word, listener))
 
 #endif

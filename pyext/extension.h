@@ -24,8 +24,19 @@ golock_now(void)
 
 typedef struct {
     PyTypeObject *lock_type;
+    PyTypeObject *rlock_type;
+    PyTypeObject *condition_type;
+    PyTypeObject *semaphore_type;
+    PyTypeObject *bounded_semaphore_type;
+    PyTypeObject *event_type;
+    PyTypeObject *barrier_type;
     PyObject *core_error;
 } golock_state;
+
+/* module.c */
+
+/* Returns the state of the module that made the object's type, or a base of it. */
+const golock_state *golock_state_of(PyObject *self);
 
 /* core.c */
 
@@ -69,12 +80,67 @@ int golock_parse_acquire(PyObject *const *args, Py_ssize_t nargs, PyObject *kwna
  * or OverflowError set. */
 int golock_parse_seconds(PyObject *seconds, int64_t *nanoseconds);
 
+/* Reads the timeout of what threading writes in Python, where None is no limit, and one that is not above 0
+ * does not wait. Sets *nanoseconds as golock_parse_acquire does. Returns 0, or -1 with TypeError, ValueError
+ * (for NaN) or OverflowError set. */
+int golock_parse_timeout(PyObject *timeout, int64_t *nanoseconds);
+
+/* arguments.c */
+
+/* Sorts a call's arguments into values, by position or by name; those not given stay as they are. Returns 0,
+ * or -1 with TypeError set when there are too many, one is given twice or not known, or one of the first
+ * `required` is missing. */
+int golock_bind(const char *function, const char *const *names, int length, int required,
+                PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames, PyObject **values);
+
+/* The same for what tp_init gets. */
+int golock_bind_init(const char *function, const char *const *names, int length, int required, PyObject *args,
+                     PyObject *kwargs, PyObject **values);
+
 /* wait.c */
 
-/* Takes the lock, and waits for it up to timeout nanoseconds (-1: no limit). Needs the GIL, and drops
- * it while it waits. Returns 1 when the lock was taken, 0 when the time ran out, -1 with an exception
- * set when a signal handler raised or the core could not be loaded; the lock is then not taken. */
-int golock_wait(const golock_state *state, uint32_t *word, int64_t timeout);
+/* The moment that is so many nanoseconds from now (-1: never), or GOLOCK_FOREVER where the clock does not
+ * reach. */
+int64_t golock_deadline_after(int64_t timeout);
+
+/* Whether the interpreter runs signal handlers in this thread. It may be wrong, at the price of a signal
+ * overlooked, where another thread than the first of the process has started the interpreter. */
+bool golock_runs_handlers(void);
+
+/* Takes the lock, or a permit of the semaphore, and waits for it up to timeout nanoseconds (-1: no limit).
+ * Needs the GIL, and drops it while it waits. Returns 1 when it was taken, 0 when the time ran out, -1 with
+ * an exception set when the core could not be loaded, or, if interruptible, when a signal handler raised;
+ * nothing is then taken. */
+int golock_wait(const golock_state *state, uint32_t *word, bool semaphore, int64_t timeout,
+                bool interruptible);
+
+/* listen.c */
+
+/* A wait for a notification, and the core that knows of it. */
+typedef struct {
+    struct golock_listener listener;
+    const struct golock_core *core;
+} golock_listening;
+
+/* Returns a new one, or NULL with MemoryError set. It belongs to the thread that waits, which frees it by
+ * PyMem_RawFree: unless the interpreter ends while it sleeps, and with it the thread. */
+golock_listening *golock_listening_new(void);
+
+/* Begins to listen to the word. Returns 1, or 0 if the word is set, or -1 with CoreError or MemoryError set.
+ */
+int golock_listen(const golock_state *state, uint32_t *word, golock_listening *listening);
+
+/* Waits to be told something, which is returned, or until the deadline has passed: 0. Needs the GIL, and
+ * drops it while it waits. Returns -1 with an exception set when a signal handler raised or, in a child that
+ * a handler has forked, the core could not be loaded. In the last two cases it has still to be withdrawn. */
+int64_t golock_await(const golock_state *state, uint32_t *word, golock_listening *listening,
+                     int64_t deadline);
+
+/* Ends the wait. Returns what was told, or 0. */
+uint32_t golock_withdraw(uint32_t *word, golock_listening *listening);
+
+/* Tells up to n of those that listen to the word, and returns how many. */
+uint32_t golock_notify(uint32_t *word, uint32_t n, uint32_t told);
 
 /* lock.c */
 extern PyType_Spec golock_lock_spec;
@@ -84,5 +150,13 @@ PyObject *golock_lock_new(PyTypeObject *type);
 #if PY_VERSION_HEX >= 0x030D0000
 PyObject *golock_lock_vectorcall(PyObject *type, PyObject *const *args, size_t nargsf, PyObject *kwnames);
 #endif
+
+/* rlock.c, condition.c, semaphore.c, event.c, barrier.c */
+extern PyType_Spec golock_rlock_spec;
+extern PyType_Spec golock_condition_spec;
+extern PyType_Spec golock_semaphore_spec;
+extern PyType_Spec golock_bounded_semaphore_spec;
+extern PyType_Spec golock_event_spec;
+extern PyType_Spec golock_barrier_spec;
 
 #endif

@@ -1,4 +1,4 @@
-/* The uncontended operations on the lock word. Whatever they cannot do is the core's. */
+/* The uncontended operations on a lock's word, and on a semaphore. Whatever they cannot do is the core's. */
 #ifndef GOLOCK_FASTPATH_H
 #define GOLOCK_FASTPATH_H
 
@@ -51,21 +51,61 @@ golock_fast_acquire(uint32_t *word)
  * beyond what the word can say: the core decides. */
 bool golock_due(uint32_t word);
 
-/* Frees the lock if it is held and nobody has to be woken. Releases are counted in *turns, which the
- * lock itself guards. */
+/* Counts a release in *turns, and returns whether it is to look at the clock. A count that is lost to
+ * another thread does no harm. */
+static inline bool
+golock_look(uint8_t *turns)
+{
+    uint8_t turn = __atomic_load_n(turns, __ATOMIC_RELAXED) + 1;
+    __atomic_store_n(turns, turn, __ATOMIC_RELAXED);
+    return turn % GOLOCK_RELEASES_PER_LOOK == 0;
+}
+
+/* Frees the lock if it is held and nobody has to be woken. */
 static inline bool
 golock_fast_release(uint32_t *word, uint8_t *turns)
 {
     uint32_t old = __atomic_load_n(word, __ATOMIC_RELAXED);
-    if (old >> GOLOCK_CLAIMANT_SHIFT != 0) {
-        uint8_t turn = __atomic_load_n(turns, __ATOMIC_RELAXED) + 1;
-        __atomic_store_n(turns, turn, __ATOMIC_RELAXED);
-        if (turn % GOLOCK_RELEASES_PER_LOOK == 0 && golock_due(old)) {
-            return false;
-        }
+    if (old >> GOLOCK_CLAIMANT_SHIFT != 0 && golock_look(turns) && golock_due(old)) {
+        return false;
     }
     while (golock_fastpath && (old & (GOLOCK_HELD | GOLOCK_WAITERS | GOLOCK_HANDOFF)) == GOLOCK_HELD) {
         if (golock_change(word, &old, old & ~GOLOCK_HELD, __ATOMIC_RELEASE)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A semaphore is changed by compare-and-swap, with a GIL as without: it may be known to goroutines. */
+
+/* Takes a permit if there is one and a newcomer may. */
+static inline bool
+golock_fast_take(union golock_semaphore *semaphore)
+{
+    uint64_t old = __atomic_load_n(&semaphore->both, __ATOMIC_RELAXED);
+    while (golock_fastpath && (old & (GOLOCK_HELD | GOLOCK_HANDOFF)) == 0) {
+        uint64_t new = old - GOLOCK_PERMIT;
+        if (__atomic_compare_exchange_n(&semaphore->both, &old, new < GOLOCK_PERMIT ? new | GOLOCK_HELD : new,
+                                        false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Adds a permit if there may be one more, and nobody has to be woken for it. */
+static inline bool
+golock_fast_give(union golock_semaphore *semaphore, uint32_t most, uint8_t *turns)
+{
+    uint64_t old = __atomic_load_n(&semaphore->both, __ATOMIC_RELAXED);
+    if ((uint32_t)old >> GOLOCK_CLAIMANT_SHIFT != 0 && golock_look(turns) && golock_due((uint32_t)old)) {
+        return false;
+    }
+    while (golock_fastpath && (old & (GOLOCK_WAITERS | GOLOCK_HANDOFF)) == 0 && old >> 32 < most) {
+        if (__atomic_compare_exchange_n(&semaphore->both, &old,
+                                        (old + GOLOCK_PERMIT) & ~(uint64_t)GOLOCK_HELD, false,
+                                        __ATOMIC_RELEASE, __ATOMIC_RELAXED)) {
             return true;
         }
     }

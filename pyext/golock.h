@@ -1,6 +1,6 @@
-/* The contract between golock's C and Go: the bits of the lock word, the waiter, and the table of
- * functions that the core exports. The protocol is described in golock/word.go; golock/capi does not
- * compile when the two differ. */
+/* The contract between golock's C and Go: the bits of the words, the waiter, the listener, and the table of
+ * functions that the core exports. The protocols are described in golock/word.go and golock/listener.go;
+ * golock/capi does not compile when the two differ. */
 #ifndef GOLOCK_H
 #define GOLOCK_H
 
@@ -17,10 +17,28 @@
 #define GOLOCK_CLAIMANT_SHIFT 10
 #define GOLOCK_CLAIMANT_MASK 0xFFFFFC00u
 
+/* A semaphore: its word, and its permits, changed together. Held is set just where there are none. */
+union golock_semaphore {
+    uint64_t both;
+    struct {
+        uint32_t word, permits;
+    };
+};
+#define GOLOCK_PERMIT ((uint64_t)1 << 32) /* in both: little-endian */
+
+/* The word of a condition, an event or a barrier. */
+#define GOLOCK_SET 0x1u
+#define GOLOCK_LISTENING 0x2u /* one listener */
+#define GOLOCK_EVERYONE 0x7FFFFFFFu
+
+/* What a listener is told; the barrier's second word for it. */
+#define GOLOCK_TOLD 1u
+#define GOLOCK_BROKEN 2u
+
 #define GOLOCK_FOREVER INT64_MAX
 #define GOLOCK_DEFAULT_HANDOFF 1000000 /* nanoseconds */
 
-enum golock_event {
+enum golock_reason {
     GOLOCK_ENTERED,
     GOLOCK_WOKEN,
     GOLOCK_CHANGED,
@@ -36,9 +54,9 @@ enum golock_action {
 };
 
 /* One acquire that has to wait. It lives on the stack of the thread that waits. The caller fills in
- * word, deadline (CLOCK_MONOTONIC in nanoseconds, or GOLOCK_FOREVER) and patience (for how many
- * nanoseconds to trust that the thread comes for which the lock is reserved, or 0 for ever) and leaves
- * the rest zero. */
+ * word, deadline (CLOCK_MONOTONIC in nanoseconds, or GOLOCK_FOREVER), patience (for how many
+ * nanoseconds to trust that the thread comes for which the lock is reserved, or 0 for ever) and semaphore
+ * (whether the word is a semaphore's) and leaves the rest zero. */
 struct golock_waiter {
     uint32_t *word;
     int64_t deadline;
@@ -54,28 +72,49 @@ struct golock_waiter {
     bool owes;
     bool returns;
     bool counted;
+    bool semaphore;
 };
 
-/* The core's one exported function, golock_core_1, returns this table. The number in its name is the
+/* One wait for a notification. Zero at first. From listen on until it was told or withdrawn the core points
+ * to it, so it must outlive the thread that waits, whose stack may end with the interpreter. The thread
+ * sleeps by FUTEX_WAIT while told == 0. */
+struct golock_listener {
+    uint32_t told;
+    void *turn;
+    void *previous, *next;
+};
+
+/* The core's one exported function, golock_core_2, returns this table. The number in its name is the
  * version of everything in this file: a core of another version has no such symbol. None of its
- * functions sleeps. Those that write a word which Python threads use are called with the GIL: see
+ * functions sleeps. Those that write a lock's word which Python threads use are called with the GIL: see
  * fastpath.h. */
 struct golock_core {
-    /* Takes the lock and returns 1 if it is neither held nor reserved, otherwise returns 0. */
-    int (*try_acquire)(uint32_t *word);
-    /* Takes what happened, returns what to do: enum golock_event, enum golock_action. */
-    int (*next)(struct golock_waiter *waiter, int event);
+    /* Takes the lock, or a permit, and returns 1 if there is one and it is not reserved, otherwise
+     * returns 0. */
+    int (*try_acquire)(uint32_t *word, bool semaphore);
+    /* Takes what happened, returns what to do: enum golock_reason, enum golock_action. */
+    int (*next)(struct golock_waiter *waiter, int reason);
     /* After GOLOCK_CHANGED: returns 1 if the waiter may sleep again as it is. Writes no word. */
     int (*stay)(struct golock_waiter *waiter);
     /* Frees the lock and returns 1, or returns 0 if it was free. */
     int (*release)(uint32_t *word);
+    /* Adds n permits and returns 1, or returns 0 if there would be more than most. */
+    int (*release_semaphore)(uint32_t *word, uint32_t n, uint32_t most);
+    /* Puts the listener behind all who listen to the word and returns 1, or returns 0 if the word is set. */
+    int (*listen)(uint32_t *word, struct golock_listener *listener);
+    /* Tells up to n listeners, those that came first, something other than 0. Returns how many. */
+    uint32_t (*notify)(uint32_t *word, uint32_t n, uint32_t told);
+    /* Sets the word and tells all listeners GOLOCK_TOLD. Returns how many. */
+    uint32_t (*set_event)(uint32_t *word);
+    /* Ends the wait of a listener. Returns what it was told, or 0. */
+    uint32_t (*withdraw)(uint32_t *word, struct golock_listener *listener);
     /* Sets the hand-off threshold, in nanoseconds >= 0. */
     void (*set_handoff)(int64_t nanoseconds);
     /* The version of the Go runtime, such as "go1.26.8". */
     const char *go_version;
 };
 
-#define GOLOCK_CORE_SYMBOL "golock_core_1"
+#define GOLOCK_CORE_SYMBOL "golock_core_2"
 typedef const struct golock_core *(*golock_core_function)(void);
 
 #endif

@@ -1,25 +1,9 @@
 /* The type golock.lock: the interface of CPython's _thread.lock (Modules/_threadmodule.c). */
-#include "corecall.h"
-#include "extension.h"
-#include "fastpath.h"
+#include "lock.h"
 
 #include <structmember.h>
-#include <unistd.h>
 
 #define NO_INLINE __attribute__((noinline))
-
-typedef struct {
-    PyObject_HEAD
-    uint32_t word;
-    uint8_t turns;
-    PyObject *weakrefs;
-} LockObject;
-
-static const golock_state *
-state_of(LockObject *self)
-{
-    return PyType_GetModuleState(Py_TYPE(self));
-}
 
 PyObject *
 golock_lock_new(PyTypeObject *type)
@@ -28,8 +12,7 @@ golock_lock_new(PyTypeObject *type)
     if (self == NULL) {
         return NULL;
     }
-    self->word = 0;
-    self->turns = 0;
+    self->mutex = (golock_mutex){0};
     self->weakrefs = NULL;
     return (PyObject *)self;
 }
@@ -45,39 +28,11 @@ lock_dealloc(LockObject *self)
     Py_DECREF(type);
 }
 
-/* In a child process that has no core yet, whoever the word speaks of stayed in the parent. Returns
- * whether that was so, and the fast path may do now. Like everything in this file it accesses the word
- * relaxed: nobody but fastpath.h takes or frees the lock here, and what is read is a hint to where the
- * core decides, or an answer that may be old when it is given. */
-static bool
-forgot_the_parent(LockObject *self)
-{
-    if (!golock_fastpath || golock_core_loaded() != NULL) {
-        return false;
-    }
-    __atomic_and_fetch(&self->word, GOLOCK_HELD, __ATOMIC_RELAXED);
-    return true;
-}
-
-/* Takes the lock if it is free, without waiting. Returns 1 or 0, or -1 with CoreError set. */
-static int
-try_acquire(LockObject *self)
-{
-    if (golock_fastpath && __atomic_load_n(&self->word, __ATOMIC_RELAXED) & GOLOCK_HELD) {
-        return 0;
-    }
-    const struct golock_core *core = golock_core_get(state_of(self));
-    return core == NULL ? -1 : golock_core_try_acquire(core, &self->word);
-}
-
 /* The slow paths are outlined and tail-called, so that the fast ones save no registers. */
 NO_INLINE static PyObject *
 acquire_slow(LockObject *self, int64_t timeout)
 {
-    if (forgot_the_parent(self) && golock_fast_acquire(&self->word)) {
-        Py_RETURN_TRUE;
-    }
-    int taken = timeout == 0 ? try_acquire(self) : golock_wait(state_of(self), &self->word, timeout);
+    int taken = golock_mutex_acquire_slow((PyObject *)self, &self->mutex, timeout, true);
     return taken < 0 ? NULL : PyBool_FromLong(taken);
 }
 
@@ -88,19 +43,19 @@ acquire_with_arguments(LockObject *self, PyObject *const *args, Py_ssize_t nargs
     if (golock_parse_acquire(args, nargs, kwnames, &timeout) < 0) {
         return NULL;
     }
-    if (golock_fast_acquire(&self->word)) {
+    if (golock_fast_acquire(&self->mutex.word)) {
         Py_RETURN_TRUE;
     }
     return acquire_slow(self, timeout);
 }
 
-static PyObject *
-lock_acquire(LockObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+PyObject *
+golock_lock_acquire(LockObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
     if (nargs > 0 || kwnames != NULL) {
         return acquire_with_arguments(self, args, nargs, kwnames);
     }
-    if (golock_fast_acquire(&self->word)) {
+    if (golock_fast_acquire(&self->mutex.word)) {
         Py_RETURN_TRUE;
     }
     return acquire_slow(self, -1);
@@ -109,26 +64,17 @@ lock_acquire(LockObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject
 NO_INLINE static PyObject *
 release_slow(LockObject *self)
 {
-    if (forgot_the_parent(self) && golock_fast_release(&self->word, &self->turns)) {
-        Py_RETURN_NONE;
+    int freed = golock_mutex_release_slow((PyObject *)self, &self->mutex);
+    if (freed == 0) {
+        PyErr_SetString(PyExc_RuntimeError, "release unlocked lock");
     }
-    if (!golock_fastpath || __atomic_load_n(&self->word, __ATOMIC_RELAXED) & GOLOCK_HELD) {
-        const struct golock_core *core = golock_core_get(state_of(self));
-        if (core == NULL) {
-            return NULL;
-        }
-        if (golock_core_release(core, &self->word)) {
-            Py_RETURN_NONE;
-        }
-    }
-    PyErr_SetString(PyExc_RuntimeError, "release unlocked lock");
-    return NULL;
+    return freed <= 0 ? NULL : Py_NewRef(Py_None);
 }
 
-static PyObject *
-lock_release(LockObject *self, PyObject *Py_UNUSED(ignored))
+PyObject *
+golock_lock_release(LockObject *self, PyObject *Py_UNUSED(ignored))
 {
-    if (golock_fast_release(&self->word, &self->turns)) {
+    if (golock_fast_release(&self->mutex.word, &self->mutex.turns)) {
         Py_RETURN_NONE;
     }
     return release_slow(self);
@@ -140,7 +86,7 @@ lock_release(LockObject *self, PyObject *Py_UNUSED(ignored))
 static PyObject *
 lock_enter(LockObject *self, PyObject *Py_UNUSED(ignored))
 {
-    return lock_acquire(self, NULL, 0, NULL);
+    return golock_lock_acquire(self, NULL, 0, NULL);
 }
 
 static PyObject *
@@ -150,42 +96,34 @@ lock_exit(LockObject *self, PyObject *const *Py_UNUSED(args), Py_ssize_t nargs)
         PyErr_Format(PyExc_TypeError, "__exit__ expected 3 arguments, got %zd", nargs);
         return NULL;
     }
-    return lock_release(self, NULL);
+    return golock_lock_release(self, NULL);
 }
 #else
 static PyObject *
 lock_exit(LockObject *self, PyObject *const *Py_UNUSED(args), Py_ssize_t Py_UNUSED(nargs))
 {
-    return lock_release(self, NULL);
+    return golock_lock_release(self, NULL);
 }
 #endif
-
-/* Whether a newcomer would find the lock taken. A reservation copied by fork binds nobody. */
-static bool
-is_locked(LockObject *self)
-{
-    uint32_t word = __atomic_load_n(&self->word, __ATOMIC_RELAXED);
-    return (word & GOLOCK_HELD) != 0 ||
-           ((word & GOLOCK_HANDOFF) != 0 && word >> GOLOCK_CLAIMANT_SHIFT == (uint32_t)getpid());
-}
 
 static PyObject *
 lock_locked(LockObject *self, PyObject *Py_UNUSED(ignored))
 {
-    return PyBool_FromLong(is_locked(self));
+    return PyBool_FromLong(golock_mutex_locked(&self->mutex));
 }
 
 static PyObject *
 lock_at_fork_reinit(LockObject *self, PyObject *Py_UNUSED(ignored))
 {
-    __atomic_store_n(&self->word, 0, __ATOMIC_RELAXED);
+    golock_mutex_reset(&self->mutex);
     Py_RETURN_NONE;
 }
 
 static PyObject *
 lock_repr(LockObject *self)
 {
-    return PyUnicode_FromFormat("<%s %s object at %p>", is_locked(self) ? "locked" : "unlocked",
+    return PyUnicode_FromFormat("<%s %s object at %p>",
+                                golock_mutex_locked(&self->mutex) ? "locked" : "unlocked",
                                 Py_TYPE(self)->tp_name, self);
 }
 
@@ -211,8 +149,8 @@ PyDoc_STRVAR(locked_doc, "locked($self, /)\n--\n\n"
                          "Return whether the lock is taken, or promised to a waiter.");
 
 #define ACQUIRE(name)                                                                                        \
-    {name, (PyCFunction)(void (*)(void))lock_acquire, METH_FASTCALL | METH_KEYWORDS, acquire_doc}
-#define RELEASE(name) {name, (PyCFunction)lock_release, METH_NOARGS, release_doc}
+    {name, (PyCFunction)(void (*)(void))golock_lock_acquire, METH_FASTCALL | METH_KEYWORDS, acquire_doc}
+#define RELEASE(name) {name, (PyCFunction)golock_lock_release, METH_NOARGS, release_doc}
 #define LOCKED(name) {name, (PyCFunction)lock_locked, METH_NOARGS, locked_doc}
 
 static PyMethodDef lock_methods[] = {

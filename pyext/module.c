@@ -105,6 +105,48 @@ add_constants(PyObject *module)
     return result < 0 ? -1 : PyModule_AddObjectRef(module, "error", PyExc_RuntimeError);
 }
 
+/* Makes a type. Returns NULL with an exception set. */
+static PyTypeObject *
+new_type(PyObject *module, PyType_Spec *spec, PyTypeObject *base)
+{
+    PyTypeObject *type = (PyTypeObject *)PyType_FromModuleAndSpec(module, spec, (PyObject *)base);
+    if (type == NULL && !PyErr_Occurred()) {
+        PyErr_NoMemory(); /* CPython 3.11 forgets to say so */
+    }
+    return type;
+}
+
+/* Makes the types, and adds those that are called by their own names. Returns 0, or -1 with an exception set.
+ */
+static int
+add_types(PyObject *module, golock_state *state)
+{
+    const struct {
+        PyTypeObject **type;
+        PyType_Spec *spec;
+        PyTypeObject **base;
+    } types[] = {
+        {&state->lock_type, &golock_lock_spec, NULL},
+        {&state->rlock_type, &golock_rlock_spec, NULL},
+        {&state->condition_type, &golock_condition_spec, NULL},
+        {&state->semaphore_type, &golock_semaphore_spec, NULL},
+        {&state->bounded_semaphore_type, &golock_bounded_semaphore_spec, &state->semaphore_type},
+        {&state->event_type, &golock_event_spec, NULL},
+        {&state->barrier_type, &golock_barrier_spec, NULL},
+    };
+    for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
+        PyTypeObject *base = types[i].base == NULL ? NULL : *types[i].base;
+        *types[i].type = new_type(module, types[i].spec, base);
+        if (*types[i].type == NULL) {
+            return -1;
+        }
+        if (types[i].spec != &golock_lock_spec && PyModule_AddType(module, *types[i].type) < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
 static int
 module_exec(PyObject *module)
 {
@@ -118,11 +160,7 @@ module_exec(PyObject *module)
     if (state->core_error == NULL || PyModule_AddObjectRef(module, "CoreError", state->core_error) < 0) {
         return -1;
     }
-    state->lock_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &golock_lock_spec, NULL);
-    if (state->lock_type == NULL && !PyErr_Occurred()) {
-        PyErr_NoMemory(); /* CPython 3.11 forgets to say so */
-    }
-    if (state->lock_type == NULL ||
+    if (add_types(module, state) < 0 ||
         PyModule_AddObjectRef(module, "LockType", (PyObject *)state->lock_type) < 0) {
         return -1;
     }
@@ -146,6 +184,12 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
 {
     golock_state *state = PyModule_GetState(module);
     Py_VISIT(state->lock_type);
+    Py_VISIT(state->rlock_type);
+    Py_VISIT(state->condition_type);
+    Py_VISIT(state->semaphore_type);
+    Py_VISIT(state->bounded_semaphore_type);
+    Py_VISIT(state->event_type);
+    Py_VISIT(state->barrier_type);
     Py_VISIT(state->core_error);
     return 0;
 }
@@ -155,6 +199,12 @@ module_clear(PyObject *module)
 {
     golock_state *state = PyModule_GetState(module);
     Py_CLEAR(state->lock_type);
+    Py_CLEAR(state->rlock_type);
+    Py_CLEAR(state->condition_type);
+    Py_CLEAR(state->semaphore_type);
+    Py_CLEAR(state->bounded_semaphore_type);
+    Py_CLEAR(state->event_type);
+    Py_CLEAR(state->barrier_type);
     Py_CLEAR(state->core_error);
     return 0;
 }
@@ -187,6 +237,16 @@ static PyModuleDef golock_module = {
     .m_clear = module_clear,
     .m_free = module_free,
 };
+
+#if PY_VERSION_HEX < 0x030B0000
+#define PyType_GetModuleByDef _PyType_GetModuleByDef
+#endif
+
+const golock_state *
+golock_state_of(PyObject *self)
+{
+    return PyModule_GetState(PyType_GetModuleByDef(Py_TYPE(self), &golock_module));
+}
 
 PyMODINIT_FUNC
 PyInit__golock(void)

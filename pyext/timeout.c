@@ -103,6 +103,42 @@ bind_arguments(PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames, PyObj
     return 0;
 }
 
+/* 3.10 refuses the last microsecond of the range (PY_TIMEOUT_MAX), which 3.11 takes. */
+static int
+check_limit(int64_t timeout)
+{
+#if PY_VERSION_HEX < 0x030B0000
+    if (timeout > (INT64_MAX / 1000 - 1) * 1000) {
+        PyErr_SetString(PyExc_OverflowError, "timeout value is too large");
+        return -1;
+    }
+#endif
+    (void)timeout;
+    return 0;
+}
+
+int
+golock_parse_timeout(PyObject *timeout, int64_t *nanoseconds)
+{
+    if (timeout == Py_None) {
+        *nanoseconds = -1;
+        return 0;
+    }
+    if (!PyFloat_Check(timeout)) { /* a NaN is not above 0, and is refused below */
+        PyObject *zero = PyLong_FromLong(0);
+        int above = zero == NULL ? -1 : PyObject_RichCompareBool(timeout, zero, Py_GT);
+        Py_XDECREF(zero);
+        if (above <= 0) {
+            *nanoseconds = 0;
+            return above;
+        }
+    } else if (PyFloat_AS_DOUBLE(timeout) <= 0) {
+        *nanoseconds = 0;
+        return 0;
+    }
+    return golock_parse_seconds(timeout, nanoseconds) < 0 ? -1 : check_limit(*nanoseconds);
+}
+
 int
 golock_parse_acquire(PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames, int64_t *timeout)
 {
@@ -133,12 +169,5 @@ golock_parse_acquire(PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames,
         PyErr_SetString(PyExc_ValueError, "timeout value must be a non-negative number");
         return -1;
     }
-#if PY_VERSION_HEX < 0x030B0000
-    /* 3.10 refuses the last microsecond of the range (PY_TIMEOUT_MAX), which 3.11 takes. */
-    if (*timeout > (INT64_MAX / 1000 - 1) * 1000) {
-        PyErr_SetString(PyExc_OverflowError, "timeout value is too large");
-        return -1;
-    }
-#endif
-    return 0;
+    return check_limit(*timeout);
 }

@@ -20,8 +20,8 @@
  * as a claimant. */
 #define OVERLOOKED 5000000
 
-static int64_t
-deadline_after(int64_t timeout)
+int64_t
+golock_deadline_after(int64_t timeout)
 {
     if (timeout < 0) {
         return GOLOCK_FOREVER;
@@ -30,18 +30,16 @@ deadline_after(int64_t timeout)
     return timeout > GOLOCK_FOREVER - at ? GOLOCK_FOREVER : at + timeout;
 }
 
-/* Whether the interpreter runs signal handlers in this thread. It may be wrong, at the price of a signal
- * overlooked, where another thread than the first of the process has started the interpreter. */
-static bool
-runs_handlers(void)
+bool
+golock_runs_handlers(void)
 {
     return syscall(SYS_gettid) == getpid();
 }
 
-static enum golock_event
+static enum golock_reason
 park(const struct golock_waiter *waiter)
 {
-    int64_t at = waiter->owes && runs_handlers() ? deadline_after(OVERLOOKED) : GOLOCK_FOREVER;
+    int64_t at = waiter->owes && golock_runs_handlers() ? golock_deadline_after(OVERLOOKED) : GOLOCK_FOREVER;
     bool early = at < waiter->until;
     if (!early) {
         at = waiter->until;
@@ -67,21 +65,21 @@ park(const struct golock_waiter *waiter)
 static int
 sleep_detached(const struct golock_core *core, struct golock_waiter *waiter)
 {
-    int event;
+    int reason;
     do {
-        event = park(waiter);
-    } while (event == GOLOCK_CHANGED && !runs_handlers() && golock_core_stay(core, waiter));
-    return event;
+        reason = park(waiter);
+    } while (reason == GOLOCK_CHANGED && !golock_runs_handlers() && golock_core_stay(core, waiter));
+    return reason;
 }
 
 /* Looks for the lock to become free for a moment. That can pay only where its owner may run meanwhile:
  * without a GIL. */
 static bool
-spin(uint32_t *word)
+spin(uint32_t *word, bool semaphore)
 {
 #ifdef Py_GIL_DISABLED
     for (int i = 0; i < 300; i++) {
-        if (golock_fast_acquire(word)) {
+        if (semaphore ? golock_fast_take((union golock_semaphore *)word) : golock_fast_acquire(word)) {
             return true;
         }
 #ifdef __x86_64__
@@ -92,34 +90,36 @@ spin(uint32_t *word)
     }
 #else
     (void)word;
+    (void)semaphore;
 #endif
     return false;
 }
 
 int
-golock_wait(const golock_state *state, uint32_t *word, int64_t timeout)
+golock_wait(const golock_state *state, uint32_t *word, bool semaphore, int64_t timeout, bool interruptible)
 {
-    if (spin(word)) {
+    if (spin(word, semaphore)) {
         return 1;
     }
     struct golock_waiter waiter = {
         .word = word,
-        .deadline = deadline_after(timeout),
+        .deadline = golock_deadline_after(timeout),
         .patience = Py_IsFinalizing() ? PATIENCE_AT_EXIT : 0,
+        .semaphore = semaphore,
     };
     const struct golock_waiter fresh = waiter;
     const struct golock_core *core = golock_core_get(state);
-    int event = GOLOCK_ENTERED;
+    int reason = GOLOCK_ENTERED;
     while (core != NULL) {
-        int action = golock_core_next(core, &waiter, event);
+        int action = golock_core_next(core, &waiter, reason);
         if (action == GOLOCK_ACQUIRED || action == GOLOCK_TIMED_OUT) {
             return action == GOLOCK_ACQUIRED;
         }
-        event = GOLOCK_ENTERED;
+        reason = GOLOCK_ENTERED;
         /* Signals that came up to here would go unseen while the thread sleeps. Their handlers may do
          * anything, even fork, unless this waiter owes something: one that takes the lock would wait
          * for it. */
-        if (!waiter.owes) {
+        if (interruptible && !waiter.owes) {
             bool raised = Py_MakePendingCalls() < 0;
             bool forked = golock_core_loaded() != core; /* and nobody knows this waiter in the child */
             if (raised) {
@@ -136,7 +136,7 @@ golock_wait(const golock_state *state, uint32_t *word, int64_t timeout)
         }
         if (action == GOLOCK_PARK) {
             PyThreadState *thread = PyEval_SaveThread();
-            event = sleep_detached(core, &waiter);
+            reason = sleep_detached(core, &waiter);
             PyEval_RestoreThread(thread);
         }
     }

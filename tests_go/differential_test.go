@@ -89,7 +89,7 @@ func goroutinesThatWait() int {
 	count := 0
 	for _, stack := range strings.Split(string(buffer), "\n\n") {
 		state, frames, _ := strings.Cut(stack, "\n")
-		inLine := strings.Contains(state, "[select") && strings.HasPrefix(frames, "github.com/golock/golock/golock.(*Lock).wait(")
+		inLine := strings.Contains(state, "[select") && strings.HasPrefix(frames, "github.com/golock/golock/golock.cell.wait(")
 		if inLine || strings.Contains(frames, "golock.park(") && !strings.Contains(frames, "park_test") {
 			count++
 		}

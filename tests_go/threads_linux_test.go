@@ -23,6 +23,7 @@ type waiter struct {
 	value, channel            uint32
 	until                     int64
 	owes, returns, counted    bool
+	semaphore                 bool
 }
 
 const layout = unsafe.Sizeof(waiter{}) |
@@ -32,7 +33,7 @@ const layout = unsafe.Sizeof(waiter{}) |
 	unsafe.Offsetof(waiter{}.channel)<<32 |
 	unsafe.Offsetof(waiter{}.until)<<40 |
 	unsafe.Offsetof(waiter{}.owes)<<48 |
-	unsafe.Offsetof(waiter{}.returns)<<56
+	unsafe.Offsetof(waiter{}.semaphore)<<56
 
 var _ = map[bool]int{false: 0, layout == golock.WaiterLayout: 0} // does not compile when they differ
 

@@ -17,6 +17,11 @@ var (
 	_ = [1]struct{}{}[golock.ClaimantShift-C.GOLOCK_CLAIMANT_SHIFT]
 	_ = [1]struct{}{}[golock.ClaimantMask-C.GOLOCK_CLAIMANT_MASK]
 	_ = [1]struct{}{}[golock.DueLayout-(C.GOLOCK_DUE_SHIFT|C.GOLOCK_DUE_BITS<<8|C.GOLOCK_DUE_UNIT<<16)]
+	_ = [1]struct{}{}[golock.Set-C.GOLOCK_SET]
+	_ = [1]struct{}{}[golock.Listening-C.GOLOCK_LISTENING]
+	_ = [1]struct{}{}[golock.Everyone-C.GOLOCK_EVERYONE]
+	_ = [1]struct{}{}[golock.Told-C.GOLOCK_TOLD]
+	_ = [1]struct{}{}[golock.Broken-C.GOLOCK_BROKEN]
 	_ = [1]struct{}{}[golock.Forever-C.GOLOCK_FOREVER]
 	_ = [1]struct{}{}[golock.DefaultHandoff-C.GOLOCK_DEFAULT_HANDOFF]
 
@@ -32,14 +37,25 @@ var (
 	_ = [1]struct{}{}[int(golock.Aborted)-C.GOLOCK_ABORTED]
 )
 
-// The two declarations of the waiter have one layout: its size and the fields that C shares.
-var _ = [1]struct{}{}[golock.WaiterLayout-layout]
+// The declarations of the waiter, the listener and the semaphore have one layout: their sizes and the
+// fields that C shares.
+var (
+	_ = [1]struct{}{}[golock.WaiterLayout-waiterLayout]
+	_ = [1]struct{}{}[golock.ListenerLayout-listenerLayout]
+	_ = [1]struct{}{}[unsafe.Sizeof(golock.Semaphore{})-unsafe.Sizeof(C.union_golock_semaphore{})]
+)
 
-const layout = unsafe.Sizeof(C.struct_golock_waiter{}) |
+const waiterLayout = unsafe.Sizeof(C.struct_golock_waiter{}) |
 	unsafe.Offsetof(C.struct_golock_waiter{}.deadline)<<8 |
 	unsafe.Offsetof(C.struct_golock_waiter{}.patience)<<16 |
 	unsafe.Offsetof(C.struct_golock_waiter{}.value)<<24 |
 	unsafe.Offsetof(C.struct_golock_waiter{}.channel)<<32 |
 	unsafe.Offsetof(C.struct_golock_waiter{}.until)<<40 |
 	unsafe.Offsetof(C.struct_golock_waiter{}.owes)<<48 |
-	unsafe.Offsetof(C.struct_golock_waiter{}.returns)<<56
+	unsafe.Offsetof(C.struct_golock_waiter{}.semaphore)<<56
+
+const listenerLayout = unsafe.Sizeof(C.struct_golock_listener{}) |
+	unsafe.Offsetof(C.struct_golock_listener{}.told)<<8 |
+	unsafe.Offsetof(C.struct_golock_listener{}.turn)<<16 |
+	unsafe.Offsetof(C.struct_golock_listener{}.previous)<<24 |
+	unsafe.Offsetof(C.struct_golock_listener{}.next)<<32

@@ -36,13 +36,16 @@ func init() {
 }
 
 //export golockTryAcquire
-func golockTryAcquire(word *C.uint32_t) C.int {
+func golockTryAcquire(word *C.uint32_t, semaphore C.bool) C.int {
+	if semaphore {
+		return truth(golock.SemaphoreAt(unsafe.Pointer(word)).TryAcquire())
+	}
 	return truth(golock.At(unsafe.Pointer(word)).TryLock())
 }
 
 //export golockNext
-func golockNext(waiter *C.struct_golock_waiter, event C.int) C.int {
-	return C.int(view(waiter).Next(golock.Event(event)))
+func golockNext(waiter *C.struct_golock_waiter, reason C.int) C.int {
+	return C.int(view(waiter).Next(golock.Reason(reason)))
 }
 
 //export golockStay
@@ -51,6 +54,31 @@ func golockStay(waiter *C.struct_golock_waiter) C.int { return truth(view(waiter
 //export golockRelease
 func golockRelease(word *C.uint32_t) C.int {
 	return truth(golock.At(unsafe.Pointer(word)).Release() == nil)
+}
+
+//export golockReleaseSemaphore
+func golockReleaseSemaphore(word *C.uint32_t, n, most C.uint32_t) C.int {
+	return truth(golock.SemaphoreAt(unsafe.Pointer(word)).ReleaseUpTo(uint32(n), uint32(most)))
+}
+
+//export golockListen
+func golockListen(word *C.uint32_t, listener *C.struct_golock_listener) C.int {
+	return truth(golock.Listen((*uint32)(word), viewListener(listener)))
+}
+
+//export golockNotify
+func golockNotify(word *C.uint32_t, n, told C.uint32_t) C.uint32_t {
+	return C.uint32_t(golock.Notify((*uint32)(word), uint32(n), uint32(told)))
+}
+
+//export golockSetEvent
+func golockSetEvent(word *C.uint32_t) C.uint32_t {
+	return C.uint32_t(golock.SetEvent((*uint32)(word)))
+}
+
+//export golockWithdraw
+func golockWithdraw(word *C.uint32_t, listener *C.struct_golock_listener) C.uint32_t {
+	return C.uint32_t(golock.Withdraw((*uint32)(word), viewListener(listener)))
 }
 
 //export golockSetHandoff
@@ -63,6 +91,10 @@ func golockGoVersion() *C.char { return C.CString(runtime.Version()) }
 
 func view(waiter *C.struct_golock_waiter) *golock.Waiter {
 	return (*golock.Waiter)(unsafe.Pointer(waiter))
+}
+
+func viewListener(listener *C.struct_golock_listener) *golock.Listener {
+	return (*golock.Listener)(unsafe.Pointer(listener))
 }
 
 func truth(b bool) C.int {

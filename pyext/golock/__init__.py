@@ -1,7 +1,7 @@
-"""Python's locks, with a core written in Go.
+"""Python's threading primitives, with a core written in Go.
 
 The names are those of the standard library's ``_thread`` and ``threading``, and behave as the
-running interpreter's do. ``install()`` puts them where the standard library takes its own from, and
+running interpreter's do; ``golock.threading`` stands for the whole module. ``install()`` puts them where the standard library takes its own from, and
 ``python -m golock run`` runs a program that way.
 """
 
@@ -11,9 +11,15 @@ import sys
 
 from ._golock import (
     TIMEOUT_MAX,
+    Barrier,
+    BoundedSemaphore,
+    Condition,
     CoreError,
+    Event,
     Lock,
     LockType,
+    RLock,
+    Semaphore,
     allocate_lock,
     error,
     get_handoff,
@@ -26,9 +32,15 @@ if sys.version_info >= (3, 13):
 
 __all__ = [
     "TIMEOUT_MAX",
+    "Barrier",
+    "BoundedSemaphore",
+    "Condition",
     "CoreError",
+    "Event",
     "Lock",
     "LockType",
+    "RLock",
+    "Semaphore",
     "allocate_lock",
     "error",
     "get_handoff",

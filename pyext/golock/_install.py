@@ -1,7 +1,7 @@
-"""Put golock's lock where the standard library takes its own from, and put it back.
+"""Put golock's primitives where the standard library takes its own from, and put them back.
 
 Places that call ``threading.Lock()`` or ``_thread.allocate_lock()`` by its full name follow by
-themselves. What needs a line here is every module global that holds the function or the type.
+themselves. What needs a line here is every module global that holds a function or a type.
 """
 
 from __future__ import annotations
@@ -10,7 +10,16 @@ import _thread
 import os
 import sys
 
-from ._golock import LockType, allocate_lock
+from ._golock import (
+    Barrier,
+    BoundedSemaphore,
+    Condition,
+    Event,
+    LockType,
+    RLock,
+    Semaphore,
+    allocate_lock,
+)
 
 TYPE_CHECKING = False  # without importing typing, which takes longer than all of golock
 if TYPE_CHECKING:
@@ -20,8 +29,9 @@ if TYPE_CHECKING:
 class Place:
     """A module global from which the standard library takes new locks.
 
-    ``replacement`` names the golock object that takes the place, ``origin`` what in ``_thread`` the
-    global holds without golock; it exists from version ``since`` up to, not including, ``before``.
+    ``replacement`` names the golock object that takes the place, ``origin`` where the global's value
+    without golock stands, an attribute of ``_thread``, or with a dot of another module; it exists
+    from version ``since`` up to, not including, ``before``.
     """
 
     __slots__ = ("attribute", "before", "module", "origin", "replacement", "since", "why")
@@ -55,6 +65,20 @@ PLACES = (
           "isinstance checks, and from 3.13 on a way to make locks"),
     Place("_thread", "lock", "LockType", "lock",
           "the type under its own name", since=(3, 13)),
+    Place("_thread", "RLock", "RLock", "RLock",
+          "called by importlib from 3.12 on"),
+    Place("threading", "_CRLock", "RLock", "RLock",
+          "what threading.RLock() makes"),
+    Place("threading", "Condition", "Condition", "threading.Condition",
+          "the public name: queue, concurrent.futures"),
+    Place("threading", "Semaphore", "Semaphore", "threading.Semaphore",
+          "the public name: concurrent.futures"),
+    Place("threading", "BoundedSemaphore", "BoundedSemaphore", "threading.BoundedSemaphore",
+          "the public name"),
+    Place("threading", "Event", "Event", "threading.Event",
+          "the public name, and what every Thread starts with"),
+    Place("threading", "Barrier", "Barrier", "threading.Barrier",
+          "the public name"),
     Place("threading", "_allocate_lock", "allocate_lock", "allocate_lock",
           "the waiters of Condition, and the lock inside the RLock written in Python"),
     Place("threading", "Lock", "allocate_lock", "allocate_lock",
@@ -67,6 +91,18 @@ PLACES = (
           "bound by 'from threading import Lock'", before=(3, 13)),
     Place("multiprocessing.dummy", "Lock", "LockType", "LockType",
           "bound by 'from threading import Lock'", since=(3, 13)),
+    Place("multiprocessing.dummy", "Condition", "Condition", "threading.Condition",
+          "bound by 'from threading import Condition'"),
+    Place("multiprocessing.dummy", "Semaphore", "Semaphore", "threading.Semaphore",
+          "bound by 'from threading import Semaphore'"),
+    Place("multiprocessing.dummy", "BoundedSemaphore", "BoundedSemaphore",
+          "threading.BoundedSemaphore", "bound by 'from threading import BoundedSemaphore'"),
+    Place("multiprocessing.dummy", "Event", "Event", "threading.Event",
+          "bound by 'from threading import Event'"),
+    Place("multiprocessing.dummy", "Barrier", "Barrier", "threading.Barrier",
+          "bound by 'from threading import Barrier'"),
+    Place("functools", "RLock", "RLock", "RLock",
+          "bound at import: cached_property up to 3.11, and lru_cache written in Python"),
     Place("_pyio", "Lock", "allocate_lock", "allocate_lock",
           "the locks of its buffered readers and writers"),
     Place("tempfile", "_allocate_lock", "allocate_lock", "allocate_lock",
@@ -75,7 +111,16 @@ PLACES = (
           "bound at import"),
 )  # fmt: skip
 
-_replacements: dict[str, object] = {"allocate_lock": allocate_lock, "LockType": LockType}
+_replacements: dict[str, object] = {
+    "allocate_lock": allocate_lock,
+    "LockType": LockType,
+    "RLock": RLock,
+    "Condition": Condition,
+    "Semaphore": Semaphore,
+    "BoundedSemaphore": BoundedSemaphore,
+    "Event": Event,
+    "Barrier": Barrier,
+}
 _originals: list[tuple[Any, Place, object]] = []
 _guard = _thread.allocate_lock()
 os.register_at_fork(after_in_child=_guard._at_fork_reinit)  # type: ignore[attr-defined]
@@ -87,12 +132,13 @@ def places() -> tuple[Place, ...]:
 
 
 def install() -> None:
-    """Make every lock that the standard library creates from now on a golock lock.
+    """Put golock's primitives where the standard library takes its own from, from now on.
 
-    Locks made before stay as they are. No module is imported: one imported later takes golock's
-    lock by itself. A second call does nothing. A forked child inherits the state. ``RLock`` is left
-    alone.
+    Those made before stay as they are. ``threading`` is imported, and no other module: one that is
+    imported later takes golock's by itself. A second call does nothing. A forked child inherits the
+    state.
     """
+    import threading  # noqa: F401, PLC0415 - its classes are there to be replaced then
     # With no memory left, install may fail anywhere and is to be called again; and a with statement
     # would not free the interpreter's lock, whose __exit__ needs memory.
     _guard.acquire()
@@ -121,7 +167,7 @@ def uninstall() -> None:
         for place in places():
             module = sys.modules.get(place.module)
             if module is not None:
-                _put_back(module, place, getattr(_thread, place.origin))
+                _put_back(module, place, _origin(place))
         _originals.clear()
     finally:
         _guard.release()
@@ -139,6 +185,11 @@ def _found() -> list[tuple[Any, Place, object]]:
         if module is not None and hasattr(module, place.attribute):
             found.append((module, place, getattr(module, place.attribute)))
     return found
+
+
+def _origin(place: Place) -> object:
+    module, dot, attribute = place.origin.rpartition(".")
+    return getattr(sys.modules[module] if dot else _thread, attribute)
 
 
 def _put_back(module: Any, place: Place, original: object) -> None:

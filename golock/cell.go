@@ -1,0 +1,60 @@
+package golock
+
+import (
+	"sync/atomic"
+	"unsafe"
+)
+
+// A cell is where the word of a lock or of a semaphore lives.
+type cell struct {
+	word      *uint32
+	semaphore bool // 64 bits, of which word is one half and the permits are the other
+}
+
+// A state is what stands in a cell: the word below, the permits above. A free lock has one permit.
+// Held is set just where there are none, so nothing sets or clears it but a change of the permits.
+type state uint64
+
+const permit state = 1 << 32
+
+func (s state) word() uint32    { return uint32(s) }
+func (s state) permits() uint32 { return uint32(s >> 32) }
+
+// marked is the state with the same permits and these bits in its word; Held follows the permits.
+func (s state) marked(bits uint32) state {
+	bits &^= Held
+	if s.permits() == 0 {
+		bits |= Held
+	}
+	return state(s.permits())<<32 | state(bits)
+}
+
+func (c cell) load() state {
+	if c.semaphore {
+		return fromMemory(atomic.LoadUint64(c.both()))
+	}
+	word := atomic.LoadUint32(c.word)
+	return state(word) | state(^word&Held)<<32
+}
+
+// change replaces the state if it is still old, and reports whether it was.
+func (c cell) change(old, next state) bool {
+	if c.semaphore {
+		return atomic.CompareAndSwapUint64(c.both(), uint64(fromMemory(uint64(old))), uint64(fromMemory(uint64(next))))
+	}
+	return atomic.CompareAndSwapUint32(c.word, old.word(), next.word())
+}
+
+// both is the memory of a semaphore, which begins with its word.
+func (c cell) both() *uint64 { return (*uint64)(unsafe.Pointer(c.word)) }
+
+// fromMemory turns the 64 bits of a semaphore, the word first, into a state, and back.
+func fromMemory(bits uint64) state {
+	if wordIsHigh {
+		bits = bits<<32 | bits>>32
+	}
+	return state(bits)
+}
+
+// wordIsHigh reports whether the first half of 64 bits in memory is the upper one: big-endian.
+var wordIsHigh = *(*byte)(unsafe.Pointer(&[]uint16{1}[0])) == 0

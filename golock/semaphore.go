@@ -1,0 +1,103 @@
+package golock
+
+import (
+	"context"
+	"errors"
+	"math"
+	"sync/atomic"
+	"time"
+	"unsafe"
+)
+
+// A Semaphore is a number of permits. It is fair as a [Lock] is: those that wait for a permit get one in the
+// order of their arrival; newcomers may go first, for the time set by [SetHandoff].
+//
+// It is made by [NewSemaphore], and must not be copied after first use.
+type Semaphore struct {
+	memory atomic.Uint64 // the word, and the permits: see cell.go
+}
+
+// MaxPermits is how many permits a semaphore can have.
+const MaxPermits = math.MaxUint32
+
+// NewSemaphore returns a semaphore with that many permits.
+func NewSemaphore(permits uint32) *Semaphore {
+	s := new(Semaphore)
+	s.init(permits)
+	return s
+}
+
+func (s *Semaphore) init(permits uint32) {
+	s.memory.Store(uint64(fromMemory(uint64((state(permits) << 32).marked(0)))))
+}
+
+// SemaphoreAt views the eight bytes at p as a Semaphore, under the conditions of [At].
+func SemaphoreAt(p unsafe.Pointer) *Semaphore {
+	return (*Semaphore)(view(p, unsafe.Alignof(Semaphore{})))
+}
+
+// Acquire takes a permit, or returns the context's error when the context ends first. A context that
+// has already ended is an error even when there are permits.
+func (s *Semaphore) Acquire(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if s.TryAcquire() {
+		return nil
+	}
+	return s.cell().wait(ctx, Forever)
+}
+
+// TryAcquire takes a permit if there is one and no waiter is owed it, and reports whether it did.
+func (s *Semaphore) TryAcquire() bool { return s.cell().tryAcquire() }
+
+// AcquireTimeout takes a permit, or gives up when d has passed, and reports whether it took one. With
+// d <= 0 it does not wait.
+func (s *Semaphore) AcquireTimeout(d time.Duration) bool {
+	if s.TryAcquire() {
+		return true
+	}
+	return d > 0 && s.cell().wait(context.Background(), after(now(), d)) == nil
+}
+
+// Release adds n permits. It panics when there would be more than [MaxPermits].
+func (s *Semaphore) Release(n uint32) {
+	if !s.ReleaseUpTo(n, MaxPermits) {
+		panic("golock: a semaphore with too many permits")
+	}
+}
+
+// ReleaseUpTo adds n permits, unless there would be more than most, and reports whether it did.
+func (s *Semaphore) ReleaseUpTo(n, most uint32) bool { return s.cell().release(n, most) }
+
+// Permits returns how many permits there are.
+func (s *Semaphore) Permits() uint32 { return s.cell().load().permits() }
+
+func (s *Semaphore) cell() cell {
+	return cell{word: (*uint32)(unsafe.Pointer(&s.memory)), semaphore: true}
+}
+
+// ErrReleasedTooOften is the error of a [BoundedSemaphore] that is released more often than acquired; it
+// stands for Python's ValueError.
+var ErrReleasedTooOften = errors.New("semaphore released too many times")
+
+// A BoundedSemaphore is a [Semaphore] that never has more permits than at first.
+type BoundedSemaphore struct {
+	Semaphore
+	bound uint32
+}
+
+// NewBoundedSemaphore returns a semaphore with that many permits, and never more.
+func NewBoundedSemaphore(permits uint32) *BoundedSemaphore {
+	s := &BoundedSemaphore{bound: permits}
+	s.init(permits)
+	return s
+}
+
+// Release adds n permits, or returns [ErrReleasedTooOften] and adds none.
+func (s *BoundedSemaphore) Release(n uint32) error {
+	if !s.ReleaseUpTo(n, s.bound) {
+		return ErrReleasedTooOften
+	}
+	return nil
+}

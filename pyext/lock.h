@@ -1,0 +1,43 @@
+/* The objects that a condition looks into: golock.lock and golock.RLock. */
+#ifndef GOLOCK_LOCK_H
+#define GOLOCK_LOCK_H
+
+#include "mutex.h"
+
+#include <pthread.h>
+
+typedef struct {
+    PyObject_HEAD
+    golock_mutex mutex;
+    PyObject *weakrefs;
+} LockObject;
+
+typedef struct {
+    PyObject_HEAD
+    golock_mutex mutex;
+    unsigned long owner; /* the thread that has it, or 0 */
+    unsigned long count; /* how often; touched by the owner alone */
+    PyObject *weakrefs;
+} RLockObject;
+
+static inline bool
+golock_rlock_owned(const RLockObject *self)
+{
+    return __atomic_load_n(&self->owner, __ATOMIC_RELAXED) == (unsigned long)pthread_self();
+}
+
+/* What a condition does with its lock, as the methods of that name do. Need the GIL; return a new reference,
+ * or NULL with an exception set. */
+PyObject *golock_lock_acquire(LockObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames);
+PyObject *golock_lock_release(LockObject *self, PyObject *ignored);
+PyObject *golock_rlock_acquire(RLockObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames);
+PyObject *golock_rlock_release(RLockObject *self, PyObject *ignored);
+
+/* _release_save and _acquire_restore. Return 0, or -1 with RuntimeError or CoreError set; the latter runs no
+ * signal handlers. */
+int golock_rlock_save(RLockObject *self, unsigned long *count, unsigned long *owner);
+int golock_rlock_restore(RLockObject *self, unsigned long count, unsigned long owner);
+
+void golock_rlock_reset(RLockObject *self);
+
+#endif

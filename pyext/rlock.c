@@ -1,0 +1,299 @@
+/* The type golock.RLock: the interface of CPython's _thread.RLock (Modules/_threadmodule.c). */
+#include "lock.h"
+
+#include <structmember.h>
+
+#define NO_INLINE __attribute__((noinline))
+
+static PyObject *
+rlock_new(PyTypeObject *type, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED(kwargs))
+{
+    return type->tp_alloc(type, 0);
+}
+
+static void
+rlock_dealloc(RLockObject *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    if (self->weakrefs != NULL) {
+        PyObject_ClearWeakRefs((PyObject *)self);
+    }
+    type->tp_free((PyObject *)self);
+    Py_DECREF(type);
+}
+
+static void
+own(RLockObject *self, unsigned long count)
+{
+    __atomic_store_n(&self->owner, (unsigned long)pthread_self(), __ATOMIC_RELAXED);
+    __atomic_store_n(&self->count, count, __ATOMIC_RELAXED);
+}
+
+static void
+disown(RLockObject *self)
+{
+    __atomic_store_n(&self->owner, 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&self->count, 0, __ATOMIC_RELAXED);
+}
+
+static unsigned long
+count_of(const RLockObject *self)
+{
+    return __atomic_load_n(&self->count, __ATOMIC_RELAXED);
+}
+
+NO_INLINE static PyObject *
+acquire_slow(RLockObject *self, int64_t timeout)
+{
+    int taken = golock_mutex_acquire_slow((PyObject *)self, &self->mutex, timeout, true);
+    if (taken > 0) {
+        own(self, 1);
+    }
+    return taken < 0 ? NULL : PyBool_FromLong(taken);
+}
+
+static PyObject *
+acquire_again(RLockObject *self)
+{
+    unsigned long count = count_of(self) + 1;
+    if (count == 0) {
+        PyErr_SetString(PyExc_OverflowError, "Internal lock count overflowed");
+        return NULL;
+    }
+    __atomic_store_n(&self->count, count, __ATOMIC_RELAXED);
+    Py_RETURN_TRUE;
+}
+
+NO_INLINE static PyObject *
+acquire_with_arguments(RLockObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    int64_t timeout;
+    if (golock_parse_acquire(args, nargs, kwnames, &timeout) < 0) {
+        return NULL;
+    }
+    if (golock_rlock_owned(self)) {
+        return acquire_again(self);
+    }
+    if (golock_fast_acquire(&self->mutex.word)) {
+        own(self, 1);
+        Py_RETURN_TRUE;
+    }
+    return acquire_slow(self, timeout);
+}
+
+PyObject *
+golock_rlock_acquire(RLockObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    if (nargs > 0 || kwnames != NULL) {
+        return acquire_with_arguments(self, args, nargs, kwnames);
+    }
+    if (golock_rlock_owned(self)) {
+        return acquire_again(self);
+    }
+    if (golock_fast_acquire(&self->mutex.word)) {
+        own(self, 1);
+        Py_RETURN_TRUE;
+    }
+    return acquire_slow(self, -1);
+}
+
+static PyObject *
+not_acquired(void)
+{
+    PyErr_SetString(PyExc_RuntimeError, "cannot release un-acquired lock");
+    return NULL;
+}
+
+NO_INLINE static PyObject *
+release_slow(RLockObject *self)
+{
+    if (golock_mutex_release_slow((PyObject *)self, &self->mutex) < 0) {
+        own(self, 1);
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+PyObject *
+golock_rlock_release(RLockObject *self, PyObject *Py_UNUSED(ignored))
+{
+    unsigned long count = count_of(self);
+    if (!golock_rlock_owned(self) || count == 0) {
+        return not_acquired();
+    }
+    if (count > 1) {
+        __atomic_store_n(&self->count, count - 1, __ATOMIC_RELAXED);
+        Py_RETURN_NONE;
+    }
+    disown(self);
+    if (golock_fast_release(&self->mutex.word, &self->mutex.turns)) {
+        Py_RETURN_NONE;
+    }
+    return release_slow(self);
+}
+
+static PyObject *
+rlock_exit(RLockObject *self, PyObject *const *Py_UNUSED(args), Py_ssize_t Py_UNUSED(nargs))
+{
+    return golock_rlock_release(self, NULL);
+}
+
+int
+golock_rlock_save(RLockObject *self, unsigned long *count, unsigned long *owner)
+{
+    *count = count_of(self);
+    *owner = __atomic_load_n(&self->owner, __ATOMIC_RELAXED);
+    if (*count == 0) {
+        not_acquired();
+        return -1;
+    }
+    disown(self);
+    if (golock_mutex_release((PyObject *)self, &self->mutex) < 0) {
+        __atomic_store_n(&self->owner, *owner, __ATOMIC_RELAXED);
+        __atomic_store_n(&self->count, *count, __ATOMIC_RELAXED);
+        return -1;
+    }
+    return 0;
+}
+
+int
+golock_rlock_restore(RLockObject *self, unsigned long count, unsigned long owner)
+{
+    if (golock_mutex_reacquire((PyObject *)self, &self->mutex) < 0) {
+        return -1;
+    }
+    __atomic_store_n(&self->owner, owner, __ATOMIC_RELAXED);
+    __atomic_store_n(&self->count, count, __ATOMIC_RELAXED);
+    return 0;
+}
+
+static PyObject *
+rlock_release_save(RLockObject *self, PyObject *Py_UNUSED(ignored))
+{
+    unsigned long count, owner;
+    return golock_rlock_save(self, &count, &owner) < 0 ? NULL : Py_BuildValue("kk", count, owner);
+}
+
+static PyObject *
+rlock_acquire_restore(RLockObject *self, PyObject *args)
+{
+    unsigned long count, owner;
+    if (!PyArg_ParseTuple(args, "(kk):_acquire_restore", &count, &owner) ||
+        golock_rlock_restore(self, count, owner) < 0) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+rlock_is_owned(RLockObject *self, PyObject *Py_UNUSED(ignored))
+{
+    return PyBool_FromLong(golock_rlock_owned(self));
+}
+
+#if PY_VERSION_HEX >= 0x030B0000
+static PyObject *
+rlock_recursion_count(RLockObject *self, PyObject *Py_UNUSED(ignored))
+{
+    return PyLong_FromUnsignedLong(golock_rlock_owned(self) ? count_of(self) : 0);
+}
+#endif
+
+#if PY_VERSION_HEX >= 0x030E0000
+static PyObject *
+rlock_locked(RLockObject *self, PyObject *Py_UNUSED(ignored))
+{
+    return PyBool_FromLong(golock_mutex_locked(&self->mutex));
+}
+#endif
+
+void
+golock_rlock_reset(RLockObject *self)
+{
+    disown(self);
+    golock_mutex_reset(&self->mutex);
+}
+
+static PyObject *
+rlock_at_fork_reinit(RLockObject *self, PyObject *Py_UNUSED(ignored))
+{
+    golock_rlock_reset(self);
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+rlock_repr(RLockObject *self)
+{
+    unsigned long count = count_of(self);
+    return PyUnicode_FromFormat("<%s %s object owner=%lu count=%lu at %p>", count ? "locked" : "unlocked",
+                                Py_TYPE(self)->tp_name, __atomic_load_n(&self->owner, __ATOMIC_RELAXED),
+                                count, self);
+}
+
+PyDoc_STRVAR(rlock_doc, "RLock()\n--\n\n"
+                        "A mutual exclusion lock that its owner may take again.\n\n"
+                        "It must be released by the thread that has it, as often as it was taken.\n"
+                        "Waiters are served as those of a Lock.");
+
+PyDoc_STRVAR(acquire_doc, "acquire($self, /, blocking=True, timeout=-1)\n--\n\n"
+                          "Take the lock, or take it once more, and return True.\n\n"
+                          "If another thread has it, wait: for timeout seconds (0 to TIMEOUT_MAX), or\n"
+                          "without limit with -1. Return False when the time has run out, and at once\n"
+                          "when blocking is false. A signal handler that raises ends the wait.\n\n"
+                          "Raises ValueError for a negative or NaN timeout and for a timeout without\n"
+                          "blocking, OverflowError for one that is too large, CoreError when the lock\n"
+                          "core cannot be loaded; the lock is then not taken.");
+
+PyDoc_STRVAR(release_doc, "release($self, /)\n--\n\n"
+                          "Undo one acquire; the last one frees the lock.\n\n"
+                          "Raises RuntimeError when the calling thread does not have the lock.");
+
+#define ACQUIRE(name)                                                                                        \
+    {name, (PyCFunction)(void (*)(void))golock_rlock_acquire, METH_FASTCALL | METH_KEYWORDS, acquire_doc}
+
+static PyMethodDef rlock_methods[] = {
+    ACQUIRE("acquire"),
+    {"release", (PyCFunction)golock_rlock_release, METH_NOARGS, release_doc},
+    ACQUIRE("__enter__"),
+    {"__exit__", (PyCFunction)(void (*)(void))rlock_exit, METH_FASTCALL, release_doc},
+#if PY_VERSION_HEX >= 0x030E0000
+    {"locked", (PyCFunction)rlock_locked, METH_NOARGS,
+     PyDoc_STR("locked($self, /)\n--\n\nReturn whether any thread has the lock.")},
+#endif
+    {"_is_owned", (PyCFunction)rlock_is_owned, METH_NOARGS,
+     PyDoc_STR("_is_owned($self, /)\n--\n\nReturn whether the calling thread has the lock.")},
+    {"_acquire_restore", (PyCFunction)rlock_acquire_restore, METH_VARARGS,
+     PyDoc_STR("_acquire_restore($self, state, /)\n--\n\nTake the lock as often as _release_save found it.")},
+    {"_release_save", (PyCFunction)rlock_release_save, METH_NOARGS,
+     PyDoc_STR(
+         "_release_save($self, /)\n--\n\nFree the lock, and return how often it was taken, and by whom.")},
+#if PY_VERSION_HEX >= 0x030B0000
+    {"_recursion_count", (PyCFunction)rlock_recursion_count, METH_NOARGS,
+     PyDoc_STR("_recursion_count($self, /)\n--\n\nReturn how often the calling thread has the lock.")},
+#endif
+    {"_at_fork_reinit", (PyCFunction)rlock_at_fork_reinit, METH_NOARGS,
+     PyDoc_STR("_at_fork_reinit($self, /)\n--\n\nMake the lock free again, in a child process just forked.")},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyMemberDef rlock_members[] = {
+    {"__weaklistoffset__", T_PYSSIZET, offsetof(RLockObject, weakrefs), READONLY, NULL},
+    {NULL, 0, 0, 0, NULL},
+};
+
+static PyType_Slot rlock_slots[] = {
+    {Py_tp_new, rlock_new},
+    {Py_tp_dealloc, rlock_dealloc},
+    {Py_tp_repr, rlock_repr},
+    {Py_tp_doc, (void *)rlock_doc},
+    {Py_tp_methods, rlock_methods},
+    {Py_tp_members, rlock_members},
+    {0, NULL},
+};
+
+PyType_Spec golock_rlock_spec = {
+    .name = "golock.RLock",
+    .basicsize = sizeof(RLockObject),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = rlock_slots,
+};
