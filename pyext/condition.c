@@ -137,7 +137,8 @@ condition_release(ConditionObject *self, PyObject *const *args, Py_ssize_t nargs
     if (self->kind == OTHER) {
         return call(self, RELEASE, args, nargs, kwnames);
     }
-    if (golock_bind("release", NULL, 0, 0, args, nargs, kwnames, NULL) < 0) {
+    if ((nargs > 0 || kwnames != NULL) &&
+        golock_bind("release", NULL, 0, 0, args, nargs, kwnames, NULL) < 0) {
         return NULL;
     }
     return self->kind == LOCK ? golock_lock_release(AS_LOCK(self), NULL)

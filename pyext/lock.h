@@ -20,10 +20,24 @@ typedef struct {
     PyObject *weakrefs;
 } RLockObject;
 
+/* pthread_self(), which is what threading.get_ident() returns; where that is the thread pointer, without the
+ * call. */
+static inline unsigned long
+golock_thread(void)
+{
+#if defined(__x86_64__) && defined(__linux__)
+    unsigned long self;
+    __asm__("mov %%fs:0, %0" : "=r"(self)); /* the psABI: %fs:0 holds its own address */
+    return self;
+#else
+    return (unsigned long)pthread_self();
+#endif
+}
+
 static inline bool
 golock_rlock_owned(const RLockObject *self)
 {
-    return __atomic_load_n(&self->owner, __ATOMIC_RELAXED) == (unsigned long)pthread_self();
+    return __atomic_load_n(&self->owner, __ATOMIC_RELAXED) == golock_thread();
 }
 
 /* What a condition does with its lock, as the methods of that name do. Need the GIL; return a new reference,

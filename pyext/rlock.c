@@ -25,7 +25,7 @@ rlock_dealloc(RLockObject *self)
 static void
 own(RLockObject *self, unsigned long count)
 {
-    __atomic_store_n(&self->owner, (unsigned long)pthread_self(), __ATOMIC_RELAXED);
+    __atomic_store_n(&self->owner, golock_thread(), __ATOMIC_RELAXED);
     __atomic_store_n(&self->count, count, __ATOMIC_RELAXED);
 }
 
