@@ -103,19 +103,22 @@ leave(BarrierObject *self)
     return result;
 }
 
-static void
+/* Tells all that wait how it went. Returns 0, or -1 with CoreError or MemoryError set. */
+static int
 tell(BarrierObject *self, uint32_t told)
 {
-    if (waiting(self) != 0) {
-        golock_notify(&self->word, GOLOCK_EVERYONE, told);
+    if (waiting(self) == 0) {
+        return 0;
     }
+    return golock_notify(golock_state_of((PyObject *)self), &self->word, GOLOCK_EVERYONE, told);
 }
 
-static void
+/* Breaks the barrier. Returns as tell does. */
+static int
 break_barrier(BarrierObject *self)
 {
     __atomic_store_n(&self->broken, true, __ATOMIC_RELAXED);
-    tell(self, GOLOCK_BROKEN);
+    return tell(self, GOLOCK_BROKEN);
 }
 
 /* Sets BrokenBarrierError, which is threading's. Returns -1. */
@@ -140,12 +143,16 @@ trip(BarrierObject *self)
     int acts = PyObject_IsTrue(self->action);
     PyObject *result = acts > 0 ? PyObject_CallNoArgs(self->action) : NULL;
     if (acts < 0 || (acts > 0 && result == NULL)) {
-        break_barrier(self);
+        PyObject *raised = golock_raised();
+        if (break_barrier(self) < 0) {
+            golock_chain(raised);
+        } else {
+            golock_raise(raised);
+        }
         return -1;
     }
     Py_XDECREF(result);
-    tell(self, GOLOCK_TOLD);
-    return 0;
+    return tell(self, GOLOCK_TOLD);
 }
 
 /* Waits to be told how it went. Has the mutex when it is called, and does not when it returns 0, or -1 with
@@ -174,11 +181,12 @@ wait_for_the_others(BarrierObject *self, PyObject *limit, golock_listening *list
             return -1;
         }
         told = golock_withdraw(&self->word, listening);
+        int left = 0;
         if (told == 0 && raised == NULL) {
-            break_barrier(self);
+            left = break_barrier(self);
             told = GOLOCK_BROKEN;
         }
-        int left = leave(self);
+        left |= leave(self);
         if (raised != NULL) {
             golock_raise(raised);
         }
@@ -239,8 +247,8 @@ barrier_abort(BarrierObject *self, PyObject *Py_UNUSED(ignored))
     if (enter(self) < 0) {
         return NULL;
     }
-    break_barrier(self);
-    return leave(self) < 0 ? NULL : Py_NewRef(Py_None);
+    int failed = break_barrier(self);
+    return leave(self) < 0 || failed ? NULL : Py_NewRef(Py_None);
 }
 
 static PyObject *
@@ -249,9 +257,9 @@ barrier_reset(BarrierObject *self, PyObject *Py_UNUSED(ignored))
     if (enter(self) < 0) {
         return NULL;
     }
-    tell(self, GOLOCK_BROKEN);
+    int failed = tell(self, GOLOCK_BROKEN);
     __atomic_store_n(&self->broken, false, __ATOMIC_RELAXED);
-    return leave(self) < 0 ? NULL : Py_NewRef(Py_None);
+    return leave(self) < 0 || failed ? NULL : Py_NewRef(Py_None);
 }
 
 static PyObject *

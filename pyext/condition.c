@@ -265,6 +265,18 @@ acquire_restore_raising(ConditionObject *self, saved *state)
     }
 }
 
+/* Gives a notification to the next waiter, though an exception is set, which stays so. */
+static void
+pass_on(ConditionObject *self)
+{
+    PyObject *raised = golock_raised();
+    if (golock_notify(golock_state_of((PyObject *)self), &self->word, 1, GOLOCK_TOLD) < 0) {
+        golock_chain(raised);
+    } else {
+        golock_raise(raised);
+    }
+}
+
 /* Waits for a notification until timeout nanoseconds (-1: no limit) have passed, without the lock. Returns 1,
  * or 0 when the time ran out, or -1 with an exception set. The lock is taken again in any case. */
 static int
@@ -284,7 +296,7 @@ wait_without_lock(ConditionObject *self, golock_listening *listening, int64_t ti
     if (told < 0) {
         acquire_restore_raising(self, &lock);
         if (golock_withdraw(&self->word, listening) != 0) {
-            golock_notify(&self->word, 1, GOLOCK_TOLD);
+            pass_on(self);
         }
         return -1;
     }
@@ -462,10 +474,8 @@ NO_INLINE static PyObject *
 notify_some(ConditionObject *self, PyObject *n)
 {
     int64_t count = n == NULL ? 1 : parse_n(n, waiting(self));
-    if (count > 0) {
-        golock_notify(&self->word, (uint32_t)count, GOLOCK_TOLD);
-    }
-    if (count < 0) {
+    if (count < 0 || (count > 0 && golock_notify(golock_state_of((PyObject *)self), &self->word,
+                                                 (uint32_t)count, GOLOCK_TOLD) < 0)) {
         return NULL;
     }
     Py_RETURN_NONE;
@@ -502,8 +512,9 @@ condition_notify_all(ConditionObject *self, PyObject *Py_UNUSED(ignored))
     if (check_owned(self, "cannot notify on un-acquired lock") < 0) {
         return NULL;
     }
-    if (waiting(self) != 0) {
-        golock_notify(&self->word, GOLOCK_EVERYONE, GOLOCK_TOLD);
+    if (waiting(self) != 0 &&
+        golock_notify(golock_state_of((PyObject *)self), &self->word, GOLOCK_EVERYONE, GOLOCK_TOLD) < 0) {
+        return NULL;
     }
     Py_RETURN_NONE;
 }

@@ -249,6 +249,21 @@ golock_core_loaded(void)
     return __atomic_load_n(&core.table, __ATOMIC_ACQUIRE);
 }
 
+bool
+golock_core_absent(uint32_t *word, uint32_t keep)
+{
+    if (golock_core_loaded() != NULL) {
+        return false;
+    }
+    pthread_mutex_lock(&core.loading);
+    bool absent = core.table == NULL;
+    if (absent) {
+        __atomic_and_fetch(word, keep, __ATOMIC_RELAXED);
+    }
+    pthread_mutex_unlock(&core.loading);
+    return absent;
+}
+
 const struct golock_core *
 golock_core_get(const golock_state *state)
 {

@@ -64,18 +64,14 @@ fast_set(EventObject *self)
 NO_INLINE static int
 set_slow(EventObject *self)
 {
-    const struct golock_core *core = golock_core_loaded();
-    if (core == NULL && !golock_fastpath) {
-        core = golock_core_get(golock_state_of((PyObject *)self));
-        if (core == NULL) {
-            return -1;
-        }
+    if (golock_core_absent(&self->word, GOLOCK_SET) && fast_set(self)) {
+        return 0;
     }
-    if (core != NULL) {
-        golock_core_set_event(core, &self->word);
-    } else { /* whoever listened stayed in the parent process */
-        __atomic_store_n(&self->word, GOLOCK_SET, __ATOMIC_RELEASE);
+    const struct golock_core *core = golock_core_get(golock_state_of((PyObject *)self));
+    if (core == NULL) {
+        return -1;
     }
+    golock_core_set_event(core, &self->word);
     return 0;
 }
 

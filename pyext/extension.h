@@ -52,6 +52,11 @@ const struct golock_core *golock_core_get(const golock_state *state);
 /* Returns the core's table, or NULL if this process has none: then no thread of it has waited for a lock. */
 const struct golock_core *golock_core_loaded(void);
 
+/* In a process that has no core nobody waits, whatever a word copied from the parent process says. If this is
+ * one, clears all bits of the word but those to keep, and returns true; meanwhile no core is loaded by
+ * another thread, which might wait then. */
+bool golock_core_absent(uint32_t *word, uint32_t keep);
+
 /* Sets the hand-off threshold of the core, loaded or not. Returns 0, or -1 with MemoryError set. */
 int golock_core_set_handoff(int64_t nanoseconds);
 int64_t golock_core_handoff(void);
@@ -139,8 +144,8 @@ int64_t golock_await(const golock_state *state, uint32_t *word, golock_listening
 /* Ends the wait. Returns what was told, or 0. */
 uint32_t golock_withdraw(uint32_t *word, golock_listening *listening);
 
-/* Tells up to n of those that listen to the word, and returns how many. */
-uint32_t golock_notify(uint32_t *word, uint32_t n, uint32_t told);
+/* Tells up to n of those that listen to the word. Returns 0, or -1 with CoreError or MemoryError set. */
+int golock_notify(const golock_state *state, uint32_t *word, uint32_t n, uint32_t told);
 
 /* lock.c */
 extern PyType_Spec golock_lock_spec;

@@ -94,18 +94,18 @@ golock_fast_take(union golock_semaphore *semaphore)
     return false;
 }
 
-/* Adds a permit if there may be one more, and nobody has to be woken for it. */
+/* Adds n permits if there may be so many more, and nobody has to be woken for them. */
 static inline bool
-golock_fast_give(union golock_semaphore *semaphore, uint32_t most, uint8_t *turns)
+golock_fast_give(union golock_semaphore *semaphore, uint32_t n, uint32_t most, uint8_t *turns)
 {
     uint64_t old = __atomic_load_n(&semaphore->both, __ATOMIC_RELAXED);
     if ((uint32_t)old >> GOLOCK_CLAIMANT_SHIFT != 0 && golock_look(turns) && golock_due((uint32_t)old)) {
         return false;
     }
-    while (golock_fastpath && (old & (GOLOCK_WAITERS | GOLOCK_HANDOFF)) == 0 && old >> 32 < most) {
-        if (__atomic_compare_exchange_n(&semaphore->both, &old,
-                                        (old + GOLOCK_PERMIT) & ~(uint64_t)GOLOCK_HELD, false,
-                                        __ATOMIC_RELEASE, __ATOMIC_RELAXED)) {
+    while (golock_fastpath && (old & (GOLOCK_WAITERS | GOLOCK_HANDOFF)) == 0 && (old >> 32) + n <= most) {
+        uint64_t new = (old + n * GOLOCK_PERMIT) & ~(uint64_t)GOLOCK_HELD;
+        if (__atomic_compare_exchange_n(&semaphore->both, &old, new, false, __ATOMIC_RELEASE,
+                                        __ATOMIC_RELAXED)) {
             return true;
         }
     }

@@ -32,8 +32,8 @@ union golock_semaphore {
 #define GOLOCK_EVERYONE 0x7FFFFFFFu
 
 /* What a listener is told; the barrier's second word for it. */
-#define GOLOCK_TOLD 1u
-#define GOLOCK_BROKEN 2u
+#define GOLOCK_TOLD 1
+#define GOLOCK_BROKEN 2
 
 #define GOLOCK_FOREVER INT64_MAX
 #define GOLOCK_DEFAULT_HANDOFF 1000000 /* nanoseconds */

@@ -43,16 +43,18 @@ golock_withdraw(uint32_t *word, golock_listening *listening)
     return told(listening);
 }
 
-/* In a child process that has no core yet, whoever listened stayed in the parent. */
-uint32_t
-golock_notify(uint32_t *word, uint32_t n, uint32_t told)
+int
+golock_notify(const golock_state *state, uint32_t *word, uint32_t n, uint32_t told)
 {
-    const struct golock_core *core = golock_core_loaded();
-    if (core == NULL) {
-        __atomic_and_fetch(word, GOLOCK_SET, __ATOMIC_RELAXED);
+    if (golock_core_absent(word, GOLOCK_SET)) {
         return 0;
     }
-    return golock_core_notify(core, word, n, told);
+    const struct golock_core *core = golock_core_get(state);
+    if (core == NULL) {
+        return -1;
+    }
+    golock_core_notify(core, word, n, told);
+    return 0;
 }
 
 /* Sleeps until told, or until the time has come: then returns false. A thread that runs signal handlers also
@@ -86,9 +88,11 @@ golock_await(const golock_state *state, uint32_t *word, golock_listening *listen
         if (Py_MakePendingCalls() < 0) {
             return -1;
         }
-        if (told(listening) == 0 && listening->core != golock_core_loaded() &&
-            golock_listen(state, word, listening) < 0) {
-            return -1;
+        if (told(listening) == 0 && listening->core != golock_core_loaded()) {
+            int listens = golock_listen(state, word, listening);
+            if (listens <= 0) {
+                return listens < 0 ? -1 : GOLOCK_TOLD;
+            }
         }
         PyThreadState *thread = PyEval_SaveThread();
         in_time = sleep_detached(listening, deadline);

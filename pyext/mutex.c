@@ -9,14 +9,11 @@
  * whether that was so, and the fast path may do now. Like everything in this file it accesses the word
  * relaxed: nobody but fastpath.h takes or frees the lock here, and what is read is a hint to where the
  * core decides, or an answer that may be old when it is given. */
-static bool
-forgot_the_parent(golock_mutex *mutex)
+bool
+golock_forgot_the_parent(uint32_t *word)
 {
-    if (!golock_fastpath || golock_core_loaded() != NULL) {
-        return false;
-    }
-    __atomic_and_fetch(&mutex->word, GOLOCK_HELD, __ATOMIC_RELAXED);
-    return true;
+    return golock_fastpath && (__atomic_load_n(word, __ATOMIC_RELAXED) & ~GOLOCK_HELD) != 0 &&
+           golock_core_absent(word, GOLOCK_HELD);
 }
 
 /* Takes the lock if it is free, without waiting. Returns 1 or 0, or -1 with CoreError set. */
@@ -33,7 +30,7 @@ try_acquire(PyObject *self, golock_mutex *mutex)
 int
 golock_mutex_acquire_slow(PyObject *self, golock_mutex *mutex, int64_t timeout, bool interruptible)
 {
-    if (forgot_the_parent(mutex) && golock_fast_acquire(&mutex->word)) {
+    if (golock_forgot_the_parent(&mutex->word) && golock_fast_acquire(&mutex->word)) {
         return 1;
     }
     if (timeout == 0) {
@@ -45,7 +42,7 @@ golock_mutex_acquire_slow(PyObject *self, golock_mutex *mutex, int64_t timeout, 
 int
 golock_mutex_release_slow(PyObject *self, golock_mutex *mutex)
 {
-    if (forgot_the_parent(mutex) && golock_fast_release(&mutex->word, &mutex->turns)) {
+    if (golock_forgot_the_parent(&mutex->word) && golock_fast_release(&mutex->word, &mutex->turns)) {
         return 1;
     }
     if (golock_fastpath && !(__atomic_load_n(&mutex->word, __ATOMIC_RELAXED) & GOLOCK_HELD)) {

@@ -11,6 +11,10 @@ typedef struct {
     uint8_t turns;
 } golock_mutex;
 
+/* Forgets what was copied into the word of a lock or a semaphore from the parent process, where nobody of
+ * this one can have waited. Returns whether there was anything to forget. */
+bool golock_forgot_the_parent(uint32_t *word);
+
 /* The slow paths, which are outlined so that the fast ones save no registers. `self` is the object that
  * the mutex is part of. */
 int golock_mutex_acquire_slow(PyObject *self, golock_mutex *mutex, int64_t timeout, bool interruptible);

@@ -1,7 +1,7 @@
 /* The types golock.Semaphore and golock.BoundedSemaphore: the classes of that name in CPython's
  * Lib/threading.py. */
 #include "corecall.h"
-#include "fastpath.h"
+#include "mutex.h"
 #include "object.h"
 
 #include <stddef.h>
@@ -105,21 +105,10 @@ semaphore_dealloc(PyObject *self)
     golock_object_free(self, golock_object_clear);
 }
 
-/* See forgot_the_parent in mutex.c. */
-static bool
-forgot_the_parent(SemaphoreObject *self)
-{
-    if (!golock_fastpath || golock_core_loaded() != NULL) {
-        return false;
-    }
-    __atomic_and_fetch(&self->semaphore.word, GOLOCK_HELD, __ATOMIC_RELAXED);
-    return true;
-}
-
 NO_INLINE static PyObject *
 acquire_slow(SemaphoreObject *self, int64_t timeout)
 {
-    if (forgot_the_parent(self) && golock_fast_take(&self->semaphore)) {
+    if (golock_forgot_the_parent(&self->semaphore.word) && golock_fast_take(&self->semaphore)) {
         Py_RETURN_TRUE;
     }
     if (timeout == 0 && golock_fastpath && permits(self) == 0) {
@@ -179,7 +168,8 @@ semaphore_acquire(SemaphoreObject *self, PyObject *const *args, Py_ssize_t nargs
 NO_INLINE static PyObject *
 release_slow(SemaphoreObject *self, uint32_t n)
 {
-    if (forgot_the_parent(self) && n == 1 && golock_fast_give(&self->semaphore, self->bound, &self->turns)) {
+    if (golock_forgot_the_parent(&self->semaphore.word) &&
+        golock_fast_give(&self->semaphore, n, self->bound, &self->turns)) {
         Py_RETURN_NONE;
     }
     bool too_many = golock_fastpath && permits(self) > self->bound - n;
@@ -215,6 +205,9 @@ release_with_arguments(SemaphoreObject *self, PyObject *const *args, Py_ssize_t 
         }
         return NULL;
     }
+    if (golock_fast_give(&self->semaphore, n, self->bound, &self->turns)) {
+        Py_RETURN_NONE;
+    }
     return release_slow(self, n);
 }
 
@@ -224,7 +217,7 @@ semaphore_release(SemaphoreObject *self, PyObject *const *args, Py_ssize_t nargs
     if (nargs > 0 || kwnames != NULL) {
         return release_with_arguments(self, args, nargs, kwnames);
     }
-    if (golock_fast_give(&self->semaphore, self->bound, &self->turns)) {
+    if (golock_fast_give(&self->semaphore, 1, self->bound, &self->turns)) {
         Py_RETURN_NONE;
     }
     return release_slow(self, 1);

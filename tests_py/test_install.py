@@ -30,10 +30,8 @@ def name_of(place: Place) -> str:
 
 @pytest.mark.parametrize("place", places(), ids=name_of)
 def test_place_holds_what_the_table_says(place: Place) -> None:
-    import _thread
-
     module = importlib.import_module(place.module)
-    assert getattr(module, place.attribute) is getattr(_thread, place.origin)
+    assert getattr(module, place.attribute) is _install._origin(place)
 
 
 @pytest.mark.parametrize(
@@ -45,13 +43,16 @@ def test_place_of_another_version_is_absent_or_listed_for_this_one(place: Place)
     assert not hasattr(module, place.attribute) or (place.module, place.attribute) in listed
 
 
-def test_no_other_module_of_the_standard_library_holds_the_function_or_the_type() -> None:
+def test_no_other_module_of_the_standard_library_holds_a_function_or_a_type() -> None:
     """Import what can be imported without side effects, and look at every module global."""
     listed = sorted(f"{place.module}.{place.attribute}" for place in places())
     found = python("""
-        import _thread, importlib, pkgutil, sys, warnings
+        import _thread, importlib, pkgutil, sys, threading, warnings
         warnings.simplefilter('ignore')
-        own = {id(_thread.allocate_lock), id(_thread.allocate), id(_thread.LockType)}
+        own = {id(getattr(_thread, name)) for name in
+               ('allocate_lock', 'allocate', 'LockType', 'RLock')}
+        own |= {id(getattr(threading, name)) for name in
+                ('Condition', 'Semaphore', 'BoundedSemaphore', 'Event', 'Barrier')}
         skipped = {'antigravity', 'this', 'idlelib', 'turtle', 'turtledemo', 'tkinter', 'test',
                    'lib2to3', '__phello__'}
         def load(name):
@@ -104,9 +105,9 @@ def test_twice_is_once() -> None:
     assert not golock.installed()
 
 
-def test_nothing_is_imported() -> None:
+def test_nothing_but_threading_is_imported() -> None:
     out = python("""
-        import golock, sys
+        import golock, sys, threading
         before = set(sys.modules)
         golock.install()
         print(set(sys.modules) - before)
@@ -160,27 +161,36 @@ def test_made_afterwards_stands_on_golock() -> None:
             print(type(lock) is golock.LockType)
         show(threading.Lock())
         show(threading.Condition(threading.Lock())._lock)
-        show(threading.Semaphore()._cond._lock)
         show(threading.Event()._cond._lock)
-        show(threading.Barrier(1)._cond._lock)
         show(queue.Queue().mutex)
         show(concurrent.futures.ThreadPoolExecutor()._shutdown_lock)
         show(multiprocessing.dummy.Lock())
         show(_pyio.BufferedReader(io.FileIO(tempfile.mkstemp()[1]))._read_lock)
         show(threading._PyRLock()._block)
+        for name in ('Condition', 'Semaphore', 'BoundedSemaphore', 'Event', 'Barrier'):
+            print(getattr(threading, name) is getattr(golock, name),
+                  getattr(multiprocessing.dummy, name) is getattr(golock, name))
+        print(type(threading.RLock()) is golock.RLock,
+              type(multiprocessing.dummy.RLock()) is golock.RLock)
+        print(type(queue.Queue().not_empty) is golock.Condition)
+        print(type(threading.Thread()._started) is golock.Event)
+        print(type(concurrent.futures.ThreadPoolExecutor()._idle_semaphore) is golock.Semaphore)
+        print(type(concurrent.futures.Future()._condition) is golock.Condition)
     """)
-    assert out == "True\n" * 10
+    assert out == "True\n" * 8 + "True True\n" * 6 + "True\n" * 4
 
 
-def test_rlock_is_left_alone() -> None:
+def test_threading_imported_after_install_stands_on_golock() -> None:
     out = python("""
-        import threading, _thread, functools
-        before = threading.RLock, _thread.RLock, type(threading.RLock())
-        import golock
+        import sys, golock
+        assert 'threading' not in sys.modules
         golock.install()
-        print(before == (threading.RLock, _thread.RLock, type(threading.RLock())))
+        import threading
+        print(threading.Condition is golock.Condition, type(threading.RLock()) is golock.RLock)
+        golock.uninstall()
+        print(threading.Condition is golock.Condition, type(threading.RLock()) is golock.RLock)
     """)
-    assert out == "True\n"
+    assert out == "True True\nFalse False\n"
 
 
 def test_type_checks_hold_for_new_locks() -> None:

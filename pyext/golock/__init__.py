@@ -1,8 +1,8 @@
 """Python's threading primitives, with a core written in Go.
 
 The names are those of the standard library's ``_thread`` and ``threading``, and behave as the
-running interpreter's do; ``golock.threading`` stands for the whole module. ``install()`` puts them where the standard library takes its own from, and
-``python -m golock run`` runs a program that way.
+running interpreter's do; ``golock.threading`` stands for the whole module. ``install()`` puts them
+where the standard library takes its own from, and ``python -m golock run`` runs a program that way.
 """
 
 from __future__ import annotations

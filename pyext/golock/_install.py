@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 class Place:
     """A module global from which the standard library takes new locks.
 
-    ``replacement`` names the golock object that takes the place, ``origin`` where the global's value
-    without golock stands, an attribute of ``_thread``, or with a dot of another module; it exists
-    from version ``since`` up to, not including, ``before``.
+    ``replacement`` names the golock object that takes the place, ``origin`` where the global's
+    value without golock stands: an attribute of ``_thread``, or with a dot of another module. The
+    place exists from version ``since`` up to, not including, ``before``.
     """
 
     __slots__ = ("attribute", "before", "module", "origin", "replacement", "since", "why")
@@ -139,6 +139,7 @@ def install() -> None:
     state.
     """
     import threading  # noqa: F401, PLC0415 - its classes are there to be replaced then
+
     # With no memory left, install may fail anywhere and is to be called again; and a with statement
     # would not free the interpreter's lock, whose __exit__ needs memory.
     _guard.acquire()

@@ -1,8 +1,8 @@
 """The module ``threading`` with golock's primitives: ``from golock import threading``.
 
-``Lock``, ``RLock``, ``Condition``, ``Semaphore``, ``BoundedSemaphore``, ``Event`` and ``Barrier`` are
-golock's. Every other name is the standard module's own object, looked up there each time, so that the
-two never disagree; to set one, such as ``excepthook``, sets it there.
+``Lock``, ``RLock``, ``Condition``, ``Semaphore``, ``BoundedSemaphore``, ``Event`` and ``Barrier``
+are golock's. Every other name is the standard module's own object, looked up there each time, so
+that the two never disagree; to set one, such as ``excepthook``, sets it there.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = _standard.__all__  # noqa: PLE0605
+__all__ = _standard.__all__
 
 _own = {
     "Lock": Lock,
