@@ -162,7 +162,7 @@ wait_for_the_others(BarrierObject *self, PyObject *limit, golock_listening *list
 {
     const golock_state *state = golock_state_of((PyObject *)self);
     int64_t timeout;
-    if (golock_parse_timeout(limit, &timeout) < 0 || golock_listen(state, &self->word, listening) < 0) {
+    if (golock_parse_timeout(limit, true, &timeout) < 0 || golock_listen(state, &self->word, listening) < 0) {
         leave(self);
         return -1;
     }

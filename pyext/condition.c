@@ -157,6 +157,12 @@ condition_enter(ConditionObject *self, PyObject *Py_UNUSED(ignored))
 static PyObject *
 condition_exit(ConditionObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
+#if PY_VERSION_HEX >= 0x030F0000
+    if (self->kind != OTHER && nargs != 3) {
+        PyErr_Format(PyExc_TypeError, "__exit__ expected 3 arguments, got %zd", nargs);
+        return NULL;
+    }
+#endif
     if (self->kind == LOCK) {
         return golock_lock_release(AS_LOCK(self), NULL);
     }
@@ -316,7 +322,7 @@ wait_for_notification(ConditionObject *self, PyObject *limit)
         return -1;
     }
     int64_t timeout;
-    if (golock_parse_timeout(limit, &timeout) < 0) {
+    if (golock_parse_timeout(limit, false, &timeout) < 0) {
         return -1;
     }
     golock_listening *listening = golock_listening_new();
@@ -421,22 +427,7 @@ condition_wait_for(ConditionObject *self, PyObject *const *args, Py_ssize_t narg
 static int64_t
 parse_n(PyObject *n, uint32_t waiting)
 {
-#if PY_VERSION_HEX < 0x030B0000
-    /* There n is the end of an islice: None or an index that is not negative. */
-    if (n == Py_None) {
-        return waiting;
-    }
-    Py_ssize_t whole = PyNumber_AsSsize_t(n, PyExc_ValueError);
-    if (whole < 0) {
-        if (!PyErr_Occurred() || PyErr_ExceptionMatches(PyExc_TypeError)) {
-            PyErr_SetString(PyExc_ValueError,
-                            "Stop argument for islice() must be None or an integer: 0 <= x <= sys.maxsize.");
-        }
-        return -1;
-    }
-    return whole < waiting ? whole : waiting;
-#else
-    /* There n is compared with 0, and counted down, for as long as there are waiters. */
+    /* n is compared with 0, and counted down, for as long as there are waiters. */
     if (PyLong_CheckExact(n)) {
         int overflow;
         long long whole = PyLong_AsLongLongAndOverflow(n, &overflow);
@@ -461,7 +452,6 @@ parse_n(PyObject *n, uint32_t waiting)
     Py_XDECREF(one);
     Py_XDECREF(left);
     return count;
-#endif
 }
 
 static uint32_t

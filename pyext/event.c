@@ -157,7 +157,7 @@ NO_INLINE static int
 wait_slow(EventObject *self, PyObject *limit)
 {
     int64_t timeout;
-    if (golock_parse_timeout(limit, &timeout) < 0) {
+    if (golock_parse_timeout(limit, false, &timeout) < 0) {
         return -1;
     }
     if (timeout == 0) {

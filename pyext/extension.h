@@ -86,9 +86,10 @@ int golock_parse_acquire(PyObject *const *args, Py_ssize_t nargs, PyObject *kwna
 int golock_parse_seconds(PyObject *seconds, int64_t *nanoseconds);
 
 /* Reads the timeout of what threading writes in Python, where None is no limit, and one that is not above 0
- * does not wait. Sets *nanoseconds as golock_parse_acquire does. Returns 0, or -1 with TypeError, ValueError
- * (for NaN) or OverflowError set. */
-int golock_parse_timeout(PyObject *timeout, int64_t *nanoseconds);
+ * does not wait; `added` says whether threading adds it to a time, which not every number can be. Sets
+ * *nanoseconds as golock_parse_acquire does. Returns 0, or -1 with TypeError, ValueError (for NaN) or
+ * OverflowError set. */
+int golock_parse_timeout(PyObject *timeout, bool added, int64_t *nanoseconds);
 
 /* arguments.c */
 

@@ -5,9 +5,22 @@
 
 #define NO_INLINE __attribute__((noinline))
 
+/* From 3.15 on arguments are refused, unless they are for the __init__ of a subclass. A Condition
+ * makes its RLock with NULL for both. */
 static PyObject *
-rlock_new(PyTypeObject *type, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED(kwargs))
+rlock_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
+#if PY_VERSION_HEX >= 0x030F0000
+    bool keywords = kwargs != NULL && PyDict_GET_SIZE(kwargs) > 0;
+    bool positional = args != NULL && PyTuple_GET_SIZE(args) > 0;
+    if (type->tp_init == PyBaseObject_Type.tp_init && (keywords || positional)) {
+        PyErr_Format(PyExc_TypeError, "RLock() takes no %s arguments", keywords ? "keyword" : "positional");
+        return NULL;
+    }
+#else
+    (void)args;
+    (void)kwargs;
+#endif
     return type->tp_alloc(type, 0);
 }
 
@@ -132,18 +145,43 @@ golock_rlock_release(RLockObject *self, PyObject *Py_UNUSED(ignored))
     return release_slow(self);
 }
 
+/* Up to 3.14 the interpreter's __enter__ is acquire with all its arguments, and its __exit__ takes
+ * any number of them. */
+#if PY_VERSION_HEX >= 0x030F0000
+static PyObject *
+rlock_enter(RLockObject *self, PyObject *Py_UNUSED(ignored))
+{
+    return golock_rlock_acquire(self, NULL, 0, NULL);
+}
+
+static PyObject *
+rlock_exit(RLockObject *self, PyObject *const *Py_UNUSED(args), Py_ssize_t nargs)
+{
+    if (nargs != 3) {
+        PyErr_Format(PyExc_TypeError, "__exit__ expected 3 arguments, got %zd", nargs);
+        return NULL;
+    }
+    return golock_rlock_release(self, NULL);
+}
+#else
 static PyObject *
 rlock_exit(RLockObject *self, PyObject *const *Py_UNUSED(args), Py_ssize_t Py_UNUSED(nargs))
 {
     return golock_rlock_release(self, NULL);
 }
+#endif
 
 int
 golock_rlock_save(RLockObject *self, unsigned long *count, unsigned long *owner)
 {
     *count = count_of(self);
     *owner = __atomic_load_n(&self->owner, __ATOMIC_RELAXED);
-    if (*count == 0) {
+#if PY_VERSION_HEX >= 0x030E0000
+    bool allowed = golock_rlock_owned(self) && *count > 0;
+#else
+    bool allowed = *count > 0; /* whoever has it */
+#endif
+    if (!allowed) {
         not_acquired();
         return -1;
     }
@@ -254,7 +292,11 @@ PyDoc_STRVAR(release_doc, "release($self, /)\n--\n\n"
 static PyMethodDef rlock_methods[] = {
     ACQUIRE("acquire"),
     {"release", (PyCFunction)golock_rlock_release, METH_NOARGS, release_doc},
+#if PY_VERSION_HEX >= 0x030F0000
+    {"__enter__", (PyCFunction)rlock_enter, METH_NOARGS, acquire_doc},
+#else
     ACQUIRE("__enter__"),
+#endif
     {"__exit__", (PyCFunction)(void (*)(void))rlock_exit, METH_FASTCALL, release_doc},
 #if PY_VERSION_HEX >= 0x030E0000
     {"locked", (PyCFunction)rlock_locked, METH_NOARGS,

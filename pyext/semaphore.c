@@ -147,7 +147,7 @@ acquire_with_arguments(SemaphoreObject *self, PyObject *const *args, Py_ssize_t 
         Py_RETURN_TRUE;
     }
     int64_t timeout = 0;
-    if (blocking && golock_parse_timeout(values[1], &timeout) < 0) {
+    if (blocking && golock_parse_timeout(values[1], true, &timeout) < 0) {
         return NULL;
     }
     return acquire_slow(self, timeout);

@@ -117,14 +117,42 @@ check_limit(int64_t timeout)
     return 0;
 }
 
+/* Returns 0 if a number can be added to a float, or -1 with TypeError set. */
+static int
+check_added(PyObject *number)
+{
+    PyObject *now = PyFloat_FromDouble(0);
+    PyObject *sum = now == NULL ? NULL : PyNumber_Add(now, number);
+    Py_XDECREF(now);
+    Py_XDECREF(sum);
+    return sum == NULL ? -1 : 0;
+}
+
+/* Up to 3.13 a NaN, which is not above 0, does not wait. Where it is added, threading would go round for
+ * ever. */
+static bool
+refuses_nan(bool added)
+{
+    return added || PY_VERSION_HEX >= 0x030E0000;
+}
+
 int
-golock_parse_timeout(PyObject *timeout, int64_t *nanoseconds)
+golock_parse_timeout(PyObject *timeout, bool added, int64_t *nanoseconds)
 {
     if (timeout == Py_None) {
         *nanoseconds = -1;
         return 0;
     }
-    if (!PyFloat_Check(timeout)) { /* a NaN is not above 0, and is refused below */
+    if (PyFloat_Check(timeout)) {
+        double seconds = PyFloat_AS_DOUBLE(timeout);
+        if (seconds <= 0 || (isnan(seconds) && !refuses_nan(added))) {
+            *nanoseconds = 0;
+            return 0;
+        }
+    } else {
+        if (added && check_added(timeout) < 0) {
+            return -1;
+        }
         PyObject *zero = PyLong_FromLong(0);
         int above = zero == NULL ? -1 : PyObject_RichCompareBool(timeout, zero, Py_GT);
         Py_XDECREF(zero);
@@ -132,9 +160,6 @@ golock_parse_timeout(PyObject *timeout, int64_t *nanoseconds)
             *nanoseconds = 0;
             return above;
         }
-    } else if (PyFloat_AS_DOUBLE(timeout) <= 0) {
-        *nanoseconds = 0;
-        return 0;
     }
     return golock_parse_seconds(timeout, nanoseconds) < 0 ? -1 : check_limit(*nanoseconds);
 }

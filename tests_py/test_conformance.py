@@ -6,6 +6,8 @@ import json
 import os
 import subprocess
 import sys
+import textwrap
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -45,6 +47,96 @@ class Broken:
 """
 
 
+FAULTS = {
+    "release of nothing": (
+        "Semaphore",
+        """
+        class Semaphore(threading.Semaphore):
+            def release(self, n=1):
+                if n:
+                    super().release(n)
+        """,
+        "release(0)",
+    ),
+    "no bound": (
+        "BoundedSemaphore",
+        """
+        class BoundedSemaphore(threading.BoundedSemaphore):
+            release = threading.Semaphore.release
+        """,
+        "released more than acquired",
+    ),
+    "an event that looks again": (
+        "Event",
+        """
+        class Event(threading.Event):
+            def wait(self, timeout=None):
+                super().wait(timeout)
+                return self.is_set()
+        """,
+        "set wakes a waiter though clear follows at once",
+    ),
+    "last come, first served": (
+        "Condition",
+        """
+        class Condition(threading.Condition):
+            def notify(self, n=1):
+                self._waiters.reverse()
+                super().notify(n)
+                self._waiters.reverse()
+        """,
+        "notify three times wakes in order",
+    ),
+    "a waiter that ran out is notified": (
+        "Condition",
+        """
+        class Waiters(type(threading.Condition()._waiters)):
+            def remove(self, waiter):
+                if not waiter.locked():
+                    super().remove(waiter)
+
+        class Condition(threading.Condition):
+            def __init__(self, lock=None):
+                super().__init__(lock)
+                self._waiters = Waiters()
+        """,
+        "a wait that ran out takes no notification",
+    ),
+    "released by anybody": (
+        "RLock",
+        """
+        class RLock(threading._PyRLock):
+            def release(self):
+                self._owner = threading.get_ident()
+                super().release()
+        """,
+        "release in another thread",
+    ),
+    "an action that breaks nothing": (
+        "Barrier",
+        """
+        class Barrier(threading.Barrier):
+            def _release(self):
+                try:
+                    super()._release()
+                except ZeroDivisionError:
+                    self._state = 0
+                    raise
+        """,
+        "action that raises",
+    ),
+    "an index too high": (
+        "Barrier",
+        """
+        class Barrier(threading.Barrier):
+            def wait(self, timeout=None):
+                return super().wait(timeout) + 1
+        """,
+        "three threads, indices in order of arrival",
+    ),
+}
+
+
 def conformance(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "golock", "conformance", *arguments],
@@ -60,40 +152,112 @@ def report(*arguments: str, cwd: Path | None = None) -> tuple[int, dict[str, Any
     return done.returncode, json.loads(done.stdout)
 
 
-def raw_cases() -> list[dict[str, Any]]:
-    cases: list[dict[str, Any]] = json.loads(_vectors.VECTORS.read_text(encoding="utf-8"))["cases"]
+def raw_cases(kind: str) -> list[dict[str, Any]]:
+    text = (_vectors.FOLDER / _vectors.FILES[kind]).read_text(encoding="utf-8")
+    cases: list[dict[str, Any]] = json.loads(text)["cases"]
     return cases
 
 
-def test_golock_answers_as_the_interpreter_does() -> None:
-    status, document = report("--only", "cases")
+each_type = pytest.mark.parametrize("kind", _vectors.TYPES)
+
+
+@each_type
+def test_golock_answers_as_the_interpreter_does(kind: str) -> None:
+    status, document = report("--only", "cases", "--type", kind)
     wrong = [case for case in document["cases"] if not case["same"]]
     assert (wrong, status) == ([], 0)
     assert len(document["cases"]) >= 120
+    assert {case["type"] for case in document["cases"]} == {kind}
     assert document["lock_tests"] is None
 
 
 def test_golock_passes_the_interpreters_own_tests() -> None:
+    """Half of the types beside the other half: these tests mostly sleep."""
     pytest.importorskip("test.lock_tests", reason="this interpreter has no test package")
-    status, document = report("--only", "lock_tests")
-    assert (status, document["cases"], document["differences"]) == (0, [], 0)
-    tests = document["lock_tests"]["tests"]
-    assert len(tests) >= 15
+    halves = [("Condition", "Lock"), ("RLock", "Semaphore", "BoundedSemaphore", "Event", "Barrier")]
+    chosen = [[word for kind in half for word in ("--type", kind)] for half in halves]
+    with ThreadPoolExecutor() as pool:
+        reports = list(pool.map(lambda types: report("--only", "lock_tests", *types), chosen))
+    for status, document in reports:
+        assert (status, document["cases"], document["differences"]) == (0, [], 0)
+    tests = [test for _, document in reports for test in document["lock_tests"]["tests"]]
+    assert len(tests) >= 100
+    assert {test["group"] for test in tests} == {suite.name for suite in _lock_tests.SUITES}
     assert {test["subject"] for test in tests} == {"ok"}
 
 
 def test_table_and_count() -> None:
-    done = conformance("--only", "cases")
+    done = conformance("--only", "cases", "--type", "Event", "--type", "Barrier")
     assert done.returncode == 0
-    assert "  release  " in done.stdout
+    assert "\nEvent  " in done.stdout
+    assert "\nBarrier  " in done.stdout
+    assert "  abort and reset  " in done.stdout
+    assert "\nLock  " not in done.stdout
     assert "0 different" in done.stdout
     assert done.stdout.endswith("\n0 differences\n")
 
 
 def test_verbose_shows_every_case() -> None:
-    done = conformance("--only", "cases", "-v")
-    for case in _vectors.load():
-        assert f" {case.name} (lock {case.start} at first)" in done.stdout
+    done = conformance("--only", "cases", "-v", "--type", "Semaphore")
+    for case in _vectors.load("Semaphore"):
+        assert f" {case.name} (Semaphore, {case.start} at first)" in done.stdout
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_planted_fault_is_found(fault: str, tmp_path: Path) -> None:
+    kind, code, name = FAULTS[fault]
+    source = "import threading\nfrom threading import *\n" + textwrap.dedent(code)
+    (tmp_path / "faulty.py").write_text(source, encoding="utf-8")
+    script = """
+import sys
+from golock import conformance
+from golock.conformance import _play
+_play.TIME_LIMIT = 1.0
+raise SystemExit(conformance.main(sys.argv[1:]))
+"""
+    options = ["--only", "cases", "--json", "--family", "faulty", "--type", kind]
+    done = subprocess.run(
+        [sys.executable, "-c", script, *options],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        check=False,
+    )
+    document = json.loads(done.stdout)
+    cases = {case["name"]: case for case in document["cases"]}
+    assert done.returncode == 1
+    assert document["subject"] == "faulty"
+    assert not cases[name]["same"]
+    assert not cases[name]["expectation_is_stale"]
+    assert sum(case["same"] for case in cases.values()) > len(cases) / 2
+
+
+def test_another_family_passes() -> None:
+    """The standard module, whose types are the interpreter's own."""
+    status, document = report("--only", "cases", "--family", "threading", "--type", "Event")
+    assert (status, document["differences"], document["subject"]) == (0, 0, "threading")
+    assert [case["notes"] for case in document["cases"] if case["notes"]] == []
+
+
+@pytest.mark.parametrize("module", ["no_such_module", "json", ""])
+def test_wrong_name_of_a_family(module: str) -> None:
+    done = conformance("--family", module)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "error: argument --family" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--type", "Thread"),
+        ("--lock", "_thread:allocate_lock", "--type", "Event"),
+        ("--lock", "_thread:allocate_lock", "--family", "threading"),
+    ],
+)
+def test_options_that_exclude_each_other(options: tuple[str, ...]) -> None:
+    done = conformance(*options)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "error: argument --" in done.stderr
 
 
 def test_wrong_lock_is_named(tmp_path: Path) -> None:
@@ -101,13 +265,13 @@ def test_wrong_lock_is_named(tmp_path: Path) -> None:
     done = conformance("--only", "cases", "--lock", "wrong:Lock", cwd=tmp_path)
     assert done.returncode == 1
     assert "wrong:Lock" in done.stdout
-    assert "DIFFERENT release of a free lock (lock free at first)" in done.stdout
+    assert "DIFFERENT release of a free lock (Lock, free at first)" in done.stdout
     assert "        expected    RuntimeError: release unlocked lock\n" in done.stdout
-    assert "        lock        null\n" in done.stdout
+    assert "        subject     null\n" in done.stdout
     status, document = report("--only", "cases", "--lock", "wrong:Lock", cwd=tmp_path)
     verdicts = {case["name"]: case["same"] for case in document["cases"]}
     assert status == 1
-    assert document["lock"] == "wrong:Lock"
+    assert document["subject"] == "wrong:Lock"
     assert document["differences"] == list(verdicts.values()).count(False)
     assert not verdicts["release of a free lock"]
     assert verdicts["release of a held lock"]
@@ -137,7 +301,7 @@ def test_the_interpreters_lock_differs_from_itself_in_nothing() -> None:
 def test_stale_expectation_is_a_difference(tmp_path: Path) -> None:
     """An expectation that the examined lock meets, and the interpreter does not."""
     (tmp_path / "wrong.py").write_text(WRONG, encoding="utf-8")
-    document = json.loads(_vectors.VECTORS.read_text(encoding="utf-8"))
+    document = json.loads((_vectors.FOLDER / "lock.json").read_text(encoding="utf-8"))
     (case,) = [case for case in document["cases"] if case["name"] == "release of a free lock"]
     case["steps"] = [{"call": "release", "returns": None}]
     document["cases"] = [case]
@@ -146,7 +310,7 @@ def test_stale_expectation_is_a_difference(tmp_path: Path) -> None:
 from pathlib import Path
 from golock import conformance
 from golock.conformance import _vectors
-_vectors.VECTORS = Path('lock.json')
+_vectors.FOLDER = Path()
 raise SystemExit(conformance.main(['--only', 'cases', '--lock', 'wrong:Lock']))
 """
     done = subprocess.run(
@@ -157,21 +321,28 @@ raise SystemExit(conformance.main(['--only', 'cases', '--lock', 'wrong:Lock']))
     assert done.stdout.endswith("\n1 difference\n")
 
 
-def test_examines_the_interpreters_own_lock_even_when_installed() -> None:
+def test_examines_the_interpreters_own_types_even_when_installed() -> None:
     script = """
-import _thread, threading
-own = _thread.allocate_lock
 import golock
-from golock import conformance
 golock.install()
+import threading
+from golock import conformance
+from golock.conformance._family import INTERPRETER
 compared = []
-conformance.compare = lambda *subjects: compared.append([one.factory for one in subjects]) or []
-status = conformance.main(['--only', 'cases'])
-print(status, compared == [[own, golock.allocate_lock]])
-print(golock.installed(), threading.Lock is golock.Lock)
+conformance.compare = lambda *arguments: compared.append(arguments) or []
+conformance.main(['--only', 'cases'])
+interpreter, subject, types = compared[0]
+print(interpreter is INTERPRETER, subject.factories['Condition'] is golock.Condition)
+made = [interpreter.new(kind) for kind in types]
+made += [interpreter.new('Condition')._lock, interpreter.new('Semaphore')._cond._lock]
+print(sorted({type(one).__module__ for one in made}))
+print(golock.installed(), threading.Semaphore is golock.Semaphore)
 """
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=False)
-    assert done.stdout.endswith(b"\n0 True\nTrue True\n")
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+    )
+    answers = "True True\n['_thread', 'interpreters_threading']\nTrue True\n"
+    assert done.stdout.endswith(f"\n{answers}")
 
 
 @pytest.mark.parametrize(
@@ -195,7 +366,7 @@ def test_missing_test_package(tmp_path: Path) -> None:
     (tmp_path / "test").mkdir()
     (tmp_path / "test" / "__init__.py").write_text("", encoding="utf-8")
     done = subprocess.run(
-        [sys.executable, "-m", "golock", "conformance"],
+        [sys.executable, "-m", "golock", "conformance", "--type", "Event"],
         capture_output=True,
         text=True,
         cwd=tmp_path,
@@ -225,32 +396,42 @@ def test_system_package_is_named(
     assert package.format(*sys.version_info) in _lock_tests.missing_package_sentence()
 
 
-def test_names_are_unique_and_groups_together() -> None:
-    names = [case["name"] for case in raw_cases()]
+@each_type
+def test_names_are_unique_and_groups_together(kind: str) -> None:
+    names = [case["name"] for case in raw_cases(kind)]
     assert len(names) == len(set(names))
-    groups = [case["group"] for case in raw_cases()]
+    groups = [case["group"] for case in raw_cases(kind)]
     changes = [
         group for group, before in zip(groups, ["", *groups], strict=False) if group != before
     ]
     assert len(changes) == len(set(groups))
 
 
-def test_every_step_says_what_it_expects() -> None:
-    for case in raw_cases():
-        assert case["start"] in {"free", "held"}
-        assert case["end"] in {"free", "held"}
+@each_type
+def test_every_step_says_what_it_expects(kind: str) -> None:
+    for case in raw_cases(kind):
         for step in case["steps"]:
-            assert ("returns" in step) != ("raises" in step), case["name"]
+            assert ("returns" in step) + ("raises" in step) + ("blocks" in step) == 1, case["name"]
+        waits = [step["in"] for step in case["steps"] if "blocks" in step]
+        ends = [step for step in case["steps"] if step["call"].startswith("come")]
+        assert bool(waits) == bool(ends), case["name"]
 
 
-def test_every_version_has_every_case_once() -> None:
-    """A case split by version covers all versions without a gap or an overlap."""
+@each_type
+def test_no_version_has_a_case_twice(kind: str) -> None:
+    """The parts of a case that is split by version follow each other without an overlap.
+
+    A gap is a version on which the case hangs, or cannot be begun.
+    """
     split: dict[str, list[dict[str, Any]]] = {}
-    for case in raw_cases():
+    for case in raw_cases(kind):
         if "since" in case or "before" in case:
             split.setdefault(case["name"].rpartition(" (")[0], []).append(case)
     for name, parts in split.items():
-        bounds = [(part.get("since"), part.get("before")) for part in parts]
-        assert bounds[0][0] is None, name
-        assert bounds[-1][1] is None, name
-        assert all(one[1] == other[0] for one, other in pairwise(bounds)), name
+        bounds = [(version(part, "since", "0"), version(part, "before", "99")) for part in parts]
+        assert all(one < other for one, other in bounds), name
+        assert all(one[1] <= other[0] for one, other in pairwise(bounds)), name
+
+
+def version(case: dict[str, Any], bound: str, default: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in case.get(bound, default).split("."))

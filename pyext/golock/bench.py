@@ -10,8 +10,6 @@ which CPython's lock before 3.13.1 keeps its threads.
 from __future__ import annotations
 
 import argparse
-import importlib.machinery
-import importlib.util
 import json
 import operator
 import os
@@ -30,6 +28,8 @@ from types import TracebackType
 from typing import Any, Protocol, cast
 
 import golock
+
+from . import _interpreter
 
 
 class Lock(Protocol):
@@ -52,17 +52,8 @@ Allocate = Callable[[], Lock]
 
 
 def interpreter_allocate_lock() -> Allocate:
-    """Return the interpreter's own ``_thread.allocate_lock``, even while golock is installed.
-
-    It comes from a second instance of the built-in ``_thread``, which is made here and shared
-    with nobody.
-    """
-    spec = importlib.machinery.BuiltinImporter.find_spec("_thread")
-    if spec is None or spec.loader is None:
-        raise ImportError("this interpreter has no built-in _thread module")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return cast(Allocate, module.allocate_lock)
+    """Return the interpreter's own ``_thread.allocate_lock``, even while golock is installed."""
+    return cast(Allocate, _interpreter.thread().allocate_lock)
 
 
 def jain(counts: Sequence[float]) -> float:

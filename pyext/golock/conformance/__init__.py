@@ -1,31 +1,32 @@
-"""``python -m golock conformance``: the interpreter's lock and another, case by case.
+"""``python -m golock conformance``: the interpreter's lock types and others, case by case.
 
-Two parts: the vectors in lock.json, each compared with what CPython is recorded to answer, and the
-interpreter's own ``test.lock_tests.LockTests``, unmodified. Another library's lock can stand in
-golock's place with ``--lock``.
+Two parts: the vectors in the JSON files, each compared with what CPython is recorded to answer, and
+the interpreter's own ``test.lock_tests``, unmodified. Another library's types can stand in golock's
+place with ``--family``, another lock with ``--lock``.
 """
 
 from __future__ import annotations
 
-import _thread
 import argparse
 import importlib
 import json
 import sys
 from typing import Any
 
-from .. import allocate_lock
+import golock
+
 from .._install import install, installed, uninstall
+from ._family import INTERPRETER, Family, family_of
 from ._lock_tests import LockTestsReport, run_lock_tests
-from ._play import Subject
 from ._report import CaseReport, compare, print_cases, print_lock_tests
+from ._vectors import TYPES
 
 __all__ = ["main"]
 
 
 def main(arguments: list[str]) -> int:
     """Run the comparison; 0 when nothing differs, 1 when something does, 2 for wrong arguments."""
-    options = _parser().parse_args(arguments)
+    options = _options(arguments)
     on_golock = installed()
     uninstall()
     try:
@@ -35,10 +36,10 @@ def main(arguments: list[str]) -> int:
             install()
 
 
-def _parser() -> argparse.ArgumentParser:
+def _options(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m golock conformance",
-        description="Compare the running interpreter's lock with golock's, case by case. "
+        description="Compare the running interpreter's lock types with golock's, case by case. "
         "The exit status is 1 when anything differs.",
     )
     parser.add_argument(
@@ -49,16 +50,41 @@ def _parser() -> argparse.ArgumentParser:
         "-v", "--verbose", action="store_true", help="print every case, not only those that differ"
     )
     parser.add_argument(
+        "--type",
+        action="append",
+        choices=TYPES,
+        dest="types",
+        help="examine this type alone; may be given several times",
+    )
+    subject = parser.add_mutually_exclusive_group()
+    subject.add_argument(
+        "--family",
+        metavar="MODULE",
+        type=_family,
+        help="examine the types of this module, in place of golock's; it offers all seven names",
+    )
+    subject.add_argument(
         "--lock",
         metavar="MODULE:CALLABLE",
-        type=_subject,
-        default=Subject("golock", allocate_lock),
-        help="examine the locks this callable makes, in place of golock's",
+        type=_lock,
+        help="examine the locks this callable makes, and no other type",
     )
-    return parser
+    options = parser.parse_args(arguments)
+    options.subject = options.lock or options.family or family_of(golock)
+    options.types = [kind for kind in TYPES if kind in (options.types or options.subject.factories)]
+    if options.lock and options.types != ["Lock"]:
+        parser.error("argument --type: --lock examines the type Lock alone")
+    return options
 
 
-def _subject(text: str) -> Subject:
+def _family(name: str) -> Family:
+    try:
+        return family_of(importlib.import_module(name))
+    except (ImportError, AttributeError, ValueError) as error:
+        raise argparse.ArgumentTypeError(f"{name!r}: {error}") from None
+
+
+def _lock(text: str) -> Family:
     module, _, path = text.partition(":")
     if not path:
         raise argparse.ArgumentTypeError(f"{text!r} is not MODULE:CALLABLE")
@@ -70,24 +96,24 @@ def _subject(text: str) -> Subject:
         raise argparse.ArgumentTypeError(f"{text!r}: {error}") from None
     if not callable(target):
         raise argparse.ArgumentTypeError(f"{text!r} cannot be called")
-    return Subject(text, target)
+    return Family(text, {"Lock": target})
 
 
 def _compare(options: argparse.Namespace) -> int:
-    interpreter = Subject("interpreter", _thread.allocate_lock)
-    subject: Subject = options.lock
+    subject: Family = options.subject
     cases: list[CaseReport] = []
     lock_tests: LockTestsReport | None = None
     if options.only != "lock_tests":
-        cases = compare(interpreter, subject)
+        cases = compare(INTERPRETER, subject, options.types)
     if options.only != "cases":
-        lock_tests = run_lock_tests(interpreter, subject)
+        lock_tests = run_lock_tests(INTERPRETER, subject, options.types)
     differences = sum(not case.same for case in cases)
     differences += lock_tests.differences if lock_tests else 0
     if options.json:
         document = {
             "interpreter": sys.version.split()[0],
-            "lock": subject.name,
+            "subject": subject.name,
+            "types": options.types,
             "cases": [case.as_json() for case in cases],
             "lock_tests": lock_tests.as_json() if lock_tests else None,
             "differences": differences,
@@ -95,7 +121,7 @@ def _compare(options: argparse.Namespace) -> int:
         json.dump(document, sys.stdout, indent=2)
         print()
     else:
-        print(f"The interpreter's lock (CPython {sys.version.split()[0]}) beside {subject.name}")
+        print(f"The interpreter's own (CPython {sys.version.split()[0]}) beside {subject.name}")
         if options.only != "lock_tests":
             print_cases(cases, options.verbose)
         if lock_tests:

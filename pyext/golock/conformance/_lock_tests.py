@@ -1,4 +1,7 @@
-"""Runs the interpreter's own ``test.lock_tests.LockTests``, unmodified, over two locks."""
+"""Runs the interpreter's own ``test.lock_tests``, unmodified, over two families.
+
+Each of its classes is given a type to test as ``test.test_threading`` gives it.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +9,48 @@ import io
 import platform
 import sys
 import unittest
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from ._play import Subject
+from ._family import Factory, Family
+
+ATTEMPTS = 3
+"""How often a test may fare differently before it counts: some measure times."""
+
+
+class Suite(NamedTuple):
+    """A class of lock_tests, the attribute that names the type to test, and that type."""
+
+    name: str
+    base: str
+    attribute: str
+    type: str
+    skipped: tuple[str, ...] = ()
+
+
+SUITES = (
+    Suite("LockTests", "LockTests", "locktype", "Lock"),
+    Suite("RLockTests", "RLockTests", "locktype", "RLock"),
+    Suite("ConditionTests", "ConditionTests", "condtype", "Condition"),
+    # test_threading skips the same tests: a Condition does not have all that an RLock has.
+    Suite(
+        "ConditionAsRLockTests",
+        "RLockTests",
+        "locktype",
+        "Condition",
+        ("test_constructor_noargs", "test_recursion_count"),
+    ),
+    Suite("SemaphoreTests", "SemaphoreTests", "semtype", "Semaphore"),
+    Suite("BoundedSemaphoreTests", "BoundedSemaphoreTests", "semtype", "BoundedSemaphore"),
+    Suite("EventTests", "EventTests", "eventtype", "Event"),
+    Suite("BarrierTests", "BarrierTests", "barriertype", "Barrier"),
+)
 
 
 class TestReport(NamedTuple):
-    """One test method over both locks: ``ok``, ``failed``, ``error`` or ``skipped``."""
+    """One test method over both families: ``ok``, ``failed``, ``error`` or ``skipped``."""
 
+    group: str
     name: str
     interpreter: str
     subject: str
@@ -21,7 +58,7 @@ class TestReport(NamedTuple):
 
     @property
     def same(self) -> bool:
-        """Return whether both locks fared alike."""
+        """Return whether both fared alike."""
         return self.interpreter == self.subject
 
 
@@ -39,7 +76,7 @@ class LockTestsReport(NamedTuple):
 
     @property
     def passed(self) -> int:
-        """Return how many tests passed over both locks."""
+        """Return how many tests passed over both families."""
         return sum(test.same and test.subject == "ok" for test in self.tests)
 
     def as_json(self) -> dict[str, Any]:
@@ -52,41 +89,52 @@ class LockTestsReport(NamedTuple):
         }
 
 
-def run_lock_tests(interpreter: Subject, subject: Subject) -> LockTestsReport:
-    """Run every method of LockTests over both locks, one after the other."""
-    title = "The interpreter's own test.lock_tests.LockTests"
+def run_lock_tests(interpreter: Family, subject: Family, types: Iterable[str]) -> LockTestsReport:
+    """Run every method of the types' classes over both families, one after the other."""
+    title = "The interpreter's own test.lock_tests"
     try:
         from test import lock_tests  # type: ignore[import-not-found]  # noqa: PLC0415
     except ImportError:
         return LockTestsReport(title, [], f"not run: {missing_package_sentence()}")
-    theirs, _ = _run(lock_tests.LockTests, interpreter)
-    mine, details = _run(lock_tests.LockTests, subject)
-    tests = [
-        TestReport(name, theirs[name], mine.get(name, "not run"), details.get(name, ""))
-        for name in sorted(theirs)
-    ]
+    wanted = set(types)
+    tests: list[TestReport] = []
+    for suite in SUITES:
+        if suite.type in wanted and hasattr(lock_tests, suite.base):
+            base = getattr(lock_tests, suite.base)
+            theirs = _case(suite, base, interpreter.factories[suite.type])
+            mine = _case(suite, base, subject.factories[suite.type])
+            tests += [
+                _compared(suite, name, theirs, mine)
+                for name in unittest.defaultTestLoader.getTestCaseNames(base)
+                if name not in suite.skipped
+            ]
     return LockTestsReport(title, tests, "")
 
 
-def _run(base: type[Any], subject: Subject) -> tuple[dict[str, str], dict[str, str]]:
-    case = type("LockTests", (base,), {"locktype": staticmethod(subject.factory)})
-    suite = unittest.defaultTestLoader.loadTestsFromTestCase(case)
-    statuses = {_name(test): "ok" for test in suite}
-    result = unittest.TextTestRunner(stream=io.StringIO()).run(suite)
-    details: dict[str, str] = {}
+def _case(suite: Suite, base: type[Any], factory: Factory) -> type[Any]:
+    return type(suite.name, (base,), {suite.attribute: staticmethod(factory)})
+
+
+def _compared(suite: Suite, name: str, theirs: type[Any], mine: type[Any]) -> TestReport:
+    for _ in range(ATTEMPTS):
+        status, _ = _run(theirs(name))
+        report = TestReport(suite.name, name, status, *_run(mine(name)))
+        if report.same:
+            break
+    return report
+
+
+def _run(test: Any) -> tuple[str, str]:
+    """Return how a test fared, and what was said of it."""
+    result = unittest.TextTestRunner(stream=io.StringIO()).run(unittest.TestSuite([test]))
     for status, group in (
         ("failed", result.failures),
         ("error", result.errors),
         ("skipped", result.skipped),
     ):
-        for test, detail in group:
-            statuses[_name(test)], details[_name(test)] = status, detail
-    return statuses, details
-
-
-def _name(test: Any) -> str:
-    """Return the method's name, also of a test that failed in a subTest."""
-    return str(getattr(test, "test_case", test)._testMethodName)
+        for _, detail in group:
+            return status, detail
+    return "ok", ""
 
 
 def missing_package_sentence() -> str:

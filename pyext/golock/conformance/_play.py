@@ -1,27 +1,23 @@
-"""Plays a case over a lock: the calls that lock.json may name, and what each gives."""
+"""Plays a case: makes its objects and its calls, each in its thread, and notes what they give."""
 
 from __future__ import annotations
 
-import copy
-import inspect
-import pickle
 import re
 import threading
-import weakref
+import time
 from collections.abc import Callable
+from pathlib import Path
+from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple
 
-from ._vectors import Case, Outcome, Step, decode
+from . import _calls
+from ._arguments import decode
+from ._family import INTERPRETER, Family
+from ._state import arguments, prepare, state
+from ._vectors import BLOCKS, HANGS, Case, Outcome, Step
 
 TIME_LIMIT = 20.0
 """Seconds after which a case counts as hanging. The longest waits a few milliseconds."""
-
-
-class Subject(NamedTuple):
-    """A kind of lock to examine: its name in reports, and the callable that makes a free one."""
-
-    name: str
-    factory: Callable[..., Any]
 
 
 class Played(NamedTuple):
@@ -31,203 +27,198 @@ class Played(NamedTuple):
     end: str
 
 
-def play(case: Case, subject: Subject) -> Played:
-    """Run the case on a new lock, in a thread, so that a lock that never answers can be named."""
+def play(case: Case, family: Family) -> Played:
+    """Run the case on new objects, in a thread, so that one that never answers can be named."""
     played = Played([], "unknown")
     results = [played]
 
     def body() -> None:
-        results[0] = _play(case, subject, played.outcomes)
+        results[0] = _play(case, family, played.outcomes)
 
     thread = threading.Thread(target=body, daemon=True)
     thread.start()
     thread.join(TIME_LIMIT)
     if thread.is_alive():
-        return Played([*played.outcomes, Outcome("hangs", None)], "unknown")
+        return Played([*played.outcomes, HANGS], "unknown")
     return results[0]
 
 
-def _play(case: Case, subject: Subject, outcomes: list[Outcome]) -> Played:
-    lock = subject.factory()
-    if case.start == "held" and lock.acquire(False) is not True:
-        return Played(outcomes, "unknown: a new lock cannot be taken")
+def _play(case: Case, family: Family, outcomes: list[Outcome]) -> Played:
+    try:
+        stage = Stage(case, family)
+    except Exception as error:
+        return Played(outcomes, f"unknown: {type(error).__name__}")
+    threaded = any(step.thread for step in case.steps)
     for step in case.steps:
-        outcomes.append(_outcome(step, lock, subject))
-    return Played(outcomes, _state(lock))
+        outcomes.append(stage.perform(step))
+        if threaded and not outcomes[-1].same_as(step.expected):
+            return Played(outcomes, "unknown")  # the threads are not where the rest expects them
+    stage.leave()
+    return Played(outcomes, state(case.type, stage.self))
 
 
-def _state(lock: Any) -> str:
-    try:
-        return "held" if lock.locked() else "free"
-    except Exception as error:
-        return f"unknown: locked() raises {type(error).__name__}"
+_INTERPRETERS = INTERPRETER.types()
+_RELEASE = Step("release", [], {}, Outcome("returns", None))
 
 
-def _outcome(step: Step, lock: Any, subject: Subject) -> Outcome:
-    args = [decode(value) for value in step.args]
-    kwargs = {name: decode(value) for name, value in step.kwargs.items()}
-    try:
-        if step.call in _CALLS:
-            result = _CALLS[step.call](lock, subject, *args, **kwargs)
-        else:
-            result = getattr(lock, step.call)(*args, **kwargs)
-        return Outcome("returns", _encode(result, lock))
-    except Exception as error:
-        return Outcome("raises", type(error).__name__, _anonymous(str(error), type(lock)))
+class Stage:
+    """A case under way: its objects, and its threads."""
+
+    def __init__(self, case: Case, family: Family) -> None:
+        self.kind = case.type
+        self.family = family
+        self.types = family.types()
+        self.factory = family.factories[case.type]
+        self._actors: dict[str, _Actor] = {}
+        self._returned: SimpleQueue[tuple[str, int]] = SimpleQueue()
+        self.objects: dict[str, Any] = {}
+        for name, value in case.objects.items():
+            self.objects[name] = self._decoded(value)
+        args, kwargs = case.make or (arguments(case.type, case.start), {})
+        self.args = [self._decoded(value) for value in args]
+        self.kwargs = {name: self._decoded(value) for name, value in kwargs.items()}
+        self.self = self.objects["self"] = self.factory(*self.args, **self.kwargs)
+        self.type = type(self.self)
+        prepare(self.self, case.start)
+
+    def _decoded(self, value: Any) -> Any:
+        return decode(value, self.family, self.objects)
+
+    def perform(self, step: Step) -> Outcome:
+        """Make the call of a step, and return what came of it."""
+        if step.call == "comes back":
+            return self._actors[step.thread].outcome()
+        if step.call == "comes back first":
+            return self._first(step.args)
+        if step.call == "come back and release":
+            return self._all(step.args)
+        if not step.thread:
+            return self._outcome(step)
+        actor = self._actors.get(step.thread)
+        if actor is None:
+            actor = self._actors[step.thread] = _Actor(step.thread, self._returned)
+        actor.begin(lambda: self._outcome(step))
+        if step.expected == BLOCKS and actor.sleeps():
+            return BLOCKS
+        return actor.outcome()
+
+    def _first(self, names: list[str]) -> Outcome:
+        """Return which of these threads is the first whose call has come back."""
+        while True:
+            try:
+                name, call = self._returned.get(timeout=TIME_LIMIT)
+            except Empty:
+                return HANGS
+            if name in names and call > self._actors[name].told:
+                return Outcome("returns", name)
+
+    def _all(self, names: list[str]) -> Outcome:
+        """Let these threads release as they come back, in any order; return what each got."""
+        got: dict[str, Any] = {}
+        while len(got) < len(names):
+            first = self._first(names)
+            if first == HANGS:
+                return HANGS
+            outcome = self._actors[first.value].outcome()
+            got[first.value] = outcome.value if outcome.kind == "returns" else str(outcome)
+            self._actors[first.value].begin(lambda: self._outcome(_RELEASE))
+            self._actors[first.value].outcome()
+        return Outcome("returns", [got[name] for name in names])
+
+    def leave(self) -> None:
+        """Let the threads end."""
+        for actor in self._actors.values():
+            actor.end()
+
+    def _outcome(self, step: Step) -> Outcome:
+        args = [self._decoded(value) for value in step.args]
+        kwargs = {name: self._decoded(value) for name, value in step.kwargs.items()}
+        try:
+            owner = self.objects[step.on]
+            if step.call in _calls.CALLS:
+                result = _calls.CALLS[step.call](owner, self, *args, **kwargs)
+            else:
+                result = getattr(owner, step.call)(*args, **kwargs)
+            if step.keep:
+                self.objects[step.keep] = result
+            return Outcome("returns", self._encode(result))
+        except Exception as error:
+            return Outcome("raises", type(error).__name__, self._anonymous(str(error)))
+
+    def _encode(self, result: Any) -> Any:
+        if isinstance(result, str):
+            return self._anonymous(result)
+        if result is None or isinstance(result, (bool, int, float)):
+            return result
+        if isinstance(result, list):
+            return [self._encode(value) for value in result]
+        for name, known in self.objects.items():
+            if result is known:
+                return {"$the": name}
+        if type(result) is self.type:
+            return {"$new": state(self.kind, result)}
+        return {"$type": type(result).__name__}
+
+    def _anonymous(self, text: str) -> str:
+        """Return the text without addresses, threads and modules, ``{type}`` for the type."""
+        text = re.sub(r"0x[0-9a-f]+", "0x...", text)
+        text = re.sub(r"\bowner=[1-9]\d*", "owner=...", text)
+        kinds = [("type", self.type), *self.types.items(), *_INTERPRETERS.items()]
+        for name, kind in kinds:
+            full = re.escape(f"{kind.__module__}.{kind.__qualname__}")
+            text = re.sub(rf"(?<![\w.]){full}\b", f"{{{name}}}", text)
+        text = text.replace(f"'{self.type.__name__}'", "'{type}'")
+        text = text.replace(f" on {self.type.__module__} failed", " on its module failed")
+        return re.sub(r"\b[\w.]+\.(\w+\(\))", r"\1", text)
 
 
-def _encode(result: Any, lock: Any) -> Any:
-    if result is lock:
-        return {"$self": True}
-    if type(result) is type(lock):
-        return {"$lock": _state(result)}
-    if isinstance(result, str):
-        return _anonymous(result, type(lock))
-    if result is None or isinstance(result, (bool, int, float, list)):
-        return result
-    return {"$type": type(result).__name__}
+class _Actor:
+    """A thread that makes one call after another, and can be seen to sleep in one."""
 
+    def __init__(self, name: str, returned: SimpleQueue[tuple[str, int]]) -> None:
+        self._name = name
+        self._returned = returned
+        self._jobs: SimpleQueue[Any] = SimpleQueue()
+        self._outcomes: SimpleQueue[Outcome] = SimpleQueue()
+        self._begun = 0
+        self.told = 0
+        """How many of its calls' outcomes have been asked for."""
+        self._asked = 0
+        self._thread = threading.Thread(target=self._work, daemon=True)
+        self._thread.start()
 
-def _anonymous(text: str, kind: type) -> str:
-    """Return the text without addresses and modules, ``{type}`` for the lock type's name."""
-    text = re.sub(r"0x[0-9a-f]+", "0x...", text)
-    text = text.replace(f"{kind.__module__}.{kind.__qualname__}", "{type}")
-    text = text.replace(f"'{kind.__name__}'", "'{type}'")
-    text = text.replace(f" on {kind.__module__} failed", " on its module failed")
-    return re.sub(r"\b[\w.]+\.(\w+\(\))", r"\1", text)
+    def _work(self) -> None:
+        for call in iter(self._jobs.get, None):
+            self._begun += 1
+            self._outcomes.put(call())
+            self._returned.put((self._name, self._begun))
 
+    def begin(self, call: Callable[[], Outcome]) -> None:
+        self._asked += 1
+        self._jobs.put(call)
 
-class _LeftError(Exception):
-    pass
+    def outcome(self) -> Outcome:
+        """Wait for the end of the call, and return what it gave."""
+        self.told += 1
+        try:
+            return self._outcomes.get(timeout=TIME_LIMIT)
+        except Empty:
+            return HANGS
 
+    def sleeps(self) -> bool:
+        """Wait until the call has come back, or its thread has been asleep for a while."""
+        status = Path(f"/proc/self/task/{self._thread.native_id}/status")
+        before = ""
+        alike = 0
+        while alike < 3:
+            if not self._outcomes.empty():
+                return False
+            now = status.read_text(encoding="ascii") if self._begun == self._asked else ""
+            asleep = "\nState:\tS" in now
+            alike = alike + 1 if asleep and now == before else 0
+            before = now
+            time.sleep(0.001)
+        return True
 
-def _with(lock: Any, subject: Subject, body: str) -> Any:
-    try:
-        with lock as target:
-            if body == "raise":
-                raise _LeftError
-            if body == "release":
-                lock.release()
-            if body == "locked":
-                return lock.locked()
-            if body == "try again":
-                return lock.acquire(False)
-            if body == "release and take":
-                lock.release()
-                lock.acquire()
-            return target
-    except _LeftError:
-        return "left by the exception"
-
-
-def _pickle(lock: Any, subject: Subject, protocol: int) -> Any:
-    return len(pickle.dumps(lock, protocol)) > 0
-
-
-def _subclass(lock: Any, subject: Subject) -> Any:
-    type("Derived", (type(lock),), {})
-
-
-def _set_attribute(lock: Any, subject: Subject, name: str) -> Any:
-    setattr(lock, name, 1)
-
-
-def _delete_attribute(lock: Any, subject: Subject, name: str) -> Any:
-    delattr(lock, name)
-
-
-def _set_type_attribute(lock: Any, subject: Subject, name: str) -> Any:
-    setattr(type(lock), name, getattr(type(lock), name, 1))
-
-
-def _weakref_callback(lock: Any, subject: Subject) -> Any:
-    gone: list[bool] = []
-    other = subject.factory()
-    reference = weakref.ref(other, lambda _: gone.append(True))
-    del other
-    return [bool(gone), reference() is None]
-
-
-def _present(lock: Any, subject: Subject, *names: str) -> Any:
-    return [name for name in names if hasattr(lock, name)]
-
-
-def _release_in_thread(lock: Any, subject: Subject) -> Any:
-    thread = threading.Thread(target=lock.release)
-    thread.start()
-    thread.join()
-    return lock.locked()
-
-
-def _acquire_in_thread(lock: Any, subject: Subject, *args: Any) -> Any:
-    taken: list[Any] = []
-    thread = threading.Thread(target=lambda: taken.append(lock.acquire(*args)))
-    thread.start()
-    thread.join()
-    return taken
-
-
-def _wake(lock: Any, subject: Subject) -> Any:
-    """Release a lock that another thread waits for, or is about to; return what it got."""
-    taken: list[Any] = []
-    started = threading.Event()
-
-    def wait() -> None:
-        started.set()
-        taken.append(lock.acquire())
-
-    thread = threading.Thread(target=wait)
-    thread.start()
-    started.wait()
-    lock.release()
-    thread.join()
-    return taken
-
-
-def _set_of(lock: Any, subject: Subject) -> Any:
-    return len({lock, lock, subject.factory()})
-
-
-_CALLS: dict[str, Callable[..., Any]] = {
-    "new": lambda lock, subject, *a, **k: subject.factory(*a, **k),
-    "call type": lambda lock, subject, *a, **k: type(lock)(*a, **k),
-    "type.__new__": lambda lock, subject, *a, **k: type(lock).__new__(type(lock), *a, **k),
-    "object.__new__": lambda lock, subject: object.__new__(type(lock)),
-    "call lock": lambda lock, subject: lock(),
-    "type name": lambda lock, subject: type(lock).__name__,
-    "bases": lambda lock, subject: [base.__name__ for base in type(lock).__mro__[1:]],
-    "with": _with,
-    "pickle": _pickle,
-    "copy": lambda lock, subject: copy.copy(lock),
-    "deepcopy": lambda lock, subject: copy.deepcopy(lock),
-    "subclass": _subclass,
-    "set attribute": _set_attribute,
-    "delete attribute": _delete_attribute,
-    "set type attribute": _set_type_attribute,
-    "vars": lambda lock, subject: vars(lock),
-    "hash": lambda lock, subject: hash(lock) == hash(lock),
-    "in a set": _set_of,
-    "== self": lambda lock, subject: lock == lock,  # noqa: PLR0124
-    "== other": lambda lock, subject: lock == subject.factory(),
-    "!= other": lambda lock, subject: lock != subject.factory(),
-    "== 1": lambda lock, subject: lock == 1,
-    "< other": lambda lock, subject: lock < subject.factory(),
-    ">= other": lambda lock, subject: lock >= subject.factory(),
-    "bool": lambda lock, subject: bool(lock),
-    "int": lambda lock, subject: int(lock),
-    "len": lambda lock, subject: len(lock),
-    "iter": lambda lock, subject: iter(lock),
-    "repr": lambda lock, subject: repr(lock),
-    "str": lambda lock, subject: str(lock),
-    "format": lambda lock, subject, spec: format(lock, spec),
-    "weakref": lambda lock, subject: weakref.ref(lock)() is lock,
-    "weakref callback": _weakref_callback,
-    "present": _present,
-    "signature": lambda lock, subject, name: str(inspect.signature(getattr(lock, name))),
-    "callable": lambda lock, subject, name: callable(getattr(lock, name)),
-    "unbound": lambda lock, subject, name, *args: getattr(type(lock), name)(*args),
-    "bound to itself": lambda lock, subject, name: getattr(lock, name).__self__ is lock,
-    "release in a thread": _release_in_thread,
-    "acquire in a thread": _acquire_in_thread,
-    "wake a waiter": _wake,
-}
+    def end(self) -> None:
+        self._jobs.put(None)
