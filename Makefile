@@ -3,7 +3,8 @@
 # make verify        check the protocol's models, and that every fault seeded in them is found
 # make soak          the models and the storms in their longer form, half an hour; prints totals
 # make bench         measure golock beside the interpreter's lock, and draw
-# make conformance   compare golock with the interpreter, case by case
+# make conformance   compare golock with the interpreter, case by case; and the interpreter's own
+#                    tests without golock and on it, test by test (some minutes)
 # make lint          every formatter and checker
 #
 # make free-threaded        build a CPython without a GIL, from Debian's source package
@@ -89,6 +90,7 @@ $(TSAN)/requirements: tests_py/requirements.txt | free-threaded
 
 conformance: $(VENV)/golock
 	$(BIN)/python -I -m golock conformance
+	$(BIN)/python -I -m golock conformance --standard-library
 
 bench: $(VENV)/bench
 	$(BIN)/python bench/run.py

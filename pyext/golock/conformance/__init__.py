@@ -2,7 +2,8 @@
 
 Two parts: the vectors in the JSON files, each compared with what CPython is recorded to answer, and
 the interpreter's own ``test.lock_tests``, unmodified. Another library's types can stand in golock's
-place with ``--family``, another lock with ``--lock``.
+place with ``--family``, another lock with ``--lock``. With ``--standard-library`` the interpreter's
+own test modules are run instead, without golock and on it, and compared test by test.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from .._install import install, installed, uninstall
 from ._family import INTERPRETER, Family, family_of
 from ._lock_tests import LockTestsReport, run_lock_tests
 from ._report import CaseReport, compare, print_cases, print_lock_tests
+from ._standard_library import TIMEOUT
+from ._standard_library import run as run_standard_library
 from ._vectors import TYPES
 
 __all__ = ["main"]
@@ -27,6 +30,8 @@ __all__ = ["main"]
 def main(arguments: list[str]) -> int:
     """Run the comparison; 0 when nothing differs, 1 when something does, 2 for wrong arguments."""
     options = _options(arguments)
+    if options.standard_library:
+        return run_standard_library(options)
     on_golock = installed()
     uninstall()
     try:
@@ -68,6 +73,22 @@ def _options(arguments: list[str]) -> argparse.Namespace:
         metavar="MODULE:CALLABLE",
         type=_lock,
         help="examine the locks this callable makes, and no other type",
+    )
+    standard_library = parser.add_argument_group("the interpreter's own test modules")
+    standard_library.add_argument(
+        "--standard-library",
+        action="store_true",
+        help="run them without golock and on it, and compare test by test (some minutes)",
+    )
+    standard_library.add_argument(
+        "--module", action="append", metavar="MODULE", help="this test module; may be repeated"
+    )
+    standard_library.add_argument(
+        "--timeout",
+        type=float,
+        default=TIMEOUT,
+        metavar="SECONDS",
+        help="for one test (default: %(default)g)",
     )
     options = parser.parse_args(arguments)
     options.subject = options.lock or options.family or family_of(golock)

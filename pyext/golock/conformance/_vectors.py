@@ -126,10 +126,11 @@ class Case(NamedTuple):
 def load(kind: str) -> list[Case]:
     """Return the cases for a type that hold for the running interpreter."""
     document = json.loads((FOLDER / FILES[kind]).read_text(encoding="utf-8"))
-    return [case(kind, raw) for raw in document["cases"] if _applies(raw)]
+    return [case(kind, raw) for raw in document["cases"] if applies(raw)]
 
 
-def _applies(raw: dict[str, Any]) -> bool:
+def applies(raw: dict[str, Any]) -> bool:
+    """Return whether ``since`` and ``before`` of an entry hold for the running interpreter."""
     running = tuple(sys.version_info[:3])
     return _version(raw.get("since", "0")) <= running < _version(raw.get("before", "99"))
 

@@ -1,0 +1,36 @@
+"""Programs on well-known libraries, unchanged, on golock; each checks its own results."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROGRAMS = Path(__file__).parent / "programs"
+
+
+@pytest.mark.parametrize(
+    ("library", "program"),
+    [
+        ("urllib3", "urllib3_pool.py"),
+        ("sqlalchemy", "sqlalchemy_pool.py"),
+        ("cachetools", "cachetools_cache.py"),
+        ("waitress", "waitress_server.py"),
+    ],
+)
+def test_program(library: str, program: str, tmp_path: Path) -> None:
+    """The program prints where the types of the locks inside the library come from."""
+    pytest.importorskip(library)
+    done = subprocess.run(
+        [sys.executable, "-m", "golock", "run", str(PROGRAMS / program), "database"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert set(json.loads(done.stdout)) == {"golock"}
