@@ -2,7 +2,7 @@
 # make test          set up, and pass all tests, Go and Python
 # make verify        check the protocol's models, and that every fault seeded in them is found
 # make soak          the models and the storms in their longer form, half an hour; prints totals
-# make bench         measure golock beside the interpreter's lock, and draw
+# make bench         measure golock beside the interpreter's own, and draw
 # make conformance   compare golock with the interpreter, case by case; and the interpreter's own
 #                    tests without golock and on it, test by test (some minutes)
 # make lint          every formatter and checker

@@ -7,7 +7,7 @@ from typing import Any
 
 import golock
 import results
-from golock.bench import Contention, Workload, contend, interpreter_allocate_lock
+from golock.bench import Contention, Workload, contend, interpreter_family
 
 THRESHOLDS = (0.0, 0.2e-3, 0.5e-3, 1e-3, 2e-3, 5e-3)
 WORKLOADS = (Workload(8, 20, 20), Workload(32, 20, 20))
@@ -24,7 +24,7 @@ def summarize(runs: list[Contention]) -> dict[str, float]:
 
 def sweep(workload: Workload, repeats: int, seconds: float) -> dict[str, Any]:
     """One workload at every threshold, and on the interpreter's lock."""
-    original = interpreter_allocate_lock()
+    original = interpreter_family().allocate_lock
     runs: dict[float, list[Contention]] = {threshold: [] for threshold in THRESHOLDS}
     beside: list[Contention] = []
     for _ in range(repeats):

@@ -39,14 +39,24 @@ def verdict(met: bool) -> str:
     return "yes" if met else "no"
 
 
+def mark_code(name: str) -> str:
+    """Mark what the name of a timed call has after the class."""
+    kind, colon, code = name.rpartition(": ")
+    return f"{kind}{colon}`{code}`"
+
+
 def ratios_section(figures: Figures) -> list[str]:
-    rows = table_rows(figures["measures"])
-    code = [(row[0] if "threads" in row[0] else f"`{row[0]}`", *row[1:]) for row in rows[1:]]
+    heading, *rows = table_rows(figures["measures"])
+    cells = [
+        [mark_code(row[0]) if measure["unit"] == "ns" else row[0], *row[1:]]
+        for measure, row in zip(figures["measures"], rows, strict=True)
+    ]
     return [
-        "In one process, by turns: the minimum of the runs for single calls, the median for "
-        "contended runs (threads, empty loop steps with the lock held / without).",
+        "In one process, by turns: the minimum of the runs for single calls (ns), the median for "
+        "several threads. These fight for one lock (threads, empty loop steps with the lock held / "
+        "without), or wait for each other (µs, a round).",
         "",
-        *table([rows[0], *code]),
+        *table([heading, *cells]),
         "Beside the floor, a C type whose methods do nothing, in the same way:",
         "",
         *table(
@@ -54,7 +64,7 @@ def ratios_section(figures: Figures) -> list[str]:
                 ["ns", "golock", "floor", "ratio", "target"],
                 *(
                     [
-                        f"`{beside['name']}`",
+                        mark_code(beside["name"]),
                         f"{beside['golock']:.1f}",
                         f"{beside['floor']:.1f}",
                         f"{beside['ratio']:.2f}",
@@ -195,7 +205,7 @@ def section(version: str) -> list[str]:
 
 
 def draw_ratios(versions: Iterable[str], target: Path) -> None:
-    """Bars: golock to the interpreter, the time of each call and the rate of each workload."""
+    """Bars: golock to the interpreter, each call, each workload, each round."""
     from matplotlib import pyplot  # noqa: PLC0415
 
     series = {
@@ -204,12 +214,16 @@ def draw_ratios(versions: Iterable[str], target: Path) -> None:
         if (figures := results.load("ratios", version)) is not None
     }
     thickness = 0.8 / len(series)
-    figure, axes = pyplot.subplots(1, 2, figsize=(11, 2.5 + len(series)), layout="constrained")
     panels = {
         "ns": "time of a call: shorter is better",
         "k/s": "acquires a second: longer is better",
+        "µs": "time of a round: shorter is better",
     }
-    for axis, (unit, label) in zip(axes, panels.items(), strict=True):
+    figure, axes = pyplot.subplot_mosaic(
+        [["ns", "k/s"], ["ns", "µs"]], figsize=(13, 3 + 2 * len(series)), layout="constrained"
+    )
+    for unit, label in panels.items():
+        axis = axes[unit]
         for index, (version, measures) in enumerate(series.items()):
             shown = [measure for measure in measures if measure["unit"] == unit]
             bars = axis.barh(
@@ -230,7 +244,7 @@ def draw_ratios(versions: Iterable[str], target: Path) -> None:
         axis.set_title(label, fontsize=10)
         axis.set_xlabel("golock / interpreter")
     figure.legend(
-        *axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=len(series)
+        *axes["ns"].get_legend_handles_labels(), loc="outside upper center", ncols=len(series)
     )
     save(figure, target)
 
@@ -291,7 +305,7 @@ def draw(versions: Sequence[str], directory: Path) -> list[str]:
     lines = []
     if any(results.load("ratios", version) for version in versions):
         draw_ratios(versions, directory / "performance-ratios.svg")
-        lines += ["![Time of each call, golock to interpreter](performance-ratios.svg)", ""]
+        lines += ["![Each measure, golock to interpreter](performance-ratios.svg)", ""]
     for version in versions:
         figures = results.load("handoff", version)
         if figures is not None:

@@ -11,10 +11,10 @@ import pyperf  # type: ignore[import-untyped]
 from golock.bench import OPERATIONS
 
 SETUP = {
-    "golock": "from golock import allocate_lock; lock = allocate_lock()",
-    "interpreter": "from golock.bench import interpreter_allocate_lock; "
-    "allocate_lock = interpreter_allocate_lock(); lock = allocate_lock()",
-    "floor": "from floor._floor import Floor; lock = Floor()",
+    "golock": "from golock import allocate_lock",
+    "interpreter": "from golock.bench import interpreter_family; "
+    "allocate_lock = interpreter_family().allocate_lock",
+    "floor": "from floor._floor import Floor as allocate_lock",
 }
 
 # The floor's methods take no arguments.
@@ -27,7 +27,10 @@ def main() -> None:
         for lock, setup in SETUP.items():
             if lock != "floor" or operation.name in ON_THE_FLOOR:
                 runner.timeit(
-                    f"{operation.name} [{lock}]", operation.statement, setup=setup, duplicate=10
+                    f"{operation.name} [{lock}]",
+                    operation.statement,
+                    setup=f"{setup}; {operation.setup}",
+                    duplicate=10,
                 )
 
 

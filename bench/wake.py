@@ -13,7 +13,7 @@ import time
 
 import golock
 import results
-from golock.bench import Allocate, interpreter_allocate_lock
+from golock.bench import Allocate, interpreter_family
 
 THREADS = 64
 SETTLE = 0.005  # seconds in which the waiters, with nothing else to do, go to sleep
@@ -68,7 +68,7 @@ def summarize(times: list[float]) -> dict[str, float]:
 def main() -> None:
     fast = results.parse_fast(__doc__)
     repeats, rounds = (2, 5) if fast else (5, 20)
-    locks = {"golock": golock.allocate_lock, "interpreter": interpreter_allocate_lock()}
+    locks = {"golock": golock.allocate_lock, "interpreter": interpreter_family().allocate_lock}
     figures = {}
     for name, pause in {"all together": None, "one at a time": ALONE}.items():
         times: dict[str, list[float]] = {lock: [] for lock in locks}

@@ -9,6 +9,8 @@ import sys
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -31,12 +33,27 @@ def report() -> dict[str, Any]:
 
 
 def test_every_measure_is_reported_once(report: dict[str, Any]) -> None:
-    expected = [operation.name for operation in bench.OPERATIONS] + [
-        f"{workload}: {what}"
-        for workload in bench.WORKLOADS
-        for what in ("acquires", "longest wait", "fairness")
+    expected = [
+        *(operation.name for operation in bench.OPERATIONS),
+        *(
+            f"{workload}: {what}"
+            for workload in bench.WORKLOADS
+            for what in ("acquires", "longest wait", "fairness")
+        ),
+        *(operation.name for operation in bench.FAMILY_OPERATIONS),
+        *(exchange.name for exchange in bench.EXCHANGES),
     ]
     assert [measure["name"] for measure in report["measures"]] == expected
+
+
+def test_every_class_is_measured_against_a_target(report: dict[str, Any]) -> None:
+    classes = {"RLock", "Semaphore", "BoundedSemaphore", "Event", "Condition", "Barrier", "Queue"}
+    measured = {
+        measure["name"].partition(":")[0]: measure["met"]
+        for measure in report["measures"]
+        if measure["target"] is not None
+    }
+    assert {name for name in classes if measured.get(name) is not None} == classes
 
 
 def test_every_figure_is_a_finite_number_above_zero(report: dict[str, Any]) -> None:
@@ -126,7 +143,9 @@ def test_the_counts_add_up(workload: bench.Workload) -> None:
     assert not tally.lock.locked()
 
 
-@pytest.mark.parametrize("allocate", [golock.allocate_lock, bench.interpreter_allocate_lock()])
+@pytest.mark.parametrize(
+    "allocate", [golock.allocate_lock, bench.interpreter_family().allocate_lock]
+)
 def test_the_longest_wait_is_that_of_the_slowest_acquire(allocate: bench.Allocate) -> None:
     slow = 0.05
 
@@ -160,22 +179,97 @@ def test_a_target_judges_the_ratio_or_the_figure(
     assert measure.met is met
 
 
-def test_the_interpreters_lock_is_not_golocks() -> None:
-    theirs = bench.interpreter_allocate_lock()
-    assert type(theirs()).__module__ == "_thread"
-    assert type(theirs()) is not type(golock.allocate_lock())
+THEIRS = bench.interpreter_family()
 
 
-def test_the_interpreters_lock_is_found_when_golock_is_installed() -> None:
-    code = (
-        "import golock; golock.install()\n"
-        "from golock.bench import interpreter_allocate_lock\n"
-        "print(type(interpreter_allocate_lock()()) is type(golock.allocate_lock()))"
+class TenTimes:
+    """Does ten times what it is asked, on a primitive that can bear it."""
+
+    def __init__(self, primitive: Any) -> None:
+        self.primitive = primitive
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self.primitive, name)
+
+        def call(*arguments: Any) -> Any:
+            for _ in range(10):
+                result = method(*arguments)
+            return result
+
+        return call
+
+    def __enter__(self) -> Any:
+        return self.__getattr__("__enter__")()
+
+    def __exit__(self, *exception: object) -> Any:
+        return self.__getattr__("__exit__")(*exception)
+
+
+def module_of(**names: object) -> ModuleType:
+    module = ModuleType("made for a test")
+    vars(module).update(names)
+    return module
+
+
+@pytest.mark.parametrize("operation", bench.FAMILY_OPERATIONS, ids=lambda operation: operation.name)
+def test_calls_that_do_their_work_ten_times_are_seen_as_slow(operation: bench.Operation) -> None:
+    theirs = THEIRS.threading
+    slow = {
+        "threading": module_of(
+            RLock=lambda: TenTimes(theirs.RLock()),
+            Semaphore=lambda: TenTimes(theirs.Semaphore(10)),
+            BoundedSemaphore=lambda: TenTimes(theirs.BoundedSemaphore(10)),
+            Event=lambda: TenTimes(theirs.Event()),
+            Condition=lambda: TenTimes(theirs.Condition()),
+        ),
+        "queue": module_of(Queue=lambda: TenTimes(THEIRS.queue.Queue())),
+    }
+    measure = bench.time_operation(operation, slow, vars(THEIRS), 5, 0.005)
+    assert measure.ratio > 2
+    assert not measure.met
+
+
+@pytest.mark.parametrize("exchange", bench.EXCHANGES, ids=lambda exchange: exchange.name)
+def test_an_exchange_that_dawdles_is_seen_as_slow(exchange: bench.Exchange) -> None:
+    class Condition(THEIRS.threading.Condition):  # type: ignore[misc, name-defined]
+        def notify(self, n: int = 1) -> None:
+            time.sleep(0.02)
+            super().notify(n)
+
+    class Barrier(THEIRS.threading.Barrier):  # type: ignore[misc, name-defined]
+        def wait(self, timeout: float | None = None) -> Any:
+            time.sleep(0.02)
+            return super().wait(timeout)
+
+    threading = module_of(Lock=THEIRS.threading.Lock, Condition=Condition, Barrier=Barrier)
+    slow = bench.Family(THEIRS.allocate_lock, threading, bench.queue_over(threading))
+    measure = bench.time_exchange(exchange, slow, THEIRS, repeats=3, rounds=5)
+    assert measure.ratio > 2
+    assert not measure.met
+
+
+@pytest.mark.parametrize("install", ["", "golock.install()"], ids=["as it is", "installed"])
+def test_each_family_is_its_own_whatever_is_installed(
+    install: str, python: Callable[..., Any], check: Callable[..., None]
+) -> None:
+    result = python(
+        f"""
+        import golock
+        {install}
+        from golock import bench
+
+        for family in bench.golock_family(), bench.interpreter_family():
+            made = family.allocate_lock(), family.threading.RLock(), family.queue.Queue().not_empty
+            print(*("golock" in repr(type(each)) for each in made))
+        """
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code], check=True, stdout=subprocess.PIPE, text=True
-    )
-    assert done.stdout.strip() == "False"
+    check(result, "True True True\nFalse False False\n")
+
+
+def test_the_interpreters_family_counts_no_threads() -> None:
+    before = threading.enumerate()
+    THEIRS.threading.Event().set()
+    assert threading.enumerate() == before
 
 
 def test_an_unknown_option_is_refused() -> None:

@@ -1,0 +1,75 @@
+"""The two sides of every measure: golock's synchronization classes, and the interpreter's own.
+
+Both exist side by side, whatever is installed, so that nothing is installed during a measurement.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import ModuleType, TracebackType
+from typing import Protocol
+
+import golock
+from golock import threading as golock_threading
+
+from .. import _interpreter
+
+
+class Lock(Protocol):
+    """What ``_thread.lock`` and golock's lock have in common."""
+
+    def acquire(self, blocking: bool = ..., timeout: float = ...) -> bool: ...
+    def release(self) -> None: ...
+    def locked(self) -> bool: ...
+    def __enter__(self) -> bool: ...
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+        /,
+    ) -> None: ...
+
+
+Allocate = Callable[[], Lock]
+
+
+@dataclass(frozen=True)
+class Family:
+    """The names that a measured statement finds."""
+
+    allocate_lock: Allocate
+    threading: ModuleType
+    """Has the names of the standard module's synchronization classes."""
+    queue: ModuleType
+    """The standard module, its queues made of this family's locks and conditions."""
+
+
+def queue_over(threading: ModuleType) -> ModuleType:
+    """Return a second instance of the standard ``queue``, which uses `threading` as its own."""
+    spec = importlib.util.find_spec("queue")
+    if spec is None or spec.loader is None:
+        raise ImportError("this interpreter has no queue module")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    vars(module)["threading"] = threading
+    return module
+
+
+@functools.cache
+def golock_family() -> Family:
+    """Return what a program has after ``golock.install()``."""
+    return Family(golock.allocate_lock, golock_threading, queue_over(golock_threading))
+
+
+@functools.cache
+def interpreter_family() -> Family:
+    """Return what a program has without golock, even while golock is installed.
+
+    Raises ImportError where the code of the standard library's modules cannot be found.
+    """
+    threading = _interpreter.threading()
+    return Family(threading._allocate_lock, threading, queue_over(threading))

@@ -1,0 +1,71 @@
+"""A measure: what both sides took, what counts of it, and what it is held to."""
+
+from __future__ import annotations
+
+import operator
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+# The interpreter's lock is a different and much faster one from 3.13.1 on.
+FASTER_INTERPRETER = sys.version_info >= (3, 13, 1)
+
+_BOUNDS: dict[str, Callable[[float, float], bool]] = {"<=": operator.le, ">=": operator.ge}
+
+
+@dataclass(frozen=True)
+class Target:
+    """A bound on golock's figure, or on its ratio to the interpreter's."""
+
+    of: str
+    """``"ratio"``, or ``"golock"`` for golock's figure in the measure's own unit."""
+    bound: str
+    """``"<="`` or ``">="``."""
+    limit: float
+
+
+def ratio_at_most(limit: float, beside_faster: float) -> Target:
+    """Bound the ratio, by `beside_faster` where the interpreter has its faster lock."""
+    return Target("ratio", "<=", beside_faster if FASTER_INTERPRETER else limit)
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One line of the table: all runs of both sides, and what counts of them."""
+
+    name: str
+    unit: str
+    summary: Callable[[Iterable[float]], float]
+    """What counts of the runs: `min` or `statistics.median`."""
+    golock: tuple[float, ...]
+    interpreter: tuple[float, ...]
+    target: Target | None
+
+    @property
+    def ratio(self) -> float:
+        """The figure of golock by that of the interpreter."""
+        return self.summary(self.golock) / self.summary(self.interpreter)
+
+    @property
+    def met(self) -> bool | None:
+        """Whether the target is met; None where there is none."""
+        if self.target is None:
+            return None
+        figure = self.ratio if self.target.of == "ratio" else self.summary(self.golock)
+        return _BOUNDS[self.target.bound](figure, self.target.limit)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what ``--json`` prints of it."""
+        target = self.target
+        return {
+            "name": self.name,
+            "unit": self.unit,
+            "golock": self.summary(self.golock),
+            "interpreter": self.summary(self.interpreter),
+            "ratio": self.ratio,
+            "target": None if target is None else vars(target),
+            "met": self.met,
+            "summary": self.summary.__name__,
+            "runs": {"golock": self.golock, "interpreter": self.interpreter},
+        }

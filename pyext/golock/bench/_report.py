@@ -1,0 +1,71 @@
+"""What the figures were measured on, and the table of them."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import sysconfig
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+
+def describe_machine() -> dict[str, Any]:
+    """Name what the figures are measured on: interpreter, system, processor, load.
+
+    The version of a free-threaded interpreter ends in "t".
+    """
+    try:
+        cpuinfo = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        cpuinfo = ""
+    free_threaded = sysconfig.get_config_var("Py_GIL_DISABLED")
+    model = re.search(r"^model name\s*: (.+)$", cpuinfo, re.MULTILINE)
+    return {
+        "implementation": platform.python_implementation(),
+        "python": platform.python_version() + ("t" if free_threaded else ""),
+        "compiler": platform.python_compiler(),
+        "system": f"{platform.system()} {platform.release()}",
+        "processor": model[1] if model else platform.machine(),
+        "cpus": os.cpu_count(),
+        "load": os.getloadavg()[0],
+    }
+
+
+def _number(value: float) -> str:
+    """Three significant digits, and all those before the point."""
+    return f"{value:.3g}" if abs(value) < 1e3 else f"{value:,.0f}"
+
+
+def table_rows(measures: Iterable[dict[str, Any]]) -> list[tuple[str, ...]]:
+    """Lay out measures, as ``--json`` gives them, in cells; the heading comes first."""
+    rows: list[tuple[str, ...]] = [
+        ("measure", "unit", "golock", "interpreter", "ratio", "target", "met")
+    ]
+    for measure in measures:
+        target = measure["target"]
+        wanted = ""
+        if target is not None:
+            what = "ratio " if target["of"] == "ratio" else ""
+            unit = f" {measure['unit']}" if target["of"] == "golock" else ""
+            wanted = f"{what}{target['bound']} {target['limit']:g}{unit}"
+        rows.append(
+            (
+                measure["name"],
+                measure["unit"],
+                _number(measure["golock"]),
+                _number(measure["interpreter"]),
+                f"{measure['ratio']:.2f}",
+                wanted,
+                {True: "yes", False: "no", None: ""}[measure["met"]],
+            )
+        )
+    return rows
+
+
+def print_table(rows: Sequence[tuple[str, ...]]) -> None:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = zip(row, "<<>>><<", widths, strict=True)
+        print("  ".join(f"{cell:{align}{width}}" for cell, align, width in cells).rstrip())
