@@ -290,6 +290,21 @@ get_parties(BarrierObject *self, void *Py_UNUSED(closure))
     return Py_NewRef(self->parties == NULL ? Py_None : self->parties);
 }
 
+/* A class that has fields of the barrier written in Python, as multiprocessing's has, needs the methods that
+ * use them. */
+static PyObject *
+barrier_init_subclass(PyTypeObject *type, PyObject *Py_UNUSED(ignored))
+{
+    PyObject *field = PyDict_GetItemString(type->tp_dict, "_state");
+    if (field == NULL) {
+        Py_RETURN_NONE;
+    }
+    PyObject *module = PyImport_ImportModule("golock._install");
+    PyObject *result = module == NULL ? NULL : PyObject_CallMethod(module, "complete", "O", type);
+    Py_XDECREF(module);
+    return result;
+}
+
 PyDoc_STRVAR(barrier_doc,
              "Barrier(parties, action=None, timeout=None)\n--\n\n"
              "Lets threads wait until so many of them have arrived.\n\n"
@@ -308,6 +323,7 @@ static PyMethodDef barrier_methods[] = {
     {"reset", (PyCFunction)barrier_reset, METH_NOARGS,
      PyDoc_STR(
          "reset($self, /)\n--\n\nMake the barrier whole and empty. Who waits gets BrokenBarrierError.")},
+    {"__init_subclass__", (PyCFunction)barrier_init_subclass, METH_CLASS | METH_NOARGS, NULL},
     {"abort", (PyCFunction)barrier_abort, METH_NOARGS,
      PyDoc_STR("abort($self, /)\n--\n\nBreak the barrier. Who waits or comes gets BrokenBarrierError.")},
     {NULL, NULL, 0, NULL},

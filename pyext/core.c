@@ -29,6 +29,7 @@ static void
 before_fork(void)
 {
     pthread_mutex_lock(&core.loading);
+    golock_last_thread_before_fork();
 }
 
 static void
@@ -43,6 +44,7 @@ after_fork_in_child(void)
     pthread_mutex_unlock(&core.loading);
     core.spent |= core.table != NULL;
     core.table = NULL;
+    golock_last_thread_in_child();
 }
 
 int
@@ -188,6 +190,8 @@ load(char *reason, size_t size)
     stack_t stack;
     sigaltstack(NULL, &stack);
     pthread_sigmask(SIG_SETMASK, &all, &before);
+    char name[GOLOCK_THREAD_NAME];
+    golock_name_threads(name);
 
     const struct golock_core *table = NULL;
     void *handle;
@@ -216,6 +220,7 @@ load(char *reason, size_t size)
             }
         }
     }
+    golock_restore_name(name);
     put_back_stack(&stack);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return table;

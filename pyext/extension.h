@@ -74,6 +74,19 @@ bool golock_corefile_check(const char *path, char *reason, size_t size);
  * handle, or NULL with the reason in words. */
 void *golock_corefile_open_copy(const char *path, int number, char *reason, size_t size);
 
+/* lastthread.c */
+
+#define GOLOCK_THREAD_NAME 16 /* bytes: TASK_COMM_LEN */
+
+/* Gives the calling thread the name of the core's threads, which those that it starts take over, and its own
+ * back. */
+void golock_name_threads(char before[GOLOCK_THREAD_NAME]);
+void golock_restore_name(const char before[GOLOCK_THREAD_NAME]);
+
+/* Called by the fork handlers, with core.loading held. */
+void golock_last_thread_before_fork(void);
+void golock_last_thread_in_child(void);
+
 /* timeout.c */
 
 /* Reads acquire's arguments as the running interpreter's lock does. On success sets *timeout to

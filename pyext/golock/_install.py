@@ -126,6 +126,22 @@ _guard = _thread.allocate_lock()
 os.register_at_fork(after_in_child=_guard._at_fork_reinit)  # type: ignore[attr-defined]
 
 
+def complete(derived: type) -> None:
+    """Give a class derived from `Barrier` the interpreter's methods, for it stands on its fields.
+
+    ``multiprocessing.synchronize.Barrier`` keeps in shared memory what ``threading.Barrier`` keeps
+    in private fields, and takes the methods that use them from its base. golock's barrier has none
+    of these fields.
+    """
+    original = next(
+        (original for _, place, original in _originals if place.origin == "threading.Barrier"),
+        sys.modules["threading"].Barrier,
+    )
+    for name, value in vars(original).items():
+        if name not in vars(derived) and name not in ("__dict__", "__weakref__"):
+            setattr(derived, name, value)
+
+
 def places() -> tuple[Place, ...]:
     """Return the places that exist in the running interpreter's version."""
     return tuple(place for place in PLACES if place.since <= sys.version_info[:2] < place.before)
