@@ -86,9 +86,15 @@ golock_await(const golock_state *state, uint32_t *word, golock_listening *listen
         if (Py_MakePendingCalls() < 0) {
             return -1;
         }
-        if (told(listening) == 0 && listening->core != golock_core_loaded() &&
-            golock_listen(state, word, listening) < 0) {
-            return -1;
+        if (told(listening) == 0 && listening->core != golock_core_loaded()) {
+            int listens = golock_listen(state, word, listening);
+            if (listens < 0) {
+                return -1;
+            }
+            if (listens == 0) { /* the handler has set the event */
+                listening->listener.told = GOLOCK_TOLD;
+                break;
+            }
         }
         PyThreadState *thread = PyEval_SaveThread();
         in_time = sleep_detached(listening, deadline);
