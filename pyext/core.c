@@ -43,6 +43,7 @@ after_fork_in_child(void)
     pthread_mutex_unlock(&core.loading);
     core.spent |= core.table != NULL;
     core.table = NULL;
+    golock_listen_after_fork();
 }
 
 int

@@ -176,12 +176,12 @@ def test_timed_waits_of_daemon_threads_run_out_while_the_interpreter_ends(python
         """
 for kind in family.KINDS.values():
     for timeout in 0.05, 0.0501, 0.06:
-        start(lambda: kind().wait(timeout))
+        threading.Thread(target=kind().wait, args=[timeout], daemon=True).start()
 def again_and_again(object):
     while True:
         object.wait(0.001)
 for kind in family.KINDS.values():
-    start(lambda: again_and_again(kind()))
+    threading.Thread(target=again_and_again, args=[kind()], daemon=True).start()
 sys.at_end = AtEnd(lambda sleep=time.sleep: sleep(0.1))
 """,
     )

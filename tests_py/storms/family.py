@@ -5,8 +5,9 @@ methods, for one waiter at a time where nothing else is said:
 
     wait(timeout=None)   Wait until let go, and return True; False when the time has run out first.
     let_go()             Let go who waits, or the next that comes.
-    use()                Do without waiting all that one thread can do with a free object.
     restore()            In a child just forked: make the object free, whoever had it in the parent.
+    use()                Do without waiting all that one thread can do with a free object.
+    hold()               Make a free object one to wait at, which it is at first.
 """
 
 from __future__ import annotations
@@ -21,6 +22,9 @@ import golock
 class Lock:
     def __init__(self):
         self.object = golock.allocate_lock()
+        self.hold()
+
+    def hold(self):
         self.object.acquire()
 
     def wait(self, timeout=None):
@@ -44,6 +48,9 @@ class RLock:
 
     def __init__(self):
         self.object = golock.RLock()
+        self.hold()
+
+    def hold(self):
         self.passed, self.requests, held = 0, SimpleQueue(), SimpleQueue()
         threading.Thread(target=self.keep, args=[held], daemon=True).start()
         held.get()
@@ -82,7 +89,11 @@ class RLock:
 
 class Condition:
     def __init__(self):
-        self.object, self.passes = self.make(), 0
+        self.object = self.make()
+        self.hold()
+
+    def hold(self):
+        self.passes = 0
 
     def make(self):
         return golock.Condition()
@@ -122,6 +133,9 @@ class ConditionOverInterpretersLock(Condition):
 class Semaphore:
     def __init__(self):
         self.object = self.make()
+        self.hold()
+
+    def hold(self):
         self.object.acquire()
 
     def make(self):
@@ -166,6 +180,9 @@ class Event:
     def __init__(self):
         self.object = golock.Event()
 
+    def hold(self):
+        self.object.clear()
+
     def wait(self, timeout=None):
         is_set = self.object.wait(timeout)
         if is_set:
@@ -196,6 +213,9 @@ class Barrier:
 
     def __init__(self):
         self.object = golock.Barrier(2)
+
+    def hold(self):
+        assert self.object.n_waiting == 0
 
     def wait(self, timeout=None):
         try:
