@@ -12,6 +12,7 @@ typedef struct {
     uint32_t word;
     bool broken;
     PyObject *parties, *action, *timeout; /* NULL before __init__ */
+    PyObject *error;                      /* threading.BrokenBarrierError, which cannot be imported at exit */
 } BarrierObject;
 
 static int
@@ -20,6 +21,7 @@ barrier_traverse(BarrierObject *self, visitproc visit, void *arg)
     Py_VISIT(self->parties);
     Py_VISIT(self->action);
     Py_VISIT(self->timeout);
+    Py_VISIT(self->error);
     return golock_object_traverse((PyObject *)self, visit, arg);
 }
 
@@ -29,6 +31,7 @@ barrier_clear(BarrierObject *self)
     Py_CLEAR(self->parties);
     Py_CLEAR(self->action);
     Py_CLEAR(self->timeout);
+    Py_CLEAR(self->error);
     return golock_object_clear((PyObject *)self);
 }
 
@@ -64,6 +67,13 @@ barrier_init(BarrierObject *self, PyObject *args, PyObject *kwargs)
     if (golock_bind_init("Barrier", names, 3, 1, args, kwargs, values) < 0 || check_parties(values[0]) < 0) {
         return -1;
     }
+    PyObject *threading = PyImport_ImportModule("threading");
+    PyObject *error = threading == NULL ? NULL : PyObject_GetAttrString(threading, "BrokenBarrierError");
+    Py_XDECREF(threading);
+    if (error == NULL) {
+        return -1;
+    }
+    Py_XSETREF(self->error, error);
     Py_XSETREF(self->parties, Py_NewRef(values[0]));
     Py_XSETREF(self->action, Py_NewRef(values[1]));
     Py_XSETREF(self->timeout, Py_NewRef(values[2]));
@@ -121,17 +131,11 @@ break_barrier(BarrierObject *self)
     return tell(self, GOLOCK_BROKEN);
 }
 
-/* Sets BrokenBarrierError, which is threading's. Returns -1. */
+/* Returns -1. */
 static int
-raise_broken(void)
+raise_broken(BarrierObject *self)
 {
-    PyObject *threading = PyImport_ImportModule("threading");
-    PyObject *error = threading == NULL ? NULL : PyObject_GetAttrString(threading, "BrokenBarrierError");
-    if (error != NULL) {
-        PyErr_SetNone(error);
-    }
-    Py_XDECREF(error);
-    Py_XDECREF(threading);
+    PyErr_SetNone(self->error);
     return -1;
 }
 
@@ -140,8 +144,10 @@ raise_broken(void)
 static int
 trip(BarrierObject *self)
 {
-    int acts = PyObject_IsTrue(self->action);
-    PyObject *result = acts > 0 ? PyObject_CallNoArgs(self->action) : NULL;
+    PyObject *action = Py_NewRef(self->action); /* __init__ may be called again meanwhile */
+    int acts = PyObject_IsTrue(action);
+    PyObject *result = acts > 0 ? PyObject_CallNoArgs(action) : NULL;
+    Py_DECREF(action);
     if (acts < 0 || (acts > 0 && result == NULL)) {
         PyObject *raised = golock_raised();
         if (break_barrier(self) < 0) {
@@ -194,35 +200,26 @@ wait_for_the_others(BarrierObject *self, PyObject *limit, golock_listening *list
             return -1;
         }
     }
-    return told == GOLOCK_BROKEN ? raise_broken() : 0;
+    return told == GOLOCK_BROKEN ? raise_broken(self) : 0;
 }
 
+/* Waits, see barrier_wait. */
 static PyObject *
-barrier_wait(BarrierObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+arrive(BarrierObject *self, PyObject *timeout)
 {
-    static const char *const names[] = {"timeout"};
-    PyObject *timeout = Py_None;
-    if (golock_bind("wait", names, 1, 0, args, nargs, kwnames, &timeout) < 0) {
-        return NULL;
-    }
-    if (self->parties == NULL) {
-        PyErr_SetString(PyExc_AttributeError, "Barrier.__init__() was not called");
-        return NULL;
-    }
-    if (timeout == Py_None) {
-        timeout = self->timeout;
-    }
     if (enter(self) < 0) {
         return NULL;
     }
     if (is_broken(self)) {
-        raise_broken();
+        raise_broken(self);
         leave(self);
         return NULL;
     }
     uint32_t index = waiting(self);
     PyObject *arrived = PyLong_FromUnsignedLong((unsigned long)index + 1);
-    int last = arrived == NULL ? -1 : PyObject_RichCompareBool(arrived, self->parties, Py_EQ);
+    PyObject *parties = Py_NewRef(self->parties);
+    int last = arrived == NULL ? -1 : PyObject_RichCompareBool(arrived, parties, Py_EQ);
+    Py_DECREF(parties);
     Py_XDECREF(arrived);
     if (last != 0) {
         int failed = last < 0 || trip(self) < 0;
@@ -239,6 +236,24 @@ barrier_wait(BarrierObject *self, PyObject *const *args, Py_ssize_t nargs, PyObj
     int result = wait_for_the_others(self, timeout, listening);
     PyMem_RawFree(listening);
     return result < 0 ? NULL : PyLong_FromUnsignedLong(index);
+}
+
+static PyObject *
+barrier_wait(BarrierObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    static const char *const names[] = {"timeout"};
+    PyObject *timeout = Py_None;
+    if (golock_bind("wait", names, 1, 0, args, nargs, kwnames, &timeout) < 0) {
+        return NULL;
+    }
+    if (self->parties == NULL) {
+        PyErr_SetString(PyExc_AttributeError, "Barrier.__init__() was not called");
+        return NULL;
+    }
+    timeout = Py_NewRef(timeout == Py_None ? self->timeout : timeout);
+    PyObject *index = arrive(self, timeout);
+    Py_DECREF(timeout);
+    return index;
 }
 
 static PyObject *

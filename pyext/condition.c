@@ -106,6 +106,9 @@ condition_init(ConditionObject *self, PyObject *args, PyObject *kwargs)
     return self->kind == OTHER ? bind_methods(self) : 0;
 }
 
+/* A thread that may wait, or run code that is not golock's, has references of its own to what it uses of the
+ * condition: __init__ may be called again meanwhile. */
+
 /* Returns a new reference to what the lock's method returns. */
 static PyObject *
 call(ConditionObject *self, int method, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
@@ -115,20 +118,23 @@ call(ConditionObject *self, int method, PyObject *const *args, Py_ssize_t nargs,
                      method_names[method]);
         return NULL;
     }
-    return PyObject_Vectorcall(self->methods[method], args, (size_t)nargs, kwnames);
+    PyObject *bound = Py_NewRef(self->methods[method]);
+    PyObject *result = PyObject_Vectorcall(bound, args, (size_t)nargs, kwnames);
+    Py_DECREF(bound);
+    return result;
 }
 
 static PyObject *
 condition_acquire(ConditionObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
-    switch (self->kind) {
-    case LOCK:
-        return golock_lock_acquire(AS_LOCK(self), args, nargs, kwnames);
-    case RLOCK:
-        return golock_rlock_acquire(AS_RLOCK(self), args, nargs, kwnames);
-    default:
+    if (self->kind == OTHER) {
         return call(self, ACQUIRE, args, nargs, kwnames);
     }
+    PyObject *lock = Py_NewRef(self->lock);
+    PyObject *taken = self->kind == LOCK ? golock_lock_acquire((LockObject *)lock, args, nargs, kwnames)
+                                         : golock_rlock_acquire((RLockObject *)lock, args, nargs, kwnames);
+    Py_DECREF(lock);
+    return taken;
 }
 
 static PyObject *
@@ -218,53 +224,81 @@ check_owned(ConditionObject *self, const char *message)
 
 /* What a lock is freed with and taken again. */
 typedef struct {
+    enum kind kind;
+    PyObject *lock;             /* of another lock, the method that takes it again */
+    bool restores;              /* whether that method takes an argument */
+    PyObject *other;            /* which is what _release_save returned */
     unsigned long count, owner; /* of an RLock */
-    PyObject *other;            /* of another lock: what _release_save returned */
 } saved;
+
+static saved
+save(ConditionObject *self)
+{
+    if (self->kind != OTHER) {
+        return (saved){.kind = self->kind, .lock = Py_NewRef(self->lock)};
+    }
+    bool restores = self->methods[ACQUIRE_RESTORE] != NULL;
+    PyObject *method = self->methods[restores ? ACQUIRE_RESTORE : ACQUIRE];
+    return (saved){.kind = OTHER, .lock = Py_XNewRef(method), .restores = restores};
+}
+
+static void
+forget(saved *state)
+{
+    Py_CLEAR(state->lock);
+    Py_CLEAR(state->other);
+}
 
 /* Frees the lock, however often it was taken. Returns 0, or -1 with an exception set. */
 static int
 release_save(ConditionObject *self, saved *state)
 {
-    if (self->kind == LOCK) {
-        int freed = golock_mutex_release(self->lock, &AS_LOCK(self)->mutex);
-        if (freed == 0) {
+    *state = save(self);
+    int result;
+    if (state->kind == LOCK) {
+        result = golock_mutex_release(state->lock, &((LockObject *)state->lock)->mutex);
+        if (result == 0) {
             PyErr_SetString(PyExc_RuntimeError, "release unlocked lock");
+            result = -1;
         }
-        return freed > 0 ? 0 : -1;
+    } else if (state->kind == RLOCK) {
+        result = golock_rlock_save((RLockObject *)state->lock, &state->count, &state->owner);
+    } else {
+        int method = self->methods[RELEASE_SAVE] != NULL ? RELEASE_SAVE : RELEASE;
+        state->other = call(self, method, NULL, 0, NULL);
+        result = state->other == NULL ? -1 : 0;
     }
-    if (self->kind == RLOCK) {
-        return golock_rlock_save(AS_RLOCK(self), &state->count, &state->owner);
+    if (result < 0) {
+        forget(state);
+        return -1;
     }
-    int method = self->methods[RELEASE_SAVE] != NULL ? RELEASE_SAVE : RELEASE;
-    state->other = call(self, method, NULL, 0, NULL);
-    return state->other == NULL ? -1 : 0;
+    return 0;
 }
 
-/* Takes the lock again, as often as before. Takes over state->other. Returns 0, or -1 with an exception set.
- */
+/* Takes the lock again, as often as before, and forgets the state. Returns 0, or -1 with an exception set. */
 static int
-acquire_restore(ConditionObject *self, saved *state)
+acquire_restore(saved *state)
 {
-    if (self->kind == LOCK) {
-        return golock_mutex_reacquire(self->lock, &AS_LOCK(self)->mutex);
+    int result;
+    if (state->kind == LOCK) {
+        result = golock_mutex_reacquire(state->lock, &((LockObject *)state->lock)->mutex);
+    } else if (state->kind == RLOCK) {
+        result = golock_rlock_restore((RLockObject *)state->lock, state->count, state->owner);
+    } else {
+        PyObject *taken = PyObject_Vectorcall(state->lock, &state->other, state->restores ? 1 : 0, NULL);
+        Py_XDECREF(taken);
+        result = taken == NULL ? -1 : 0;
     }
-    if (self->kind == RLOCK) {
-        return golock_rlock_restore(AS_RLOCK(self), state->count, state->owner);
-    }
-    bool restores = self->methods[ACQUIRE_RESTORE] != NULL;
-    PyObject *taken = call(self, restores ? ACQUIRE_RESTORE : ACQUIRE, &state->other, restores ? 1 : 0, NULL);
-    Py_CLEAR(state->other);
-    Py_XDECREF(taken);
-    return taken == NULL ? -1 : 0;
+    forget(state);
+    return result;
 }
 
 /* Takes the lock again though an exception is set, which stays so. */
 static void
-acquire_restore_raising(ConditionObject *self, saved *state)
+acquire_restore_raising(saved *state)
 {
     PyObject *raised = golock_raised();
-    if (acquire_restore(self, state) < 0) {
+    if (acquire_restore(state) < 0) {
         golock_chain(raised);
     } else {
         golock_raise(raised);
@@ -293,21 +327,21 @@ wait_without_lock(ConditionObject *self, golock_listening *listening, int64_t ti
     if (golock_listen(state, &self->word, listening) < 0) {
         return -1;
     }
-    saved lock = {0};
+    saved lock;
     if (release_save(self, &lock) < 0) {
         golock_withdraw(&self->word, listening);
         return -1;
     }
     int64_t told = golock_await(state, &self->word, listening, deadline);
     if (told < 0) {
-        acquire_restore_raising(self, &lock);
+        acquire_restore_raising(&lock);
         if (golock_withdraw(&self->word, listening) != 0) {
             pass_on(self);
         }
         return -1;
     }
     /* Not before it has the lock again does a waiter give up: until then it can be notified. */
-    if (acquire_restore(self, &lock) < 0) {
+    if (acquire_restore(&lock) < 0) {
         golock_withdraw(&self->word, listening);
         return -1;
     }
@@ -529,32 +563,30 @@ condition_is_owned(ConditionObject *self, PyObject *Py_UNUSED(ignored))
 static PyObject *
 condition_release_save(ConditionObject *self, PyObject *Py_UNUSED(ignored))
 {
-    saved state = {0};
+    bool saves = self->methods[RELEASE_SAVE] != NULL;
+    saved state;
     if (release_save(self, &state) < 0) {
         return NULL;
     }
-    if (self->kind == RLOCK) {
-        return Py_BuildValue("kk", state.count, state.owner);
-    }
-    return state.other == NULL || self->methods[RELEASE_SAVE] == NULL
-               ? (Py_XDECREF(state.other), Py_NewRef(Py_None))
-               : state.other;
+    PyObject *result = state.kind == RLOCK ? Py_BuildValue("kk", state.count, state.owner)
+                                           : Py_NewRef(saves ? state.other : Py_None);
+    forget(&state);
+    return result;
 }
 
 static PyObject *
 condition_acquire_restore(ConditionObject *self, PyObject *value)
 {
-    saved state = {0};
-    if (self->kind == RLOCK) {
-        if (!PyArg_Parse(value, "(kk);_acquire_restore", &state.count, &state.owner)) {
-            return NULL;
-        }
-    } else {
-        state.other = Py_NewRef(value);
+    if (self->kind == OTHER && self->lock == NULL) {
+        return call(self, ACQUIRE, NULL, 0, NULL);
     }
-    int restored = acquire_restore(self, &state);
-    Py_XDECREF(state.other);
-    if (restored < 0) {
+    saved state = save(self);
+    if (state.kind == RLOCK && !PyArg_Parse(value, "(kk);_acquire_restore", &state.count, &state.owner)) {
+        forget(&state);
+        return NULL;
+    }
+    state.other = Py_NewRef(value);
+    if (acquire_restore(&state) < 0) {
         return NULL;
     }
     Py_RETURN_NONE;

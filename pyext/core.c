@@ -45,6 +45,7 @@ after_fork_in_child(void)
     core.spent |= core.table != NULL;
     core.table = NULL;
     golock_last_thread_in_child();
+    golock_listen_after_fork();
 }
 
 int

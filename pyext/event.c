@@ -60,25 +60,10 @@ fast_set(EventObject *self)
                                old == GOLOCK_SET);
 }
 
-/* Sets the event and wakes those that wait. Returns 0, or -1 with CoreError set. */
-NO_INLINE static int
-set_slow(EventObject *self)
-{
-    if (golock_core_absent(&self->word, GOLOCK_SET) && fast_set(self)) {
-        return 0;
-    }
-    const struct golock_core *core = golock_core_get(golock_state_of((PyObject *)self));
-    if (core == NULL) {
-        return -1;
-    }
-    golock_core_set_event(core, &self->word);
-    return 0;
-}
-
 static PyObject *
 set(EventObject *self)
 {
-    if (fast_set(self) || set_slow(self) == 0) {
+    if (fast_set(self) || golock_notify_set(golock_state_of((PyObject *)self), &self->word) == 0) {
         Py_RETURN_NONE;
     }
     return NULL;

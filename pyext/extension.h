@@ -136,9 +136,11 @@ int golock_wait(const golock_state *state, uint32_t *word, bool semaphore, int64
 /* listen.c */
 
 /* A wait for a notification, and the core that knows of it. */
-typedef struct {
+typedef struct golock_listening {
     struct golock_listener listener;
     const struct golock_core *core;
+    uint32_t *word;
+    struct golock_listening *outer;
 } golock_listening;
 
 /* Returns a new one, or NULL with MemoryError set. It belongs to the thread that waits, which frees it by
@@ -160,6 +162,12 @@ uint32_t golock_withdraw(uint32_t *word, golock_listening *listening);
 
 /* Tells up to n of those that listen to the word. Returns 0, or -1 with CoreError or MemoryError set. */
 int golock_notify(const golock_state *state, uint32_t *word, uint32_t n, uint32_t told);
+
+/* Sets the word and tells all that listen GOLOCK_TOLD. Returns 0, or -1 with CoreError or MemoryError set. */
+int golock_notify_set(const golock_state *state, uint32_t *word);
+
+/* To be called in the child process, when the core is forgotten. */
+void golock_listen_after_fork(void);
 
 /* lock.c */
 extern PyType_Spec golock_lock_spec;

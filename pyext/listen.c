@@ -2,9 +2,11 @@
  * sleeps on its own listener. */
 #include "corecall.h"
 #include "extension.h"
+#include "fastpath.h"
 
 #include <errno.h>
 #include <linux/futex.h>
+#include <pthread.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -22,7 +24,7 @@ golock_listening_new(void)
 int
 golock_listen(const golock_state *state, uint32_t *word, golock_listening *listening)
 {
-    memset(listening, 0, sizeof(*listening));
+    memset(&listening->listener, 0, sizeof(listening->listener));
     listening->core = golock_core_get(state);
     return listening->core == NULL ? -1 : golock_core_listen(listening->core, word, &listening->listener);
 }
@@ -43,9 +45,60 @@ golock_withdraw(uint32_t *word, golock_listening *listening)
     return told(listening);
 }
 
+/* A signal handler may fork, and in the child process the wait below it goes on. The child's core does not
+ * know of it until the handler has returned, but who notifies before must find it: so these waits are kept
+ * here. */
+static _Thread_local golock_listening *innermost;
+static struct {
+    pthread_mutex_t mutex;
+    golock_listening *first;
+} inherited = {.mutex = PTHREAD_MUTEX_INITIALIZER};
+
+void
+golock_listen_after_fork(void)
+{
+    inherited.mutex = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+    inherited.first = innermost;
+}
+
+static bool
+has_inherited(void)
+{
+    return __atomic_load_n(&inherited.first, __ATOMIC_RELAXED) != NULL;
+}
+
+/* The innermost goes first. */
+static void
+disinherit(const golock_listening *listening)
+{
+    pthread_mutex_lock(&inherited.mutex);
+    if (inherited.first == listening) {
+        __atomic_store_n(&inherited.first, listening->outer, __ATOMIC_RELAXED);
+    }
+    pthread_mutex_unlock(&inherited.mutex);
+}
+
+static uint32_t
+notify_inherited(const uint32_t *word, uint32_t n, uint32_t what)
+{
+    uint32_t count = 0;
+    pthread_mutex_lock(&inherited.mutex);
+    for (golock_listening *each = inherited.first; each != NULL && count < n; each = each->outer) {
+        if (each->word == word && told(each) == 0) {
+            __atomic_store_n(&each->listener.told, what, __ATOMIC_RELEASE);
+            count++;
+        }
+    }
+    pthread_mutex_unlock(&inherited.mutex);
+    return count;
+}
+
 int
 golock_notify(const golock_state *state, uint32_t *word, uint32_t n, uint32_t told)
 {
+    if (has_inherited()) {
+        n -= notify_inherited(word, n, told);
+    }
     if (golock_core_absent(word, GOLOCK_SET)) {
         return 0;
     }
@@ -54,6 +107,26 @@ golock_notify(const golock_state *state, uint32_t *word, uint32_t n, uint32_t to
         return -1;
     }
     golock_core_notify(core, word, n, told);
+    return 0;
+}
+
+int
+golock_notify_set(const golock_state *state, uint32_t *word)
+{
+    if (has_inherited()) {
+        notify_inherited(word, GOLOCK_EVERYONE, GOLOCK_TOLD);
+    }
+    uint32_t old = 0;
+    if (golock_fastpath && golock_core_absent(word, GOLOCK_SET) &&
+        (__atomic_compare_exchange_n(word, &old, GOLOCK_SET, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED) ||
+         old == GOLOCK_SET)) {
+        return 0;
+    }
+    const struct golock_core *core = golock_core_get(state);
+    if (core == NULL) {
+        return -1;
+    }
+    golock_core_set_event(core, word);
     return 0;
 }
 
@@ -78,25 +151,51 @@ sleep_detached(const golock_listening *listening, int64_t deadline)
     }
 }
 
-int64_t
-golock_await(const golock_state *state, uint32_t *word, golock_listening *listening, int64_t deadline)
+/* Listens anew if a handler has forked, and this is the child process. Returns 0, or -1 with an exception
+ * set. */
+static int
+listen_again(const golock_state *state, uint32_t *word, golock_listening *listening)
+{
+    if (has_inherited()) {
+        disinherit(listening);
+    }
+    if (told(listening) != 0 || listening->core == golock_core_loaded()) {
+        return 0;
+    }
+    int listens = golock_listen(state, word, listening);
+    if (listens == 0) { /* an event, which is set */
+        listening->listener.told = GOLOCK_TOLD;
+    }
+    return listens < 0 ? -1 : 0;
+}
+
+static int64_t
+sleep_until_told(const golock_state *state, uint32_t *word, golock_listening *listening, int64_t deadline)
 {
     bool in_time = true;
     while (in_time && told(listening) == 0) {
         /* Signals that came up to here would go unseen while the thread sleeps. Their handlers may do
          * anything, even fork: nobody knows this listener in the child. */
-        if (Py_MakePendingCalls() < 0) {
+        if (Py_MakePendingCalls() < 0 || listen_again(state, word, listening) < 0) {
             return -1;
-        }
-        if (told(listening) == 0 && listening->core != golock_core_loaded()) {
-            int listens = golock_listen(state, word, listening);
-            if (listens <= 0) {
-                return listens < 0 ? -1 : GOLOCK_TOLD;
-            }
         }
         PyThreadState *thread = PyEval_SaveThread();
         in_time = sleep_detached(listening, deadline);
         PyEval_RestoreThread(thread);
     }
     return told(listening);
+}
+
+int64_t
+golock_await(const golock_state *state, uint32_t *word, golock_listening *listening, int64_t deadline)
+{
+    listening->word = word;
+    listening->outer = innermost;
+    innermost = listening;
+    int64_t result = sleep_until_told(state, word, listening, deadline);
+    innermost = listening->outer;
+    if (has_inherited()) {
+        disinherit(listening);
+    }
+    return result;
 }

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
+import pytest
+
 PRELUDE = """
 import os, sys, threading, time
 import golock
 lock = golock.allocate_lock()
+def state(thread):
+    with open(f'/proc/self/task/{thread.native_id}/stat') as file:
+        return file.read().rpartition(') ')[2][0]
 def wait_asleep(thread):
-    while open(f'/proc/self/task/{thread.native_id}/stat').read().rpartition(') ')[2][0] != 'S':
+    while state(thread) != 'S':
         time.sleep(0.001)
 """
 
@@ -108,3 +116,125 @@ sys.holder = Holder()
         ),
         "taken\n",
     )
+
+
+FAMILY = (
+    PRELUDE
+    + """
+sys.path.insert(0, sys.argv[1])
+import family
+def start(work):
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    wait_asleep(thread)
+class AtEnd:
+    def __init__(self, call):
+        self.call = call
+    def __del__(self, write=os.write):
+        self.call()
+        write(1, b'end\\n')
+"""
+)
+FOLDER = str(Path(__file__).parent / "storms")
+KINDS = [
+    "Lock", "RLock", "Condition", "ConditionOverLock", "ConditionOverInterpretersLock",
+    "Semaphore", "BoundedSemaphore", "Event", "Barrier",
+]  # fmt: skip
+each_kind = pytest.mark.parametrize("kind", KINDS)
+modes = pytest.mark.parametrize("mode", ["", "1"], ids=["", "dev"])
+
+
+def run(python, mode, code, *arguments):
+    return python(FAMILY + code, FOLDER, *arguments, env={**os.environ, "PYTHONDEVMODE": mode})
+
+
+def test_every_kind_is_tested(python):
+    result = python(FAMILY + "print(*family.KINDS)", FOLDER)
+    assert result.stdout.split() == KINDS
+
+
+@modes
+def test_daemon_threads_that_wait_for_each_primitive_at_exit(python, mode):
+    result = run(
+        python,
+        mode,
+        """
+for kind in family.KINDS.values():
+    for timeout in None, 1000:
+        start(lambda: kind().wait(timeout))
+print('end')
+""",
+    )
+    check(result, "end\n")
+
+
+@modes
+def test_timed_waits_of_daemon_threads_run_out_while_the_interpreter_ends(python, mode):
+    result = run(
+        python,
+        mode,
+        """
+for kind in family.KINDS.values():
+    for timeout in 0.05, 0.0501, 0.06:
+        threading.Thread(target=kind().wait, args=[timeout], daemon=True).start()
+def again_and_again(object):
+    while True:
+        object.wait(0.001)
+for kind in family.KINDS.values():
+    threading.Thread(target=again_and_again, args=[kind()], daemon=True).start()
+sys.at_end = AtEnd(lambda sleep=time.sleep: sleep(0.1))
+""",
+    )
+    check(result, "end\n")
+
+
+@modes
+@each_kind
+def test_main_thread_wakes_those_that_wait_while_the_interpreter_ends(python, mode, kind):
+    """They come no more. What they were given is lost, and the main thread does not wait for it."""
+    result = run(
+        python,
+        mode,
+        """
+golock.set_handoff(0)
+kind = family.KINDS[sys.argv[2]]
+object = kind()
+for _ in range(1 if kind is family.Barrier else 3):
+    start(object.wait)
+def at_end(object=object, let_go=kind.let_go, wait=kind.wait):
+    for _ in range(3):
+        let_go(object)
+        assert wait(object, 10)
+if kind is family.Barrier:
+    def at_end(object=object.object):
+        object.wait()
+        object.abort()
+elif kind is family.RLock:
+    def at_end(object=object):
+        object.let_go()
+        object.object.acquire(timeout=0.001)
+sys.at_end = AtEnd(at_end)
+""",
+        kind,
+    )
+    check(result, "end\n")
+
+
+@modes
+@each_kind
+def test_main_thread_waits_for_a_primitive_while_the_interpreter_ends(python, mode, kind):
+    """And nobody lets it go: its time runs out."""
+    result = run(
+        python,
+        mode,
+        """
+object = family.KINDS[sys.argv[2]]()
+def at_end(wait=object.wait, write=os.write):
+    write(1, b'waits\\n')
+    if wait(0.01):
+        write(1, b'taken\\n')
+sys.at_end = AtEnd(at_end)
+""",
+        kind,
+    )
+    check(result, "waits\nend\n")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -42,8 +43,11 @@ def in_child(work):
         try:
             work()
             status = 0
+        except BaseException:
+            sys.excepthook(*sys.exc_info())
         finally:
             sys.stdout.flush()
+            sys.stderr.flush()
             os._exit(status)
     return pid
 
@@ -231,3 +235,193 @@ print(wait(pids[0]))
     )
     assert (result.returncode, result.stderr) == (0, "")
     assert sorted(result.stdout.splitlines()) == ["0", "0 0", "0 1"]
+
+
+FAST = os.environ.get("GOLOCK_FASTPATH") != "0"
+FAMILY = (
+    PRELUDE
+    + """
+sys.path.insert(0, sys.argv[1])
+import family
+kind = family.KINDS[sys.argv[2]]
+waiters = 1 if kind is family.Barrier else 3
+
+def loaded():
+    return golock._golock.core()['loaded']
+
+def asleep(thread):
+    with open(f'/proc/self/task/{thread.native_id}/stat') as file:
+        return file.read().rpartition(') ')[2][0] == 'S'
+
+def start(work, number=1):
+    threads = [threading.Thread(target=work, daemon=True) for _ in range(number)]
+    for thread in threads:
+        thread.start()
+        while not asleep(thread):
+            time.sleep(0.0005)
+    return threads
+
+def contend_for(object):
+    assert object.wait(0.0005) is False
+    served = []
+    def wait():
+        for _ in range(10):
+            served.append(object.wait())
+    [waiter] = start(wait)
+    for number in range(10):
+        object.let_go()
+        while len(served) == number:
+            time.sleep(0)
+    waiter.join()
+    assert served == [True] * 10 and loaded()
+"""
+)
+each_kind = pytest.mark.parametrize(
+    "kind",
+    ["Lock", "RLock", "Condition", "ConditionOverLock", "ConditionOverInterpretersLock",
+     "Semaphore", "BoundedSemaphore", "Event", "Barrier"],
+)  # fmt: skip
+
+
+def run(python, kind, code):
+    result = python(FAMILY + code, str(Path(__file__).parent / "storms"), kind)
+    assert (result.returncode, result.stderr) == (0, ""), result.stderr
+    return result.stdout
+
+
+@each_kind
+def test_child_uses_what_threads_of_the_parent_wait_for(python, kind):
+    """First without a core, which nobody needs to be woken, then with its own."""
+    stdout = run(
+        python,
+        kind,
+        """
+object = kind()
+def child():
+    object.restore()
+    for _ in range(3):
+        object.use()
+    assert not loaded() or os.environ.get('GOLOCK_FASTPATH') == '0'
+    object.hold()
+    contend_for(object)
+    for other in family.KINDS.values():
+        contend_for(other())
+threads = start(object.wait, waiters)
+def fork():
+    say(wait(in_child(child)))
+fork()
+forker = threading.Thread(target=fork)
+forker.start()
+forker.join()
+for _ in threads:
+    object.let_go()
+    time.sleep(0.001)
+while any(thread.is_alive() for thread in threads):
+    time.sleep(0.001)
+    if kind is family.Event:
+        object.let_go()
+""",
+    )
+    assert stdout == "0\n0\n"
+
+
+@each_kind
+def test_four_generations_use_what_their_parents_wait_for(python, kind):
+    stdout = run(
+        python,
+        kind,
+        """
+objects = [kind() for _ in range(5)]
+def descend(generation):
+    if generation > 0:
+        for object in objects:
+            object.restore()
+            object.use()
+            object.hold()
+        contend_for(objects[generation])
+    if generation < 4:
+        for object in objects[generation + 1:]:
+            start(object.wait, waiters)
+        say(wait(in_child(lambda: descend(generation + 1))))
+descend(0)
+""",
+    )
+    assert stdout == "0\n" * 4
+
+
+@each_kind
+def test_handler_that_forks_while_its_thread_waits_for_each(python, kind):
+    """The wait goes on in the child, on the child's own core, and runs out or is let go there."""
+    stdout = run(
+        python,
+        kind,
+        """
+object = kind()
+pids = []
+def handler(*args):
+    pids.append(os.fork())
+    if pids[-1] == 0 and kind is family.RLock:  # who held it is not there
+        object.restore()
+        object.hold()
+    if let_go:
+        threading.Thread(target=object.let_go).start()
+signal.signal(signal.SIGALRM, handler)
+for let_go in False, True:
+    signal.setitimer(signal.ITIMER_REAL, 0.03)
+    say(object.wait(60 if let_go else 0.1))
+    if pids[-1] == 0:
+        if not let_go:
+            contend_for(object)
+        os._exit(0)
+say(*map(wait, pids))
+""",
+    )
+    assert sorted(stdout.splitlines()) == ["0 0", "False", "False", "True", "True"]
+
+
+@pytest.mark.skipif(not FAST, reason="every operation needs the core")
+def test_what_the_child_sees_of_those_that_wait_in_the_parent(python):
+    """The interpreter's objects copy the numbers as well; golock's forget them at the first change."""
+    result = python(
+        PRELUDE
+        + """
+condition, event, barrier = golock.Condition(), golock.Event(), golock.Barrier(3)
+semaphore, bounded = golock.Semaphore(0), golock.BoundedSemaphore(2)
+bounded.acquire(), bounded.acquire()
+def listen():
+    with condition:
+        condition.wait()
+works = [listen, event.wait, barrier.wait, semaphore.acquire, bounded.acquire]
+for work in works * 2:
+    threading.Thread(target=work, daemon=True).start()
+def all_wait():
+    tasks = [thread.native_id for thread in threading.enumerate()[1:]]
+    return len(condition._waiters) == barrier.n_waiting == 2 and all(
+        open(f'/proc/self/task/{task}/stat').read().rpartition(') ')[2][0] == 'S' for task in tasks)
+while not all_wait():
+    time.sleep(0.001)
+def child():
+    say(len(condition._waiters), barrier.n_waiting, event.is_set())
+    with condition:
+        condition.notify()
+        say(len(condition._waiters))
+        condition.notify_all()
+    event.set(), event.clear(), event.set()
+    say(event.is_set(), event.wait())
+    semaphore.release()
+    bounded.release()
+    say(semaphore.acquire(), semaphore.acquire(False), semaphore._value, bounded._value)
+    bounded.release()
+    try:
+        bounded.release()
+    except ValueError:
+        say('ValueError')
+    barrier.reset()
+    say(barrier.n_waiting, barrier.broken, golock._golock.core()['loaded'])
+say(wait(in_child(child)))
+""",
+    )
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout.splitlines() == [
+        "2 2 False", "0", "True True", "True False 0 1", "ValueError", "0 False False", "0"
+    ]  # fmt: skip

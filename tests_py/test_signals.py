@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import signal
+from pathlib import Path
+
+import pytest
 
 PRELUDE = """
 import signal, sys, threading, time, os
@@ -225,3 +228,127 @@ work()
 """
     )
     assert (result.returncode, result.stderr, result.stdout) == (0, "", "True\n" * 8)
+
+
+FAMILY = """
+import os, signal, sys, threading, time
+sys.path.insert(0, sys.argv[1])
+import golock
+import family
+object = family.KINDS[sys.argv[2]]()
+calls, places = [], []
+
+def waits(frame):
+    "Whether the main thread is where it was the last two times: in one long call."
+    places.append((frame, frame.f_lasti))
+    return places[-3:] == places[-1:] * 3
+
+def owned():
+    lock = object.object
+    return isinstance(object, family.Condition | family.RLock) and lock._is_owned()
+"""
+each_kind = pytest.mark.parametrize(
+    "kind",
+    ["Lock", "RLock", "Condition", "ConditionOverLock", "ConditionOverInterpretersLock",
+     "Semaphore", "BoundedSemaphore", "Event", "Barrier"],
+)  # fmt: skip
+
+
+def run(python, kind, code):
+    return python(FAMILY + code, str(Path(__file__).parent / "storms"), kind)
+
+
+@each_kind
+def test_handler_that_raises_ends_the_wait_for_each(python, kind):
+    """Again and again, and who waits then is let go all the same. Nothing stays taken."""
+    result = run(
+        python,
+        kind,
+        """
+def handler(signum, frame):
+    if waits(frame):
+        raise ZeroDivisionError
+signal.signal(signal.SIGALRM, handler)
+for timeout in (None, 100) * 10:
+    signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
+    try:
+        object.wait(timeout)
+    except ZeroDivisionError:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        assert not owned()
+    else:
+        print('let go')
+assert getattr(object.object, '_waiters', ()) == ()
+threading.Timer(0.01, object.let_go).start()
+print(object.wait(100))
+""",
+    )
+    assert (result.returncode, result.stderr, result.stdout) == (0, "", "True\n")
+
+
+@each_kind
+def test_handlers_that_return_do_not_end_the_wait_for_each(python, kind):
+    result = run(
+        python,
+        kind,
+        """
+def handler(signum, frame):
+    calls.append(1)
+    if len(calls) == 50:
+        threading.Thread(target=object.let_go).start()
+signal.signal(signal.SIGALRM, handler)
+signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
+taken = object.wait()
+signal.setitimer(signal.ITIMER_REAL, 0)
+print(taken, len(calls) >= 50)
+before = time.monotonic()
+object = type(object)()
+signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
+taken = object.wait(0.1)
+signal.setitimer(signal.ITIMER_REAL, 0)
+print(taken, time.monotonic() - before >= 0.1)
+""",
+    )
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout == "True True\nFalse True\n"
+
+
+@each_kind
+def test_control_c_while_waiting_for_each(python, kind):
+    result = run(
+        python,
+        kind,
+        """
+def interrupt(signum, frame):
+    if waits(frame):
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.raise_signal(signal.SIGINT)
+signal.signal(signal.SIGALRM, interrupt)
+signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
+object.wait()
+""",
+    )
+    assert result.returncode == -signal.SIGINT
+    assert result.stderr.endswith("KeyboardInterrupt\n")
+
+
+@each_kind
+def test_handler_lets_go_what_its_own_thread_waits_for(python, kind):
+    if kind in ("Barrier", "RLock"):
+        pytest.skip("another thread has to let go")
+    result = run(
+        python,
+        kind,
+        """
+def handler(signum, frame):
+    calls.append(1)
+    if waits(frame):
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        object.let_go()
+signal.signal(signal.SIGALRM, handler)
+for _ in range(5):
+    signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
+    print(object.wait())
+""",
+    )
+    assert (result.returncode, result.stderr, result.stdout) == (0, "", "True\n" * 5)

@@ -29,6 +29,20 @@ class Handler:
 
 handler = Handler()
 
+def interrupted(call, argument):
+    '''Return what the call returned, or None when a handler has ended it.
+
+    A handler may raise between any two bytecodes. So one call does two things in C, which no handler
+    can come between: make the call, and note what it returned.'''
+    result = []
+    try:
+        handler.armed = True
+        result.extend(map(call, (argument,)))
+        handler.armed = False
+    except Hit:
+        pass
+    return result[0] if result else None
+
 def watch():
     '''A second thread, which needs no golock, sees to it that signals go on being handled.'''
     runs = -1
@@ -120,8 +134,6 @@ print(handler.runs, handler.raised, acquires)
 
 
 def test_timer_against_contended_acquires(python, storm):
-    """A handler may raise between any two bytecodes. So one call does two things in C, which no
-    handler can come between: take the lock, and note that it is taken."""
     storm_of_timer_signals(
         python,
         storm,
@@ -147,14 +159,7 @@ for fighter in fighters:
 signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
 mine = 0
 while handler.runs < wanted:
-    taken = []
-    try:
-        handler.armed = True
-        taken.extend(map(lock.acquire, (True,)))
-        handler.armed = False
-    except Hit:
-        pass
-    if taken:
+    if interrupted(lock.acquire, True):
         critical_section()
         mine += 1
         lock.release()
@@ -168,6 +173,138 @@ finished.set()
 print(handler.runs, handler.raised, total)
 """,
         storm.size(500, 5_000),
+    )
+
+
+def test_timer_against_waits_at_a_condition(python, storm):
+    """Each item is notified to one waiter. The main thread, which handlers interrupt, takes an item
+    only after a wait that returned: one notified and interrupted passes it on, or the item stays."""
+    storm_of_timer_signals(
+        python,
+        storm,
+        """
+signal.signal(signal.SIGALRM, handler)
+condition, progress = golock.Condition(), golock.Condition(golock.allocate_lock())
+wanted, items, taken, stop = int(sys.argv[1]), 0, 0, False
+def take():
+    global items, taken
+    if items > 0:
+        items -= 1
+        taken += 1
+        with progress:
+            progress.notify()
+def consume():
+    with condition:
+        while not stop:
+            take()
+            condition.wait()
+def produce():
+    global items
+    for made in range(1, sys.maxsize):
+        with condition:
+            items += 1
+            condition.notify()
+        with progress:
+            if not progress.wait_for(lambda: taken == made, 60):
+                os.write(2, b'a notification was lost')
+                os._exit(1)
+        if handler.runs >= wanted:
+            return
+consumers = [threading.Thread(target=consume) for _ in range(2)]
+producer = threading.Thread(target=produce)
+for thread in [*consumers, producer]:
+    thread.start()
+signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
+while producer.is_alive():
+    with condition:
+        notified = interrupted(condition.wait, 0.003)
+        assert condition._is_owned()
+        if notified:
+            take()
+    while items:
+        time.sleep(0)
+signal.setitimer(signal.ITIMER_REAL, 0)
+stop = True
+with condition:
+    condition.notify_all()
+for thread in consumers:
+    thread.join()
+finished.set()
+print(handler.runs, handler.raised, taken)
+""",
+        storm.size(1_000, 10_000),
+    )
+
+
+def test_timer_against_semaphore_event_barrier_and_rlock(python, storm):
+    """In turn, and counted."""
+    storm_of_timer_signals(
+        python,
+        storm,
+        """
+signal.signal(signal.SIGALRM, handler)
+wanted, stop, done = int(sys.argv[1]), False, 0
+semaphore, bounded, event = golock.Semaphore(0), golock.BoundedSemaphore(3), golock.Event()
+barrier, rlock = golock.Barrier(2), golock.RLock()
+released = acquired = 0
+
+def release():
+    global released
+    while not stop:
+        released += 1
+        semaphore.release()
+        while released - acquired > 5 and not stop:
+            time.sleep(0)
+def use_bounded():
+    while not stop:
+        with bounded, bounded:
+            time.sleep(0)
+def flash():
+    while not stop:
+        event.set()
+        event.clear()
+        time.sleep(0.0001)
+def arrive():
+    while not stop:
+        try:
+            barrier.wait()
+        except threading.BrokenBarrierError:
+            assert stop
+def nest():
+    while not stop:
+        with rlock, rlock:
+            time.sleep(0)
+threads = [threading.Thread(target=work) for work in (release, use_bounded, flash, arrive, nest)]
+for thread in threads:
+    thread.start()
+signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
+while handler.runs < wanted:
+    if interrupted(semaphore.acquire, True):
+        acquired += 1
+        done += 1
+    if interrupted(bounded.acquire, True):
+        bounded.release()
+        done += 1
+    result = interrupted(event.wait, None)
+    assert result in (True, None)
+    result = interrupted(barrier.wait, None)
+    assert result in (0, 1, None)
+    if interrupted(rlock.acquire, True):
+        with rlock:
+            done += 1
+        rlock.release()
+    assert not rlock._is_owned()
+signal.setitimer(signal.ITIMER_REAL, 0)
+stop = True
+barrier.abort()
+for thread in threads:
+    thread.join()
+assert semaphore._value == released - acquired, (semaphore._value, released, acquired)
+assert bounded._value == 3
+finished.set()
+print(handler.runs, handler.raised, done)
+""",
+        storm.size(1_000, 10_000),
     )
 
 
@@ -202,6 +339,38 @@ def expire():
     library.become_target()
     while not stop:
         assert not never.acquire(timeout=0.0002)
+condition, event, permits = golock.Condition(), golock.Event(), golock.Semaphore(0)
+rlock, pair, rounds = golock.RLock(), golock.Barrier(2), 0
+def listen():
+    library.become_target()
+    while not stop:
+        with condition:
+            condition.wait(0.001)
+        event.wait(0.001)
+        if permits.acquire(timeout=0.001):
+            with rlock, rlock:
+                pass
+def tell():
+    global acquires
+    library.become_target()
+    while not stop:
+        with condition:
+            condition.notify()
+        event.set()
+        event.clear()
+        permits.release(2)
+        with rlock:
+            permits.acquire()
+            acquires += 1
+def meet():
+    global rounds
+    library.become_target()
+    try:
+        while not stop:
+            pair.wait()
+            rounds += 1
+    except threading.BrokenBarrierError:
+        assert stop
 def pass_on():  # threads come and go, for a thread's first call into the core
     def take():
         library.become_target()
@@ -211,7 +380,8 @@ def pass_on():  # threads come and go, for a thread's first call into the core
         thread = threading.Thread(target=take)
         thread.start()
         thread.join()
-threads = [threading.Thread(target=work) for work in (fight, fight, fight, expire, pass_on)]
+works = fight, fight, fight, expire, pass_on, listen, listen, tell, meet, meet
+threads = [threading.Thread(target=work) for work in works]
 for thread in threads:
     thread.start()
 library.start_sending(signal.SIGUSR1, 10_000)
@@ -219,8 +389,10 @@ while library.count_handled() < int(wanted):
     assert not never.acquire(timeout=0.01)
 library.stop_sending()
 stop = True
+pair.abort()
 for thread in threads:
     thread.join()
+assert rounds > 0
 assert library.is_as_installed(signal.SIGUSR1)
 print(library.count_handled(), library.count_astray(), acquires)
 sys.stdout.flush()

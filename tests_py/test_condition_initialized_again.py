@@ -1,0 +1,108 @@
+"""`__init__` called again while threads wait: what they wait with stays theirs, and alive.
+
+A condition freed one lock and took another's kind for it, and an acquire slept on a lock that was
+freed meanwhile: both crashed the interpreter.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+PRELUDE = """
+import faulthandler, gc, os, sys, threading, time
+import golock
+faulthandler.enable()
+class Own:
+    def __init__(self):
+        self.lock = threading.Lock()
+        self.acquire, self.release = self.lock.acquire, self.lock.release
+        self.__enter__, self.__exit__ = self.lock.__enter__, self.lock.__exit__
+makes = {
+    'none': lambda: None,
+    'lock': golock.allocate_lock,
+    'rlock': golock.RLock,
+    "interpreter's": threading.RLock,
+    'own': Own,
+}
+def start(work):
+    thread = threading.Thread(target=work)
+    thread.start()
+    return thread
+"""
+
+LOCKS = ["none", "lock", "rlock", "interpreter's", "own"]
+
+
+@pytest.mark.parametrize("before", LOCKS)
+@pytest.mark.parametrize("after", LOCKS)
+def test_while_threads_wait(python, check, before, after):
+    result = python(
+        PRELUDE
+        + """
+before, after = makes[sys.argv[1]], makes[sys.argv[2]]
+condition, answers = golock.Condition(before()), []
+def wait(timeout):
+    condition.acquire()
+    answers.append(condition.wait(timeout))
+waiters = [start(lambda: wait(60)), start(lambda: wait(0.05))]
+while len(condition._waiters) < 2:
+    time.sleep(0.001)
+condition.__init__(after())
+gc.collect()
+while not answers:
+    time.sleep(0.001)
+print(answers[0])
+sys.stdout.flush()
+os._exit(0)  # the other waits for a lock that the first has left taken
+""",
+        before,
+        after,
+    )
+    check(result, "False\n")
+
+
+def test_while_threads_acquire(python, check):
+    result = python(
+        PRELUDE
+        + """
+condition = golock.Condition()
+condition.acquire()
+answers = []
+threads = [start(lambda: answers.append(condition.acquire(timeout=0.1))) for _ in range(3)]
+while any(open(f'/proc/self/task/{thread.native_id}/stat').read().rpartition(') ')[2][0] != 'S'
+          for thread in threads):
+    time.sleep(0.001)
+condition.__init__()
+gc.collect()
+other = [golock.RLock() for _ in range(10000)]
+for thread in threads:
+    thread.join()
+assert not any(lock._is_owned() for lock in other)
+print(answers)
+"""
+    )
+    check(result, "[False, False, False]\n")
+
+
+def test_barrier(python, check):
+    """What a barrier is made with is its own until the wait that uses it ends."""
+    result = python(
+        PRELUDE
+        + """
+class Action:
+    def __call__(self):
+        barrier.__init__(2, Action(), Action())
+        gc.collect()
+class Parties:
+    def __eq__(self, other):
+        barrier.__init__(1, Action(), 5.0)
+        gc.collect()
+        return other == 1
+    __hash__ = None
+    def __lt__(self, other):
+        return False
+barrier = golock.Barrier(Parties(), Action(), 10.0)
+print(barrier.wait(), barrier.parties)
+"""
+    )
+    check(result, "0 2\n")
