@@ -26,14 +26,14 @@ type waiter struct {
 	semaphore                 bool
 }
 
-const layout = unsafe.Sizeof(waiter{}) |
-	unsafe.Offsetof(waiter{}.deadline)<<8 |
-	unsafe.Offsetof(waiter{}.patience)<<16 |
-	unsafe.Offsetof(waiter{}.value)<<24 |
-	unsafe.Offsetof(waiter{}.channel)<<32 |
-	unsafe.Offsetof(waiter{}.until)<<40 |
-	unsafe.Offsetof(waiter{}.owes)<<48 |
-	unsafe.Offsetof(waiter{}.semaphore)<<56
+const layout = uint64(unsafe.Sizeof(waiter{})) |
+	uint64(unsafe.Offsetof(waiter{}.deadline))<<8 |
+	uint64(unsafe.Offsetof(waiter{}.patience))<<16 |
+	uint64(unsafe.Offsetof(waiter{}.value))<<24 |
+	uint64(unsafe.Offsetof(waiter{}.channel))<<32 |
+	uint64(unsafe.Offsetof(waiter{}.until))<<40 |
+	uint64(unsafe.Offsetof(waiter{}.owes))<<48 |
+	uint64(unsafe.Offsetof(waiter{}.semaphore))<<56
 
 var _ = map[bool]int{false: 0, layout == golock.WaiterLayout: 0} // does not compile when they differ
 
