@@ -317,7 +317,7 @@ func TestFirstComeFirstServed(t *testing.T) {
 				l.Unlock()
 			}
 		}()
-		time.Sleep(20 * time.Millisecond) // nothing tells from outside that the waiter sleeps in the kernel
+		eventually(t, "the waiter sleeps", func() bool { return sleepers(&l.word) == i+1 })
 	}
 	l.Unlock()
 	group.Wait()
