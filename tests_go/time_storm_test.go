@@ -25,17 +25,35 @@ func limits() []time.Duration {
 func TestTimeoutsAreNeverEarly(t *testing.T) {
 	var held golock.Lock
 	held.Lock()
-	waits := map[string]func(time.Duration) bool{
-		"LockTimeout": held.LockTimeout,
-		"LockContext": func(limit time.Duration) bool {
+	within := func(wait func(context.Context) error) func(time.Duration) bool {
+		return func(limit time.Duration) bool {
 			ctx, cancel := context.WithTimeout(context.Background(), limit)
 			defer cancel()
-			err := held.LockContext(ctx)
+			err := wait(ctx)
 			if err != nil && !errors.Is(err, context.DeadlineExceeded) {
 				t.Error(err)
 			}
 			return err == nil
-		},
+		}
+	}
+	var empty golock.Semaphore
+	var unset golock.Event
+	waits := map[string]func(time.Duration) bool{
+		"LockTimeout":              held.LockTimeout,
+		"LockContext":              within(held.LockContext),
+		"Semaphore.AcquireTimeout": empty.AcquireTimeout,
+		"Semaphore.Acquire":        within(empty.Acquire),
+		"Event.Wait":               within(unset.Wait),
+		"Condition.Wait": within(func(ctx context.Context) error {
+			c := golock.Condition{L: new(golock.Lock)}
+			c.L.Lock()
+			defer c.L.Unlock()
+			return c.Wait(ctx)
+		}),
+		"Barrier.Wait": within(func(ctx context.Context) error {
+			_, err := golock.NewBarrier(2, nil).Wait(ctx)
+			return err
+		}),
 	}
 	for name, wait := range waits {
 		// One stands first in the line before the word, the others behind it.
@@ -45,7 +63,7 @@ func TestTimeoutsAreNeverEarly(t *testing.T) {
 				for _, limit := range limits() {
 					begun := time.Now()
 					if wait(limit) {
-						t.Errorf("a held lock was taken with a limit of %v", limit)
+						t.Errorf("nothing ended it within its limit of %v, but it went on", limit)
 					}
 					if waited := time.Since(begun); waited < limit {
 						t.Errorf("a limit of %v ended after %v", limit, waited)
