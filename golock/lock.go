@@ -16,8 +16,9 @@
 // are how threads that are not Go's take part.
 //
 // The same core, built as a C library, waits for the objects of the Python package golock; see the README
-// of the repository. The words of its locks cannot be viewed from Go: they are guarded by the GIL. Those of its
-// semaphores and events change by atomic operations alone.
+// of the repository. Of these a semaphore can be viewed from any Go runtime in the process, because its waiters sleep
+// in the kernel. An event cannot but from the runtime of that core, which has the list of those who
+// wait; nor a lock, whose word is guarded by the GIL.
 package golock
 
 import (

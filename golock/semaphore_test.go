@@ -139,6 +139,13 @@ func TestReleaseOfNone(t *testing.T) {
 	<-got
 }
 
+// waitAsAThread takes a permit, beside the line of goroutines, and sleeps on the word without the patience
+// of a goroutine: one that wakes and sleeps again loses its place.
+func waitAsAThread(s *Semaphore, deadline int64) error {
+	w := Waiter{word: s.word(), deadline: deadline, semaphore: true}
+	return w.wait(context.Background())
+}
+
 func takeSomehow(s *Semaphore, way int) bool {
 	switch way % 6 {
 	case 0:
@@ -149,10 +156,8 @@ func takeSomehow(s *Semaphore, way int) bool {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Duration(way%50)*time.Microsecond)
 		defer cancel()
 		return s.Acquire(ctx) == nil
-	case 3: // as a Python thread does
-		w := NewWaiter(s.word(), Forever)
-		w.semaphore = true
-		return w.wait(context.Background()) == nil
+	case 3:
+		return waitAsAThread(s, Forever) == nil
 	default:
 		return s.Acquire(context.Background()) == nil
 	}
@@ -205,11 +210,7 @@ func TestReleaseOfManyWakesAsMany(t *testing.T) {
 	var s Semaphore
 	taken := make(chan bool, threads+goroutines)
 	for range threads {
-		go func() {
-			w := NewWaiter(s.word(), Forever)
-			w.semaphore = true
-			taken <- w.wait(context.Background()) == nil
-		}()
+		go func() { taken <- waitAsAThread(&s, Forever) == nil }()
 	}
 	for range goroutines {
 		go func() { taken <- s.Acquire(context.Background()) == nil }()
@@ -241,10 +242,9 @@ func TestPermitsFirstComeFirstServed(t *testing.T) {
 		order := make(chan int, waiters)
 		for i := range waiters {
 			go func() {
-				w := NewWaiter(s.word(), Forever)
-				w.semaphore = true
-				_ = w.wait(context.Background())
-				order <- i
+				if waitAsAThread(&s, Forever) == nil {
+					order <- i
+				}
 			}()
 			eventually(t, "the waiter sleeps", func() bool { return sleepers(s.word()) == i+1 })
 		}
@@ -314,11 +314,7 @@ func TestCancelDoesNotLoseThePermit(t *testing.T) {
 			first, second := make(chan error, 1), make(chan error, 1)
 			go func() { first <- s.Acquire(ctx) }()
 			eventually(t, "the first waits", func() bool { return semaphoreLine(&s) == 1 })
-			go func() { // beside it on the word
-				w := NewWaiter(s.word(), now()+int64(10*time.Second))
-				w.semaphore = true
-				second <- w.wait(context.Background())
-			}()
+			go func() { second <- waitAsAThread(&s, now()+int64(10*time.Second)) }()
 			go cancel()
 			s.Release(1)
 			if <-first == nil {
