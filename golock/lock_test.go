@@ -147,6 +147,7 @@ func TestLockContext(t *testing.T) {
 	}
 
 	l.Lock()
+	defer leavesNothing(t, &l.word)()
 	ctx, cancel := context.WithCancel(context.Background())
 	failed := make(chan error)
 	// The first in line sleeps on the word, the second waits for its turn: both must hear of the end.
@@ -160,14 +161,6 @@ func TestLockContext(t *testing.T) {
 			t.Errorf("LockContext: %v, want context.Canceled", err)
 		}
 	}
-	if n := waiting(&l.word).Load(); n != 0 {
-		t.Errorf("%d waiters are still counted", n)
-	}
-	lines.Lock()
-	if len(lines.of) != 0 {
-		t.Errorf("%d lines are left behind", len(lines.of))
-	}
-	lines.Unlock()
 	l.Unlock()
 	if l.Locked() {
 		t.Error("a cancelled waiter holds the lock")
