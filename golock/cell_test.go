@@ -1,6 +1,7 @@
 package golock
 
 import (
+	"fmt"
 	"testing"
 	"time"
 	"unsafe"
@@ -72,49 +73,52 @@ func TestHeldFollowsThePermits(t *testing.T) {
 func TestSemaphoreReleaseTransitions(t *testing.T) {
 	SetHandoff(4 * time.Millisecond)
 	defer SetHandoff(DefaultHandoff)
-	var other uint32
-	early := name(&other)
-	late := self | uint32(now()>>dueUnit-1)<<dueShift&dueMask
-	for _, c := range []struct {
-		name     string
-		before   state
-		n, most  uint32
-		after    state
-		released bool
-	}{
-		{"none left", of(0, Held), 1, MaxPermits, of(1, 0), true},
-		{"none left, many", of(0, Held), 7, MaxPermits, of(7, 0), true},
-		{"some left", of(2, 0), 3, MaxPermits, of(5, 0), true},
-		{"up to the bound", of(2, 0), 3, 5, of(5, 0), true},
-		{"past the bound", of(2, 0), 4, 5, of(2, 0), false},
-		{"past the bound, held", of(0, Held|Waiters), 6, 5, of(0, Held|Waiters), false},
-		{"past a bound that was lowered", of(5, 0), 1, 3, of(5, 0), false},
-		{"a bound of 0", of(0, Held), 1, 0, of(0, Held), false},
-		{"up to the greatest number", of(MaxPermits-1, 0), 1, MaxPermits, of(MaxPermits, 0), true},
-		{"past the greatest number", of(MaxPermits, 0), 1, MaxPermits, of(MaxPermits, 0), false},
-		{"the greatest number at once", of(0, Held), MaxPermits, MaxPermits, of(MaxPermits, 0), true},
-		{"so many that the sum begins anew", of(2, 0), MaxPermits, MaxPermits, of(2, 0), false},
-		{"nobody sleeps after all", of(0, Held|Waiters), 2, MaxPermits, of(2, 0), true},
-		{"nobody sleeps, a hand-off was asked for", of(0, Held|Waiters|Handoff), 2, MaxPermits, of(2, 0), true},
-		{"the claimant is on its way", of(0, Held|early), 2, MaxPermits, of(2, early), true},
-		{"the claimant is due", of(0, Held|late), 2, MaxPermits, of(2, Handoff|late), true},
-		{"somebody asked for a hand-off", of(0, Held|Handoff|self), 1, MaxPermits, of(1, Handoff|self), true},
-		{"the claimant asked", of(0, Held|Waiters|Handoff|self), 3, MaxPermits, of(3, Waiters|Handoff|self), true},
-		{"some left, the claimant is on its way", of(1, early), 1, MaxPermits, of(2, early), true},
-		{"some left, the claimant is due", of(1, late), 1, MaxPermits, of(2, late), true},
-		{"reserved", of(1, Handoff|self), 2, MaxPermits, of(3, Handoff|self), true},
-		{"reserved for one that asked", of(1, Waiters|Handoff|self), 1, MaxPermits, of(2, Waiters|Handoff|self), true},
-		{"the claimant stayed in the parent", of(0, Held|foreign), 1, MaxPermits, of(1, 0), true},
-		{"some left, the claimant stayed in the parent", of(1, foreign), 1, MaxPermits, of(2, foreign), true},
-		{"the claimant that asked stayed in the parent", of(0, Held|Waiters|Handoff|foreign), 1, MaxPermits, of(1, 0), true},
-		{"reserved in the parent", of(1, Handoff|foreign), 1, MaxPermits, of(2, Handoff|foreign), true},
-	} {
-		m := remember(c.before)
-		if released := m.cell().release(c.n, c.most); released != c.released || m.state() != c.after {
-			t.Errorf("%s: release(%d, %d) of %#x = %v and leaves %#x, want %v and %#x",
-				c.name, c.n, c.most, c.before, released, m.state(), c.released, c.after)
+	promptly(t, func() (wrong []string) {
+		var other uint32
+		early := name(&other)
+		late := self | uint32(now()>>dueUnit-1)<<dueShift&dueMask
+		for _, c := range []struct {
+			name     string
+			before   state
+			n, most  uint32
+			after    state
+			released bool
+		}{
+			{"none left", of(0, Held), 1, MaxPermits, of(1, 0), true},
+			{"none left, many", of(0, Held), 7, MaxPermits, of(7, 0), true},
+			{"some left", of(2, 0), 3, MaxPermits, of(5, 0), true},
+			{"up to the bound", of(2, 0), 3, 5, of(5, 0), true},
+			{"past the bound", of(2, 0), 4, 5, of(2, 0), false},
+			{"past the bound, held", of(0, Held|Waiters), 6, 5, of(0, Held|Waiters), false},
+			{"past a bound that was lowered", of(5, 0), 1, 3, of(5, 0), false},
+			{"a bound of 0", of(0, Held), 1, 0, of(0, Held), false},
+			{"up to the greatest number", of(MaxPermits-1, 0), 1, MaxPermits, of(MaxPermits, 0), true},
+			{"past the greatest number", of(MaxPermits, 0), 1, MaxPermits, of(MaxPermits, 0), false},
+			{"the greatest number at once", of(0, Held), MaxPermits, MaxPermits, of(MaxPermits, 0), true},
+			{"so many that the sum begins anew", of(2, 0), MaxPermits, MaxPermits, of(2, 0), false},
+			{"nobody sleeps after all", of(0, Held|Waiters), 2, MaxPermits, of(2, 0), true},
+			{"nobody sleeps, a hand-off was asked for", of(0, Held|Waiters|Handoff), 2, MaxPermits, of(2, 0), true},
+			{"the claimant is on its way", of(0, Held|early), 2, MaxPermits, of(2, early), true},
+			{"the claimant is due", of(0, Held|late), 2, MaxPermits, of(2, Handoff|late), true},
+			{"somebody asked for a hand-off", of(0, Held|Handoff|self), 1, MaxPermits, of(1, Handoff|self), true},
+			{"the claimant asked", of(0, Held|Waiters|Handoff|self), 3, MaxPermits, of(3, Waiters|Handoff|self), true},
+			{"some left, the claimant is on its way", of(1, early), 1, MaxPermits, of(2, early), true},
+			{"some left, the claimant is due", of(1, late), 1, MaxPermits, of(2, late), true},
+			{"reserved", of(1, Handoff|self), 2, MaxPermits, of(3, Handoff|self), true},
+			{"reserved for one that asked", of(1, Waiters|Handoff|self), 1, MaxPermits, of(2, Waiters|Handoff|self), true},
+			{"the claimant stayed in the parent", of(0, Held|foreign), 1, MaxPermits, of(1, 0), true},
+			{"some left, the claimant stayed in the parent", of(1, foreign), 1, MaxPermits, of(2, foreign), true},
+			{"the claimant that asked stayed in the parent", of(0, Held|Waiters|Handoff|foreign), 1, MaxPermits, of(1, 0), true},
+			{"reserved in the parent", of(1, Handoff|foreign), 1, MaxPermits, of(2, Handoff|foreign), true},
+		} {
+			m := remember(c.before)
+			if released := m.cell().release(c.n, c.most); released != c.released || m.state() != c.after {
+				wrong = append(wrong, fmt.Sprintf("%s: release(%d, %d) of %#x = %v and leaves %#x, want %v and %#x",
+					c.name, c.n, c.most, c.before, released, m.state(), c.released, c.after))
+			}
 		}
-	}
+		return wrong
+	})
 }
 
 func TestSemaphoreTryTransitions(t *testing.T) {
