@@ -223,6 +223,26 @@ func TestBarrierContexts(t *testing.T) {
 	}
 }
 
+// The round came first, so nobody answers that the context has ended, though it has.
+func TestBarrierTripsBeforeTheContextEnds(t *testing.T) {
+	const parties, rounds = 6, 200
+	b := NewBarrier(parties, nil)
+	for range rounds {
+		ctx, cancel := context.WithCancel(context.Background())
+		ended := inBackground(parties-1, func(int) {
+			if _, err := b.Wait(ctx); err != nil {
+				t.Error(err)
+			}
+		})
+		eventually(t, "all wait", func() bool { return b.Waiting() == parties-1 })
+		if _, err := b.Wait(ctx); err != nil {
+			t.Error(err)
+		}
+		cancel()
+		within(t, "all go on", ended)
+	}
+}
+
 // Once the action runs it is too late to give up, for those of its round. One of the next round does, and
 // breaks that.
 func TestContextEndsWhileTheActionRuns(t *testing.T) {

@@ -119,6 +119,25 @@ func TestEventSetAndClearedAtOnce(t *testing.T) {
 	}
 }
 
+// The event came first, so nobody answers that the context has ended, though it has.
+func TestEventSetBeforeTheContextEnds(t *testing.T) {
+	const waiters, rounds = 8, 200
+	var e Event
+	for range rounds {
+		ctx, cancel := context.WithCancel(context.Background())
+		ended := inBackground(waiters, func(int) {
+			if err := e.Wait(ctx); err != nil {
+				t.Error(err)
+			}
+		})
+		eventually(t, "all wait", func() bool { return listening(&e.word) == waiters })
+		e.Set()
+		cancel()
+		e.Clear()
+		within(t, "all go on", ended)
+	}
+}
+
 // Those whose context ends while the event is set get the one answer or the other; the list forgets them.
 func TestEventAndContextsThatEnd(t *testing.T) {
 	const waiters, rounds = 8, 500
