@@ -36,6 +36,7 @@ test-go:
 	$(GO) vet ./...
 	GOOS=darwin CGO_ENABLED=0 $(GO) vet ./golock
 	GOOS=windows CGO_ENABLED=0 $(GO) vet ./golock
+	GOARCH=386 CGO_ENABLED=0 $(GO) vet ./golock
 	$(GO) test ./...
 	$(GO) test -tags golock_portable ./golock ./tests_go
 	CGO_ENABLED=1 $(GO) test -race ./golock ./tests_go

@@ -6,13 +6,13 @@ import (
 	"sync/atomic"
 )
 
-// A Barrier lets goroutines and threads wait until a number of them have arrived. It is made by
-// [NewBarrier], and can be used again as soon as it has let go those that waited.
+// A Barrier lets goroutines wait until a number of them have arrived. It is made by [NewBarrier], and can be
+// used again as soon as it has let go those that waited. It must not be copied.
 type Barrier struct {
 	lock    Lock // held while somebody arrives, gives up, or runs the action
 	word    uint32
-	broken  bool
-	parties uint32
+	broken  atomic.Bool // changes with the lock held
+	parties int
 	action  func()
 }
 
@@ -20,35 +20,41 @@ type Barrier struct {
 // given up; it stands for Python's BrokenBarrierError.
 var ErrBrokenBarrier = errors.New("broken barrier")
 
-// What those that wait at a barrier are told.
-const (
-	Tripped = Told
-	Broken  = Told + 1
-)
+// Broken is what those that wait at a barrier are told when it breaks. When all have arrived they are [Told].
+const Broken = Told + 1
 
 // NewBarrier returns a barrier for so many parties. The last that arrives calls the action, which may be
-// nil, before all of them go on. NewBarrier panics when parties is 0.
-func NewBarrier(parties uint32, action func()) *Barrier {
-	if parties == 0 || parties > Everyone {
+// nil, before all of them go on; the action may look at the barrier, but must not wait at it, abort it or
+// reset it. NewBarrier panics when parties is less than 1, or more than 2^31-1.
+func NewBarrier(parties int, action func()) *Barrier {
+	if parties < 1 || parties > Everyone {
 		panic("golock: a barrier for no parties, or for too many")
 	}
 	return &Barrier{parties: parties, action: action}
 }
 
-// Wait waits for all parties, and returns how many had arrived before. When the context ends first, the
-// barrier is broken, and Wait returns the context's error. It returns [ErrBrokenBarrier] when the barrier
-// is broken or becomes so. When the action panics, so does Wait, and the barrier is broken.
+// Wait waits for all parties, and returns how many had arrived before: a different number, from 0 to
+// parties-1, for each of them.
+//
+// When the context ends first, the barrier is broken, and Wait returns the context's error; so it does when
+// the context has already ended, even if no other is missing. But while the action runs it is
+// too late to give up: then Wait returns when the action has. Wait returns [ErrBrokenBarrier] when the barrier
+// is broken or becomes so. When the action panics, so does the Wait that called it, and the barrier is
+// broken.
 func (b *Barrier) Wait(ctx context.Context) (int, error) {
+	if b.parties == 0 {
+		panic("golock: a barrier that was not made by NewBarrier")
+	}
 	if err := b.lock.LockContext(ctx); err != nil {
 		b.Abort()
 		return 0, err
 	}
-	if b.broken {
+	if b.Broken() {
 		b.lock.Unlock()
 		return 0, ErrBrokenBarrier
 	}
 	index := b.Waiting()
-	if uint32(index)+1 == b.parties {
+	if index == b.parties-1 {
 		defer b.lock.Unlock()
 		b.trip()
 		return index, nil
@@ -79,23 +85,25 @@ func (b *Barrier) Wait(ctx context.Context) (int, error) {
 // trip calls the action and lets all go.
 func (b *Barrier) trip() {
 	if b.action != nil {
-		tripped := false
+		returned := false
 		defer func() {
-			if !tripped {
+			if !returned { // it panicked, or ended its goroutine
 				b.breaks()
 			}
 		}()
 		b.action()
-		tripped = true
+		returned = true
 	}
-	Notify(&b.word, Everyone, Tripped)
+	b.tell(Told)
 }
 
 // breaks breaks the barrier. The caller has its lock.
 func (b *Barrier) breaks() {
-	b.broken = true
-	Notify(&b.word, Everyone, Broken)
+	b.broken.Store(true)
+	b.tell(Broken)
 }
+
+func (b *Barrier) tell(what uint32) { Notify(&b.word, Everyone, what) }
 
 // Abort breaks the barrier: those that wait get [ErrBrokenBarrier], and those that come, until it is reset.
 func (b *Barrier) Abort() {
@@ -108,19 +116,15 @@ func (b *Barrier) Abort() {
 func (b *Barrier) Reset() {
 	b.lock.Lock()
 	defer b.lock.Unlock()
-	b.breaks()
-	b.broken = false
+	b.tell(Broken)
+	b.broken.Store(false)
 }
 
 // Broken reports whether the barrier is broken.
-func (b *Barrier) Broken() bool {
-	b.lock.Lock()
-	defer b.lock.Unlock()
-	return b.broken
-}
+func (b *Barrier) Broken() bool { return b.broken.Load() }
 
 // Parties returns how many have to arrive.
-func (b *Barrier) Parties() int { return int(b.parties) }
+func (b *Barrier) Parties() int { return b.parties }
 
-// Waiting returns how many wait.
+// Waiting returns how many wait, and have not been let go. While the action runs these are all but one.
 func (b *Barrier) Waiting() int { return int(atomic.LoadUint32(&b.word) / Listening) }

@@ -1,6 +1,7 @@
 package golock
 
 import (
+	"encoding/binary"
 	"sync/atomic"
 	"unsafe"
 )
@@ -56,5 +57,5 @@ func fromMemory(bits uint64) state {
 	return state(bits)
 }
 
-// wordIsHigh reports whether the first half of 64 bits in memory is the upper one: big-endian.
-var wordIsHigh = *(*byte)(unsafe.Pointer(&[]uint16{1}[0])) == 0
+// wordIsHigh is true where the first half of 64 bits in memory is the upper one: big-endian.
+var wordIsHigh = binary.NativeEndian.Uint16([]byte{0, 1}) == 1

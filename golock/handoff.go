@@ -15,8 +15,8 @@ var handoffAfter atomic.Int64
 
 func init() { handoffAfter.Store(int64(DefaultHandoff)) }
 
-// SetHandoff sets how long newcomers may go before the first of a lock's waiters, for every lock of
-// the process that this runtime waits on. With 0 every release is a hand-off, and a lock is first
+// SetHandoff sets how long newcomers may go before the first of the waiters of a lock or a semaphore, for
+// all that this runtime waits on. With 0 every release is a hand-off, and a lock or a semaphore is first
 // come, first served among the threads that wait for it; the goroutines of one runtime wait in a line,
 // whose first counts as one of them. Negative durations count as 0.
 func SetHandoff(after time.Duration) {

@@ -45,11 +45,11 @@ type Listener struct {
 
 // ListenerLayout is the size of a Listener and the offsets of its fields, a byte each; C compares it with its
 // own.
-const ListenerLayout = unsafe.Sizeof(Listener{}) |
-	unsafe.Offsetof(Listener{}.told)<<8 |
-	unsafe.Offsetof(Listener{}.turn)<<16 |
-	unsafe.Offsetof(Listener{}.prev)<<24 |
-	unsafe.Offsetof(Listener{}.next)<<32
+const ListenerLayout = uint64(unsafe.Sizeof(Listener{})) |
+	uint64(unsafe.Offsetof(Listener{}.told))<<8 |
+	uint64(unsafe.Offsetof(Listener{}.turn))<<16 |
+	uint64(unsafe.Offsetof(Listener{}.prev))<<24 |
+	uint64(unsafe.Offsetof(Listener{}.next))<<32
 
 // Told is what a listener is told when there is nothing else to say.
 const Told = 1
@@ -85,6 +85,7 @@ func (l *list) remove(gone *Listener) {
 	} else {
 		gone.next.prev = gone.prev
 	}
+	gone.prev, gone.next = nil, nil // C's memory keeps no pointer into Go's
 	l.length--
 }
 
@@ -188,6 +189,7 @@ func notify(word *uint32, n, told, bits uint32) uint32 {
 func tell(first *Listener, told uint32) {
 	for listener := first; listener != nil; {
 		next, turn := listener.next, listener.turn
+		listener.prev, listener.next = nil, nil
 		atomic.StoreUint32(&listener.told, told)
 		if turn != nil {
 			close(turn)

@@ -1,11 +1,24 @@
-// Package golock is a mutual exclusion lock that Python threads and goroutines share.
+// Package golock has the primitives of Python's threading for goroutines, which can wait for each with a
+// context and are served in the order of their arrival, beside OS threads that wait for the same.
 //
-// A [Lock] is four bytes, and the zero value is a free lock. It may be a field of a Go struct, or a
-// view ([At]) of a word that lives elsewhere in the process. The protocol of the word is described in
-// word.go.
+//   - [Lock] excludes; it is a [sync.Locker] that can be waited for with a limit.
+//   - [Semaphore] and [BoundedSemaphore] count permits.
+//   - [Event] is a flag to wait for.
+//   - [Condition] is a place to wait at for what a lock guards to change; it works with any [sync.Locker].
+//   - [Barrier] lets a number of goroutines go on when all have arrived.
 //
-// The same core, built as a C library, waits for the locks of the Python package golock; see the README
-// of the repository. Those locks cannot be viewed from Go yet: their words are guarded by the GIL.
+// Python's RLock is not among them: a lock that its owner may take again has to know its owner, and
+// goroutines have no identity.
+//
+// Each is a few words of memory. A Lock, a Semaphore and an Event may be fields of a Go struct, or views ([At],
+// [SemaphoreAt], [EventAt]) of memory that lives elsewhere in the process. The protocol of the words that are
+// taken and released is described in word.go, that of the others in listener.go. [Waiter] and [Listener]
+// are how threads that are not Go's take part.
+//
+// The same core, built as a C library, waits for the objects of the Python package golock; see the README
+// of the repository. Of these a semaphore can be viewed from any Go runtime in the process, because its waiters sleep
+// in the kernel. An event cannot but from the runtime of that core, which has the list of those who
+// wait; nor a lock, whose word is guarded by the GIL.
 package golock
 
 import (

@@ -12,7 +12,7 @@ import (
 // A Semaphore is a number of permits. It is fair as a [Lock] is: those that wait for a permit get one in the
 // order of their arrival; newcomers may go first, for the time set by [SetHandoff].
 //
-// It is made by [NewSemaphore], and must not be copied after first use.
+// The zero value has no permits. A Semaphore must not be copied after first use.
 type Semaphore struct {
 	memory atomic.Uint64 // the word, and the permits: see cell.go
 }
@@ -27,17 +27,21 @@ func NewSemaphore(permits uint32) *Semaphore {
 	return s
 }
 
-func (s *Semaphore) init(permits uint32) {
-	s.memory.Store(uint64(fromMemory(uint64((state(permits) << 32).marked(0)))))
+func (s *Semaphore) init(permits uint32) { s.memory.Store(memoryOf(permits)) }
+
+// memoryOf is a semaphore with that many permits, of which nobody knows yet.
+func memoryOf(permits uint32) uint64 {
+	return uint64(fromMemory(uint64((state(permits) << 32).marked(0))))
 }
 
-// SemaphoreAt views the eight bytes at p as a Semaphore, under the conditions of [At].
+// SemaphoreAt views the eight bytes at p as a Semaphore, under the conditions of [At], but for the alignment:
+// they must be aligned to eight bytes.
 func SemaphoreAt(p unsafe.Pointer) *Semaphore {
 	return (*Semaphore)(view(p, unsafe.Alignof(Semaphore{})))
 }
 
-// Acquire takes a permit, or returns the context's error when the context ends first. A context that
-// has already ended is an error even when there are permits.
+// Acquire takes a permit, or returns the context's error when the context ends first; then it has taken
+// none. A context that has already ended is an error even when there are permits.
 func (s *Semaphore) Acquire(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -60,20 +64,30 @@ func (s *Semaphore) AcquireTimeout(d time.Duration) bool {
 	return d > 0 && s.cell().wait(context.Background(), after(now(), d)) == nil
 }
 
-// Release adds n permits. It panics when there would be more than [MaxPermits].
+// Release adds n permits, and lets so many of those that wait go on. Anybody may release, whether or not they
+// have acquired. Release panics, and adds none, when there would be more than [MaxPermits].
 func (s *Semaphore) Release(n uint32) {
 	if !s.ReleaseUpTo(n, MaxPermits) {
 		panic("golock: a semaphore with too many permits")
 	}
 }
 
-// ReleaseUpTo adds n permits, unless there would be more than most, and reports whether it did.
-func (s *Semaphore) ReleaseUpTo(n, most uint32) bool { return s.cell().release(n, most) }
+// ReleaseUpTo adds n permits, or adds none when there would be more than most, and reports whether there
+// would not. One that adds 0 asks whether there are more than most.
+func (s *Semaphore) ReleaseUpTo(n, most uint32) bool {
+	if n == 0 {
+		return s.Permits() <= most
+	}
+	return s.cell().release(n, most)
+}
 
-// Permits returns how many permits there are.
+// Permits returns how many permits there are; some may be owed to waiters. It may be out of date at once.
 func (s *Semaphore) Permits() uint32 { return s.cell().load().permits() }
 
 func (s *Semaphore) cell() cell {
+	if s.memory.Load() == 0 {
+		s.memory.CompareAndSwap(0, memoryOf(0))
+	}
 	return cell{word: (*uint32)(unsafe.Pointer(&s.memory)), semaphore: true}
 }
 
@@ -81,23 +95,41 @@ func (s *Semaphore) cell() cell {
 // stands for Python's ValueError.
 var ErrReleasedTooOften = errors.New("semaphore released too many times")
 
-// A BoundedSemaphore is a [Semaphore] that never has more permits than at first.
+// A BoundedSemaphore is a [Semaphore] that never has more permits than at first. The zero value never has
+// any.
 type BoundedSemaphore struct {
-	Semaphore
-	bound uint32
+	semaphore Semaphore
+	bound     uint32
 }
 
 // NewBoundedSemaphore returns a semaphore with that many permits, and never more.
 func NewBoundedSemaphore(permits uint32) *BoundedSemaphore {
 	s := &BoundedSemaphore{bound: permits}
-	s.init(permits)
+	s.semaphore.init(permits)
 	return s
+}
+
+// Acquire does as [Semaphore.Acquire].
+func (s *BoundedSemaphore) Acquire(ctx context.Context) error { return s.semaphore.Acquire(ctx) }
+
+// TryAcquire does as [Semaphore.TryAcquire].
+func (s *BoundedSemaphore) TryAcquire() bool { return s.semaphore.TryAcquire() }
+
+// AcquireTimeout does as [Semaphore.AcquireTimeout].
+func (s *BoundedSemaphore) AcquireTimeout(d time.Duration) bool {
+	return s.semaphore.AcquireTimeout(d)
 }
 
 // Release adds n permits, or returns [ErrReleasedTooOften] and adds none.
 func (s *BoundedSemaphore) Release(n uint32) error {
-	if !s.ReleaseUpTo(n, s.bound) {
+	if !s.semaphore.ReleaseUpTo(n, s.bound) {
 		return ErrReleasedTooOften
 	}
 	return nil
 }
+
+// Permits does as [Semaphore.Permits].
+func (s *BoundedSemaphore) Permits() uint32 { return s.semaphore.Permits() }
+
+// Bound returns how many permits there may be.
+func (s *BoundedSemaphore) Bound() uint32 { return s.bound }

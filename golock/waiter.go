@@ -63,14 +63,14 @@ const goroutinePatience = int64(100 * time.Millisecond)
 
 // WaiterLayout is the size of a Waiter and the offsets of the fields that C shares, a byte each; C
 // compares it with its own.
-const WaiterLayout = unsafe.Sizeof(Waiter{}) |
-	unsafe.Offsetof(Waiter{}.deadline)<<8 |
-	unsafe.Offsetof(Waiter{}.patience)<<16 |
-	unsafe.Offsetof(Waiter{}.value)<<24 |
-	unsafe.Offsetof(Waiter{}.channel)<<32 |
-	unsafe.Offsetof(Waiter{}.until)<<40 |
-	unsafe.Offsetof(Waiter{}.owes)<<48 |
-	unsafe.Offsetof(Waiter{}.semaphore)<<56
+const WaiterLayout = uint64(unsafe.Sizeof(Waiter{})) |
+	uint64(unsafe.Offsetof(Waiter{}.deadline))<<8 |
+	uint64(unsafe.Offsetof(Waiter{}.patience))<<16 |
+	uint64(unsafe.Offsetof(Waiter{}.value))<<24 |
+	uint64(unsafe.Offsetof(Waiter{}.channel))<<32 |
+	uint64(unsafe.Offsetof(Waiter{}.until))<<40 |
+	uint64(unsafe.Offsetof(Waiter{}.owes))<<48 |
+	uint64(unsafe.Offsetof(Waiter{}.semaphore))<<56
 
 // NewWaiter begins an acquire of a lock by a goroutine. It gives up at deadline (monotonic nanoseconds,
 // or Forever).

@@ -39,6 +39,8 @@ type pending struct {
 	done   chan answer
 	cancel context.CancelFunc
 	thread int // the id of the thread that waits, or 0 for a goroutine
+
+	sleepsOn unsafe.Pointer // where a thread that listens sleeps
 }
 
 func (c *pending) String() string {
@@ -97,32 +99,87 @@ func goroutinesThatWait() int {
 	return count
 }
 
+// until waits for what a call under way brings about.
+func until(t *rapid.T, what string, condition func() bool) {
+	for give := time.Now().Add(patience); !condition(); time.Sleep(10 * time.Microsecond) {
+		if time.Now().After(give) {
+			t.Fatalf("it does not come to pass that %s", what)
+		}
+	}
+}
+
+// stillWait looks that none of the calls has answered.
+func stillWait(t *rapid.T, calls []*pending) {
+	for _, c := range calls {
+		select {
+		case a := <-c.done:
+			t.Fatalf("%v went on with nobody's doing: %v", c, a)
+		default:
+		}
+	}
+}
+
+// firstOf receives the answer of the first of the goroutines or the first of the threads, whichever is
+// served, and takes it out.
+func firstOf(t *rapid.T, goroutines, threads *[]*pending) answer {
+	var goroutine, thread chan answer
+	if len(*goroutines) > 0 {
+		goroutine = (*goroutines)[0].done
+	}
+	if len(*threads) > 0 {
+		thread = (*threads)[0].done
+	}
+	select {
+	case a := <-goroutine:
+		*goroutines = (*goroutines)[1:]
+		return a
+	case a := <-thread:
+		*threads = (*threads)[1:]
+		return a
+	case <-time.After(patience):
+		t.Fatal("no waiter was served, or not the first")
+		panic("unreachable")
+	}
+}
+
+// oneWithContext draws one of the calls that have a context to end.
+func oneWithContext(t *rapid.T, calls []*pending) *pending {
+	var cancellable []*pending
+	for _, c := range calls {
+		if c.cancel != nil {
+			cancellable = append(cancellable, c)
+		}
+	}
+	if len(cancellable) == 0 {
+		t.Skip("none waits with a context")
+	}
+	return rapid.SampledFrom(cancellable).Draw(t, "call")
+}
+
+// cancelOne ends the context of one of the calls, which it takes out and returns.
+func cancelOne(t *rapid.T, calls *[]*pending) *pending {
+	c := oneWithContext(t, *calls)
+	c.cancel()
+	*calls = slices.DeleteFunc(*calls, func(other *pending) bool { return other == c })
+	return c
+}
+
+func drawHandoff(t *rapid.T) {
+	golock.SetHandoff(rapid.SampledFrom([]time.Duration{0, 1, golock.DefaultHandoff, time.Hour}).Draw(t, "threshold"))
+}
+
 // settle waits until everybody who must wait does, and nobody has answered.
 func (s *storm) settle(t *rapid.T) {
 	waiting := 0
 	for _, m := range s.locks {
 		waiting += len(m.goroutines)
 	}
-	for give := time.Now().Add(patience); waiting > 0 && goroutinesThatWait() != waiting; time.Sleep(10 * time.Microsecond) {
-		if time.Now().After(give) {
-			t.Fatalf("%d goroutines wait, want %d", goroutinesThatWait(), waiting)
-		}
-	}
+	until(t, "the goroutines wait", func() bool { return waiting == 0 || goroutinesThatWait() == waiting })
 	for i, m := range s.locks {
 		for _, c := range m.threads {
-			for give := time.Now().Add(patience); !sleepsOn(c.thread, unsafe.Pointer(m.lock)); time.Sleep(10 * time.Microsecond) {
-				if time.Now().After(give) {
-					t.Fatalf("%v does not sleep", c)
-				}
-			}
+			until(t, "the thread sleeps", func() bool { return sleepsOn(c.thread, unsafe.Pointer(m.lock)) })
 		}
-		for _, c := range slices.Concat(m.goroutines, m.threads) {
-			select {
-			case a := <-c.done:
-				t.Fatalf("%v went on without a release: %v", c, a)
-			default:
-			}
-		}
+		stillWait(t, slices.Concat(m.goroutines, m.threads))
 		if locked := m.lock.Locked(); locked != m.held {
 			t.Fatalf("lock %d: Locked() = %v, want %v", i, locked, m.held)
 		}
@@ -137,22 +194,7 @@ func (m *model) passOn(t *rapid.T) {
 	if !m.held {
 		return
 	}
-	var goroutine, thread chan answer
-	if len(m.goroutines) > 0 {
-		goroutine = m.goroutines[0].done
-	}
-	if len(m.threads) > 0 {
-		thread = m.threads[0].done
-	}
-	var a answer
-	select {
-	case a = <-goroutine:
-		m.goroutines = m.goroutines[1:]
-	case a = <-thread:
-		m.threads = m.threads[1:]
-	case <-time.After(patience):
-		t.Fatal("no waiter was served, or not the first")
-	}
+	a := firstOf(t, &m.goroutines, &m.threads)
 	if !a.taken || a.err != nil {
 		t.Fatalf("a waiter was served with %v", a)
 	}
@@ -239,22 +281,10 @@ func (s *storm) actions() map[string]func(*rapid.T) {
 			totals.calls++
 		},
 		"cancel": func(t *rapid.T) {
-			m := pick(t)
-			var cancellable []*pending
-			for _, c := range m.goroutines {
-				if c.cancel != nil {
-					cancellable = append(cancellable, c)
-				}
-			}
-			if len(cancellable) == 0 {
-				t.Skip("none waits with a context")
-			}
-			c := rapid.SampledFrom(cancellable).Draw(t, "call")
-			c.cancel()
+			c := cancelOne(t, &pick(t).goroutines)
 			if a := c.answer(t, "a cancelled call"); a.taken || !errors.Is(a.err, context.Canceled) {
 				t.Fatalf("a cancelled call gave %v", a)
 			}
-			m.goroutines = slices.DeleteFunc(m.goroutines, func(other *pending) bool { return other == c })
 		},
 		"Acquire": func(t *rapid.T) {
 			m := pick(t)
@@ -284,7 +314,7 @@ func (s *storm) actions() map[string]func(*rapid.T) {
 			if !threadsCanWait || !m.held {
 				t.Skip("a thread would not wait")
 			}
-			c := waitInThread(&m.word)
+			c := waitInThread(&m.word, false)
 			m.threads = append(m.threads, c)
 			totals.calls++
 		},
@@ -337,9 +367,7 @@ func (s *storm) actions() map[string]func(*rapid.T) {
 			m.held = false
 			totals.calls += number
 		},
-		"SetHandoff": func(t *rapid.T) {
-			golock.SetHandoff(rapid.SampledFrom([]time.Duration{0, 1, golock.DefaultHandoff, time.Hour}).Draw(t, "threshold"))
-		},
+		"SetHandoff": drawHandoff,
 	}
 }
 
@@ -384,7 +412,7 @@ func together(number int, try func() bool) int {
 	return count
 }
 
-func example(t *rapid.T) {
+func lockExample(t *rapid.T) {
 	s := &storm{}
 	for range 2 {
 		m := &model{}
@@ -407,7 +435,11 @@ func example(t *rapid.T) {
 func TestSameAsTheModel(t *testing.T) {
 	stop := time.Now().Add(*soak)
 	for again := true; again && !t.Failed(); again = time.Now().Before(stop) {
-		rapid.Check(t, example)
+		t.Run("lock", func(t *testing.T) { rapid.Check(t, lockExample) })
+		t.Run("semaphore", func(t *testing.T) { rapid.Check(t, semaphoreExample) })
+		t.Run("event", func(t *testing.T) { rapid.Check(t, eventExample) })
+		t.Run("condition", func(t *testing.T) { rapid.Check(t, conditionExample) })
+		t.Run("barrier", func(t *testing.T) { rapid.Check(t, barrierExample) })
 	}
 	t.Logf("%d differential examples, %d steps, %d calls", totals.examples, totals.steps, totals.calls)
 	if *totalsFile != "" {

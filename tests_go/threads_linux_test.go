@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"unsafe"
 
 	"github.com/golock/golock/golock"
@@ -26,28 +27,52 @@ type waiter struct {
 	semaphore                 bool
 }
 
-const layout = unsafe.Sizeof(waiter{}) |
-	unsafe.Offsetof(waiter{}.deadline)<<8 |
-	unsafe.Offsetof(waiter{}.patience)<<16 |
-	unsafe.Offsetof(waiter{}.value)<<24 |
-	unsafe.Offsetof(waiter{}.channel)<<32 |
-	unsafe.Offsetof(waiter{}.until)<<40 |
-	unsafe.Offsetof(waiter{}.owes)<<48 |
-	unsafe.Offsetof(waiter{}.semaphore)<<56
+const layout = uint64(unsafe.Sizeof(waiter{})) |
+	uint64(unsafe.Offsetof(waiter{}.deadline))<<8 |
+	uint64(unsafe.Offsetof(waiter{}.patience))<<16 |
+	uint64(unsafe.Offsetof(waiter{}.value))<<24 |
+	uint64(unsafe.Offsetof(waiter{}.channel))<<32 |
+	uint64(unsafe.Offsetof(waiter{}.until))<<40 |
+	uint64(unsafe.Offsetof(waiter{}.owes))<<48 |
+	uint64(unsafe.Offsetof(waiter{}.semaphore))<<56
 
 var _ = map[bool]int{false: 0, layout == golock.WaiterLayout: 0} // does not compile when they differ
 
-// waitInThread takes the lock in an OS thread of its own, which sleeps on the word itself as a Python
-// thread does.
-func waitInThread(word *uint32) *pending {
+// listener mirrors golock.Listener, as struct golock_listener in pyext/golock.h does for C.
+type listener struct {
+	told                 uint32
+	turn, previous, next unsafe.Pointer
+}
+
+const listenerLayout = uint64(unsafe.Sizeof(listener{})) |
+	uint64(unsafe.Offsetof(listener{}.told))<<8 |
+	uint64(unsafe.Offsetof(listener{}.turn))<<16 |
+	uint64(unsafe.Offsetof(listener{}.previous))<<24 |
+	uint64(unsafe.Offsetof(listener{}.next))<<32
+
+var _ = map[bool]int{false: 0, listenerLayout == golock.ListenerLayout: 0}
+
+// inThread makes a call in an OS thread of its own, and returns it when the thread is known.
+func inThread(run func() answer) *pending {
 	c := &pending{done: make(chan answer, 1)}
 	id := make(chan int)
 	go func() {
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
 		id <- unix.Gettid()
+		c.done <- run()
+	}()
+	c.thread = <-id
+	return c
+}
+
+// waitInThread takes the lock or a permit in an OS thread, which sleeps on the word itself as a Python thread
+// does.
+func waitInThread(word *uint32, semaphore bool) *pending {
+	return inThread(func() answer {
 		next := golock.NewWaiter(word, golock.Forever)
 		shared := (*waiter)(unsafe.Pointer(&next))
+		shared.semaphore = semaphore
 		shared.patience = 0 // nobody here has a GIL
 		for event := golock.Entered; next.Next(event) != golock.Acquired; {
 			event = golock.Changed
@@ -61,9 +86,37 @@ func waitInThread(word *uint32) *pending {
 				}
 			}
 		}
-		c.done <- answer{taken: true}
-	}()
-	c.thread = <-id
+		return answer{taken: true}
+	})
+}
+
+// foreign is memory that is not Go's, for one listener after the other.
+var foreign = func() []listener {
+	memory, err := unix.Mmap(-1, 0, os.Getpagesize(), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE)
+	if err != nil {
+		panic(err)
+	}
+	return unsafe.Slice((*listener)(unsafe.Pointer(&memory[0])), len(memory)/int(unsafe.Sizeof(listener{})))
+}()
+
+var listened atomic.Uint32
+
+// listenInThread waits to be told something in an OS thread, which sleeps on its listener as a Python thread
+// does. The listener is in memory that is not Go's.
+func listenInThread(word *uint32) *pending {
+	shared := &foreign[int(listened.Add(1))%len(foreign)]
+	*shared = listener{}
+	c := inThread(func() answer {
+		if !golock.Listen(word, (*golock.Listener)(unsafe.Pointer(shared))) {
+			return answer{}
+		}
+		for atomic.LoadUint32(&shared.told) == 0 {
+			_, _, _ = unix.Syscall6(unix.SYS_FUTEX, uintptr(unsafe.Pointer(&shared.told)), 9|128, 0, 0, 0, 1<<32-1)
+		}
+		told := golock.Withdraw(word, (*golock.Listener)(unsafe.Pointer(shared)))
+		return answer{taken: told == golock.Told}
+	})
+	c.sleepsOn = unsafe.Pointer(&shared.told)
 	return c
 }
 

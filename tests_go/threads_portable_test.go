@@ -6,6 +6,8 @@ import "unsafe"
 
 const threadsCanWait = false
 
-func waitInThread(*uint32) *pending { panic("there are no futexes") }
+func waitInThread(*uint32, bool) *pending { panic("there are no futexes") }
+
+func listenInThread(*uint32) *pending { panic("there are no futexes") }
 
 func sleepsOn(int, unsafe.Pointer) bool { return true }

@@ -45,17 +45,17 @@ var (
 	_ = [1]struct{}{}[unsafe.Sizeof(golock.Semaphore{})-unsafe.Sizeof(C.union_golock_semaphore{})]
 )
 
-const waiterLayout = unsafe.Sizeof(C.struct_golock_waiter{}) |
-	unsafe.Offsetof(C.struct_golock_waiter{}.deadline)<<8 |
-	unsafe.Offsetof(C.struct_golock_waiter{}.patience)<<16 |
-	unsafe.Offsetof(C.struct_golock_waiter{}.value)<<24 |
-	unsafe.Offsetof(C.struct_golock_waiter{}.channel)<<32 |
-	unsafe.Offsetof(C.struct_golock_waiter{}.until)<<40 |
-	unsafe.Offsetof(C.struct_golock_waiter{}.owes)<<48 |
-	unsafe.Offsetof(C.struct_golock_waiter{}.semaphore)<<56
+const waiterLayout = uint64(unsafe.Sizeof(C.struct_golock_waiter{})) |
+	uint64(unsafe.Offsetof(C.struct_golock_waiter{}.deadline))<<8 |
+	uint64(unsafe.Offsetof(C.struct_golock_waiter{}.patience))<<16 |
+	uint64(unsafe.Offsetof(C.struct_golock_waiter{}.value))<<24 |
+	uint64(unsafe.Offsetof(C.struct_golock_waiter{}.channel))<<32 |
+	uint64(unsafe.Offsetof(C.struct_golock_waiter{}.until))<<40 |
+	uint64(unsafe.Offsetof(C.struct_golock_waiter{}.owes))<<48 |
+	uint64(unsafe.Offsetof(C.struct_golock_waiter{}.semaphore))<<56
 
-const listenerLayout = unsafe.Sizeof(C.struct_golock_listener{}) |
-	unsafe.Offsetof(C.struct_golock_listener{}.told)<<8 |
-	unsafe.Offsetof(C.struct_golock_listener{}.turn)<<16 |
-	unsafe.Offsetof(C.struct_golock_listener{}.previous)<<24 |
-	unsafe.Offsetof(C.struct_golock_listener{}.next)<<32
+const listenerLayout = uint64(unsafe.Sizeof(C.struct_golock_listener{})) |
+	uint64(unsafe.Offsetof(C.struct_golock_listener{}.told))<<8 |
+	uint64(unsafe.Offsetof(C.struct_golock_listener{}.turn))<<16 |
+	uint64(unsafe.Offsetof(C.struct_golock_listener{}.previous))<<24 |
+	uint64(unsafe.Offsetof(C.struct_golock_listener{}.next))<<32

@@ -1,0 +1,7 @@
+package golock
+
+// noCopy lets go vet find copies of what has it as a field.
+type noCopy struct{}
+
+func (*noCopy) Lock()   {}
+func (*noCopy) Unlock() {}

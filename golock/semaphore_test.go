@@ -1,0 +1,421 @@
+package golock
+
+import (
+	"context"
+	"errors"
+	"runtime"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+	"unsafe"
+)
+
+// concurrently runs so many goroutines and waits for them.
+func concurrently(number int, run func(i int)) {
+	var group sync.WaitGroup
+	for i := range number {
+		group.Add(1)
+		go func() {
+			defer group.Done()
+			run(i)
+		}()
+	}
+	group.Wait()
+}
+
+// leavesNothing returns what reports, in the end, what is left behind of those that wait for the word from now on.
+func leavesNothing(t *testing.T, word *uint32) func() {
+	before := waiting(word).Load() // tests that drive a Waiter by hand leave some
+	return func() {
+		t.Helper()
+		if n := waiting(word).Load() - before; n != 0 {
+			t.Errorf("%d waiters are still counted", n)
+		}
+		lines.Lock()
+		defer lines.Unlock()
+		if line := lines.of[word]; line != nil {
+			t.Errorf("a line of %d is left behind", len(line.waiting))
+		}
+	}
+}
+
+func (s *Semaphore) word() *uint32 { return s.cell().word }
+
+// semaphoreLine counts the goroutines that wait for a permit, the first of which sleeps or is about to.
+func semaphoreLine(s *Semaphore) int {
+	lines.Lock()
+	defer lines.Unlock()
+	if line, ok := lines.of[s.word()]; ok {
+		return 1 + len(line.waiting)
+	}
+	return 0
+}
+
+func TestSemaphoreZeroValue(t *testing.T) {
+	uses := map[string]func(*Semaphore) bool{
+		"Permits":           func(s *Semaphore) bool { return s.Permits() == 0 },
+		"TryAcquire":        func(s *Semaphore) bool { return !s.TryAcquire() },
+		"AcquireTimeout":    func(s *Semaphore) bool { return !s.AcquireTimeout(time.Microsecond) },
+		"ReleaseUpTo none":  func(s *Semaphore) bool { return !s.ReleaseUpTo(1, 0) },
+		"ReleaseUpTo no":    func(s *Semaphore) bool { return s.ReleaseUpTo(0, 0) },
+		"bounded":           func(*Semaphore) bool { return errors.Is(new(BoundedSemaphore).Release(1), ErrReleasedTooOften) },
+		"SemaphoreAt zeros": func(*Semaphore) bool { return !SemaphoreAt(unsafe.Pointer(new(uint64))).TryAcquire() },
+	}
+	for name, use := range uses {
+		var s Semaphore
+		if !use(&s) || s.Permits() != 0 {
+			t.Errorf("%s: there are %d permits", name, s.Permits())
+		}
+		s.Release(2)
+		if !s.TryAcquire() || s.Permits() != 1 {
+			t.Errorf("%s: there are %d permits after release(2) and acquire, want 1", name, s.Permits())
+		}
+	}
+}
+
+func TestSemaphoreZeroValueUsedAtOnce(t *testing.T) {
+	for range 1000 {
+		var s Semaphore
+		concurrently(4, func(i int) {
+			if i%2 == 0 {
+				s.Release(1)
+			} else {
+				_ = s.Acquire(context.Background())
+			}
+		})
+		if s.Permits() != 0 {
+			t.Fatalf("there are %d permits", s.Permits())
+		}
+	}
+}
+
+func TestSemaphoreAtRefusesBadAddresses(t *testing.T) {
+	var room [2]uint64
+	for name, p := range map[string]unsafe.Pointer{
+		"nil":             nil,
+		"aligned to four": unsafe.Add(unsafe.Pointer(&room), 4),
+	} {
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Errorf("SemaphoreAt(%s) did not panic", name)
+				}
+			}()
+			SemaphoreAt(p)
+		}()
+	}
+	SemaphoreAt(unsafe.Pointer(&room[1])).Release(5)
+	if room[0] != 0 || SemaphoreAt(unsafe.Pointer(&room[1])).Permits() != 5 {
+		t.Errorf("the room is %#x", room)
+	}
+}
+
+func TestReleaseOfTooManyPermits(t *testing.T) {
+	s := NewSemaphore(MaxPermits - 1)
+	defer func() {
+		if recover() == nil || s.Permits() != MaxPermits-1 {
+			t.Errorf("Release did not panic, or left %d permits", s.Permits())
+		}
+		s.Release(1)
+		s.Release(0)
+		if !s.TryAcquire() || s.Permits() != MaxPermits-1 {
+			t.Errorf("%d permits are left of the greatest number, want one less", s.Permits())
+		}
+	}()
+	s.Release(2)
+}
+
+// A release of nothing disturbs nobody.
+func TestReleaseOfNone(t *testing.T) {
+	var s Semaphore
+	got := make(chan bool)
+	go func() { got <- s.AcquireTimeout(time.Minute) }()
+	eventually(t, "the waiter sleeps", func() bool { return sleepers(s.word()) == 1 })
+	before := s.memory.Load()
+	s.Release(0)
+	if after := s.memory.Load(); after != before || sleepers(s.word()) != 1 {
+		t.Errorf("the semaphore was %#x, is %#x, and %d sleep", before, after, sleepers(s.word()))
+	}
+	s.Release(1)
+	<-got
+}
+
+// waitAsAThread takes a permit, beside the line of goroutines, and sleeps on the word without the patience
+// of a goroutine: one that wakes and sleeps again loses its place.
+func waitAsAThread(s *Semaphore, deadline int64) error {
+	w := Waiter{word: s.word(), deadline: deadline, semaphore: true}
+	return w.wait(context.Background())
+}
+
+func takeSomehow(s *Semaphore, way int) bool {
+	switch way % 6 {
+	case 0:
+		return s.TryAcquire()
+	case 1:
+		return s.AcquireTimeout(time.Duration(way%50) * time.Microsecond)
+	case 2:
+		ctx, cancel := context.WithTimeout(context.Background(), time.Duration(way%50)*time.Microsecond)
+		defer cancel()
+		return s.Acquire(ctx) == nil
+	case 3:
+		return waitAsAThread(s, Forever) == nil
+	default:
+		return s.Acquire(context.Background()) == nil
+	}
+}
+
+// Every way of taking a permit, by many goroutines at once, and of giving back several: never more inside than
+// there are permits, and in the end they are all there.
+func TestPermitsAreExact(t *testing.T) {
+	const permits, goroutines, rounds = 3, 16, 1500
+	for _, threshold := range []time.Duration{0, DefaultHandoff} {
+		t.Run(threshold.String(), func(t *testing.T) {
+			SetHandoff(threshold)
+			defer SetHandoff(DefaultHandoff)
+			s := NewSemaphore(permits)
+			defer leavesNothing(t, s.word())()
+			var inside, tooMany atomic.Int32
+			concurrently(goroutines, func(i int) {
+				for round := range rounds {
+					if !takeSomehow(s, i+round) {
+						continue
+					}
+					took := uint32(1)
+					if round%3 == 0 && s.TryAcquire() {
+						took++
+					}
+					if inside.Add(int32(took)) > permits {
+						tooMany.Add(1)
+					}
+					if round%5 == 0 {
+						runtime.Gosched()
+					}
+					inside.Add(-int32(took))
+					s.Release(took)
+				}
+			})
+			if s.Permits() != permits || tooMany.Load() != 0 {
+				t.Errorf("in the end there are %d permits, want %d; %d times there were too many inside",
+					s.Permits(), permits, tooMany.Load())
+			}
+			if s.cell().locked() {
+				t.Errorf("the word is %#x: a permit is reserved for nobody", *s.word())
+			}
+		})
+	}
+}
+
+// Release(n) lets n go on: those that sleep on the word themselves, as threads do, or stand in the line.
+func TestReleaseOfManyWakesAsMany(t *testing.T) {
+	const threads, goroutines = 6, 6
+	var s Semaphore
+	defer leavesNothing(t, s.word())()
+	taken := make(chan bool, threads+goroutines)
+	for range threads {
+		go func() { taken <- waitAsAThread(&s, Forever) == nil }()
+	}
+	for range goroutines {
+		go func() { taken <- s.Acquire(context.Background()) == nil }()
+	}
+	eventually(t, "all wait", func() bool {
+		return sleepers(s.word()) == threads+1 && semaphoreLine(&s) == goroutines
+	})
+	for _, n := range []uint32{1, 4, 2, 5} {
+		s.Release(n)
+		for range n {
+			if !<-taken {
+				t.Error("an acquire failed")
+			}
+		}
+		if s.Permits() != 0 || s.TryAcquire() || len(taken) != 0 {
+			t.Fatalf("after Release(%d) %d permits are left", n, s.Permits())
+		}
+	}
+}
+
+// With a threshold of 0, first come, first served: nobody takes what was released for one that waits.
+func TestPermitsFirstComeFirstServed(t *testing.T) {
+	SetHandoff(0)
+	defer SetHandoff(DefaultHandoff)
+	const waiters = 9
+	for _, releases := range [][]uint32{{1, 1, 1, 1, 1, 1, 1, 1, 1}, {3, 1, 5}} {
+		var s Semaphore
+		order := make(chan int, waiters)
+		for i := range waiters {
+			go func() {
+				if waitAsAThread(&s, Forever) == nil {
+					order <- i
+				}
+			}()
+			eventually(t, "the waiter sleeps", func() bool { return sleepers(s.word()) == i+1 })
+		}
+		first := 0
+		for _, n := range releases {
+			s.Release(n)
+			if s.TryAcquire() {
+				t.Errorf("a newcomer took one of %d permits for which others had come before", n)
+			}
+			var served, want []int
+			for i := range int(n) {
+				served = append(served, <-order)
+				want = append(want, first+i)
+			}
+			first += int(n)
+			// Those that one release lets go may report in another order.
+			if slices.Sort(served); !slices.Equal(served, want) {
+				t.Errorf("a release of %d went to %v, want %v", n, served, want)
+			}
+		}
+	}
+}
+
+func TestAcquireOfAnEndedContext(t *testing.T) {
+	ended, end := context.WithCancel(context.Background())
+	end()
+	s := NewSemaphore(1)
+	b := NewBoundedSemaphore(1)
+	for name, acquire := range map[string]func(context.Context) error{"Semaphore": s.Acquire, "BoundedSemaphore": b.Acquire} {
+		if err := acquire(ended); !errors.Is(err, context.Canceled) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if s.Permits() != 1 || b.Permits() != 1 {
+		t.Errorf("%d and %d permits are left", s.Permits(), b.Permits())
+	}
+}
+
+func TestAcquireUntilTheContextEnds(t *testing.T) {
+	var s Semaphore
+	defer leavesNothing(t, s.word())()
+	ctx, cancel := context.WithCancel(context.Background())
+	failed := make(chan error)
+	for range 3 { // the first sleeps on the word, the others wait for their turns
+		go func() { failed <- s.Acquire(ctx) }()
+	}
+	eventually(t, "all wait", func() bool { return semaphoreLine(&s) == 3 && sleepers(s.word()) == 1 })
+	cancel()
+	for range 3 {
+		if err := <-failed; !errors.Is(err, context.Canceled) {
+			t.Errorf("Acquire: %v", err)
+		}
+	}
+	if s.Release(1); !s.TryAcquire() {
+		t.Error("a cancelled waiter has the permit")
+	}
+}
+
+// A waiter may be cancelled in the moment in which a permit is released for it: it takes it, or the next does.
+func TestCancelDoesNotLoseThePermit(t *testing.T) {
+	for _, threshold := range []time.Duration{0, DefaultHandoff} {
+		SetHandoff(threshold)
+		defer SetHandoff(DefaultHandoff)
+		var s Semaphore
+		for range 700 {
+			ctx, cancel := context.WithCancel(context.Background())
+			first, second := make(chan error, 1), make(chan error, 1)
+			go func() { first <- s.Acquire(ctx) }()
+			eventually(t, "the first waits", func() bool { return semaphoreLine(&s) == 1 })
+			go func() { second <- waitAsAThread(&s, now()+int64(10*time.Second)) }()
+			go cancel()
+			s.Release(1)
+			if <-first == nil {
+				s.Release(1)
+			}
+			if err := <-second; err != nil {
+				t.Fatalf("the second waiter sleeps on: %v, state %#x", err, s.cell().load())
+			}
+			if s.Permits() != 0 {
+				t.Fatalf("%d permits are left", s.Permits())
+			}
+		}
+	}
+}
+
+// Many wait with contexts that end any time: what was released is what was taken, and what is left.
+func TestPermitsOfCancelledWaitersAreExact(t *testing.T) {
+	const goroutines, rounds = 12, 1000
+	for _, threshold := range []time.Duration{0, DefaultHandoff} {
+		SetHandoff(threshold)
+		defer SetHandoff(DefaultHandoff)
+		var s Semaphore
+		defer leavesNothing(t, s.word())()
+		var released, taken atomic.Uint32
+		concurrently(goroutines, func(i int) {
+			for round := range rounds {
+				if i%3 == 0 {
+					n := uint32(round % 4)
+					s.Release(n)
+					released.Add(n)
+				} else {
+					ctx, cancel := context.WithTimeout(context.Background(), time.Duration((i*round)%97)*time.Microsecond)
+					if s.Acquire(ctx) == nil {
+						taken.Add(1)
+					}
+					cancel()
+				}
+			}
+		})
+		if got, want := s.Permits(), released.Load()-taken.Load(); got != want || taken.Load() == 0 {
+			t.Errorf("%d permits are left of %d, of which %d were taken", got, released.Load(), taken.Load())
+		}
+		for s.Permits() > 0 {
+			if !s.AcquireTimeout(10 * time.Second) {
+				t.Fatalf("a permit cannot be taken, the state is %#x", s.cell().load())
+			}
+		}
+	}
+}
+
+func TestBoundedSemaphore(t *testing.T) {
+	s := NewBoundedSemaphore(2)
+	if s.Bound() != 2 || s.Permits() != 2 {
+		t.Errorf("%d permits of %d", s.Permits(), s.Bound())
+	}
+	for _, n := range []uint32{1, 2, MaxPermits} {
+		if err := s.Release(n); !errors.Is(err, ErrReleasedTooOften) || s.Permits() != 2 {
+			t.Errorf("Release(%d) = %v, and leaves %d permits", n, err, s.Permits())
+		}
+	}
+	if !s.TryAcquire() || !s.AcquireTimeout(time.Second) || s.TryAcquire() || s.Permits() != 0 {
+		t.Errorf("%d permits are left after two were taken", s.Permits())
+	}
+	if err := s.Release(3); !errors.Is(err, ErrReleasedTooOften) || s.Permits() != 0 {
+		t.Errorf("Release(3) = %v, and leaves %d permits", err, s.Permits())
+	}
+	if err := s.Release(2); err != nil || s.Permits() != 2 {
+		t.Errorf("Release(2) = %v, and leaves %d permits", err, s.Permits())
+	}
+}
+
+// Some release more than they have taken: never are there more permits than the bound, and each release
+// and each acquire counts.
+func TestBoundIsExactUnderAStorm(t *testing.T) {
+	const bound, goroutines, rounds = 4, 16, 2000
+	s := NewBoundedSemaphore(bound)
+	var released, taken, tooMany atomic.Int64
+	concurrently(goroutines, func(i int) {
+		for round := range rounds {
+			if s.Permits() > bound {
+				tooMany.Add(1)
+			}
+			if i%4 != 0 && takeSomehow(&s.semaphore, (i+round)%3) {
+				taken.Add(1)
+			}
+			if round%5 == 0 {
+				runtime.Gosched()
+			}
+			n := uint32(1 + (i+round)%3)
+			if s.Release(n) == nil {
+				released.Add(int64(n))
+			}
+		}
+	})
+	if want := bound - taken.Load() + released.Load(); int64(s.Permits()) != want || tooMany.Load() != 0 {
+		t.Errorf("%d permits, want %d; %d times there were too many", s.Permits(), want, tooMany.Load())
+	}
+	if taken.Load() == 0 || released.Load() == 0 {
+		t.Errorf("%d were taken, %d released", taken.Load(), released.Load())
+	}
+}

@@ -1,0 +1,162 @@
+package tests_go
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync/atomic"
+	"time"
+	"unsafe"
+
+	"github.com/golock/golock/golock"
+	"pgregory.net/rapid"
+)
+
+// eventModel is an event and what must be true of it.
+type eventModel struct {
+	event   *golock.Event
+	word    uint32
+	set     bool
+	waiting []*pending
+}
+
+func (m *eventModel) settle(t *rapid.T) {
+	until(t, "all listen", func() bool { return atomic.LoadUint32(&m.word)/golock.Listening == uint32(len(m.waiting)) })
+	for _, c := range m.waiting {
+		if c.thread != 0 {
+			until(t, "the thread sleeps", func() bool { return sleepsOn(c.thread, c.sleepsOn) })
+		}
+	}
+	stillWait(t, m.waiting)
+	if set := m.event.IsSet(); set != m.set || set && len(m.waiting) > 0 {
+		t.Fatalf("IsSet() = %v with %d waiting, want %v", set, len(m.waiting), m.set)
+	}
+	totals.steps++
+}
+
+// letGo receives the answers of all.
+func (m *eventModel) letGo(t *rapid.T) {
+	for _, c := range m.waiting {
+		if a := c.answer(t, "a wait for an event that was set"); !a.taken || a.err != nil {
+			t.Fatalf("a wait for an event that was set gave %v", a)
+		}
+	}
+	m.waiting = nil
+}
+
+// wait makes a call that goes on if the event is set, and otherwise waits, or answers refused.
+func (m *eventModel) wait(t *rapid.T, ctx context.Context, waits bool, refused error) *pending {
+	if waits && len(m.waiting) >= 6 {
+		t.Skip("enough wait")
+	}
+	c := start(func() answer {
+		err := m.event.Wait(ctx)
+		return answer{err == nil, err}
+	})
+	totals.calls++
+	if !m.set && waits {
+		m.waiting = append(m.waiting, c)
+		return c
+	}
+	if m.set {
+		refused = nil
+	}
+	if a := c.answer(t, "Wait"); !errors.Is(a.err, refused) {
+		t.Fatalf("Wait = %v, want %v", a.err, refused)
+	}
+	return c
+}
+
+func (m *eventModel) actions() map[string]func(*rapid.T) {
+	return map[string]func(*rapid.T){
+		"": m.settle,
+		"Set": func(t *rapid.T) {
+			m.event.Set()
+			m.set = true
+			m.letGo(t)
+			totals.calls++
+		},
+		"SetEvent": func(t *rapid.T) {
+			if told := golock.SetEvent(&m.word); int(told) != len(m.waiting) {
+				t.Fatalf("SetEvent told %d, want %d", told, len(m.waiting))
+			}
+			m.set = true
+			m.letGo(t)
+			totals.calls++
+		},
+		"Clear": func(*rapid.T) {
+			m.event.Clear()
+			m.set = false
+			totals.calls++
+		},
+		"Set and Clear": func(t *rapid.T) {
+			m.event.Set()
+			m.event.Clear()
+			m.set = false
+			m.letGo(t)
+			totals.calls += 2
+		},
+		"all set at once": func(t *rapid.T) {
+			number := rapid.IntRange(2, 8).Draw(t, "number")
+			together(number, func() bool { m.event.Set(); return true })
+			m.set = true
+			m.letGo(t)
+			totals.calls += number
+		},
+		"all set and clear at once": func(t *rapid.T) {
+			number := rapid.IntRange(2, 8).Draw(t, "number")
+			together(number, func() bool { m.event.Set(); m.event.Clear(); return true })
+			m.set = false
+			m.letGo(t)
+			totals.calls += 2 * number
+		},
+		"Wait": func(t *rapid.T) {
+			ctx, cancel := context.WithCancel(context.Background())
+			m.wait(t, ctx, true, nil).cancel = cancel
+		},
+		"Wait, short": func(t *rapid.T) {
+			ctx, cancel := context.WithTimeout(context.Background(), 200*time.Microsecond)
+			defer cancel()
+			m.wait(t, ctx, false, context.DeadlineExceeded)
+		},
+		"Wait, ended": func(t *rapid.T) {
+			ctx, cancel := context.WithCancel(context.Background())
+			cancel()
+			m.wait(t, ctx, false, context.Canceled)
+		},
+		"cancel": func(t *rapid.T) {
+			if a := cancelOne(t, &m.waiting).answer(t, "a cancelled wait"); !errors.Is(a.err, context.Canceled) {
+				t.Fatalf("a cancelled wait gave %v", a)
+			}
+		},
+		"wait in a thread": func(t *rapid.T) {
+			if !threadsCanWait || m.set || len(m.waiting) >= 6 {
+				t.Skip("a thread would not wait")
+			}
+			m.waiting = append(m.waiting, listenInThread(&m.word))
+			totals.calls++
+		},
+		"tell some": func(t *rapid.T) { // as a condition does
+			n := rapid.IntRange(0, 4).Draw(t, "n")
+			told := golock.Notify(&m.word, uint32(n), golock.Told)
+			if want := min(n, len(m.waiting)); int(told) != want {
+				t.Fatalf("Notify(%d) told %d, want %d", n, told, want)
+			}
+			first := &eventModel{waiting: slices.Clone(m.waiting[:told])}
+			first.letGo(t)
+			m.waiting = m.waiting[told:]
+			totals.calls++
+		},
+	}
+}
+
+func eventExample(t *rapid.T) {
+	m := &eventModel{}
+	m.event = golock.EventAt(unsafe.Pointer(&m.word))
+	totals.examples++
+	defer func() {
+		m.event.Set()
+		m.letGo(t)
+	}()
+	t.Repeat(m.actions())
+}
