@@ -127,4 +127,4 @@ func (b *Barrier) Broken() bool { return b.broken.Load() }
 func (b *Barrier) Parties() int { return b.parties }
 
 // Waiting returns how many wait, and have not been let go. While the action runs these are all but one.
-func (b *Barrier) Waiting() int { return int(atomic.LoadUint32(&b.word) / Listening) }
+func (b *Barrier) Waiting() int { return int(atomic.LoadUint32(&b.word)) }

@@ -51,4 +51,4 @@ func (c *Condition) Notify(n int) {
 func (c *Condition) NotifyAll() { c.Notify(Everyone) }
 
 // Waiting returns how many wait and have not been notified.
-func (c *Condition) Waiting() int { return int(atomic.LoadUint32(&c.word) / Listening) }
+func (c *Condition) Waiting() int { return int(atomic.LoadUint32(&c.word)) }

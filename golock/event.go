@@ -6,6 +6,29 @@ import (
 	"unsafe"
 )
 
+// The event's word.
+//
+// Nobody takes an event from another, and all who wait go on at once: so its word needs no list and no
+// claimant. Those who wait sleep on it.
+//
+//	 31                        2         1      0
+//	┌───────────────────────────┬─────────┬─────┐
+//	│   how often it was set    │ sleepers│ set │
+//	└───────────────────────────┴─────────┴─────┘
+//
+// How often it was set, modulo 2^30: who waits goes on when that is another number than when it came. So
+// it goes on after a set, though the event be cleared before it looks.
+//
+// Sleepers: somebody may be asleep on the word. Illegal to leave clear when somebody sleeps and the event
+// was not set since. Legal to set when nobody sleeps: the next set then wakes nobody. A set clears it and wakes
+// all, so those who sleep again have said so again.
+const (
+	Set      = 1 << 0
+	Sleepers = 1 << 1
+
+	SetOnce = 1 << 2
+)
+
 // An Event is a flag that goroutines and threads can wait for. What was done before it was set is seen by
 // those who find it set, or were let go by it. The zero value is an event that is not set. It must not be
 // copied after first use.
@@ -14,37 +37,75 @@ type Event struct {
 	word uint32
 }
 
-// EventAt views the word at p as an Event, under the conditions of [At], and one more: those who wait for it
-// stand in a list that each Go runtime has for itself, so the runtime that views it must be the only one.
+// EventAt views the word at p as an Event, under the conditions of [At]. The word may be known to other Go
+// runtimes of the process, and to Python.
 func EventAt(p unsafe.Pointer) *Event { return (*Event)(view(p, unsafe.Alignof(Event{}))) }
 
 // Set sets the flag. All who wait for it go on, also when it is cleared at once.
 func (e *Event) Set() {
-	if !atomic.CompareAndSwapUint32(&e.word, 0, Set) && !e.IsSet() {
-		SetEvent(&e.word)
+	for {
+		old := atomic.LoadUint32(&e.word)
+		if old&Set != 0 {
+			return
+		}
+		if atomic.CompareAndSwapUint32(&e.word, old, (old&^Sleepers+SetOnce)|Set) {
+			if old&Sleepers != 0 {
+				wakeAll(&e.word)
+			}
+			return
+		}
 	}
 }
 
 // Clear clears the flag. Nobody who waits is kept from going on by it: they were let go when it was set.
-func (e *Event) Clear() { atomic.AndUint32(&e.word, listeningMask) }
+func (e *Event) Clear() { atomic.AndUint32(&e.word, ^uint32(Set)) }
 
 // IsSet reports whether the flag is set.
 func (e *Event) IsSet() bool { return atomic.LoadUint32(&e.word)&Set != 0 }
 
+// over reports whether a wait is over that began when the word was came.
+func over(came, word uint32) bool { return word&Set != 0 || (word^came)&^(Set|Sleepers) != 0 }
+
 // Wait returns nil when the flag is set, or has been since Wait was called, and the context's error when the
 // context ends first. With a context that has already ended it only looks at the flag.
 func (e *Event) Wait(ctx context.Context) error {
-	if e.IsSet() {
+	came := atomic.LoadUint32(&e.word)
+	if over(came, came) {
 		return nil
 	}
-	listener, done := newListener()
-	defer done()
-	if !Listen(&e.word, listener) {
+	// The goroutines stand in a line, of which the first sleeps on the word. A set lets it go, and with it
+	// those behind it; but not one that came before the set and stood in the line after.
+	if turn := enter(&e.word); turn != nil {
+		if over(came, atomic.LoadUint32(&e.word)) {
+			abandon(&e.word, turn)
+			return nil
+		}
+		select {
+		case <-turn:
+		case <-ctx.Done():
+			abandon(&e.word, turn)
+			return e.end(ctx, came)
+		}
+	}
+	defer leave(&e.word)
+	gone := make(chan struct{})
+	defer close(gone)
+	defer context.AfterFunc(ctx, func() { cancel(&e.word, gone) })()
+	for {
+		word := atomic.LoadUint32(&e.word)
+		if over(came, word) || ctx.Err() != nil {
+			return e.end(ctx, came)
+		}
+		if word&Sleepers != 0 || atomic.CompareAndSwapUint32(&e.word, word, word|Sleepers) {
+			park(&e.word, word|Sleepers, channelSleeper|channelCancel, Forever)
+		}
+	}
+}
+
+// end is how a wait ends, that began when the word was came.
+func (e *Event) end(ctx context.Context, came uint32) error {
+	if over(came, atomic.LoadUint32(&e.word)) {
 		return nil
 	}
-	listener.await(ctx)
-	if Withdraw(&e.word, listener) == 0 {
-		return ctx.Err()
-	}
-	return nil
+	return ctx.Err()
 }

@@ -10,30 +10,17 @@ import (
 
 // Notifications.
 //
-// Whoever waits for a condition, an event or a barrier does not want to take something: it listens, and
-// waits to be told. Each of them has a word of 32 bits, which says whether anybody listens:
-//
-//	 31                                   1     0
-//	┌──────────────────────────────────────┬─────┐
-//	│           how many listen            │ set │
-//	└──────────────────────────────────────┴─────┘
-//
-// Set: the event is; nobody begins to listen then. The others leave it clear.
+// Whoever waits for a condition or a barrier does not want to take something: it listens, and waits to be
+// told. Each of them has a word of 32 bits, which says how many listen, so that nobody is told where nobody
+// does.
 //
 // The listeners themselves stand in a list in the core, in the order in which they came. Each has a word
 // of its own, which it sleeps on, and which says what it was told. Telling takes it out of the list. So a
 // notification goes to none that came after it, none is told twice, and one that gives up learns
 // whether it was told in the same moment.
 //
-// The word and the list are changed together, but for setting and clearing an event that nobody listens to.
-// A child made by fork has a core of its own, whose lists are empty: the number that was copied with the
-// word is put right by the first change.
-const (
-	Set       = 1 << 0
-	Listening = 1 << 1 // one listener
-
-	listeningMask = 1<<32 - Listening
-)
+// The word and the list are changed together. A child made by fork has a core of its own, whose lists are
+// empty: the number that was copied with the word is put right by the first change.
 
 // A Listener is one wait for a notification. Its layout is mirrored by struct golock_listener in
 // pyext/golock.h.
@@ -129,18 +116,9 @@ func listOf(word *uint32) (*list, *shard) {
 	return l, s
 }
 
-// write brings the word in line with the list and sets the bits, Set or none, unless one of those in unless
-// is set already. It reports whether it did.
-func (l *list) write(s *shard, word *uint32, bits, unless uint32) bool {
-	for {
-		old := atomic.LoadUint32(word)
-		if old&unless != 0 {
-			return false
-		}
-		if atomic.CompareAndSwapUint32(word, old, old&Set|bits|l.length*Listening) {
-			break
-		}
-	}
+// write brings the word in line with the list.
+func (l *list) write(s *shard, word *uint32) {
+	atomic.StoreUint32(word, l.length)
 	switch {
 	case l.length == 0:
 		delete(s.of, word)
@@ -150,36 +128,25 @@ func (l *list) write(s *shard, word *uint32, bits, unless uint32) bool {
 	default:
 		s.of[word] = l
 	}
-	return true
 }
 
-// Listen puts the listener behind all others who listen to the word, and reports true. It reports false,
-// and does nothing, when the word is set.
-func Listen(word *uint32, listener *Listener) bool {
+// Listen puts the listener behind all others who listen to the word.
+func Listen(word *uint32, listener *Listener) {
 	l, s := listOf(word)
 	defer s.Unlock()
 	l.push(listener)
-	if l.write(s, word, 0, Set) {
-		return true
-	}
-	l.remove(listener)
-	return false
+	l.write(s, word)
 }
 
 // Notify tells up to n listeners, those that came first, something other than 0, and returns how many it
 // told.
-func Notify(word *uint32, n, told uint32) uint32 { return notify(word, n, told, 0) }
-
-// SetEvent sets the word, tells all listeners, and returns how many.
-func SetEvent(word *uint32) uint32 { return notify(word, Everyone, Told, Set) }
-
-func notify(word *uint32, n, told, bits uint32) uint32 {
+func Notify(word *uint32, n, told uint32) uint32 {
 	l, s := listOf(word)
 	defer s.Unlock()
 	before := l.length
 	first := l.take(n)
 	n = before - l.length
-	l.write(s, word, bits, 0)
+	l.write(s, word)
 	tell(first, told)
 	return n
 }
@@ -206,7 +173,7 @@ func Withdraw(word *uint32, listener *Listener) uint32 {
 	defer s.Unlock()
 	if listener.told == 0 {
 		l.remove(listener)
-		l.write(s, word, 0, 0)
+		l.write(s, word)
 	}
 	return listener.told
 }

@@ -3,6 +3,7 @@
 package golock
 
 import (
+	"math"
 	"os"
 	"unsafe"
 
@@ -47,6 +48,12 @@ func wake(word *uint32, channels uint32) bool {
 	woken, _, _ := unix.RawSyscall6(unix.SYS_FUTEX, uintptr(unsafe.Pointer(word)), futexWakeBitset|futexPrivate,
 		1, 0, 0, uintptr(channels))
 	return woken == 1
+}
+
+// wakeAll wakes all who sleep on the word.
+func wakeAll(word *uint32) {
+	_, _, _ = unix.RawSyscall6(unix.SYS_FUTEX, uintptr(unsafe.Pointer(word)), futexWakeBitset|futexPrivate,
+		math.MaxInt32, 0, 0, channelAny)
 }
 
 // monotonicBase relates Go's monotonic clock, which is cheap to read, to CLOCK_MONOTONIC.

@@ -105,4 +105,10 @@ func wake(word *uint32, channels uint32) bool {
 	return false
 }
 
+// wakeAll wakes all who sleep on the word.
+func wakeAll(word *uint32) {
+	for wake(word, channelAny) {
+	}
+}
+
 func monotonicBase() int64 { return 0 }

@@ -100,7 +100,7 @@ func (w *Waiter) wait(ctx context.Context) error {
 		channels = channelCancel
 		gone := make(chan struct{})
 		defer close(gone)
-		defer context.AfterFunc(ctx, func() { w.cancel(gone) })()
+		defer context.AfterFunc(ctx, func() { cancel(w.word, gone) })()
 	}
 	for reason := Entered; ; {
 		switch w.Next(reason) {
@@ -119,9 +119,9 @@ func (w *Waiter) wait(ctx context.Context) error {
 
 // cancel wakes the goroutine whose context has ended until it has noticed: it may be about to sleep,
 // and the word does not change for it.
-func (w *Waiter) cancel(gone <-chan struct{}) {
+func cancel(word *uint32, gone <-chan struct{}) {
 	for pause := time.Microsecond; ; pause = min(2*pause, time.Millisecond) {
-		wake(w.word, channelCancel)
+		wake(word, channelCancel)
 		select {
 		case <-gone:
 			return

@@ -83,7 +83,7 @@ barrier_init(BarrierObject *self, PyObject *args, PyObject *kwargs)
 static uint32_t
 waiting(const BarrierObject *self)
 {
-    return __atomic_load_n(&self->word, __ATOMIC_RELAXED) / GOLOCK_LISTENING;
+    return __atomic_load_n(&self->word, __ATOMIC_RELAXED);
 }
 
 static bool

@@ -491,7 +491,7 @@ parse_n(PyObject *n, uint32_t waiting)
 static uint32_t
 waiting(const ConditionObject *self)
 {
-    return __atomic_load_n(&self->word, __ATOMIC_RELAXED) / GOLOCK_LISTENING;
+    return __atomic_load_n(&self->word, __ATOMIC_RELAXED);
 }
 
 NO_INLINE static PyObject *

@@ -17,9 +17,10 @@ static struct {
     pthread_mutex_t loading;
     const struct golock_core *table; /* NULL: not loaded in this process */
     char *path;
-    int copies; /* how many of the runtimes mapped into this process are private copies */
-    int opened; /* how many private copies were opened, also in vain */
-    bool spent; /* the file is mapped, or may be, but of no use: by a parent, or by a dlopen that failed */
+    int copies;  /* how many of the runtimes mapped into this process are private copies */
+    int opened;  /* how many private copies were opened, also in vain */
+    bool forked; /* this is a child process of one that had the extension */
+    bool spent;  /* the file is mapped, or may be, but of no use: by a parent, or by a dlopen that failed */
     int64_t handoff;
 } core = {.loading = PTHREAD_MUTEX_INITIALIZER, .handoff = GOLOCK_DEFAULT_HANDOFF};
 
@@ -42,6 +43,7 @@ static void
 after_fork_in_child(void)
 {
     pthread_mutex_unlock(&core.loading);
+    core.forked = true;
     core.spent |= core.table != NULL;
     core.table = NULL;
     golock_last_thread_in_child();
@@ -256,9 +258,9 @@ golock_core_loaded(void)
 }
 
 bool
-golock_core_absent(uint32_t *word, uint32_t keep)
+golock_core_forgets(uint32_t *word, uint32_t keep)
 {
-    if (golock_core_loaded() != NULL) {
+    if (!core.forked || golock_core_loaded() != NULL) {
         return false;
     }
     pthread_mutex_lock(&core.loading);

@@ -57,7 +57,6 @@ GOLOCK_CORE_CALL(int, listen,
                  (word, listener))
 GOLOCK_CORE_CALL(uint32_t, notify,
                  (const struct golock_core *core, uint32_t *word, uint32_t n, uint32_t told), (word, n, told))
-GOLOCK_CORE_CALL(uint32_t, set_event, (const struct golock_core *core, uint32_t *word), (word))
 GOLOCK_CORE_CALL(uint32_t, withdraw,
                  (const struct golock_core *core, uint32_t *word, struct golock_listener *listener),
                  (word, listener))

@@ -1,9 +1,12 @@
 /* The type golock.Event: the class of that name in CPython's Lib/threading.py. */
-#include "corecall.h"
-#include "fastpath.h"
 #include "object.h"
 
+#include <errno.h>
+#include <limits.h>
+#include <linux/futex.h>
 #include <stddef.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #define NO_INLINE __attribute__((noinline))
 
@@ -50,23 +53,20 @@ is_set(const EventObject *self)
     return __atomic_load_n(&self->word, __ATOMIC_ACQUIRE) & GOLOCK_SET;
 }
 
-/* Sets the event if nobody listens. */
-static bool
-fast_set(EventObject *self)
-{
-    uint32_t old = 0;
-    return golock_fastpath && (__atomic_compare_exchange_n(&self->word, &old, GOLOCK_SET, false,
-                                                           __ATOMIC_RELEASE, __ATOMIC_RELAXED) ||
-                               old == GOLOCK_SET);
-}
-
 static PyObject *
 set(EventObject *self)
 {
-    if (fast_set(self) || golock_notify_set(golock_state_of((PyObject *)self), &self->word) == 0) {
-        Py_RETURN_NONE;
+    uint32_t old = __atomic_load_n(&self->word, __ATOMIC_RELAXED);
+    while ((old & GOLOCK_SET) == 0) {
+        uint32_t new = ((old & ~GOLOCK_SLEEPERS) + GOLOCK_SET_ONCE) | GOLOCK_SET;
+        if (__atomic_compare_exchange_n(&self->word, &old, new, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED)) {
+            if (old & GOLOCK_SLEEPERS) {
+                syscall(SYS_futex, &self->word, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, INT_MAX);
+            }
+            break;
+        }
     }
-    return NULL;
+    Py_RETURN_NONE;
 }
 
 static PyObject *
@@ -137,32 +137,59 @@ event_is_set_deprecated(EventObject *self, PyObject *Py_UNUSED(ignored))
     return PyObject_CallMethod((PyObject *)self, "is_set", NULL);
 }
 
-/* Returns 1 when the event was set, 0 when the time ran out, -1 with an exception set. */
+/* Whether a wait is over that began when the word was `came`. */
+static bool
+over(uint32_t came, uint32_t word)
+{
+    return (word & GOLOCK_SET) != 0 || ((word ^ came) & ~(GOLOCK_SET | GOLOCK_SLEEPERS)) != 0;
+}
+
+/* Sleeps on the word while it is as given, until woken, or until the time has come: then returns false. A
+ * thread that runs signal handlers also returns when a signal has come. */
+static bool
+sleep_detached(EventObject *self, uint32_t word, int64_t deadline)
+{
+    const struct timespec until = {.tv_sec = deadline / NANOSECONDS, .tv_nsec = deadline % NANOSECONDS};
+    long result;
+    do {
+        result = syscall(SYS_futex, &self->word, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG, word,
+                         deadline == GOLOCK_FOREVER ? NULL : &until, NULL, FUTEX_BITSET_MATCH_ANY);
+    } while (result < 0 && errno == EINTR && !golock_runs_handlers());
+    return result == 0 || errno != ETIMEDOUT;
+}
+
+/* Waits for the event, which was `came` when the wait began. Returns 1 when it was set, 0 when the time ran
+ * out, -1 with an exception set. The waiters of an event need not be told apart, so this waits without the
+ * core, as golock/event.go does for goroutines; the protocol is described there. */
 NO_INLINE static int
-wait_slow(EventObject *self, PyObject *limit)
+wait_slow(EventObject *self, uint32_t came, PyObject *limit)
 {
     int64_t timeout;
     if (golock_parse_timeout(limit, false, &timeout) < 0) {
         return -1;
     }
-    if (timeout == 0) {
-        return is_set(self);
-    }
-    golock_listening *listening = golock_listening_new();
-    if (listening == NULL) {
-        return -1;
-    }
-    const golock_state *state = golock_state_of((PyObject *)self);
     int64_t deadline = golock_deadline_after(timeout);
-    int listens = golock_listen(state, &self->word, listening);
-    int64_t told = listens < 0 ? -1 : GOLOCK_TOLD;
-    if (listens > 0) {
-        told = golock_await(state, &self->word, listening, deadline);
-        int64_t at_last = golock_withdraw(&self->word, listening);
-        told = told < 0 ? told : at_last;
+    bool in_time = timeout != 0;
+    for (;;) {
+        /* Signals that came up to here would go unseen while the thread sleeps. */
+        if (in_time && Py_MakePendingCalls() < 0) {
+            return -1;
+        }
+        uint32_t word = __atomic_load_n(&self->word, __ATOMIC_ACQUIRE);
+        if (over(came, word)) {
+            return 1;
+        }
+        if (!in_time) {
+            return 0;
+        }
+        if ((word & GOLOCK_SLEEPERS) != 0 ||
+            __atomic_compare_exchange_n(&self->word, &word, word | GOLOCK_SLEEPERS, false, __ATOMIC_RELAXED,
+                                        __ATOMIC_RELAXED)) {
+            PyThreadState *thread = PyEval_SaveThread();
+            in_time = sleep_detached(self, word | GOLOCK_SLEEPERS, deadline);
+            PyEval_RestoreThread(thread);
+        }
     }
-    PyMem_RawFree(listening);
-    return told < 0 ? -1 : told != 0;
 }
 
 static PyObject *
@@ -174,17 +201,17 @@ event_wait(EventObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject 
         golock_bind("wait", names, 1, 0, args, nargs, kwnames, &timeout) < 0) {
         return NULL;
     }
-    if (is_set(self)) {
+    uint32_t came = __atomic_load_n(&self->word, __ATOMIC_ACQUIRE);
+    if (came & GOLOCK_SET) {
         Py_RETURN_TRUE;
     }
-    int result = wait_slow(self, timeout);
+    int result = wait_slow(self, came, timeout);
     return result < 0 ? NULL : PyBool_FromLong(result);
 }
 
 static PyObject *
 event_at_fork_reinit(EventObject *self, PyObject *Py_UNUSED(ignored))
 {
-    __atomic_and_fetch(&self->word, GOLOCK_SET, __ATOMIC_RELAXED);
     if (has_condition(self)) {
         return PyObject_CallMethod(self->condition, "_at_fork_reinit", NULL);
     }
@@ -231,8 +258,7 @@ PyDoc_STRVAR(wait_doc,
              "Wait until the event is set, and return True: also when it was cleared since.\n\n"
              "Return False when timeout seconds have passed. A signal handler that raises ends the\n"
              "wait.\n\n"
-             "Raises OverflowError for a timeout that is too large, ValueError for NaN, CoreError\n"
-             "when the lock core cannot be loaded.");
+             "Raises OverflowError for a timeout that is too large, and from 3.14 on ValueError for NaN.");
 
 static PyMethodDef event_methods[] = {
     {"is_set", (PyCFunction)event_is_set, METH_NOARGS,

@@ -52,10 +52,10 @@ const struct golock_core *golock_core_get(const golock_state *state);
 /* Returns the core's table, or NULL if this process has none: then no thread of it has waited for a lock. */
 const struct golock_core *golock_core_loaded(void);
 
-/* In a process that has no core nobody waits, whatever a word copied from the parent process says. If this is
- * one, clears all bits of the word but those to keep, and returns true; meanwhile no core is loaded by
+/* In a child process that has no core yet nobody waits, whatever a word copied from the parent says. If this
+ * is one, clears all bits of the word but those to keep, and returns true; meanwhile no core is loaded by
  * another thread, which might wait then. */
-bool golock_core_absent(uint32_t *word, uint32_t keep);
+bool golock_core_forgets(uint32_t *word, uint32_t keep);
 
 /* Sets the hand-off threshold of the core, loaded or not. Returns 0, or -1 with MemoryError set. */
 int golock_core_set_handoff(int64_t nanoseconds);
@@ -147,8 +147,7 @@ typedef struct golock_listening {
  * PyMem_RawFree: unless the interpreter ends while it sleeps, and with it the thread. */
 golock_listening *golock_listening_new(void);
 
-/* Begins to listen to the word. Returns 1, or 0 if the word is set, or -1 with CoreError or MemoryError set.
- */
+/* Begins to listen to the word. Returns 0, or -1 with CoreError or MemoryError set. */
 int golock_listen(const golock_state *state, uint32_t *word, golock_listening *listening);
 
 /* Waits to be told something, which is returned, or until the deadline has passed: 0. Needs the GIL, and
@@ -162,9 +161,6 @@ uint32_t golock_withdraw(uint32_t *word, golock_listening *listening);
 
 /* Tells up to n of those that listen to the word. Returns 0, or -1 with CoreError or MemoryError set. */
 int golock_notify(const golock_state *state, uint32_t *word, uint32_t n, uint32_t told);
-
-/* Sets the word and tells all that listen GOLOCK_TOLD. Returns 0, or -1 with CoreError or MemoryError set. */
-int golock_notify_set(const golock_state *state, uint32_t *word);
 
 /* To be called in the child process, when the core is forgotten. */
 void golock_listen_after_fork(void);

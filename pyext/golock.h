@@ -1,5 +1,5 @@
 /* The contract between golock's C and Go: the bits of the words, the waiter, the listener, and the table of
- * functions that the core exports. The protocols are described in golock/word.go and golock/listener.go;
+ * functions that the core exports. The protocols are described in golock/word.go, event.go and listener.go;
  * golock/capi does not compile when the two differ. */
 #ifndef GOLOCK_H
 #define GOLOCK_H
@@ -26,9 +26,12 @@ union golock_semaphore {
 };
 #define GOLOCK_PERMIT ((uint64_t)1 << 32) /* in both: little-endian */
 
-/* The word of a condition, an event or a barrier. */
+/* The word of an event. */
 #define GOLOCK_SET 0x1u
-#define GOLOCK_LISTENING 0x2u /* one listener */
+#define GOLOCK_SLEEPERS 0x2u
+#define GOLOCK_SET_ONCE 0x4u
+
+/* The word of a condition or a barrier says how many listen. */
 #define GOLOCK_EVERYONE 0x7FFFFFFFu
 
 /* What a listener is told; the barrier's second word for it. */
@@ -100,12 +103,10 @@ struct golock_core {
     int (*release)(uint32_t *word);
     /* Adds n permits and returns 1, or returns 0 if there would be more than most. */
     int (*release_semaphore)(uint32_t *word, uint32_t n, uint32_t most);
-    /* Puts the listener behind all who listen to the word and returns 1, or returns 0 if the word is set. */
+    /* Puts the listener behind all who listen to the word. Returns 1. */
     int (*listen)(uint32_t *word, struct golock_listener *listener);
     /* Tells up to n listeners, those that came first, something other than 0. Returns how many. */
     uint32_t (*notify)(uint32_t *word, uint32_t n, uint32_t told);
-    /* Sets the word and tells all listeners GOLOCK_TOLD. Returns how many. */
-    uint32_t (*set_event)(uint32_t *word);
     /* Ends the wait of a listener. Returns what it was told, or 0. */
     uint32_t (*withdraw)(uint32_t *word, struct golock_listener *listener);
     /* Sets the hand-off threshold, in nanoseconds >= 0. */

@@ -2,7 +2,6 @@
  * sleeps on its own listener. */
 #include "corecall.h"
 #include "extension.h"
-#include "fastpath.h"
 
 #include <errno.h>
 #include <linux/futex.h>
@@ -26,7 +25,11 @@ golock_listen(const golock_state *state, uint32_t *word, golock_listening *liste
 {
     memset(&listening->listener, 0, sizeof(listening->listener));
     listening->core = golock_core_get(state);
-    return listening->core == NULL ? -1 : golock_core_listen(listening->core, word, &listening->listener);
+    if (listening->core == NULL) {
+        return -1;
+    }
+    golock_core_listen(listening->core, word, &listening->listener);
+    return 0;
 }
 
 /* What is told comes with what was done before: an acquire. */
@@ -99,7 +102,7 @@ golock_notify(const golock_state *state, uint32_t *word, uint32_t n, uint32_t to
     if (has_inherited()) {
         n -= notify_inherited(word, n, told);
     }
-    if (golock_core_absent(word, GOLOCK_SET)) {
+    if (golock_core_forgets(word, 0)) {
         return 0;
     }
     const struct golock_core *core = golock_core_get(state);
@@ -107,26 +110,6 @@ golock_notify(const golock_state *state, uint32_t *word, uint32_t n, uint32_t to
         return -1;
     }
     golock_core_notify(core, word, n, told);
-    return 0;
-}
-
-int
-golock_notify_set(const golock_state *state, uint32_t *word)
-{
-    if (has_inherited()) {
-        notify_inherited(word, GOLOCK_EVERYONE, GOLOCK_TOLD);
-    }
-    uint32_t old = 0;
-    if (golock_fastpath && golock_core_absent(word, GOLOCK_SET) &&
-        (__atomic_compare_exchange_n(word, &old, GOLOCK_SET, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED) ||
-         old == GOLOCK_SET)) {
-        return 0;
-    }
-    const struct golock_core *core = golock_core_get(state);
-    if (core == NULL) {
-        return -1;
-    }
-    golock_core_set_event(core, word);
     return 0;
 }
 
@@ -162,11 +145,7 @@ listen_again(const golock_state *state, uint32_t *word, golock_listening *listen
     if (told(listening) != 0 || listening->core == golock_core_loaded()) {
         return 0;
     }
-    int listens = golock_listen(state, word, listening);
-    if (listens == 0) { /* an event, which is set */
-        listening->listener.told = GOLOCK_TOLD;
-    }
-    return listens < 0 ? -1 : 0;
+    return golock_listen(state, word, listening);
 }
 
 static int64_t

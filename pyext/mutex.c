@@ -13,7 +13,7 @@ bool
 golock_forgot_the_parent(uint32_t *word)
 {
     return golock_fastpath && (__atomic_load_n(word, __ATOMIC_RELAXED) & ~GOLOCK_HELD) != 0 &&
-           golock_core_absent(word, GOLOCK_HELD);
+           golock_core_forgets(word, GOLOCK_HELD);
 }
 
 /* Takes the lock if it is free, without waiting. Returns 1 or 0, or -1 with CoreError set. */

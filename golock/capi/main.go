@@ -63,17 +63,13 @@ func golockReleaseSemaphore(word *C.uint32_t, n, most C.uint32_t) C.int {
 
 //export golockListen
 func golockListen(word *C.uint32_t, listener *C.struct_golock_listener) C.int {
-	return truth(golock.Listen((*uint32)(word), viewListener(listener)))
+	golock.Listen((*uint32)(word), viewListener(listener))
+	return 1
 }
 
 //export golockNotify
 func golockNotify(word *C.uint32_t, n, told C.uint32_t) C.uint32_t {
 	return C.uint32_t(golock.Notify((*uint32)(word), uint32(n), uint32(told)))
-}
-
-//export golockSetEvent
-func golockSetEvent(word *C.uint32_t) C.uint32_t {
-	return C.uint32_t(golock.SetEvent((*uint32)(word)))
 }
 
 //export golockWithdraw

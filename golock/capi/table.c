@@ -13,7 +13,6 @@ golock_core_2(void)
         .release_semaphore = golockReleaseSemaphore,
         .listen = golockListen,
         .notify = golockNotify,
-        .set_event = golockSetEvent,
         .withdraw = golockWithdraw,
         .set_handoff = golockSetHandoff,
     };
