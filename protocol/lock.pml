@@ -22,19 +22,24 @@
 /* Accesses without a step of their own. Cases of tryAcquire and release, from or to a word that says
  * nothing but Held: */
 	/* golock/lock.go Lock: if atomic.CompareAndSwapUint32(&l.word, 0, Held) { */
-	/* golock/lock.go TryLock: return atomic.CompareAndSwapUint32(&l.word, 0, Held) || tryAcquire(&l.word) */
+	/* golock/lock.go TryLock: return atomic.CompareAndSwapUint32(&l.word, 0, Held) || l.cell().tryAcquire() */
 	/* golock/lock.go LockContext: if atomic.CompareAndSwapUint32(&l.word, 0, Held) { */
 	/* golock/lock.go Unlock: if atomic.CompareAndSwapUint32(&l.word, Held, 0) { */
-	/* golock/lock.go Release: if atomic.CompareAndSwapUint32(&l.word, Held, 0) || release(&l.word) { */
+	/* golock/lock.go Release: if atomic.CompareAndSwapUint32(&l.word, Held, 0) || l.cell().release(1, 1) { */
 /* Reads that only choose the way to one of the steps below, or tell a user what was: */
-	/* golock/wait.go spin: if atomic.LoadUint32(word)&Held == 0 { */
-	/* golock/waiter.go locked: func locked(word *uint32) bool { return taken(atomic.LoadUint32(word)) } */
-	/* pyext/lock.c try_acquire: if (golock_fastpath && __atomic_load_n(&self->word, __ATOMIC_RELAXED) & GOLOCK_HELD) { */
-	/* pyext/lock.c release_slow: if (!golock_fastpath || __atomic_load_n(&self->word, __ATOMIC_RELAXED) & GOLOCK_HELD) { */
-	/* pyext/lock.c is_locked: uint32_t word = __atomic_load_n(&self->word, __ATOMIC_RELAXED); */
+	/* golock/wait.go spin: if atomic.LoadUint32(c.word)&Held == 0 { */
+	/* golock/waiter.go locked: func (c cell) locked() bool { return taken(c.load().word()) } */
+	/* pyext/mutex.c try_acquire: if (golock_fastpath && __atomic_load_n(&mutex->word, __ATOMIC_RELAXED) & GOLOCK_HELD) { */
+	/* pyext/mutex.c golock_mutex_release_slow: if (golock_fastpath && !(__atomic_load_n(&mutex->word, __ATOMIC_RELAXED) & GOLOCK_HELD)) { */
+	/* pyext/mutex.c golock_mutex_locked: uint32_t word = __atomic_load_n(&mutex->word, __ATOMIC_RELAXED); */
 /* Writes in a child process, in which nobody has waited for the lock: */
-	/* pyext/lock.c forgot_the_parent: __atomic_and_fetch(&self->word, GOLOCK_HELD, __ATOMIC_RELAXED); */
-	/* pyext/lock.c lock_at_fork_reinit: __atomic_store_n(&self->word, 0, __ATOMIC_RELAXED); */
+	/* pyext/mutex.c forgot_the_parent: __atomic_and_fetch(&mutex->word, GOLOCK_HELD, __ATOMIC_RELAXED); */
+	/* pyext/mutex.c golock_mutex_reset: __atomic_store_n(&mutex->word, 0, __ATOMIC_RELAXED); */
+/* What load and change stand for, where the cell is a lock's: */
+	/* golock/cell.go load: word := atomic.LoadUint32(c.word) */
+	/* golock/cell.go change: return atomic.CompareAndSwapUint32(c.word, old.word(), next.word()) */
+/* And a release where it is a semaphore's: */
+	/* golock/waiter.go release: if c.change(old, next) { */
 
 #define HELD     1
 #define WAITERS  2
@@ -226,7 +231,7 @@ inline announced()
 
 proctype Thread(byte me; bool has)
 {
-	byte old, next, offered, event, who;
+	byte old, next, offered, reason, who;
 	bool tries, timed, owes, asks, returns, outlived;
 #ifdef ROUNDS
 	byte round;
@@ -252,24 +257,24 @@ end_idle:
 	}
 ATTACH(acquire)
 
-load: /* golock/waiter.go decide: func (w *Waiter) decide(event Event) Action { */
+load: /* golock/waiter.go decide: func (w *Waiter) decide(reason Reason) Action { */
 	atomic {
 		skip;
 acquire:
 		if
-		:: event == WOKEN -> owes = true; returns = true
-		:: event == EXPIRED -> returns = true; outlived = reserved(next)
-		:: event == OVERDUE -> returns = true
-		:: event == INTERRUPTED -> returns = true; next = 0; goto resign
+		:: reason == WOKEN -> owes = true; returns = true
+		:: reason == EXPIRED -> returns = true; outlived = reserved(next)
+		:: reason == OVERDUE -> returns = true
+		:: reason == INTERRUPTED -> returns = true; next = 0; goto resign
 		:: else
 		fi;
 		old = word;
-			/* golock/waiter.go decide: old := atomic.LoadUint32(w.word) */
-			/* golock/waiter.go tryAcquire: old := atomic.LoadUint32(word) */
+			/* golock/waiter.go decide: old := c.load() */
+			/* golock/waiter.go tryAcquire: old := c.load() */
 			/* pyext/fastpath.h golock_fast_acquire: uint32_t old = __atomic_load_n(word, __ATOMIC_RELAXED); */
 		if
 		:: (old & HELD) == 0 && ((owes && (asks || !asked(old))) || outlived || !reserved(old)) ->
-			event = ENTERED;
+			reason = ENTERED;
 			owes = owes || reserved(old);
 			if
 			:: owes && ZERO -> next = HELD | WAITERS | HANDOFF
@@ -284,10 +289,10 @@ acquire:
 			:: else
 			fi;
 			if
-			:: event == OVERDUE || (timed && LATE) -> event = ENTERED; goto resign
-			:: event != OVERDUE
+			:: reason == OVERDUE || (timed && LATE) -> reason = ENTERED; goto resign
+			:: reason != OVERDUE
 			fi;
-			event = ENTERED;
+			reason = ENTERED;
 			announced();
 			if
 			:: next == old -> goto announces
@@ -298,12 +303,12 @@ acquire:
 		if
 		:: CHANGED_MEANWHILE -> old = 0; next = 0; offered = 0; goto load
 		:: UNCHANGED && offered == 0 -> STORE(next); TAKE; goto holds
-			/* golock/waiter.go decide: if atomic.CompareAndSwapUint32(w.word, old, w.claimed(old)) { */
-			/* golock/waiter.go tryAcquire: if atomic.CompareAndSwapUint32(word, old, barged(old)) { */
+			/* golock/waiter.go decide: if !c.change(old, next) { */
+			/* golock/waiter.go tryAcquire: if c.change(old, barged(old)) { */
 			/* pyext/fastpath.h golock_change: return __atomic_compare_exchange_n(word, old, new, false, order, __ATOMIC_RELAXED); */
 			/* pyext/fastpath.h golock_change: __atomic_store_n(word, new, __ATOMIC_RELAXED); */
 		:: UNCHANGED && offered != 0 -> STORE(next)
-			/* golock/waiter.go decide: if next == old || atomic.CompareAndSwapUint32(w.word, old, next) { */
+			/* golock/waiter.go decide: if announced == word || c.change(old, old.marked(announced)) { */
 		fi;
 announces:
 		owes = (offered == CLAIMANT); asks = owes; outlived = false; offered = 0; old = 0;
@@ -317,20 +322,20 @@ sleep:
 sleep_at_once:
 		if
 		:: word == next -> LIE_DOWN(CHANNEL); REST; goto sleeps
-			/* golock/wait.go wait: event = park(w.word, w.value, w.channel|channels, w.until) */
+			/* golock/wait.go wait: reason = park(w.word, w.value, w.channel|channels, w.until) */
 			/* pyext/wait.c park: long result = syscall(SYS_futex, waiter->word, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG, waiter->value, */
 		:: word != next || STORMY ->
 			if
 			:: next = 0; goto ATTACHED(load)
 			:: goto stay
 			fi
-		:: SELDOM -> event = INTERRUPTED; goto ATTACHED(load) /* golock/wait.go wait: w.Next(Interrupted) */
+		:: SELDOM -> reason = INTERRUPTED; goto ATTACHED(load) /* golock/wait.go wait: w.Next(Interrupted) */
 		fi
 	}
 
 stay:
 	atomic {
-		old = word; /* golock/waiter.go Stay: old := atomic.LoadUint32(w.word) */
+		old = word; /* golock/waiter.go Stay: word := w.cell().load().word() */
 		if
 		:: (old & HELD) == 0 && ((owes && (asks || !asked(old))) || !hasClaimant(old))
 		:: else ->
@@ -346,13 +351,13 @@ stay:
 sleeps:
 	atomic {
 		if
-		:: called[me] -> called[me] = false; event = WOKEN; goto ATTACHED(acquire)
-		:: asleep[me] != 0 && timed && LATE -> GET_UP; event = OVERDUE
+		:: called[me] -> called[me] = false; reason = WOKEN; goto ATTACHED(acquire)
+		:: asleep[me] != 0 && timed && LATE -> GET_UP; reason = OVERDUE
 #ifdef PATIENT
-		:: asleep[me] != 0 && (STORMY || (reserved(word) && !on_their_way)) -> GET_UP; event = EXPIRED
+		:: asleep[me] != 0 && (STORMY || (reserved(word) && !on_their_way)) -> GET_UP; reason = EXPIRED
 #endif
-		:: asleep[me] != 0 && SELDOM -> GET_UP; event = INTERRUPTED
-		:: asleep[me] != 0 && STORMY -> GET_UP; event = WOKEN
+		:: asleep[me] != 0 && SELDOM -> GET_UP; reason = INTERRUPTED
+		:: asleep[me] != 0 && STORMY -> GET_UP; reason = WOKEN
 			/* by a wake for another lock that lived here, or golock/wait.go: cancel: wake(w.word, channelCancel) */
 #ifdef DEATH
 		:: asleep[me] != 0 && !died && SELDOM -> GET_UP; died = true; goto dies
@@ -373,15 +378,15 @@ resign:
 		:: owes -> owes = false
 		fi;
 		AND_AT(owed)
-		old = word; /* golock/waiter.go resign: old := atomic.LoadUint32(w.word) */
+		old = word; /* golock/waiter.go resign: old := c.load() */
 		AND_THEN
 		if
 		:: CHANGED_MEANWHILE -> old = 0; goto owed
 		:: UNCHANGED && asked(old) && !asks -> goto resigned
 		:: UNCHANGED && !(asked(old) && !asks) && (old & HELD) != 0 -> STORE((old & ~NAME) | WAITERS); goto resigned
-			/* golock/waiter.go resign: if atomic.CompareAndSwapUint32(w.word, old, old&^nameMask|Waiters) { */
+			/* golock/waiter.go resign: if c.change(old, old.marked(word&^nameMask|Waiters)) { */
 		:: UNCHANGED && !(asked(old) && !asks) && (old & HELD) == 0 -> STORE((old & HANDOFF) | NAMED); APPOINT; goto appoints
-			/* golock/waiter.go resign: if atomic.CompareAndSwapUint32(w.word, old, old&Handoff|self) { */
+			/* golock/waiter.go resign: if c.change(old, old.marked(word&Handoff|self)) { */
 		fi
 	}
 
@@ -398,7 +403,7 @@ ATTACH(release)
 release:
 	atomic {
 		old = word;
-			/* golock/waiter.go release: old := atomic.LoadUint32(word) */
+			/* golock/waiter.go release: old := c.load() */
 			/* pyext/fastpath.h golock_fast_release: uint32_t old = __atomic_load_n(word, __ATOMIC_RELAXED); */
 		assert((old & HELD) != 0);
 		if
@@ -412,16 +417,16 @@ release:
 		if
 		:: CHANGED_MEANWHILE -> old = 0; next = 0; goto release
 		:: UNCHANGED && !hasClaimant(old) && (next & NAMED) == 0 -> STORE(next); FREE; goto done
-			/* golock/waiter.go release: if atomic.CompareAndSwapUint32(word, old, 0) { */
+			/* golock/waiter.go release: if c.change(old, next.marked(0)) { */
 		:: UNCHANGED && !hasClaimant(old) && (next & NAMED) != 0 -> STORE(next); FREE; APPOINT; goto appoints
-			/* golock/waiter.go release: if atomic.CompareAndSwapUint32(word, old, old&Handoff|name(word)) { */
+			/* golock/waiter.go release: if c.change(old, next.marked(word&Handoff|name(c.word))) { */
 		:: UNCHANGED && hasClaimant(old) && (next & HANDOFF) == 0 -> STORE(next); FREE; goto done
-			/* golock/waiter.go release: if atomic.CompareAndSwapUint32(word, old, old&nameMask) { */
+			/* golock/waiter.go release: if c.change(old, next.marked(word&nameMask)) { */
 		:: UNCHANGED && hasClaimant(old) && (next & HANDOFF) != 0 -> STORE(next); FREE; old = 0; next = 0
-			/* golock/waiter.go release: if atomic.CompareAndSwapUint32(word, old, old&^Held|Handoff) { */
+			/* golock/waiter.go release: if c.change(old, next.marked(word|Handoff)) { */
 		fi;
 		AND_THEN
-		WAKE(FIRST_CLAIMANT, done, done) /* golock/waiter.go release: wake(word, channelClaimant) */
+		WAKE(FIRST_CLAIMANT, done, done) /* golock/waiter.go release: wake(c.word, channelClaimant) */
 	}
 
 appoint:
@@ -435,13 +440,13 @@ appoints:
 		AND_AT(else_any)
 		WAKE(FIRST_OF_ANY, resigned, take_back);
 		AND_AT(take_back)
-		old = word; /* golock/waiter.go appoint: old := atomic.LoadUint32(word) */
+		old = word; /* golock/waiter.go appoint: old := c.load() */
 		AND_THEN
 		if
 		:: CHANGED_MEANWHILE -> old = 0; goto take_back
 		:: UNCHANGED && asked(old) -> goto resigned
 		:: UNCHANGED && !asked(old) && (old & HELD) != 0 -> STORE((old & ~NAME) | WAITERS); old = 0
-			/* golock/waiter.go appoint: if atomic.CompareAndSwapUint32(word, old, next) { */
+			/* golock/waiter.go appoint: if c.change(old, old.marked(bits)) { */
 		:: UNCHANGED && !asked(old) && (old & HELD) == 0 -> STORE(0); old = 0
 		fi;
 		AND_THEN
@@ -456,8 +461,8 @@ finish:
 resigned:
 		old = 0;
 		if
-		:: event == INTERRUPTED -> /* a handler runs; then the wait goes on, or the handler raised */
-			event = ENTERED;
+		:: reason == INTERRUPTED -> /* a handler runs; then the wait goes on, or the handler raised */
+			reason = ENTERED;
 			if
 			:: DETACH; goto ATTACHED(load)
 			:: OTHER
@@ -466,7 +471,7 @@ resigned:
 		fi;
 done:
 		assert(holder != me + 1);
-		old = 0; next = 0; event = ENTERED; asks = false; returns = false; timed = false; tries = false; outlived = false;
+		old = 0; next = 0; reason = ENTERED; asks = false; returns = false; timed = false; tries = false; outlived = false;
 		REST;
 		DETACH
 	}

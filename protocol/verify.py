@@ -69,11 +69,12 @@ UNREACHED = {
 
 # The lines of the code that access a lock word, or sleep or wake on one.
 ACCESS = {
-    "golock/waiter.go": r"atomic\.\w+Uint32\(|[^.\w]wake\(w",
+    "golock/cell.go": r"atomic\.\w+Uint32\(",
+    "golock/waiter.go": r"\.load\(\)|\.change\(|[^.\w]wake\(c?\.?word",
     "golock/lock.go": r"atomic\.\w+Uint32\(",
     "golock/wait.go": r"atomic\.\w+Uint32\(|[^.\w]wake\(|[^.\w]park\(",
     "pyext/fastpath.h": r"__atomic_\w+\(word",
-    "pyext/lock.c": r"__atomic_\w+\(&self->word",
+    "pyext/mutex.c": r"__atomic_\w+\(&mutex->word",
     "pyext/wait.c": r"syscall\(SYS_futex",
 }
 
