@@ -67,15 +67,26 @@ UNREACHED = {
     "WAKE(FIRST_OF_ANY, resigned, take_back)": "whoever lies before the sleepers was found already",
 }
 
-# The lines of the code that access a lock word, or sleep or wake on one.
+# The lines of the code that access a word or what a listener is told, change a list of listeners, or
+# sleep or wake.
 ACCESS = {
-    "golock/cell.go": r"atomic\.\w+Uint32\(",
+    "golock/cell.go": r"atomic\.\w+Uint(32|64)\(",
     "golock/waiter.go": r"\.load\(\)|\.change\(|[^.\w]wake\(c?\.?word",
     "golock/lock.go": r"atomic\.\w+Uint32\(",
+    "golock/semaphore.go": r"\.load\(\)|memory\.Store\(",
     "golock/wait.go": r"atomic\.\w+Uint32\(|[^.\w]wake\(|[^.\w]park\(",
-    "pyext/fastpath.h": r"__atomic_\w+\(word",
+    "golock/listener.go": r"atomic\.\w+Uint32\(|listener\.told ==|[^.\w]wake\(|l\.(push|remove|take)\(",
+    "golock/condition.go": r"atomic\.\w+Uint32\(",
+    "golock/event.go": r"atomic\.\w+Uint32\(",
+    "golock/barrier.go": r"atomic\.\w+Uint32\(",
+    "pyext/fastpath.h": r"__atomic_\w+\((word|&semaphore)",
     "pyext/mutex.c": r"__atomic_\w+\(&mutex->word",
+    "pyext/semaphore.c": r"__atomic_\w+\(&self->semaphore",
     "pyext/wait.c": r"syscall\(SYS_futex",
+    "pyext/listen.c": r"__atomic_\w+\(|syscall\(SYS_futex",
+    "pyext/condition.c": r"__atomic_\w+\(&self->word",
+    "pyext/event.c": r"__atomic_\w+\(&self->word",
+    "pyext/barrier.c": r"__atomic_\w+\(&self->word",
 }
 
 
