@@ -121,7 +121,7 @@ bool died; /* one thread may */
 
 /* The properties. A thread takes the lock when nobody has it; one that returns without it does not have
  * it. As many permits are taken as there were. Held is set just where there are none; a free word has
- * Waiters only for one that has asked. When nobody is under way, nobody is asleep beside a permit, and
+ * Waiters only for one that has asked, if it was not copied by fork. When nobody is under way, nobody is asleep beside a permit, and
  * nothing is reserved: no lost wake-up, no reservation that outlives its claimants. */
 #ifdef LOCK
 #define TAKE      assert(holder == 0); holder = me + 1; assert(permits(cell) == 0); WAITS(false)
@@ -135,7 +135,7 @@ bool died; /* one thread may */
 #define REST      busy--; assert(busy > 0 || died || ((!sleepers || (cell & HELD) != 0) && !reserved(cell)))
 #define SET(next) \
 	cell = next; \
-	assert((cell & (HELD | WAITERS)) != WAITERS || asked(cell)); \
+	assert((cell & (HELD | WAITERS)) != WAITERS || asked(cell) || (cell & FOREIGN) != 0); \
 	assert(((cell & HELD) != 0) == (permits(cell) == 0))
 
 /* Under a GIL nobody changes the word between a load and the store that follows: that is a property, and
@@ -564,7 +564,7 @@ init
 	byte i;
 	atomic {
 		cell = PERMITS * PERMIT;
-#if defined(FORK) || !defined(KEEPS)
+#if defined(LOCK) && defined(FORK) || !defined(KEEPS)
 		if
 		:: cell = HELD
 		:: PERMITS > 1 -> cell = PERMIT
