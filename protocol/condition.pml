@@ -165,7 +165,7 @@ set_slow:
 		n = EVERYONE;
 		if
 		:: loaded -> goto notify
-		:: !loaded -> SETS; WRITE(SET); goto done /* pyext/event.c set_slow: __atomic_store_n(&self->word, GOLOCK_SET, __ATOMIC_RELEASE); */
+		:: !loaded -> WRITE(word & SET); goto set /* pyext/event.c set_slow: if (golock_core_absent(&self->word, GOLOCK_SET) && fast_set(self)) { */
 		:: LOADED; goto notify
 		fi
 	}
@@ -197,7 +197,7 @@ lock:
 	}
 #endif
 
-again: /* pyext/listen.c golock_await: golock_listen(state, word, listening) < 0) { */
+again: /* pyext/listen.c golock_await: int listens = golock_listen(state, word, listening); */
 	atomic {
 		busy++;
 		goto listen
@@ -293,7 +293,7 @@ returns:
 		assert(holder == me + 1);
 		locked = true;
 		if
-		:: raises && told[me] -> told[me] = false; given--; n = 1; goto notify /* pyext/condition.c wait_without_lock: golock_notify(&self->word, 1, GOLOCK_TOLD); */
+		:: raises && told[me] -> told[me] = false; given--; n = 1; goto notify /* pyext/condition.c wait_without_lock: pass_on(self); */
 		:: !raises && told[me] -> told[me] = false; given--; goto done /* pyext/condition.c wait_without_lock: return golock_withdraw(&self->word, listening) != 0; */
 		:: !told[me] -> goto done
 		fi
@@ -313,7 +313,7 @@ look:
 		fi;
 		if
 		:: loaded -> goto notify
-		:: !loaded -> WRITE(0); goto done /* pyext/listen.c golock_notify: __atomic_and_fetch(word, GOLOCK_SET, __ATOMIC_RELAXED); */
+		:: !loaded -> WRITE(0); goto done /* pyext/listen.c golock_notify: if (golock_core_absent(word, GOLOCK_SET)) { */
 		fi
 	}
 #endif

@@ -33,14 +33,14 @@
 	/* golock/waiter.go locked: func (c cell) locked() bool { return taken(c.load().word()) } */
 	/* pyext/mutex.c try_acquire: if (golock_fastpath && __atomic_load_n(&mutex->word, __ATOMIC_RELAXED) & GOLOCK_HELD) { */
 	/* pyext/mutex.c golock_mutex_release_slow: if (golock_fastpath && !(__atomic_load_n(&mutex->word, __ATOMIC_RELAXED) & GOLOCK_HELD)) { */
+	/* pyext/mutex.c golock_forgot_the_parent: return golock_fastpath && (__atomic_load_n(word, __ATOMIC_RELAXED) & ~GOLOCK_HELD) != 0 && */
 	/* pyext/mutex.c golock_mutex_locked: uint32_t word = __atomic_load_n(&mutex->word, __ATOMIC_RELAXED); */
 	/* golock/semaphore.go Permits: func (s *Semaphore) Permits() uint32 { return s.cell().load().permits() } */
 	/* pyext/semaphore.c permits: return (uint32_t)(__atomic_load_n(&self->semaphore.both, __ATOMIC_RELAXED) >> 32); */
 /* Writes to what nobody else knows, and in a child process, in which nobody has waited: */
 	/* golock/semaphore.go init: s.memory.Store(uint64(fromMemory(uint64((state(permits) << 32).marked(0))))) */
 	/* pyext/semaphore.c fill: __atomic_store_n(&self->semaphore.both, both, __ATOMIC_RELAXED); */
-	/* pyext/semaphore.c forgot_the_parent: __atomic_and_fetch(&self->semaphore.word, GOLOCK_HELD, __ATOMIC_RELAXED); */
-	/* pyext/mutex.c forgot_the_parent: __atomic_and_fetch(&mutex->word, GOLOCK_HELD, __ATOMIC_RELAXED); */
+	/* pyext/core.c golock_core_absent: __atomic_and_fetch(word, keep, __ATOMIC_RELAXED); */
 	/* pyext/mutex.c golock_mutex_reset: __atomic_store_n(&mutex->word, 0, __ATOMIC_RELAXED); */
 /* What load and change are, of a lock and of a semaphore. A semaphore is changed by compare-and-swap under a
  * GIL as well, which the model lets pass for a load and a store: */
@@ -462,7 +462,7 @@ release:
 		:: else
 		fi;
 		if
-		:: n == 1 && (old & (WAITERS | HANDOFF)) == 0 -> next = marked(old + PERMIT, old) /* by the fast path */
+		:: (old & (WAITERS | HANDOFF)) == 0 -> next = marked(old + n * PERMIT, old) /* by the fast path */
 		:: (old & HELD) == 0 -> next = old + n * PERMIT
 		:: (old & HELD) != 0 && hasClaimant(old) && ((old & HANDOFF) != 0 || DUE) -> next = marked(old + n * PERMIT, old | HANDOFF)
 		:: (old & HELD) != 0 && hasClaimant(old) && (old & HANDOFF) == 0 && NOT_DUE -> next = marked(old + n * PERMIT, old & NAME)
@@ -476,7 +476,7 @@ release:
 			/* golock/waiter.go release: if c.change(old, next) { */
 		:: UNCHANGED && (old & HELD) != 0 && !hasClaimant(old) && (next & NAMED) == 0 -> STORE(next); FREE; goto done
 			/* golock/waiter.go release: if c.change(old, next.marked(0)) { */
-			/* pyext/fastpath.h golock_fast_give: if (__atomic_compare_exchange_n(&semaphore->both, &old, */
+			/* pyext/fastpath.h golock_fast_give: if (__atomic_compare_exchange_n(&semaphore->both, &old, new, false, __ATOMIC_RELEASE, */
 		:: UNCHANGED && (old & HELD) != 0 && !hasClaimant(old) && (next & NAMED) != 0 -> STORE(next); FREE; APPOINT; goto appoints
 			/* golock/waiter.go release: if c.change(old, next.marked(word&Handoff|name(c.word))) { */
 		:: UNCHANGED && (old & HELD) != 0 && hasClaimant(old) && (next & HANDOFF) == 0 -> STORE(next); FREE; goto done

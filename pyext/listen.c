@@ -90,8 +90,12 @@ golock_await(const golock_state *state, uint32_t *word, golock_listening *listen
         }
         if (told(listening) == 0 && listening->core != golock_core_loaded()) {
             int listens = golock_listen(state, word, listening);
-            if (listens <= 0) {
-                return listens < 0 ? -1 : GOLOCK_TOLD;
+            if (listens < 0) {
+                return -1;
+            }
+            if (listens == 0) { /* the event is set: nobody else will tell it, and it is not to be withdrawn */
+                listening->listener.told = GOLOCK_TOLD;
+                break;
             }
         }
         PyThreadState *thread = PyEval_SaveThread();
