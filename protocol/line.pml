@@ -44,7 +44,7 @@ end_idle:
 	enter();
 	if
 	:: turn[me] /* golock/wait.go wait: case <-turn: */
-	:: me != 0 -> goto abandon /* golock/wait.go wait: abandon(&l.word, turn) */
+	:: me != 0 -> goto abandon /* golock/wait.go wait: abandon(c.word, turn) */
 	fi;
 	turn[me] = false;
 

@@ -1,4 +1,5 @@
-/* The protocol of the lock word: golock/word.go tells it, this model checks it.
+/* The protocol of a lock's word and of a semaphore's: golock/word.go tells it, this model checks it. A lock is
+ * a semaphore with one permit, which only those give that have taken it.
  *
  * A step here is one access to the word or one call of the kernel. What a thread computes in between is
  * its own. A comment that begins with a file and a function quotes the line that a step stands for;
@@ -10,6 +11,7 @@
  * them; that the kernel may refuse a sleep for no reason makes up for it.
  *
  *     THREADS  how many threads, 2 to 4
+ *     PERMITS  a semaphore with up to so many permits, 1 to 7, which anybody may give; without it, a lock
  *     ROUNDS   how many calls each of them makes; without it, they never end
  *     PATIENT  waiters have a patience, as goroutines do, and Python threads while their interpreter ends
  *     DEATH    a thread may die in its sleep, or be woken and never come; the others are patient
@@ -22,19 +24,30 @@
 /* Accesses without a step of their own. Cases of tryAcquire and release, from or to a word that says
  * nothing but Held: */
 	/* golock/lock.go Lock: if atomic.CompareAndSwapUint32(&l.word, 0, Held) { */
-	/* golock/lock.go TryLock: return atomic.CompareAndSwapUint32(&l.word, 0, Held) || tryAcquire(&l.word) */
+	/* golock/lock.go TryLock: return atomic.CompareAndSwapUint32(&l.word, 0, Held) || l.cell().tryAcquire() */
 	/* golock/lock.go LockContext: if atomic.CompareAndSwapUint32(&l.word, 0, Held) { */
 	/* golock/lock.go Unlock: if atomic.CompareAndSwapUint32(&l.word, Held, 0) { */
-	/* golock/lock.go Release: if atomic.CompareAndSwapUint32(&l.word, Held, 0) || release(&l.word) { */
+	/* golock/lock.go Release: if atomic.CompareAndSwapUint32(&l.word, Held, 0) || l.cell().release(1, 1) { */
 /* Reads that only choose the way to one of the steps below, or tell a user what was: */
-	/* golock/wait.go spin: if atomic.LoadUint32(word)&Held == 0 { */
-	/* golock/waiter.go locked: func locked(word *uint32) bool { return taken(atomic.LoadUint32(word)) } */
-	/* pyext/lock.c try_acquire: if (golock_fastpath && __atomic_load_n(&self->word, __ATOMIC_RELAXED) & GOLOCK_HELD) { */
-	/* pyext/lock.c release_slow: if (!golock_fastpath || __atomic_load_n(&self->word, __ATOMIC_RELAXED) & GOLOCK_HELD) { */
-	/* pyext/lock.c is_locked: uint32_t word = __atomic_load_n(&self->word, __ATOMIC_RELAXED); */
-/* Writes in a child process, in which nobody has waited for the lock: */
-	/* pyext/lock.c forgot_the_parent: __atomic_and_fetch(&self->word, GOLOCK_HELD, __ATOMIC_RELAXED); */
-	/* pyext/lock.c lock_at_fork_reinit: __atomic_store_n(&self->word, 0, __ATOMIC_RELAXED); */
+	/* golock/wait.go spin: if atomic.LoadUint32(c.word)&Held == 0 { */
+	/* golock/waiter.go locked: func (c cell) locked() bool { return taken(c.load().word()) } */
+	/* pyext/mutex.c try_acquire: if (golock_fastpath && __atomic_load_n(&mutex->word, __ATOMIC_RELAXED) & GOLOCK_HELD) { */
+	/* pyext/mutex.c golock_mutex_release_slow: if (golock_fastpath && !(__atomic_load_n(&mutex->word, __ATOMIC_RELAXED) & GOLOCK_HELD)) { */
+	/* pyext/mutex.c golock_forgot_the_parent: return golock_fastpath && (__atomic_load_n(word, __ATOMIC_RELAXED) & ~GOLOCK_HELD) != 0 && */
+	/* pyext/mutex.c golock_mutex_locked: uint32_t word = __atomic_load_n(&mutex->word, __ATOMIC_RELAXED); */
+	/* golock/semaphore.go Permits: func (s *Semaphore) Permits() uint32 { return s.cell().load().permits() } */
+	/* pyext/semaphore.c permits: return (uint32_t)(__atomic_load_n(&self->semaphore.both, __ATOMIC_RELAXED) >> 32); */
+/* Writes to what nobody else knows, and in a child process, in which nobody has waited: */
+	/* golock/semaphore.go init: s.memory.Store(uint64(fromMemory(uint64((state(permits) << 32).marked(0))))) */
+	/* pyext/semaphore.c fill: __atomic_store_n(&self->semaphore.both, both, __ATOMIC_RELAXED); */
+	/* pyext/core.c golock_core_absent: __atomic_and_fetch(word, keep, __ATOMIC_RELAXED); */
+	/* pyext/mutex.c golock_mutex_reset: __atomic_store_n(&mutex->word, 0, __ATOMIC_RELAXED); */
+/* What load and change are, of a lock and of a semaphore. A semaphore is changed by compare-and-swap under a
+ * GIL as well, which the model lets pass for a load and a store: */
+	/* golock/cell.go load: word := atomic.LoadUint32(c.word) */
+	/* golock/cell.go change: return atomic.CompareAndSwapUint32(c.word, old.word(), next.word()) */
+	/* golock/cell.go load: return fromMemory(atomic.LoadUint64(c.both())) */
+	/* golock/cell.go change: return atomic.CompareAndSwapUint64(c.both(), uint64(fromMemory(uint64(old))), uint64(fromMemory(uint64(next)))) */
 
 #define HELD     1
 #define WAITERS  2
@@ -42,6 +55,12 @@
 #define NAMED    8 /* a claimant of this process */
 #define FOREIGN 16 /* a claimant of the process that this one was forked from */
 #define NAME    24
+
+#define BITS   31
+#define PERMIT 32
+
+#define permits(s)      (s >> 5)
+#define marked(s, bits) ((s & ~BITS) | ((bits) & BITS & ~HELD) | (permits(s) == 0 -> HELD : 0))
 
 #define hasClaimant(w) ((w & NAMED) != 0)
 #define reserved(w)    ((w & (HELD | HANDOFF)) == HANDOFF && hasClaimant(w))
@@ -59,11 +78,20 @@
 #define OVERDUE     4 /* Expired, at the deadline */
 #define INTERRUPTED 5
 
-byte word;
+byte cell; /* the word, and the permits above it: golock/cell.go */
 byte asleep[THREADS]; /* on which channel, or 0 */
 bool called[THREADS]; /* woken by a wake, and has not run since */
 byte busy;            /* threads that are neither idle nor asleep nor dead */
+#ifdef PERMITS
+byte there;           /* how many permits there are: those given, but for those taken */
+#else
 byte holder;          /* 1 + the thread that has the lock, or 0 */
+#define PERMITS 1
+#define LOCK
+#endif
+#if defined(LOCK) || defined(LIVE)
+#define KEEPS /* whoever takes a permit gives it back */
+#endif
 
 #ifdef ROUNDS
 byte begun = 1; /* all but thread 0 are alike, so they may as well begin in their order */
@@ -92,12 +120,23 @@ bool died; /* one thread may */
 #endif
 
 /* The properties. A thread takes the lock when nobody has it; one that returns without it does not have
- * it. A free word has Waiters only for one that has asked. When nobody is under way, nobody is asleep
- * and the lock is not reserved: no lost wake-up, no reservation that outlives its claimants. */
-#define TAKE      assert(holder == 0 && (word & HELD) != 0); holder = me + 1; WAITS(false)
-#define FREE      assert(holder == me + 1 && (word & HELD) == 0); holder = 0
-#define REST      busy--; assert(busy > 0 || died || (!sleepers && !reserved(word)))
-#define SET(next) word = next; assert((word & (HELD | WAITERS)) != WAITERS || asked(word))
+ * it. As many permits are taken as there were. Held is set just where there are none; a free word has
+ * Waiters only for one that has asked, if it was not copied by fork. When nobody is under way, nobody is asleep beside a permit, and
+ * nothing is reserved: no lost wake-up, no reservation that outlives its claimants. */
+#ifdef LOCK
+#define TAKE      assert(holder == 0); holder = me + 1; assert(permits(cell) == 0); WAITS(false)
+#define FREE      assert(holder == me + 1); holder = 0; assert(permits(cell) == 1)
+#define HAS       (holder == me + 1)
+#else
+#define TAKE      assert(there > 0); there--; assert(permits(cell) == there); WAITS(false)
+#define FREE      there = there + n; assert(permits(cell) == there)
+#define HAS       false
+#endif
+#define REST      busy--; assert(busy > 0 || died || ((!sleepers || (cell & HELD) != 0) && !reserved(cell)))
+#define SET(next) \
+	cell = next; \
+	assert((cell & (HELD | WAITERS)) != WAITERS || asked(cell) || (cell & FOREIGN) != 0); \
+	assert(((cell & HELD) != 0) == (permits(cell) == 0))
 
 /* Under a GIL nobody changes the word between a load and the store that follows: that is a property, and
  * a thread needs the GIL for all but its sleep. */
@@ -108,13 +147,13 @@ bool gil; /* somebody has it */
 #define DETACH            gil = false
 #define CHANGED_MEANWHILE false
 #define UNCHANGED         true
-#define STORE(next)       assert(word == old); SET(next)
+#define STORE(next)       assert(cell == old); SET(next)
 #else
 #define ATTACHED(label)   label
 #define ATTACH(label)
 #define DETACH            skip
-#define CHANGED_MEANWHILE word != old
-#define UNCHANGED         word == old
+#define CHANGED_MEANWHILE cell != old
+#define UNCHANGED         cell == old
 #define STORE(next)       SET(next)
 #endif
 
@@ -208,13 +247,13 @@ chan before = [THREADS] of { byte, byte }; /* and of those on the others */
 /* golock/waiter.go announced: func (w *Waiter) announced(old uint32, at int64) (next, channel uint32) { */
 inline announced()
 {
-	next = old;
+	next = old & BITS;
 	offered = (returns -> RETURNER : SLEEPER);
 	if
 	:: owes && (old & HELD) != 0 && (asks || AGED && !asked(old)) -> next = HELD | WAITERS | HANDOFF | NAMED; offered = CLAIMANT
 	:: !owes || (old & HELD) == 0 || (!asks && (YOUNG || asked(old))) ->
 		if
-		:: (old & HELD) != 0 && !asked(old) && (owes || !hasClaimant(old)) -> next = (old & ~NAME) | WAITERS
+		:: (old & HELD) != 0 && !asked(old) && (owes || !hasClaimant(old)) -> next = (old & BITS & ~NAME) | WAITERS
 		:: else
 		fi;
 		if
@@ -226,14 +265,14 @@ inline announced()
 
 proctype Thread(byte me; bool has)
 {
-	byte old, next, offered, event, who;
+	byte old, next, offered, reason, who, n;
 	bool tries, timed, owes, asks, returns, outlived;
 #ifdef ROUNDS
 	byte round;
 #endif
 
 	if
-	:: has -> has = false; goto released
+	:: has -> goto released
 	:: else
 	fi;
 
@@ -247,36 +286,41 @@ end_idle:
 		:: OTHER -> tries = true
 		:: WAITS(true)
 		:: OTHER -> timed = true
+#ifndef KEEPS
+		:: n = 1; goto ATTACHED(release)
+		:: PERMITS > 1 -> n = 2; goto ATTACHED(release)
+#endif
 		fi;
 		goto ATTACHED(acquire)
 	}
 ATTACH(acquire)
 
-load: /* golock/waiter.go decide: func (w *Waiter) decide(event Event) Action { */
+load: /* golock/waiter.go decide: func (w *Waiter) decide(reason Reason) Action { */
 	atomic {
 		skip;
 acquire:
 		if
-		:: event == WOKEN -> owes = true; returns = true
-		:: event == EXPIRED -> returns = true; outlived = reserved(next)
-		:: event == OVERDUE -> returns = true
-		:: event == INTERRUPTED -> returns = true; next = 0; goto resign
+		:: reason == WOKEN -> owes = true; returns = true
+		:: reason == EXPIRED -> returns = true; outlived = reserved(next)
+		:: reason == OVERDUE -> returns = true
+		:: reason == INTERRUPTED -> returns = true; next = 0; goto resign
 		:: else
 		fi;
-		old = word;
-			/* golock/waiter.go decide: old := atomic.LoadUint32(w.word) */
-			/* golock/waiter.go tryAcquire: old := atomic.LoadUint32(word) */
+		old = cell;
+			/* golock/waiter.go decide: old := c.load() */
+			/* golock/waiter.go tryAcquire: old := c.load() */
 			/* pyext/fastpath.h golock_fast_acquire: uint32_t old = __atomic_load_n(word, __ATOMIC_RELAXED); */
+			/* pyext/fastpath.h golock_fast_take: uint64_t old = __atomic_load_n(&semaphore->both, __ATOMIC_RELAXED); */
 		if
 		:: (old & HELD) == 0 && ((owes && (asks || !asked(old))) || outlived || !reserved(old)) ->
-			event = ENTERED;
+			reason = ENTERED;
 			owes = owes || reserved(old);
 			if
-			:: owes && ZERO -> next = HELD | WAITERS | HANDOFF
-			:: owes && POSITIVE -> next = HELD | WAITERS
-			:: !owes && hasClaimant(old) -> next = (old & NAME) | HELD
-			:: !owes && !hasClaimant(old) -> next = HELD
-			:: !owes && (old & HANDOFF) == 0 -> next = old | HELD /* by the fast path */
+			:: owes && ZERO -> next = marked(old - PERMIT, (permits(old) > 1 -> NAMED : WAITERS) | HANDOFF)
+			:: owes && POSITIVE -> next = marked(old - PERMIT, (permits(old) > 1 -> NAMED : WAITERS))
+			:: !owes && hasClaimant(old) -> next = marked(old - PERMIT, old & NAME)
+			:: !owes && !hasClaimant(old) -> next = marked(old - PERMIT, 0)
+			:: !owes && (old & HANDOFF) == 0 -> next = marked(old - PERMIT, old) /* by the fast path */
 			fi
 		:: else ->
 			if
@@ -284,26 +328,27 @@ acquire:
 			:: else
 			fi;
 			if
-			:: event == OVERDUE || (timed && LATE) -> event = ENTERED; goto resign
-			:: event != OVERDUE
+			:: reason == OVERDUE || (timed && LATE) -> reason = ENTERED; goto resign
+			:: reason != OVERDUE
 			fi;
-			event = ENTERED;
+			reason = ENTERED;
 			announced();
 			if
-			:: next == old -> goto announces
+			:: next == (old & BITS) -> goto announces
 			:: else
 			fi
 		fi;
 		AND_THEN
 		if
 		:: CHANGED_MEANWHILE -> old = 0; next = 0; offered = 0; goto load
-		:: UNCHANGED && offered == 0 -> STORE(next); TAKE; goto holds
-			/* golock/waiter.go decide: if atomic.CompareAndSwapUint32(w.word, old, w.claimed(old)) { */
-			/* golock/waiter.go tryAcquire: if atomic.CompareAndSwapUint32(word, old, barged(old)) { */
+		:: UNCHANGED && offered == 0 -> STORE(next); TAKE; has = true; goto took
+			/* golock/waiter.go decide: if !c.change(old, next) { */
+			/* golock/waiter.go tryAcquire: if c.change(old, barged(old)) { */
+			/* pyext/fastpath.h golock_fast_take: if (__atomic_compare_exchange_n(&semaphore->both, &old, new < GOLOCK_PERMIT ? new | GOLOCK_HELD : new, */
 			/* pyext/fastpath.h golock_change: return __atomic_compare_exchange_n(word, old, new, false, order, __ATOMIC_RELAXED); */
 			/* pyext/fastpath.h golock_change: __atomic_store_n(word, new, __ATOMIC_RELAXED); */
-		:: UNCHANGED && offered != 0 -> STORE(next)
-			/* golock/waiter.go decide: if next == old || atomic.CompareAndSwapUint32(w.word, old, next) { */
+		:: UNCHANGED && offered != 0 -> STORE(marked(old, next))
+			/* golock/waiter.go decide: if announced == word || c.change(old, old.marked(announced)) { */
 		fi;
 announces:
 		owes = (offered == CLAIMANT); asks = owes; outlived = false; offered = 0; old = 0;
@@ -316,43 +361,43 @@ sleep:
 		skip;
 sleep_at_once:
 		if
-		:: word == next -> LIE_DOWN(CHANNEL); REST; goto sleeps
-			/* golock/wait.go wait: event = park(w.word, w.value, w.channel|channels, w.until) */
+		:: (cell & BITS) == next -> LIE_DOWN(CHANNEL); REST; goto end_sleeps
+			/* golock/wait.go wait: reason = park(w.word, w.value, w.channel|channels, w.until) */
 			/* pyext/wait.c park: long result = syscall(SYS_futex, waiter->word, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG, waiter->value, */
-		:: word != next || STORMY ->
+		:: (cell & BITS) != next || STORMY ->
 			if
 			:: next = 0; goto ATTACHED(load)
 			:: goto stay
 			fi
-		:: SELDOM -> event = INTERRUPTED; goto ATTACHED(load) /* golock/wait.go wait: w.Next(Interrupted) */
+		:: SELDOM -> reason = INTERRUPTED; goto ATTACHED(load) /* golock/wait.go wait: w.Next(Interrupted) */
 		fi
 	}
 
 stay:
 	atomic {
-		old = word; /* golock/waiter.go Stay: old := atomic.LoadUint32(w.word) */
+		old = cell; /* golock/waiter.go Stay: word := w.cell().load().word() */
 		if
 		:: (old & HELD) == 0 && ((owes && (asks || !asked(old))) || !hasClaimant(old))
 		:: else ->
 			announced();
 			if
-			:: next == old && offered == CHANNEL -> old = 0; offered = 0; AND_SLEEP; goto sleep
+			:: next == (old & BITS) && offered == CHANNEL -> old = 0; offered = 0; AND_SLEEP; goto sleep
 			:: else
 			fi
 		fi;
 		old = 0; next = 0; offered = 0; goto ATTACHED(load)
 	}
 
-sleeps:
+end_sleeps: /* beside a semaphore that nobody gives to any more */
 	atomic {
 		if
-		:: called[me] -> called[me] = false; event = WOKEN; goto ATTACHED(acquire)
-		:: asleep[me] != 0 && timed && LATE -> GET_UP; event = OVERDUE
+		:: called[me] -> called[me] = false; reason = WOKEN; goto ATTACHED(acquire)
+		:: asleep[me] != 0 && timed && LATE -> GET_UP; reason = OVERDUE
 #ifdef PATIENT
-		:: asleep[me] != 0 && (STORMY || (reserved(word) && !on_their_way)) -> GET_UP; event = EXPIRED
+		:: asleep[me] != 0 && (STORMY || (reserved(cell) && !on_their_way)) -> GET_UP; reason = EXPIRED
 #endif
-		:: asleep[me] != 0 && SELDOM -> GET_UP; event = INTERRUPTED
-		:: asleep[me] != 0 && STORMY -> GET_UP; event = WOKEN
+		:: asleep[me] != 0 && SELDOM -> GET_UP; reason = INTERRUPTED
+		:: asleep[me] != 0 && STORMY -> GET_UP; reason = WOKEN
 			/* by a wake for another lock that lived here, or golock/wait.go: cancel: wake(w.word, channelCancel) */
 #ifdef DEATH
 		:: asleep[me] != 0 && !died && SELDOM -> GET_UP; died = true; goto dies
@@ -362,6 +407,16 @@ sleeps:
 		goto ATTACHED(load)
 	}
 ATTACH(load)
+
+take:
+	atomic {
+		skip;
+took:
+		if
+		:: owes && permits(next) > 0 -> owes = false; APPOINT; goto appoints /* golock/waiter.go decide: c.appoint() */
+		:: else -> owes = false; goto resigned
+		fi
+	}
 
 give_up:
 	atomic {
@@ -373,15 +428,15 @@ resign:
 		:: owes -> owes = false
 		fi;
 		AND_AT(owed)
-		old = word; /* golock/waiter.go resign: old := atomic.LoadUint32(w.word) */
+		old = cell; /* golock/waiter.go resign: old := c.load() */
 		AND_THEN
 		if
 		:: CHANGED_MEANWHILE -> old = 0; goto owed
 		:: UNCHANGED && asked(old) && !asks -> goto resigned
-		:: UNCHANGED && !(asked(old) && !asks) && (old & HELD) != 0 -> STORE((old & ~NAME) | WAITERS); goto resigned
-			/* golock/waiter.go resign: if atomic.CompareAndSwapUint32(w.word, old, old&^nameMask|Waiters) { */
-		:: UNCHANGED && !(asked(old) && !asks) && (old & HELD) == 0 -> STORE((old & HANDOFF) | NAMED); APPOINT; goto appoints
-			/* golock/waiter.go resign: if atomic.CompareAndSwapUint32(w.word, old, old&Handoff|self) { */
+		:: UNCHANGED && !(asked(old) && !asks) && (old & HELD) != 0 -> STORE(marked(old, (old & ~NAME) | WAITERS)); goto resigned
+			/* golock/waiter.go resign: if c.change(old, old.marked(word&^nameMask|Waiters)) { */
+		:: UNCHANGED && !(asked(old) && !asks) && (old & HELD) == 0 -> STORE(marked(old, (old & HANDOFF) | NAMED)); APPOINT; goto appoints
+			/* golock/waiter.go resign: if c.change(old, old.marked(word&Handoff|self)) { */
 		fi
 	}
 
@@ -389,7 +444,8 @@ released:
 	atomic {
 		skip;
 holds:
-		old = 0; next = 0; owes = false; asks = false; returns = false; outlived = false; timed = false; tries = false;
+		old = 0; next = 0; has = false; owes = false; asks = false; returns = false; outlived = false; timed = false; tries = false;
+		n = 1;
 		DETACH;
 		goto ATTACHED(release)
 	}
@@ -397,31 +453,39 @@ ATTACH(release)
 
 release:
 	atomic {
-		old = word;
-			/* golock/waiter.go release: old := atomic.LoadUint32(word) */
+		old = cell;
+			/* golock/waiter.go release: old := c.load() */
 			/* pyext/fastpath.h golock_fast_release: uint32_t old = __atomic_load_n(word, __ATOMIC_RELAXED); */
-		assert((old & HELD) != 0);
+			/* pyext/fastpath.h golock_fast_give: uint64_t old = __atomic_load_n(&semaphore->both, __ATOMIC_RELAXED); */
 		if
-		:: (old & (HELD | WAITERS | HANDOFF)) == HELD -> next = old & ~HELD /* by the fast path */
-		:: hasClaimant(old) && ((old & HANDOFF) != 0 || DUE) -> next = old & ~HELD | HANDOFF
-		:: hasClaimant(old) && (old & HANDOFF) == 0 && NOT_DUE -> next = old & NAME
-		:: !hasClaimant(old) && (old & (HANDOFF | WAITERS)) != 0 -> next = (old & HANDOFF) | NAMED
-		:: !hasClaimant(old) && (old & (HANDOFF | WAITERS)) == 0 -> next = 0
+		:: permits(old) + n > PERMITS -> goto done
+		:: else
+		fi;
+		if
+		:: (old & (WAITERS | HANDOFF)) == 0 -> next = marked(old + n * PERMIT, old) /* by the fast path */
+		:: (old & HELD) == 0 -> next = old + n * PERMIT
+		:: (old & HELD) != 0 && hasClaimant(old) && ((old & HANDOFF) != 0 || DUE) -> next = marked(old + n * PERMIT, old | HANDOFF)
+		:: (old & HELD) != 0 && hasClaimant(old) && (old & HANDOFF) == 0 && NOT_DUE -> next = marked(old + n * PERMIT, old & NAME)
+		:: (old & HELD) != 0 && !hasClaimant(old) && (old & (HANDOFF | WAITERS)) != 0 -> next = marked(old + n * PERMIT, (old & HANDOFF) | NAMED)
+		:: (old & HELD) != 0 && !hasClaimant(old) && (old & (HANDOFF | WAITERS)) == 0 -> next = marked(old + n * PERMIT, 0)
 		fi;
 		AND_THEN
 		if
 		:: CHANGED_MEANWHILE -> old = 0; next = 0; goto release
-		:: UNCHANGED && !hasClaimant(old) && (next & NAMED) == 0 -> STORE(next); FREE; goto done
-			/* golock/waiter.go release: if atomic.CompareAndSwapUint32(word, old, 0) { */
-		:: UNCHANGED && !hasClaimant(old) && (next & NAMED) != 0 -> STORE(next); FREE; APPOINT; goto appoints
-			/* golock/waiter.go release: if atomic.CompareAndSwapUint32(word, old, old&Handoff|name(word)) { */
-		:: UNCHANGED && hasClaimant(old) && (next & HANDOFF) == 0 -> STORE(next); FREE; goto done
-			/* golock/waiter.go release: if atomic.CompareAndSwapUint32(word, old, old&nameMask) { */
-		:: UNCHANGED && hasClaimant(old) && (next & HANDOFF) != 0 -> STORE(next); FREE; old = 0; next = 0
-			/* golock/waiter.go release: if atomic.CompareAndSwapUint32(word, old, old&^Held|Handoff) { */
+		:: UNCHANGED && (old & HELD) == 0 -> STORE(next); FREE; goto done
+			/* golock/waiter.go release: if c.change(old, next) { */
+		:: UNCHANGED && (old & HELD) != 0 && !hasClaimant(old) && (next & NAMED) == 0 -> STORE(next); FREE; goto done
+			/* golock/waiter.go release: if c.change(old, next.marked(0)) { */
+			/* pyext/fastpath.h golock_fast_give: if (__atomic_compare_exchange_n(&semaphore->both, &old, new, false, __ATOMIC_RELEASE, */
+		:: UNCHANGED && (old & HELD) != 0 && !hasClaimant(old) && (next & NAMED) != 0 -> STORE(next); FREE; APPOINT; goto appoints
+			/* golock/waiter.go release: if c.change(old, next.marked(word&Handoff|name(c.word))) { */
+		:: UNCHANGED && (old & HELD) != 0 && hasClaimant(old) && (next & HANDOFF) == 0 -> STORE(next); FREE; goto done
+			/* golock/waiter.go release: if c.change(old, next.marked(word&nameMask)) { */
+		:: UNCHANGED && (old & HELD) != 0 && hasClaimant(old) && (next & HANDOFF) != 0 -> STORE(next); FREE; old = 0; next = 0
+			/* golock/waiter.go release: if c.change(old, next.marked(word|Handoff)) { */
 		fi;
 		AND_THEN
-		WAKE(FIRST_CLAIMANT, done, done) /* golock/waiter.go release: wake(word, channelClaimant) */
+		WAKE(FIRST_CLAIMANT, done, done) /* golock/waiter.go release: wake(c.word, channelClaimant) */
 	}
 
 appoint:
@@ -435,14 +499,14 @@ appoints:
 		AND_AT(else_any)
 		WAKE(FIRST_OF_ANY, resigned, take_back);
 		AND_AT(take_back)
-		old = word; /* golock/waiter.go appoint: old := atomic.LoadUint32(word) */
+		old = cell; /* golock/waiter.go appoint: old := c.load() */
 		AND_THEN
 		if
 		:: CHANGED_MEANWHILE -> old = 0; goto take_back
 		:: UNCHANGED && asked(old) -> goto resigned
-		:: UNCHANGED && !asked(old) && (old & HELD) != 0 -> STORE((old & ~NAME) | WAITERS); old = 0
-			/* golock/waiter.go appoint: if atomic.CompareAndSwapUint32(word, old, next) { */
-		:: UNCHANGED && !asked(old) && (old & HELD) == 0 -> STORE(0); old = 0
+		:: UNCHANGED && !asked(old) && (old & HELD) != 0 -> STORE(marked(old, (old & ~NAME) | WAITERS)); old = 0
+			/* golock/waiter.go appoint: if c.change(old, old.marked(bits)) { */
+		:: UNCHANGED && !asked(old) && (old & HELD) == 0 -> STORE(marked(old, 0)); old = 0
 		fi;
 		AND_THEN
 		WAKE(FIRST_BEFORE, resigned, or_any);
@@ -455,9 +519,15 @@ finish:
 		skip;
 resigned:
 		old = 0;
+#ifdef KEEPS
 		if
-		:: event == INTERRUPTED -> /* a handler runs; then the wait goes on, or the handler raised */
-			event = ENTERED;
+		:: has -> goto holds
+		:: else
+		fi;
+#endif
+		if
+		:: reason == INTERRUPTED -> /* a handler runs; then the wait goes on, or the handler raised */
+			reason = ENTERED;
 			if
 			:: DETACH; goto ATTACHED(load)
 			:: OTHER
@@ -465,8 +535,8 @@ resigned:
 		:: else
 		fi;
 done:
-		assert(holder != me + 1);
-		old = 0; next = 0; event = ENTERED; asks = false; returns = false; timed = false; tries = false; outlived = false;
+		assert(!HAS);
+		old = 0; next = 0; has = false; n = 0; reason = ENTERED; asks = false; returns = false; timed = false; tries = false; outlived = false;
 		REST;
 		DETACH
 	}
@@ -493,18 +563,29 @@ init
 {
 	byte i;
 	atomic {
+		cell = PERMITS * PERMIT;
+#if defined(LOCK) && defined(FORK) || !defined(KEEPS)
+		if
+		:: cell = HELD
+		:: PERMITS > 1 -> cell = PERMIT
+		:: true
+		fi;
+#endif
 #ifdef FORK
 		if
-		:: word = FOREIGN
-		:: word = FOREIGN | HANDOFF
-		:: word = HELD
-		:: word = HELD | WAITERS
-		:: word = HELD | WAITERS | HANDOFF
-		:: word = HELD | FOREIGN
-		:: word = HELD | FOREIGN | HANDOFF
+		:: (cell & HELD) != 0 -> cell = cell | WAITERS
+		:: (cell & HELD) != 0 -> cell = cell | WAITERS | HANDOFF
+		:: cell = cell | FOREIGN
+		:: cell = cell | FOREIGN | HANDOFF
+		:: cell = cell | FOREIGN | HANDOFF | WAITERS
+		:: true
 		fi;
-		busy = word & HELD;
-		holder = word & HELD;
+#endif
+#ifdef LOCK
+		busy = cell & HELD;
+		holder = cell & HELD;
+#else
+		there = permits(cell);
 #endif
 #ifdef LIVE
 		if
@@ -514,7 +595,7 @@ init
 		fi;
 #endif
 		do
-		:: i < THREADS -> run Thread(i, i == 0 && (word & HELD) != 0); i++
+		:: i < THREADS -> run Thread(i, i == 0 && busy > 0); i++
 		:: else -> break
 		od
 	}

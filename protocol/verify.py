@@ -48,6 +48,8 @@ PROOF = [
     Run("lock.pml", "THREADS=3 LIVE", "every blocked acquire ends"),
     Run("lock.pml", "THREADS=3", "three threads, for ever"),
     Run("lock.pml", "THREADS=4 ROUNDS=1 GIL", "four threads under a GIL, a call each"),
+    Run("lock.pml", "THREADS=3 PERMITS=2 GIL PLAIN", "two permits under a GIL, for ever"),
+    Run("lock.pml", "THREADS=4 PERMITS=2 ROUNDS=1 GIL PLAIN", "two permits, four threads, a call each"),
     Run("lock.pml", "THREADS=4 ROUNDS=1 PLAIN", "four threads without strangers, a call each"),
     Run("lock.pml", "THREADS=3 GIL", "three threads under a GIL, for ever"),
     Run("lock.pml", "THREADS=3 ROUNDS=1 FORK DEATH", "a word copied by fork; a thread dies"),
@@ -56,6 +58,15 @@ PROOF = [
     Run("lock.pml", "THREADS=2 DEATH", "a thread dies, for ever"),
     Run("lock.pml", "THREADS=2 LIVE DEATH", "an acquire ends though a claimant has died"),
     Run("lock.pml", "THREADS=2 LIVE FORK", "an acquire ends on a word copied by fork"),
+    Run("lock.pml", "THREADS=3 PERMITS=2 LIVE", "every blocked acquire of a permit ends"),
+    Run("lock.pml", "THREADS=3 PERMITS=2 ROUNDS=1", "two permits, three threads, a call each"),
+    Run("lock.pml", "THREADS=3 PERMITS=1 ROUNDS=1", "one permit, three threads, a call each"),
+    Run("lock.pml", "THREADS=2 PERMITS=3", "three permits, for ever"),
+    Run("lock.pml", "THREADS=2 PERMITS=2 FORK DEATH", "permits copied by fork; a thread dies"),
+    Run("condition.pml", "THREADS=3", "a condition, for ever"),
+    Run("condition.pml", "THREADS=3 FORK", "a condition copied by fork, for ever"),
+    Run("condition.pml", "THREADS=3 EVENT", "an event, for ever"),
+    Run("condition.pml", "THREADS=3 EVENT FORK", "an event copied by fork, for ever"),
     Run("line.pml", "GOROUTINES=4", "the line of goroutines"),
 ]
 
@@ -67,14 +78,27 @@ UNREACHED = {
     "WAKE(FIRST_OF_ANY, resigned, take_back)": "whoever lies before the sleepers was found already",
 }
 
-# The lines of the code that access a lock word, or sleep or wake on one.
+# The lines of the code that access a word or what a listener is told, change a list of listeners, or
+# sleep or wake.
 ACCESS = {
-    "golock/waiter.go": r"atomic\.\w+Uint32\(|[^.\w]wake\(w",
+    "golock/cell.go": r"atomic\.\w+Uint(32|64)\(",
+    "golock/waiter.go": r"\.load\(\)|\.change\(|[^.\w]wake\(c?\.?word",
     "golock/lock.go": r"atomic\.\w+Uint32\(",
+    "golock/semaphore.go": r"\.load\(\)|memory\.Store\(",
     "golock/wait.go": r"atomic\.\w+Uint32\(|[^.\w]wake\(|[^.\w]park\(",
-    "pyext/fastpath.h": r"__atomic_\w+\(word",
-    "pyext/lock.c": r"__atomic_\w+\(&self->word",
+    "golock/listener.go": r"atomic\.\w+Uint32\(|listener\.told ==|[^.\w]wake\(|l\.(push|remove|take)\(",
+    "golock/condition.go": r"atomic\.\w+Uint32\(",
+    "golock/event.go": r"atomic\.\w+Uint32\(",
+    "golock/barrier.go": r"atomic\.\w+Uint32\(",
+    "pyext/fastpath.h": r"__atomic_\w+\((word|&semaphore)",
+    "pyext/core.c": r"__atomic_\w+\(word",
+    "pyext/mutex.c": r"__atomic_\w+\((&mutex->)?word",
+    "pyext/semaphore.c": r"__atomic_\w+\(&self->semaphore",
     "pyext/wait.c": r"syscall\(SYS_futex",
+    "pyext/listen.c": r"__atomic_\w+\(|syscall\(SYS_futex",
+    "pyext/condition.c": r"__atomic_\w+\(&self->word",
+    "pyext/event.c": r"__atomic_\w+\(&self->word",
+    "pyext/barrier.c": r"__atomic_\w+\(&self->word",
 }
 
 
@@ -135,7 +159,7 @@ def prove(run: Run) -> Outcome:
     outcome = search(run, HERE / run.model, every_statement=True)
     verdict = "truncated" if outcome.truncated else f"{outcome.errors} errors"
     print(
-        f"{run.what:45} {run.model} {run.settings:30} {outcome.states:>12,} states"
+        f"{run.what:45} {run.model:13} {run.settings:38} {outcome.states:>12,} states"
         f" {outcome.seconds:6.1f} s  {verdict}",
         flush=True,
     )
@@ -160,7 +184,7 @@ def find(patch: Path) -> bool:
     found = outcome.errors > 0 and how is not None
     name = f"fault {patch.stem}"
     print(
-        f"{name:45} {model} {settings:30} {outcome.states:>12,} states"
+        f"{name:45} {model:13} {settings:38} {outcome.states:>12,} states"
         f" {outcome.seconds:6.1f} s  {'found: ' + how[1][:40] if found and how else 'NOT FOUND'}",
         flush=True,
     )
