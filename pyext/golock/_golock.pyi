@@ -3,6 +3,8 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Final, Protocol, TypedDict, TypeVar, final
 
+from typing_extensions import disjoint_base
+
 _T = TypeVar("_T")
 
 class _AnyLock(Protocol):
@@ -44,8 +46,8 @@ class LockType:
         def __enter__(self, blocking: bool = True, timeout: float = -1) -> bool: ...
         def __exit__(self, /, *exc_info: object) -> None: ...
 
+@disjoint_base
 class RLock:
-    def __new__(cls, *args: Any, **kwargs: Any) -> RLock: ...
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool: ...
     def release(self) -> None: ...
     def __enter__(self, blocking: bool = True, timeout: float = -1) -> bool: ...
@@ -61,6 +63,7 @@ class RLock:
 
     def _at_fork_reinit(self) -> None: ...
 
+@disjoint_base
 class Condition:
     @property
     def _lock(self) -> Any: ...
@@ -84,6 +87,7 @@ class Condition:
     def _acquire_restore(self, x: Any, /) -> None: ...
     def _at_fork_reinit(self) -> None: ...
 
+@disjoint_base
 class Semaphore:
     @property
     def _value(self) -> int: ...
@@ -98,6 +102,7 @@ class Semaphore:
 class BoundedSemaphore(Semaphore):
     _initial_value: int
 
+@disjoint_base
 class Event:
     @property
     def _flag(self) -> bool: ...
@@ -111,6 +116,7 @@ class Event:
     def wait(self, timeout: float | None = None) -> bool: ...
     def _at_fork_reinit(self) -> None: ...
 
+@disjoint_base
 class Barrier:
     def __init__(
         self,

@@ -136,6 +136,4 @@ def main(module: str, report: str, ids: str | None = None) -> None:
 
 
 if __name__ == "__main__":
-    arguments = sys.argv[1:]
-    del sys.argv[1:]
-    main(*arguments)
+    main(*(sys.argv.pop(1) for _ in sys.argv[1:]))
