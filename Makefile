@@ -124,8 +124,9 @@ $(VENV)/golock: $(SOURCES)
 	$(BIN)/python -m pip install --quiet --force-reinstall --no-deps .
 	touch $@
 
-$(VENV)/tests: $(VENV)/golock tests_py/requirements.txt
+$(VENV)/tests: $(VENV)/golock tests_py/requirements.txt tests_py/programs/requirements.txt
 	$(BIN)/python -m pip install --quiet -r tests_py/requirements.txt
+	$(BIN)/python -m pip install --quiet --no-deps -r tests_py/programs/requirements.txt
 	touch $@
 
 $(VENV)/bench: $(VENV)/golock bench/requirements.txt
