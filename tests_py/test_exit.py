@@ -193,6 +193,11 @@ kind = family.KINDS[sys.argv[2]]
 object = kind()
 for _ in range(1 if kind is family.Barrier else 3):
     start(object.wait)
+if issubclass(kind, family.Condition):
+    while len(object.object._waiters) < 3:
+        time.sleep(0.001)
+    object.object.acquire()  # they have it no more, and sleep
+    object.object.release()
 def at_end(object=object, let_go=kind.let_go, wait=kind.wait):
     for _ in range(3):
         let_go(object)
