@@ -7,11 +7,13 @@ that contend; so there are fewer of them.
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
 
 FAST = os.environ.get("GOLOCK_FASTPATH") != "0"
+GIL = getattr(sys, "_is_gil_enabled", lambda: True)()
 
 PRELUDE = """
 import faulthandler, itertools, os, select, signal, sys, threading, time, warnings
@@ -204,7 +206,7 @@ print(forked, contended, after[1] - before[1], after[2] - before[2])
 def test_children_forked_while_threads_wait_for_each_primitive(python, storm):
     """Out of threads that wait, give up, notify, and hold, each primitive's objects being in whatever
     state the fork has found them in; the child makes them free, and uses them."""
-    children = storm.size(300, 6_000) if FAST else storm.size(100, 3_000)
+    children = storm.size(300, 6_000) if FAST and GIL else storm.size(50, 1_500)
     forked, contended = run(
         python,
         """

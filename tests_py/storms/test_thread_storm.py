@@ -213,7 +213,7 @@ for kind in queue.Queue, queue.LifoQueue, queue.PriorityQueue, queue.SimpleQueue
     assert line.empty()
     check(seen)
 """.replace("HANDOFF", handoff),
-        storm.size(500, 10_000),
+        storm.size(1_000, 10_000),
     )
 
 
@@ -295,7 +295,7 @@ def over_event_and_barrier():
     check(seen)
 over_event_and_barrier()
 """,
-        storm.size(500, 10_000),
+        storm.size(1_000, 10_000),
     )
 
 
