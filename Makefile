@@ -79,7 +79,8 @@ test-tsan: $(TSAN)/requirements
 		--build-base $(TSAN)/build --build-lib $(TSAN)/packages --build-temp $(TSAN)/build
 	PYTHONPATH=$(TSAN)/packages PYTHON_GIL=0 \
 		TSAN_OPTIONS="suppressions=$(TSAN_SUPPRESSIONS) log_path=$(TSAN)/reports/race exitcode=0" \
-		setarch --addr-no-randomize $(FREE_THREADED)/tsan/bin/python3.13t -m pytest tests_py/test_lock.py \
+		setarch --addr-no-randomize $(FREE_THREADED)/tsan/bin/python3.13t -m pytest \
+		$(addprefix tests_py/test_,$(addsuffix .py,lock rlock condition semaphore event barrier)) \
 		--deselect tests_py/storms/test_thread_storm.py::test_threads_come_and_go_while_contending \
 		$(addprefix tests_py/storms/,test_thread_storm.py test_time_storm.py test_data_race_storm.py)
 	$(FREE_THREADED)/plain/bin/python3.13t tests_py/data_races.py $(TSAN)/reports $(TSAN)/packages/golock/_golock.*.so

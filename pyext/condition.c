@@ -543,6 +543,24 @@ condition_notify_all(ConditionObject *self, PyObject *Py_UNUSED(ignored))
     Py_RETURN_NONE;
 }
 
+PyObject *
+golock_condition_acquire(PyObject *condition)
+{
+    return condition_acquire((ConditionObject *)condition, NULL, 0, NULL);
+}
+
+PyObject *
+golock_condition_release(PyObject *condition)
+{
+    return condition_release((ConditionObject *)condition, NULL, 0, NULL);
+}
+
+PyObject *
+golock_condition_notify_all(PyObject *condition)
+{
+    return condition_notify_all((ConditionObject *)condition, NULL);
+}
+
 static PyObject *
 condition_notify_all_deprecated(ConditionObject *self, PyObject *Py_UNUSED(ignored))
 {

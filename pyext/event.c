@@ -81,17 +81,17 @@ clear(EventObject *self)
 NO_INLINE static PyObject *
 with_condition(EventObject *self, PyObject *(*change)(EventObject *), bool notify)
 {
-    PyObject *entered = PyObject_CallMethod(self->condition, "__enter__", NULL);
+    PyObject *entered = golock_condition_acquire(self->condition);
     if (entered == NULL) {
         return NULL;
     }
     Py_DECREF(entered);
     PyObject *result = change(self);
     if (result != NULL && notify) {
-        Py_SETREF(result, PyObject_CallMethod(self->condition, "notify_all", NULL));
+        Py_SETREF(result, golock_condition_notify_all(self->condition));
     }
     PyObject *raised = result == NULL ? golock_raised() : NULL;
-    PyObject *exited = PyObject_CallMethod(self->condition, "__exit__", "OOO", Py_None, Py_None, Py_None);
+    PyObject *exited = golock_condition_release(self->condition);
     if (exited == NULL) {
         Py_CLEAR(result);
     }

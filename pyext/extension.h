@@ -174,6 +174,11 @@ PyObject *golock_lock_new(PyTypeObject *type);
 PyObject *golock_lock_vectorcall(PyObject *type, PyObject *const *args, size_t nargsf, PyObject *kwnames);
 #endif
 
+/* condition.c: what the methods of that name do; over golock's locks they need no memory. */
+PyObject *golock_condition_acquire(PyObject *condition);
+PyObject *golock_condition_release(PyObject *condition);
+PyObject *golock_condition_notify_all(PyObject *condition);
+
 /* rlock.c, condition.c, semaphore.c, event.c, barrier.c */
 extern PyType_Spec golock_rlock_spec;
 extern PyType_Spec golock_condition_spec;

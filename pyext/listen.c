@@ -70,17 +70,6 @@ has_inherited(void)
     return __atomic_load_n(&inherited.first, __ATOMIC_RELAXED) != NULL;
 }
 
-/* The innermost goes first. */
-static void
-disinherit(const golock_listening *listening)
-{
-    pthread_mutex_lock(&inherited.mutex);
-    if (inherited.first == listening) {
-        __atomic_store_n(&inherited.first, listening->outer, __ATOMIC_RELAXED);
-    }
-    pthread_mutex_unlock(&inherited.mutex);
-}
-
 static uint32_t
 notify_inherited(const uint32_t *word, uint32_t n, uint32_t what)
 {
@@ -134,18 +123,28 @@ sleep_detached(const golock_listening *listening, int64_t deadline)
     }
 }
 
-/* Listens anew if a handler has forked, and this is the child process. Returns 0, or -1 with an exception
- * set. */
+/* The innermost goes first. The caller has the mutex. */
+static void
+disinherit(const golock_listening *listening)
+{
+    if (inherited.first == listening) {
+        __atomic_store_n(&inherited.first, listening->outer, __ATOMIC_RELAXED);
+    }
+}
+
+/* Listens anew if a handler has forked, and this is the child process: in one step, for another thread of the
+ * child to find it in either place. Returns 0, or -1 with an exception set. */
 static int
 listen_again(const golock_state *state, uint32_t *word, golock_listening *listening)
 {
-    if (has_inherited()) {
-        disinherit(listening);
-    }
-    if (told(listening) != 0 || listening->core == golock_core_loaded()) {
+    if (listening->core == golock_core_loaded()) {
         return 0;
     }
-    return golock_listen(state, word, listening);
+    pthread_mutex_lock(&inherited.mutex);
+    int result = told(listening) != 0 ? 0 : golock_listen(state, word, listening);
+    disinherit(listening);
+    pthread_mutex_unlock(&inherited.mutex);
+    return result;
 }
 
 static int64_t
@@ -174,7 +173,9 @@ golock_await(const golock_state *state, uint32_t *word, golock_listening *listen
     int64_t result = sleep_until_told(state, word, listening, deadline);
     innermost = listening->outer;
     if (has_inherited()) {
+        pthread_mutex_lock(&inherited.mutex);
         disinherit(listening);
+        pthread_mutex_unlock(&inherited.mutex);
     }
     return result;
 }

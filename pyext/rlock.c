@@ -208,8 +208,13 @@ golock_rlock_restore(RLockObject *self, unsigned long count, unsigned long owner
 static PyObject *
 rlock_release_save(RLockObject *self, PyObject *Py_UNUSED(ignored))
 {
-    unsigned long count, owner;
-    return golock_rlock_save(self, &count, &owner) < 0 ? NULL : Py_BuildValue("kk", count, owner);
+    unsigned long count = count_of(self);
+    unsigned long owner = __atomic_load_n(&self->owner, __ATOMIC_RELAXED);
+    PyObject *state = Py_BuildValue("kk", count, owner); /* before the lock is free */
+    if (state != NULL && golock_rlock_save(self, &count, &owner) < 0) {
+        Py_CLEAR(state);
+    }
+    return state;
 }
 
 static PyObject *

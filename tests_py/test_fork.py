@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from family import KINDS
 
 PRELUDE = """
 import os, sys, threading, time, signal, warnings
@@ -277,11 +278,7 @@ def contend_for(object):
     assert loaded() or isinstance(object, family.Event)
 """
 )
-each_kind = pytest.mark.parametrize(
-    "kind",
-    ["Lock", "RLock", "Condition", "ConditionOverLock", "ConditionOverInterpretersLock",
-     "Semaphore", "BoundedSemaphore", "Event", "Barrier"],
-)  # fmt: skip
+each_kind = pytest.mark.parametrize("kind", KINDS)
 
 
 def run(python, kind, code):

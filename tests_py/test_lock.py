@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import gc
 import os
-import platform
 import sys
 import threading
 import time
 import weakref
-from pathlib import Path
 
 import pytest
+from waiting import asleep_in_kernel, start, wait_until
 
 import golock
 
@@ -21,25 +20,6 @@ def threshold_put_back():
     before = golock.get_handoff()
     yield
     golock.set_handoff(before)
-
-
-def wait_until(condition, what):
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline, f"not within 30 s: {what}"
-        time.sleep(0.0005)
-
-
-def asleep_in_kernel(thread):
-    """Whether the thread sleeps in a futex call."""
-    futex = {"x86_64": "202", "aarch64": "98"}[platform.machine()]
-    return Path(f"/proc/self/task/{thread.native_id}/syscall").read_text().split()[0] == futex
-
-
-def start(target, *args):
-    thread = threading.Thread(target=target, args=args, daemon=True)
-    thread.start()
-    return thread
 
 
 def test_object_is_small():

@@ -6,6 +6,7 @@ import signal
 from pathlib import Path
 
 import pytest
+from family import KINDS
 
 PRELUDE = """
 import signal, sys, threading, time, os
@@ -247,11 +248,7 @@ def owned():
     lock = object.object
     return isinstance(object, family.Condition | family.RLock) and lock._is_owned()
 """
-each_kind = pytest.mark.parametrize(
-    "kind",
-    ["Lock", "RLock", "Condition", "ConditionOverLock", "ConditionOverInterpretersLock",
-     "Semaphore", "BoundedSemaphore", "Event", "Barrier"],
-)  # fmt: skip
+each_kind = pytest.mark.parametrize("kind", KINDS)
 
 
 def run(python, kind, code):

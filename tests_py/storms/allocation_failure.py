@@ -311,6 +311,323 @@ class ReleaseToWaiter(Operation):
         self.use()
 
 
+class Primitive(Operation):
+    """Of another type than the lock: made, waited for with a time that runs out, and used.
+
+    The core is loaded before: what happens when it is not is the same for all.
+    """
+
+    errors = OUT_OF_MEMORY
+    kind = ""
+    primitive: object
+
+    def prepare(self) -> None:
+        super().prepare()
+        self.lock.acquire()
+        self.lock.acquire(timeout=0.001)  # loads the core
+        self.primitive = self.make()
+
+    def make(self) -> object:
+        return getattr(self.golock, self.kind)()
+
+    def check(self, done: bool, result: object) -> None:
+        self.check_primitive(done, result)
+        self.use()
+
+    def check_primitive(self, done: bool, result: object) -> None:
+        raise NotImplementedError
+
+
+class MakeCondition(Primitive):
+    kind = "Condition"
+
+    def act(self) -> object:
+        return self.golock.Condition()
+
+    def check_primitive(self, done: bool, result: object) -> None:
+        condition = result if done else self.primitive
+        with condition:
+            assert condition.wait(0.0001) is False
+
+
+class MakeConditionOverLock(MakeCondition):
+    def act(self) -> object:
+        return self.golock.Condition(self.other)
+
+    def prepare(self) -> None:
+        super().prepare()
+        self.other = threading.Lock()
+
+
+class WaitAtCondition(Primitive):
+    """Whatever fails, the lock is taken when wait returns, and nobody is left in the line."""
+
+    kind = "Condition"
+
+    def prepare(self) -> None:
+        super().prepare()
+        self.primitive.acquire()
+
+    def act(self) -> object:
+        return self.primitive.wait(0.001)
+
+    def check_primitive(self, done: bool, result: object) -> None:
+        assert not done or result is False
+        condition = self.primitive
+        assert condition._is_owned()
+        assert condition._waiters == ()
+        assert condition.wait(0.001) is False
+        condition.notify()
+        condition.release()
+        with condition:
+            condition.notify_all()
+
+
+class WaitAtConditionOverLock(WaitAtCondition):
+    def make(self) -> object:
+        return self.golock.Condition(self.golock.allocate_lock())
+
+
+class WaitAtConditionOverInterpretersLock(WaitAtCondition):
+    def make(self) -> object:
+        return self.golock.Condition(threading.RLock())
+
+    def check_primitive(self, done: bool, result: object) -> None:
+        if not done and not self.primitive._is_owned():
+            self.primitive.acquire()  # that lock's _release_save frees it before it fails
+        super().check_primitive(done, result)
+
+
+class WaitFor(WaitAtCondition):
+    def act(self) -> object:
+        return self.primitive.wait_for(self.predicate, 0.001)
+
+    def predicate(self) -> bool:
+        return False
+
+
+class Notify(WaitAtCondition):
+    def act(self) -> object:
+        return self.primitive.notify(3)
+
+    def check_primitive(self, done: bool, result: object) -> None:
+        super().check_primitive(False, None)
+
+
+class NotifyWaiter(Primitive):
+    """One that waits is notified, or is there to be notified later."""
+
+    kind = "Condition"
+    alone = False
+
+    def prepare(self) -> None:
+        super().prepare()
+        self.notified: list[bool] = []
+        self.waiter = threading.Thread(target=self.wait, daemon=True)
+        self.waiter.start()
+        while not self.primitive._waiters:
+            time.sleep(0.0005)
+        self.primitive.acquire()
+
+    def wait(self) -> None:
+        with self.primitive:
+            self.notified.append(self.primitive.wait())
+
+    def act(self) -> object:
+        return self.primitive.notify()
+
+    def check_primitive(self, done: bool, result: object) -> None:
+        if not done:
+            self.primitive.notify()
+        self.primitive.release()
+        self.waiter.join(60)
+        assert self.notified == [True]
+
+
+class MakeRLock(Primitive):
+    kind = "RLock"
+
+    def act(self) -> object:
+        return self.golock.RLock()
+
+    def check_primitive(self, done: bool, result: object) -> None:
+        lock = result if done else self.primitive
+        with lock, lock:
+            assert lock._is_owned()
+        assert not lock._is_owned()
+
+
+class SaveRLock(MakeRLock):
+    def prepare(self) -> None:
+        super().prepare()
+        self.primitive.acquire()
+
+    def act(self) -> object:
+        return self.primitive._release_save()
+
+    def check_primitive(self, done: bool, result: object) -> None:
+        assert self.primitive._is_owned() is not done
+        if done:
+            self.primitive._acquire_restore(result)
+        self.primitive.release()
+        super().check_primitive(False, None)
+
+
+class MakeSemaphore(Primitive):
+    kind = "Semaphore"
+
+    def act(self) -> object:
+        return self.golock.Semaphore(1)
+
+    def check_primitive(self, done: bool, result: object) -> None:
+        semaphore = result if done else self.primitive
+        assert semaphore.acquire()
+        assert not semaphore.acquire(timeout=0.0001)
+        semaphore.release(2)
+        assert semaphore._value == 2
+
+
+class WaitForPermit(MakeSemaphore):
+    def act(self) -> object:
+        self.primitive.acquire()
+        try:
+            return self.primitive.acquire(timeout=0.001)
+        finally:
+            self.primitive.release()
+
+    def check_primitive(self, done: bool, result: object) -> None:
+        assert not done or result is False
+        super().check_primitive(False, None)
+
+
+class ReleasePermits(MakeSemaphore):
+    def act(self) -> object:
+        return self.primitive.release(3)
+
+    def check_primitive(self, done: bool, result: object) -> None:
+        assert self.primitive._value == (4 if done else 1)
+        while self.primitive._value > 1:
+            self.primitive.acquire()
+        super().check_primitive(False, None)
+
+
+class ReleaseTooOften(MakeSemaphore):
+    kind = "BoundedSemaphore"
+    raises = ValueError
+
+    def act(self) -> object:
+        return self.primitive.release()
+
+    def check_primitive(self, done: bool, result: object) -> None:
+        assert self.primitive._value == 1
+
+
+class MakeEvent(Primitive):
+    kind = "Event"
+
+    def act(self) -> object:
+        return self.golock.Event()
+
+    def check_primitive(self, done: bool, result: object) -> None:
+        event = result if done else self.primitive
+        assert event.wait(0.0001) is False
+        event.set()
+        assert event.wait()
+
+
+class WaitForEvent(MakeEvent):
+    def act(self) -> object:
+        return self.primitive.wait(0.001)
+
+    def check_primitive(self, done: bool, result: object) -> None:
+        assert not done or result is False
+        super().check_primitive(False, None)
+
+
+class LookAtConditionOfEvent(MakeEvent):
+    def act(self) -> object:
+        return self.primitive._cond
+
+    def check_primitive(self, done: bool, result: object) -> None:
+        with self.primitive._cond:
+            pass
+        super().check_primitive(False, None)
+
+
+class SetEventWithCondition(MakeEvent):
+    def prepare(self) -> None:
+        super().prepare()
+        self.condition = self.primitive._cond
+
+    def act(self) -> object:
+        return self.primitive.set()
+
+    def check_primitive(self, done: bool, result: object) -> None:
+        with self.condition:  # which is free
+            self.condition.notify_all()
+        self.primitive.clear()
+        super().check_primitive(False, None)
+
+
+class MakeBarrier(Primitive):
+    def make(self) -> object:
+        return self.golock.Barrier(2)
+
+    def act(self) -> object:
+        return self.golock.Barrier(2, None, 0.5)
+
+    def check_primitive(self, done: bool, result: object) -> None:
+        barrier = result if done else self.primitive
+        assert barrier.n_waiting == 0
+        try:
+            barrier.wait(0.0001)
+        except threading.BrokenBarrierError:
+            barrier.reset()
+        assert (barrier.n_waiting, barrier.broken) == (0, False)
+
+
+class WaitAtBarrier(MakeBarrier):
+    raises = threading.BrokenBarrierError
+
+    def act(self) -> object:
+        return self.primitive.wait(0.001)
+
+    def check_primitive(self, done: bool, result: object) -> None:
+        self.primitive.reset()
+        super().check_primitive(False, None)
+
+
+class TripBarrier(MakeBarrier):
+    """The action, too, is an allocation that may fail: it breaks the barrier then."""
+
+    def make(self) -> object:
+        return self.golock.Barrier(1, self.allocate)
+
+    def allocate(self) -> None:
+        self.held = bytearray(100_000)
+
+    def act(self) -> object:
+        return self.primitive.wait()
+
+    def check_primitive(self, done: bool, result: object) -> None:
+        assert not done or result == 0
+        self.primitive.reset()
+        assert self.primitive.wait() == 0
+
+
+class ReprOfEach(Primitive):
+    def make(self) -> object:
+        golock = self.golock
+        return [golock.RLock(), golock.Condition(), golock.Event(), golock.Semaphore(),
+                golock.BoundedSemaphore(), golock.Barrier(2)]  # fmt: skip
+
+    def act(self) -> object:
+        return [repr(each) for each in self.primitive]
+
+    def check_primitive(self, done: bool, result: object) -> None:
+        assert all("at 0x" in repr(each) for each in self.primitive)
+
+
 class Repr(Operation):
     def act(self) -> object:
         return repr(self.lock)

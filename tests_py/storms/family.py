@@ -136,7 +136,8 @@ class Semaphore:
         self.hold()
 
     def hold(self):
-        self.object.acquire()
+        while self.object.acquire(False):
+            pass
 
     def make(self):
         return golock.Semaphore()

@@ -1,4 +1,4 @@
-"""All that a lock can be asked, by many threads at once: `make test-tsan` watches."""
+"""All that a primitive can be asked, by many threads at once: `make test-tsan` watches."""
 
 from __future__ import annotations
 
@@ -93,3 +93,119 @@ print(count)
     )
     assert (result.returncode, result.stderr) == (0, "")
     storm.count("acquires", int(result.stdout))
+
+
+def test_every_method_of_the_others_by_many_threads_at_once(python, storm, check):
+    """Each of eight threads calls each method, in an order of its own, with waits that run out."""
+    rounds = storm.size(200, 3_000)
+    result = python(
+        PRELUDE
+        + """
+rounds = int(sys.argv[1])
+rlock, condition, event = golock.RLock(), golock.Condition(), golock.Event()
+over_lock = golock.Condition(golock.allocate_lock())
+semaphore, bounded, barrier = golock.Semaphore(2), golock.BoundedSemaphore(3), golock.Barrier(3)
+
+def refused(call, *errors):
+    try:
+        return call()
+    except errors:
+        return None
+
+def use_rlock():
+    with rlock:
+        rlock._is_owned(), repr(rlock)
+        if rlock.acquire(timeout=1e-5):
+            rlock._acquire_restore(rlock._release_save())
+            rlock.release()
+    refused(rlock.release, RuntimeError)
+def use_condition(condition):
+    with condition:
+        condition.notify()
+        condition.wait(1e-5)
+        condition._is_owned(), repr(condition), condition._waiters
+        condition.notify_all()
+        condition.wait_for(lambda: True)
+        condition.wait_for(lambda: False, 1e-5)
+        condition.notify(2)
+def use_event():
+    event.set()
+    event.is_set(), repr(event), event._flag
+    event.clear()
+    event.wait(1e-5)
+    event.set(), event.clear()
+def use_semaphore():
+    if semaphore.acquire(timeout=1e-5):
+        semaphore._value, repr(semaphore)
+        semaphore.release()
+    with semaphore:
+        pass
+    taken = semaphore.acquire(False) + semaphore.acquire(False)
+    if taken:
+        semaphore.release(taken)
+def use_bounded():
+    if bounded.acquire(timeout=1e-5):
+        bounded.release()
+    refused(lambda: bounded.release(4), ValueError)
+    with bounded:
+        repr(bounded), bounded._value
+def use_barrier():
+    refused(lambda: barrier.wait(1e-4), threading.BrokenBarrierError)
+    barrier.n_waiting, barrier.broken, barrier.parties, repr(barrier)
+    barrier.reset() if barrier.broken else None
+def break_barrier():
+    barrier.abort()
+    barrier.reset()
+def make():
+    for kind in golock.RLock, golock.Condition, golock.Event, golock.Semaphore:
+        assert weakref.ref(kind())() is None
+    fresh = golock.Event()
+    fresh.set()
+    fresh._cond
+uses = [use_rlock, lambda: use_condition(condition), lambda: use_condition(over_lock), use_event,
+        use_semaphore, use_bounded, use_barrier, break_barrier, make]
+def work(turn):
+    for i in range(rounds):
+        for k in range(len(uses)):
+            uses[(turn + i + k * (1 + turn % 4 * 2)) % len(uses)]()
+in_threads(work, 8)
+assert not rlock._is_owned() and rlock.acquire(False)
+assert (condition._waiters, over_lock._waiters, barrier.n_waiting) == ((), (), 0)
+assert semaphore._value == 2 and bounded._value == 3
+print('end')
+""",
+        str(rounds),
+    )
+    check(result, "end\n")
+    storm.count("rounds of all methods", 8 * rounds)
+
+
+def test_one_listener_is_notified_by_many_and_gives_up_at_once(python, storm, check):
+    """The moment in which it is told and withdraws: its memory is its own until both are done."""
+    rounds = storm.size(1_000, 30_000)
+    result = python(
+        PRELUDE
+        + """
+rounds, stop = int(sys.argv[1]), False
+condition, event = golock.Condition(golock.allocate_lock()), golock.Event()
+def work(turn):
+    global stop
+    if turn == 0:
+        for i in range(rounds):
+            with condition:
+                condition.wait(i % 50 * 1e-6)
+            event.wait(i % 50 * 1e-6)
+        stop = True
+    while not stop:
+        with condition:
+            condition.notify() if turn % 2 else condition.notify_all()
+        event.set()
+        event.clear()
+        time.sleep(0)
+in_threads(work, 4)
+print('end')
+""",
+        str(rounds),
+    )
+    check(result, "end\n")
+    storm.count("waits notified as they gave up", 2 * rounds)

@@ -7,11 +7,13 @@ that contend; so there are fewer of them.
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
 
 FAST = os.environ.get("GOLOCK_FASTPATH") != "0"
+GIL = getattr(sys, "_is_gil_enabled", lambda: True)()
 
 PRELUDE = """
 import faulthandler, itertools, os, select, signal, sys, threading, time, warnings
@@ -197,6 +199,79 @@ print(forked, contended, after[1] - before[1], after[2] - before[2])
     )
     assert rss < 4096  # kilobytes: a page for every child would be more
     assert size < 160 << 10  # a thread that the Go runtime starts late maps 72 MB
+    storm.count("children forked", forked)
+    storm.count("children that contended anew", contended)
+
+
+def test_children_forked_while_threads_wait_for_each_primitive(python, storm):
+    """Out of threads that wait, give up, notify, and hold, each primitive's objects being in whatever
+    state the fork has found them in; the child makes them free, and uses them."""
+    children = storm.size(300, 6_000) if FAST and GIL else storm.size(50, 1_500)
+    forked, contended = run(
+        python,
+        """
+sys.path.insert(0, sys.argv[1])
+import family
+children = int(sys.argv[2])
+objects = [kind() for kind in family.KINDS.values()]
+rlock, bounded = golock.RLock(), golock.BoundedSemaphore(2)
+stop = False
+def wait(object):
+    while not stop:
+        object.wait(0.0005)
+def let_go(object):
+    while not stop:
+        object.let_go() if not isinstance(object, family.Barrier) else object.wait(0.0005)
+        time.sleep(0.0002)
+exclusive = family.Lock | family.RLock | family.BoundedSemaphore  # which cannot be let go twice
+
+def contend_for(object):
+    object.hold()
+    assert not object.wait(0.0002)
+    served = []
+    waiter = threading.Thread(target=lambda: served.append(object.wait()))
+    waiter.start()
+    object.let_go()
+    waiter.join()
+    assert served == [True]
+
+def child(number):
+    for object in objects:
+        object.restore()
+    rlock._at_fork_reinit()
+    if bounded._value < 2:
+        bounded.release()
+    for object in objects:
+        object.use()
+    with rlock, bounded:
+        assert rlock._is_owned()
+    if number % 4 == 0:
+        for object in objects:
+            contend_for(object)
+        contend()
+
+waiters = [threading.Thread(target=wait, args=[object]) for object in objects]
+waiters += [threading.Thread(target=let_go, args=[object])
+            for object in objects if not isinstance(object, exclusive)]
+for waiter in waiters:
+    waiter.start()
+running, contended = [], 0
+with Fight(rlock, bounded):
+    for number in range(children):
+        running.append(fork(f'child {number}', lambda: child(number)))
+        contended += number % 4 == 0
+        if len(running) == 4:
+            reap(running.pop(0))
+    while running:
+        reap(running.pop(0))
+stop = True
+for waiter in waiters:
+    waiter.join()
+print(children, contended)
+""",
+        Path(__file__).parent,
+        children,
+    )
     storm.count("children forked", forked)
     storm.count("children that contended anew", contended)
 

@@ -42,9 +42,12 @@ else:
 
 # Runs in the interpreters. Threads that are no daemons are waited for while the interpreter ends:
 # some of them sleep then, and one releases them after a timed wait of its own.
-FIGHT = """
+FIGHT = f"""
 import sys, threading
-import golock
+sys.path.insert(0, {str(HERE)!r})
+import family, golock
+"""
+FIGHT += """
 
 def in_threads(work, number):
     threads = [threading.Thread(target=work) for _ in range(number)]
@@ -83,6 +86,18 @@ def open_gate():
 in_threads(wait, 2)
 in_threads(wait_with_limit, 2)
 in_threads(open_gate, 1)
+
+# The other primitives, each of them waited at while the interpreter ends, and let go then.
+rlock = golock.RLock()
+def nest():
+    with rlock, rlock:
+        assert not locks[0].acquire(timeout=1e-4)
+in_threads(nest, 3)
+for kind in set(family.KINDS.values()) - {family.RLock}:  # whose keeper is a daemon
+    object = kind()
+    assert object.wait(1e-6) is False
+    in_threads(object.wait, 1)
+    in_threads(object.let_go, 1)
 
 class AtEnd:
     def __del__(self, lock=lock, passed=passed):
@@ -176,9 +191,12 @@ print('end')
     storm.count("interpreters ended with locks alive", 2 * rounds)
 
 
-SCRIPT = """
+SCRIPT = f"""
 import os, sys, threading, time
-import golock
+sys.path.insert(0, {str(HERE)!r})
+import family, golock
+"""
+SCRIPT += """
 
 def start(work, number, name='lasting', **options):
     begun = threading.Semaphore(0)
@@ -209,6 +227,20 @@ def contend():
         if contended.acquire(timeout=0.001):
             contended.release()
 start(contend, 4, 'brief', daemon=True)
+
+# The other primitives: some are waited at for ever, some again and again, some are let go at the end.
+for kind in family.KINDS.values():
+    object = kind()
+    start(object.wait, 1, daemon=True)
+    if kind is not family.RLock and kind is not family.Barrier:
+        start(lambda object=kind(): [object.wait(10**6)], 1, daemon=True)
+    if not issubclass(kind, family.Condition | family.RLock):  # which end with the lock held
+        def again_and_again(object=kind()):
+            while True:
+                object.wait(0.0005)
+        start(again_and_again, 1, 'brief', daemon=True)
+    if round % 2 and kind is not family.RLock:
+        object.let_go()
 
 # These are waited for while the interpreter ends.
 counted.acquire()

@@ -10,7 +10,7 @@ import json
 import pytest
 
 PRELUDE = """
-import copy, ctypes, gc, json, os, pickle, resource, signal, sys, threading, time, weakref
+import copy, ctypes, gc, itertools, json, os, pickle, resource, signal, sys, threading, time, weakref
 import golock
 rounds = int(sys.argv[1])
 
@@ -58,6 +58,12 @@ def with_exception():
     with lock:
         raise KeyError
 
+def print_nothing(reference):
+    pass
+
+def print_nothing_at_all():
+    pass
+
 calls = {
     'allocate_lock': golock.allocate_lock,
     'Lock': golock.Lock,
@@ -100,11 +106,160 @@ calls = {
     'new': lambda: refused(golock.LockType, text),
 }
 
-def print_nothing(reference):
-    pass
+class OwnLock:
+    def __init__(self):
+        self.lock = threading.Lock()
+        self.acquire, self.release = self.lock.acquire, self.lock.release
+        self.__exit__ = self.lock.__exit__
+    def __enter__(self):
+        return self.lock.__enter__()
+
+class WrongLock(OwnLock):
+    def __init__(self):
+        super().__init__()
+        self.acquire = self.refuse
+    def refuse(self, *args):
+        raise KeyError
+
+def call_with_a_timer(call, *arguments):
+    signal.setitimer(signal.ITIMER_REAL, 0.0002, 0.0002)
+    call(*arguments)
+
+def interrupt(call, *arguments):
+    def handler(*arguments):
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        raise KeyError('interrupted')
+    before = signal.signal(signal.SIGALRM, handler)
+    assert refused(call_with_a_timer, call, *arguments) is KeyError
+    signal.signal(signal.SIGALRM, before)
+
+def inside(condition, call, *arguments):
+    with condition:
+        return call(*arguments)
+
+def fails():
+    raise KeyError
+
+def cycle(kind):
+    object = kind()
+    object.itself = object
+    object.text = text
+
+def broken(barrier):
+    barrier.abort()
+    return refused(barrier.wait), barrier.reset()
+
+class DerivedCondition(golock.Condition):
+    def wait(self, timeout=None):
+        return super().wait(timeout)
+
+class DerivedSemaphore(golock.BoundedSemaphore):
+    def release(self, n=1):
+        super().release(n)
+
+rlock, event, semaphore = golock.RLock(), golock.Event(), golock.Semaphore(0)
+set_event = golock.Event()
+set_event.set()
+conditions = [golock.Condition(), golock.Condition(golock.allocate_lock()),
+              golock.Condition(threading.RLock()), golock.Condition(OwnLock()), DerivedCondition()]
+wrong = golock.Condition(WrongLock())
+permits, bounded, derived = golock.Semaphore(5), golock.BoundedSemaphore(2), DerivedSemaphore(2)
+barrier, alone = golock.Barrier(2), golock.Barrier(1, print_nothing_at_all)
+raising = golock.Barrier(1, fails)
+looked_at = golock.Event()
+looked_at._cond
+seconds = [timeout, index, raises, nan, huge, text]
+
+def again(barrier):
+    barrier.__init__(2, text, timeout)
+    barrier.__init__(2)
+
+for number, condition in enumerate(conditions):
+    # A function of its own, for its own condition.
+    def add(condition, name):
+        calls.update({
+            f'{name} wait': lambda: inside(condition, condition.wait, 1e-6),
+            f'{name} wait_for': lambda: inside(condition, condition.wait_for, lambda: text),
+            f'{name} wait_for in vain': lambda: inside(
+                condition, condition.wait_for, lambda: '', 1e-6),
+            f'{name} wait_for fails': lambda: refused(inside, condition, condition.wait_for, fails),
+            f'{name} wait text': lambda: refused(inside, condition, condition.wait, text),
+            f'{name} wait nan': lambda: refused(inside, condition, condition.wait, nan),
+            f'{name} wait raises': lambda: refused(inside, condition, condition.wait, raises),
+            f'{name} wait without': lambda: refused(condition.wait),
+            f'{name} wait interrupted': lambda: inside(
+                condition, interrupt, condition.wait, 100),
+            f'{name} notify': lambda: inside(condition, condition.notify, 3),
+            f'{name} notify text': lambda: (
+                inside(condition, refused, condition.notify, text)
+                if sys.version_info < (3, 11) else None),
+            f'{name} notify without': lambda: refused(condition.notify),
+            f'{name} notify_all': lambda: inside(condition, condition.notify_all),
+            f'{name} save': lambda: inside(
+                condition, lambda: condition._acquire_restore(condition._release_save())),
+            f'{name} save without': lambda: refused(condition._release_save),
+            f'{name} acquire': lambda: (condition.acquire(True), condition.release()),
+            f'{name} look': lambda: (
+                repr(condition), condition._waiters, condition._is_owned(), condition._lock),
+        })
+    add(condition, f'condition {number}')
+
+calls.update({
+    'RLock': golock.RLock,
+    'rlock': lambda: [rlock.acquire(), rlock.__enter__(), rlock.release(), rlock.release()],
+    'rlock save': lambda: [rlock.acquire(), rlock._acquire_restore(rlock._release_save()),
+                           rlock._is_owned(), repr(rlock), rlock.release()],
+    'rlock release': lambda: refused(rlock.release),
+    'rlock restore text': lambda: refused(rlock._acquire_restore, text),
+    'rlock weakref': lambda: weakref.ref(golock.RLock(), print_nothing),
+    'Condition': lambda: (golock.Condition(), golock.Condition(lock), golock.Condition(OwnLock())),
+    'Condition text': lambda: refused(golock.Condition, text),
+    'Condition again': lambda: conditions[0].__init__(golock.RLock()),
+    'Condition cycle': lambda: cycle(golock.Condition),
+    'condition that cannot be taken again': lambda: refused(wrong.wait),
+    'Semaphore': lambda: (golock.Semaphore(), golock.Semaphore(2 ** 31)),
+    'Semaphore negative': lambda: refused(golock.Semaphore, -1),
+    'Semaphore text': lambda: refused(golock.Semaphore, text),
+    'Semaphore huge': lambda: refused(golock.Semaphore, huge),
+    'Semaphore cycle': lambda: cycle(golock.Semaphore),
+    'semaphore': lambda: (permits.acquire(), permits.release(), permits._value, repr(permits)),
+    'semaphore with': lambda: permits.__exit__(permits.__enter__(), None, None),
+    'semaphore several': lambda: [*[permits.acquire() for _ in range(3)], permits.release(3)],
+    'semaphore in vain': lambda: (semaphore.acquire(False), semaphore.acquire(timeout=timeout)),
+    'semaphore interrupted': lambda: interrupt(semaphore.acquire, True, 100),
+    'semaphore none': lambda: refused(permits.release, 0),
+    'semaphore text': lambda: refused(permits.release, text),
+    'bounded': lambda: (bounded.acquire(), bounded.release(), repr(bounded)),
+    'bounded too often': lambda: refused(bounded.release),
+    'derived': lambda: derived.__exit__(derived.__enter__(), None, None),
+    'Event': golock.Event,
+    'Event cycle': lambda: cycle(golock.Event),
+    'event': lambda: (event.set(), event.wait(), event.clear(), repr(event), event._flag),
+    'event set': lambda: (set_event.wait(), set_event.wait(5), set_event.is_set()),
+    'event in vain': lambda: event.wait(timeout),
+    'event interrupted': lambda: interrupt(event.wait, 100),
+    'event text': lambda: refused(event.wait, text),
+    'event with a condition': lambda: (looked_at.set(), looked_at.clear(), looked_at.wait(timeout)),
+    'Event with a condition': lambda: golock.Event()._cond,
+    'Barrier': lambda: golock.Barrier(2, print_nothing, timeout),
+    'Barrier again': lambda: again(barrier),
+    'Barrier cycle': lambda: cycle(lambda: golock.Barrier(3, text, timeout)),
+    'barrier': alone.wait,
+    'barrier raises': lambda: (refused(raising.wait), raising.reset()),
+    'barrier in vain': lambda: (refused(barrier.wait, timeout), barrier.reset()),
+    'barrier broken': lambda: broken(barrier),
+    'barrier interrupted': lambda: interrupt(barrier.wait, 100),
+    'barrier text': lambda: refused(barrier.wait, text),
+    'barrier look': lambda: (repr(barrier), barrier.parties, barrier.n_waiting, barrier.broken),
+    'copies': lambda: [refused(copy.copy, each) for each in (rlock, event, permits, barrier)],
+})
 
 def watched():
-    return [golock, golock._golock, golock.LockType, golock.CoreError, golock.Lock,
+    return [golock.RLock, golock.Condition, golock.Semaphore, golock.BoundedSemaphore, golock.Event,
+            golock.Barrier, rlock, event, semaphore, set_event, *conditions, permits, bounded, derived,
+            barrier, alone, raising, looked_at, OwnLock, DerivedCondition, DerivedSemaphore,
+            threading.BrokenBarrierError,
+            golock, golock._golock, golock.LockType, golock.CoreError, golock.Lock,
             golock.TIMEOUT_MAX, lock, held, index, raises, nan, huge, timeout, text, keywords,
             KeyError, None, True, False]
 
@@ -136,6 +291,7 @@ def lifetime(number):
                 lock.acquire(timeout=1e-9)
         if i % 256 == 0:
             contend()
+            listen()
         assert reference() is lock
         del lock
         assert reference() is None
@@ -146,6 +302,15 @@ def contend():
     calls.put(lock)
     lock.release()
     done.get()
+
+def listen():
+    condition, event, semaphore = golock.Condition(), golock.Event(), golock.Semaphore(0)
+    barrier = golock.Barrier(2, timeout=1e-9)
+    condition.itself, event.text, event._cond.event = condition, 'x' * 100, event
+    with condition:
+        assert not condition.wait(1e-9)
+    assert not event.wait(1e-9) and not semaphore.acquire(timeout=1e-9)
+    assert refused(barrier.wait) is threading.BrokenBarrierError
 
 import queue
 calls, done = queue.SimpleQueue(), queue.SimpleQueue()
@@ -207,7 +372,13 @@ def test_memory_of_threads(python, storm, threads):
 def generation():
     lock = golock.allocate_lock()
     lock.acquire()
-    wait = lambda: lock.acquire(timeout=0.005)
+    event, semaphore, condition = golock.Event(), golock.Semaphore(0), golock.Condition()
+    def wait_at_condition():
+        with condition:
+            condition.wait(0.005)
+    waits = itertools.cycle([lambda: lock.acquire(timeout=0.005), lambda: event.wait(0.005),
+                             lambda: semaphore.acquire(timeout=0.005), wait_at_condition])
+    wait = lambda: next(waits)()
     waiters = [threading.Thread(target=wait) for _ in range(int(sys.argv[2]))]
     for waiter in waiters:
         waiter.start()

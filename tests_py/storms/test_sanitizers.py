@@ -135,7 +135,10 @@ def test_contention(python, sanitized, storm, threshold):
 
 
 def test_own_tests(sanitized, storm):
-    names = ["test_lock.py"]
+    names = [
+        f"test_{name}.py" for name in ("lock", "rlock", "condition", "semaphore", "event", "barrier")
+    ]
+    names += ["test_condition_initialized_again.py"]
     if storm.soak:
         names += ["test_fork.py", "test_signals.py", "test_conformance.py"]
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider"]

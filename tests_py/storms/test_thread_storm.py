@@ -1,4 +1,5 @@
-"""Threads that come and go while they contend, leave with a lock held, or stand in a long line."""
+"""Threads that come and go while they contend, leave with a lock held, stand in a long line, or pass
+work on."""
 
 from __future__ import annotations
 
@@ -150,3 +151,190 @@ print('end')
     )
     check(result, "end\n")
     storm.count("waiters served in the order of arrival", 500 * rounds)
+
+
+PASS_ON = """
+number, threads = int(sys.argv[1]), 8
+def in_threads(*works):
+    threads = [threading.Thread(target=work) for work in works]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+def check(seen):
+    assert sorted(seen) == list(range(threads * number)), len(seen)
+    print(len(seen))
+"""
+
+
+def passed_on(python, storm, program, number):
+    result = python(PRELUDE + PASS_ON + program, str(number), timeout=200)
+    assert (result.returncode, result.stderr) == (0, ""), result.stderr
+    storm.count("items passed from thread to thread", sum(map(int, result.stdout.split())))
+
+
+@pytest.mark.parametrize("handoff", ["0", "0.001"])
+def test_queues_under_install(python, storm, handoff):
+    """Those of the standard library, with many threads at both ends, some of which give up at times."""
+    passed_on(
+        python,
+        storm,
+        """
+golock.install()
+import queue
+golock.set_handoff(HANDOFF)
+for kind in queue.Queue, queue.LifoQueue, queue.PriorityQueue, queue.SimpleQueue:
+    line = kind() if kind is queue.SimpleQueue else kind(5)
+    assert kind is queue.SimpleQueue or type(line.not_empty) is golock.Condition
+    seen = []
+    def produce(first):
+        for item in range(first, first + number):
+            while True:
+                try:
+                    line.put(item, timeout=0.001 if item % 3 == 0 else None)
+                except queue.Full:
+                    continue
+                break
+    def consume():
+        for turn in range(number):
+            while True:
+                try:
+                    item = line.get(timeout=0.001 if turn % 3 == 0 else None)
+                except queue.Empty:
+                    continue
+                break
+            seen.append(item)
+            if kind is not queue.SimpleQueue:
+                line.task_done()
+    in_threads(*[lambda first=k * number: produce(first) for k in range(threads)],
+               *[consume] * threads)
+    if kind is not queue.SimpleQueue:
+        line.join()
+    assert line.empty()
+    check(seen)
+""".replace("HANDOFF", handoff),
+        storm.size(1_000, 10_000),
+    )
+
+
+def test_producers_and_consumers_over_each_primitive(python, storm):
+    """A bounded buffer of five places, guarded in three ways, and rounds that a barrier and an event
+    divide; each item is seen once."""
+    passed_on(
+        python,
+        storm,
+        """
+places = 5
+
+def run(put, get):
+    seen = []
+    def produce(first):
+        for item in range(first, first + number):
+            put(item)
+    def consume():
+        for _ in range(number):
+            seen.append(get())
+    in_threads(*[lambda first=k * number: produce(first) for k in range(threads)],
+               *[consume] * threads)
+    check(seen)
+
+def over_conditions(lock):
+    not_full, not_empty, items = golock.Condition(lock), golock.Condition(lock), []
+    def put(item):
+        with not_full:
+            while len(items) == places:
+                not_full.wait()
+            items.append(item)
+            not_empty.notify()
+    def get():
+        with not_empty:
+            not_empty.wait_for(lambda: items)
+            not_full.notify()
+            return items.pop()
+    run(put, get)
+for lock in golock.allocate_lock(), golock.RLock(), threading.RLock():
+    over_conditions(lock)
+
+def over_semaphores(kind):
+    room, filled, lock, items = kind(places), golock.Semaphore(0), golock.RLock(), []
+    def put(item):
+        room.acquire()
+        with lock, lock:
+            items.append(item)
+        assert len(items) <= places
+        filled.release()
+    def get():
+        while not filled.acquire(timeout=0.01):
+            pass
+        with lock:
+            item = items.pop()
+        room.release()
+        return item
+    run(put, get)
+    assert (room._value, filled._value) == (places, 0)
+for kind in golock.Semaphore, golock.BoundedSemaphore:
+    over_semaphores(kind)
+
+def over_event_and_barrier():
+    seen, rounds = [], []
+    start, arrived = golock.Event(), golock.Barrier(threads + 1, lambda: rounds.append(1))
+    left = golock.Barrier(threads + 1, start.clear)
+    def work(first):
+        for item in range(first, first + number):
+            assert start.wait()
+            seen.append(item)
+            arrived.wait()
+            left.wait()
+    def lead():
+        for turn in range(number):
+            start.set()
+            arrived.wait()
+            assert len(seen) == threads * (turn + 1) and len(rounds) == turn + 1
+            left.wait()
+    in_threads(lead, *[lambda first=k * number: work(first) for k in range(threads)])
+    check(seen)
+over_event_and_barrier()
+""",
+        storm.size(1_000, 10_000),
+    )
+
+
+def test_threads_come_and_go_while_they_wait(python, storm, check):
+    """Each waits for every primitive with a time that runs out, or nearly does."""
+    threads = storm.size(1_000, 20_000)
+    result = python(
+        PRELUDE
+        + """
+number, together = int(sys.argv[1]), 16
+condition, event, semaphore = golock.Condition(), golock.Event(), golock.Semaphore(2)
+rlock, barrier, ended = golock.RLock(), golock.Barrier(2), []
+def work(turn):
+    with condition:
+        condition.notify()
+        condition.wait(1e-4)
+    event.set() if turn % 3 == 0 else event.clear()
+    event.wait(1e-4)
+    if semaphore.acquire(timeout=1e-4):
+        with rlock, rlock:
+            time.sleep(0)
+        semaphore.release()
+    try:
+        barrier.wait(1e-4)
+    except threading.BrokenBarrierError:
+        barrier.reset()
+    ended.append(turn)
+for first in range(0, number, together):
+    threads = [threading.Thread(target=work, args=[first + k]) for k in range(together)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+assert (semaphore._value, condition._waiters, rlock._is_owned()) == (2, (), False)
+barrier.reset()
+assert barrier.n_waiting == 0
+print(len(ended) >= number)
+""",
+        str(threads),
+    )
+    check(result, "True\n")
+    storm.count("threads that came and went", threads)

@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 
-PRELUDE = """
+PRELUDE = f"""
 import sys, threading, time
-import golock
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+import family, golock
+"""
+PRELUDE += """
 
 def timed(lock, timeout):
     "Return whether the lock was taken, and how many nanoseconds the wait was too long."
     begun = time.monotonic_ns()
     taken = lock.acquire(timeout=timeout)
     return taken, time.monotonic_ns() - begun - round(timeout * 1e9)
+
+def none_early(object, timeouts):
+    "The same for one of the family, at which nobody else waits."
+    for timeout in timeouts:
+        begun = time.monotonic_ns()
+        assert object.wait(timeout) is False
+        late = time.monotonic_ns() - begun - round(timeout * 1e9)
+        assert late >= 0, (object, timeout, late)
 
 def in_threads(works):
     failures = []
@@ -59,6 +71,91 @@ print('end')
     )
     check(result, "end\n")
     storm.count("time-outs, none early", 1 + 4 + 39 + 2 * 299 * scale + 2 * 2999 * scale)
+
+
+def test_none_of_the_family_early(python, storm, check):
+    scale = storm.size(1, 10)
+    result = python(
+        PRELUDE
+        + """
+scale = int(sys.argv[1])
+timeouts = [n * 1e-9 for n in range(1, 1000, 3)] + [n * 1.01e-4 for n in range(1, 100, 5)]
+timeouts += [1 / 3]
+in_threads([
+    lambda object=kind(): none_early(object, timeouts * scale)
+    for kind in family.KINDS.values()
+])
+print(len(family.KINDS) * len(timeouts) * scale)
+""",
+        str(scale),
+    )
+    assert (result.returncode, result.stderr) == (0, "")
+    storm.count("time-outs, none early", int(result.stdout))
+
+
+def test_none_of_the_family_early_while_others_are_let_go(python, storm):
+    """Waits run out while notifications, permits and rounds come in between."""
+    seconds = storm.size(1.5, 20.0)
+    result = python(
+        PRELUDE
+        + """
+end = time.monotonic() + float(sys.argv[1])
+condition, event, semaphore = golock.Condition(), golock.Event(), golock.Semaphore(0)
+barrier, rlock = golock.Barrier(2), golock.RLock()
+timeouts = [1e-9, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2]
+def wait_at_condition(timeout):
+    with condition:
+        return condition.wait(timeout)
+def wait_at_barrier(timeout):
+    try:
+        return barrier.wait(timeout) >= 0
+    except threading.BrokenBarrierError:
+        barrier.reset()
+def own(timeout):
+    taken = rlock.acquire(timeout=timeout)
+    if taken:
+        time.sleep(1e-4)
+        rlock.release()
+    return taken
+waits = [wait_at_condition, event.wait, lambda timeout: semaphore.acquire(timeout=timeout), own]
+outcomes = {}
+def wait(number):
+    call = waits[number % len(waits)]
+    mine = {True: 0, False: 0}
+    while time.monotonic() < end:
+        for timeout in timeouts[number % 3:]:
+            begun = time.monotonic_ns()
+            answer = call(timeout)
+            late = time.monotonic_ns() - begun - round(timeout * 1e9)
+            assert answer or late >= 0, (call, timeout, late)
+            mine[answer] += 1
+    outcomes[number] = mine
+def meet(timeout):
+    while time.monotonic() < end:
+        wait_at_barrier(timeout)
+def let_go():
+    while time.monotonic() < end:
+        with condition:
+            condition.notify()
+        event.set()
+        event.clear()
+        semaphore.release()
+        time.sleep(3e-4)
+in_threads([lambda number=number: wait(number) for number in range(8)]
+           + [let_go, lambda: meet(1e-3), lambda: meet(0.9e-3)])
+for number in range(4):
+    print(sum(outcomes[number + k][True] for k in (0, 4)),
+          sum(outcomes[number + k][False] for k in (0, 4)))
+""",
+        str(seconds),
+    )
+    assert (result.returncode, result.stderr) == (0, "")
+    for line in result.stdout.splitlines():
+        let_go, timed_out = map(int, line.split())
+        assert let_go > 10
+        assert timed_out > 10
+        storm.count("waits let go while others timed out", let_go)
+        storm.count("time-outs, none early", timed_out)
 
 
 def test_never_early_under_contention(python, storm):
@@ -162,7 +259,10 @@ def fight():
             contended.release()
         else:
             assert late >= 0, late
-in_threads([wait, wait, fight, fight])
+in_threads([wait, wait, fight, fight, *[
+    lambda object=kind(): none_early(object, [n * 1e-3 for n in range(1, 11)] * rounds)
+    for kind in family.KINDS.values()
+]])
 ended = True
 watcher.join()
 assert steps > rounds, steps

@@ -1,0 +1,48 @@
+"""The threads of a test, and how it waits for what they do."""
+
+from __future__ import annotations
+
+import platform
+import threading
+import time
+from pathlib import Path
+
+FUTEX = {"x86_64": "202", "aarch64": "98"}[platform.machine()]
+
+
+def start(target, *args):
+    thread = threading.Thread(target=target, args=args, daemon=True)
+    thread.start()
+    return thread
+
+
+def wait_until(condition, what):
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline, f"not within 30 s: {what}"
+        time.sleep(0.0005)
+
+
+def _system_call(thread):
+    try:
+        return Path(f"/proc/self/task/{thread.native_id}/syscall").read_text().split()
+    except OSError:  # it has ended
+        return ["none"]
+
+
+def asleep_in_kernel(thread):
+    """Whether the thread sleeps in a futex call."""
+    return _system_call(thread)[0] == FUTEX
+
+
+def asleep_on(primitive, thread):
+    """Whether the thread sleeps on the word of a lock or semaphore."""
+    call = _system_call(thread)
+    size = primitive.__sizeof__()
+    return call[0] == FUTEX and 0 <= int(call[1], 16) - id(primitive) < size
+
+
+def join(threads):
+    for thread in threads:
+        thread.join(60)
+        assert not thread.is_alive()
