@@ -260,9 +260,9 @@ func TestContextEndsWhileTheActionRuns(t *testing.T) {
 	second := arrive(b, context.Background())
 	within(t, "the action runs", running)
 	third := arrive(b, ctx)
-	eventually(t, "the third waits for the action", func() bool { return lineLength(&b.lock) == 1 })
+	eventually(t, "the third waits for the action", func() bool { return lineLength(&b.lock.word) == 1 })
 	cancel()
-	eventually(t, "both have noticed", func() bool { return lineLength(&b.lock) == 2 })
+	eventually(t, "both have noticed", func() bool { return lineLength(&b.lock.word) == 2 })
 	if len(first) != 0 || len(third) != 0 {
 		t.Error("one has given up while the action runs")
 	}

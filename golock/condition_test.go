@@ -125,7 +125,7 @@ func TestNotificationOfACancelledWaiter(t *testing.T) {
 	second := waitAt(t, &c, context.Background())
 	l.Lock()
 	cancel()
-	eventually(t, "it wants the lock again", func() bool { return lineLength(&l) == 1 })
+	eventually(t, "it wants the lock again", func() bool { return lineLength(&l.word) == 1 })
 	if c.Waiting() != 2 {
 		t.Errorf("%d wait, want 2", c.Waiting())
 	}

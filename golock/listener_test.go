@@ -7,7 +7,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"unsafe"
 )
 
 // watched is a word with the listeners that are to be in its list, in order.
@@ -18,7 +17,7 @@ type watched struct {
 
 // check compares the word and the list, forwards and backwards, with what they are to be.
 func (w *watched) check() error {
-	if want := uint32(len(w.listeners)) * Listening; w.word != want {
+	if want := uint32(len(w.listeners)); w.word != want {
 		return fmt.Errorf("the word is %#x, want %#x", w.word, want)
 	}
 	l, s := listOf(&w.word)
@@ -42,9 +41,7 @@ func (w *watched) check() error {
 
 func (w *watched) listen() error {
 	listener := &Listener{turn: make(chan struct{})}
-	if !Listen(&w.word, listener) {
-		return fmt.Errorf("it may not listen")
-	}
+	Listen(&w.word, listener)
 	w.listeners = append(w.listeners, listener)
 	return nil
 }
@@ -136,16 +133,13 @@ func TestEverySequenceOfListening(t *testing.T) {
 
 // A word that was copied with its listeners by fork has none here; the first change says so.
 func TestListenersOfTheParent(t *testing.T) {
-	const copied = 5 * Listening
+	const copied = 5
 	for name, c := range map[string]struct {
 		do   func(word *uint32)
 		word uint32
 	}{
-		"listen":    {func(word *uint32) { Listen(word, &Listener{}) }, Listening},
-		"notify":    {func(word *uint32) { Notify(word, 1, Told) }, 0},
-		"set":       {func(word *uint32) { SetEvent(word) }, Set},
-		"set again": {func(word *uint32) { EventAt(unsafe.Pointer(word)).Set() }, Set},
-		"clear":     {func(word *uint32) { EventAt(unsafe.Pointer(word)).Clear() }, copied},
+		"listen": {func(word *uint32) { Listen(word, &Listener{}) }, 1},
+		"notify": {func(word *uint32) { Notify(word, 1, Told) }, 0},
 	} {
 		word := uint32(copied)
 		c.do(&word)
@@ -156,31 +150,14 @@ func TestListenersOfTheParent(t *testing.T) {
 	}
 }
 
-func TestNobodyListensToWhatIsSet(t *testing.T) {
-	word := uint32(Set)
-	var listener Listener
-	if Listen(&word, &listener) || word != Set || listener != (Listener{}) {
-		t.Errorf("the word is %#x, the listener %+v", word, listener)
-	}
-	if told := SetEvent(&word); told != 0 || word != Set {
-		t.Errorf("%d were told, the word is %#x", told, word)
-	}
-	l, s := listOf(&word)
-	defer s.Unlock()
-	if len(s.of) != 0 || l.length != 0 {
-		t.Errorf("%d lists are left", len(s.of))
-	}
-}
-
-// A notification leaves Set as it is, and goes to the listeners of its own word, not to those of one in the
-// same shard.
+// A notification goes to the listeners of its own word, not to those of one in the same shard.
 func TestNotifyIsForOneWord(t *testing.T) {
 	var words [2 * 64 * 4]uint32 // a shard has 16 bytes in 1024
 	ours, theirs := &words[0], &words[len(words)/2]
 	mine, other := &Listener{}, &Listener{}
 	Listen(ours, mine)
 	Listen(theirs, other)
-	if Notify(ours, Everyone, Told) != 1 || mine.told != Told || other.told != 0 || *theirs != Listening {
+	if Notify(ours, Everyone, Told) != 1 || mine.told != Told || other.told != 0 || *theirs != 1 {
 		t.Errorf("told %d and %d, the other word is %#x", mine.told, other.told, *theirs)
 	}
 	Notify(theirs, Everyone, Told)
@@ -192,9 +169,7 @@ func listensInThread(word *uint32, listener *Listener) uint32 {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	*listener = Listener{}
-	if !Listen(word, listener) {
-		return 0
-	}
+	Listen(word, listener)
 	for atomic.LoadUint32(&listener.told) == 0 {
 		park(&listener.told, 0, channelAny, Forever)
 	}

@@ -271,13 +271,13 @@ func TestLineIsServedInOrder(t *testing.T) {
 	l.Lock()
 	order := make(chan int, waiters)
 	for i := range waiters {
-		before := lineLength(&l)
+		before := lineLength(&l.word)
 		go func() {
 			l.Lock()
 			order <- i
 			l.Unlock()
 		}()
-		eventually(t, "the waiter stands in line", func() bool { return lineLength(&l) == before+1 && asleep(&l) })
+		eventually(t, "the waiter stands in line", func() bool { return lineLength(&l.word) == before+1 && asleep(&l) })
 	}
 	l.Unlock()
 	for i := range waiters {
@@ -320,10 +320,11 @@ func TestFirstComeFirstServed(t *testing.T) {
 	}
 }
 
-func lineLength(l *Lock) int {
+// lineLength counts the goroutines that wait for the word, the first of which sleeps or is about to.
+func lineLength(word *uint32) int {
 	lines.Lock()
 	defer lines.Unlock()
-	if line, ok := lines.of[&l.word]; ok {
+	if line, ok := lines.of[word]; ok {
 		return 1 + len(line.waiting)
 	}
 	return 0

@@ -43,16 +43,6 @@ func leavesNothing(t *testing.T, word *uint32) func() {
 
 func (s *Semaphore) word() *uint32 { return s.cell().word }
 
-// semaphoreLine counts the goroutines that wait for a permit, the first of which sleeps or is about to.
-func semaphoreLine(s *Semaphore) int {
-	lines.Lock()
-	defer lines.Unlock()
-	if line, ok := lines.of[s.word()]; ok {
-		return 1 + len(line.waiting)
-	}
-	return 0
-}
-
 func TestSemaphoreZeroValue(t *testing.T) {
 	uses := map[string]func(*Semaphore) bool{
 		"Permits":           func(s *Semaphore) bool { return s.Permits() == 0 },
@@ -220,7 +210,7 @@ func TestReleaseOfManyWakesAsMany(t *testing.T) {
 		go func() { taken <- s.Acquire(context.Background()) == nil }()
 	}
 	eventually(t, "all wait", func() bool {
-		return sleepers(s.word()) == threads+1 && semaphoreLine(&s) == goroutines
+		return sleepers(s.word()) == threads+1 && lineLength(s.word()) == goroutines
 	})
 	for _, n := range []uint32{1, 4, 2, 5} {
 		s.Release(n)
@@ -294,7 +284,7 @@ func TestAcquireUntilTheContextEnds(t *testing.T) {
 	for range 3 { // the first sleeps on the word, the others wait for their turns
 		go func() { failed <- s.Acquire(ctx) }()
 	}
-	eventually(t, "all wait", func() bool { return semaphoreLine(&s) == 3 && sleepers(s.word()) == 1 })
+	eventually(t, "all wait", func() bool { return lineLength(s.word()) == 3 && sleepers(s.word()) == 1 })
 	cancel()
 	for range 3 {
 		if err := <-failed; !errors.Is(err, context.Canceled) {
@@ -316,7 +306,7 @@ func TestCancelDoesNotLoseThePermit(t *testing.T) {
 			ctx, cancel := context.WithCancel(context.Background())
 			first, second := make(chan error, 1), make(chan error, 1)
 			go func() { first <- s.Acquire(ctx) }()
-			eventually(t, "the first waits", func() bool { return semaphoreLine(&s) == 1 })
+			eventually(t, "the first waits", func() bool { return lineLength(s.word()) == 1 })
 			go func() { second <- waitAsAThread(&s, now()+int64(10*time.Second)) }()
 			go cancel()
 			s.Release(1)

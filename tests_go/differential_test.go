@@ -40,7 +40,7 @@ type pending struct {
 	cancel context.CancelFunc
 	thread int // the id of the thread that waits, or 0 for a goroutine
 
-	sleepsOn unsafe.Pointer // where a thread that listens sleeps
+	sleepsOn unsafe.Pointer // where that thread sleeps
 }
 
 func (c *pending) String() string {
@@ -84,6 +84,12 @@ func (c *pending) answer(t *rapid.T, what string) answer {
 	}
 }
 
+// waitInLine are the functions in which a goroutine waits for its turn.
+var waitInLine = []string{
+	"github.com/golock/golock/golock.cell.wait(",
+	"github.com/golock/golock/golock.(*Event).Wait(",
+}
+
 // goroutinesThatWait counts the goroutines that stand in a line or sleep on a word.
 func goroutinesThatWait() int {
 	buffer := make([]byte, 1<<20)
@@ -91,7 +97,9 @@ func goroutinesThatWait() int {
 	count := 0
 	for _, stack := range strings.Split(string(buffer), "\n\n") {
 		state, frames, _ := strings.Cut(stack, "\n")
-		inLine := strings.Contains(state, "[select") && strings.HasPrefix(frames, "github.com/golock/golock/golock.cell.wait(")
+		inLine := strings.Contains(state, "[select") && slices.ContainsFunc(waitInLine, func(function string) bool {
+			return strings.HasPrefix(frames, function)
+		})
 		if inLine || strings.Contains(frames, "golock.park(") && !strings.Contains(frames, "park_test") {
 			count++
 		}

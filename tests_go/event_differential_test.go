@@ -3,8 +3,6 @@ package tests_go
 import (
 	"context"
 	"errors"
-	"slices"
-	"sync/atomic"
 	"time"
 	"unsafe"
 
@@ -21,12 +19,15 @@ type eventModel struct {
 }
 
 func (m *eventModel) settle(t *rapid.T) {
-	until(t, "all listen", func() bool { return atomic.LoadUint32(&m.word)/golock.Listening == uint32(len(m.waiting)) })
+	goroutines := 0
 	for _, c := range m.waiting {
-		if c.thread != 0 {
+		if c.thread == 0 {
+			goroutines++
+		} else {
 			until(t, "the thread sleeps", func() bool { return sleepsOn(c.thread, c.sleepsOn) })
 		}
 	}
+	until(t, "the goroutines wait", func() bool { return goroutines == 0 || goroutinesThatWait() == goroutines })
 	stillWait(t, m.waiting)
 	if set := m.event.IsSet(); set != m.set || set && len(m.waiting) > 0 {
 		t.Fatalf("IsSet() = %v with %d waiting, want %v", set, len(m.waiting), m.set)
@@ -72,14 +73,6 @@ func (m *eventModel) actions() map[string]func(*rapid.T) {
 		"": m.settle,
 		"Set": func(t *rapid.T) {
 			m.event.Set()
-			m.set = true
-			m.letGo(t)
-			totals.calls++
-		},
-		"SetEvent": func(t *rapid.T) {
-			if told := golock.SetEvent(&m.word); int(told) != len(m.waiting) {
-				t.Fatalf("SetEvent told %d, want %d", told, len(m.waiting))
-			}
 			m.set = true
 			m.letGo(t)
 			totals.calls++
@@ -133,25 +126,15 @@ func (m *eventModel) actions() map[string]func(*rapid.T) {
 			if !threadsCanWait || m.set || len(m.waiting) >= 6 {
 				t.Skip("a thread would not wait")
 			}
-			m.waiting = append(m.waiting, listenInThread(&m.word))
-			totals.calls++
-		},
-		"tell some": func(t *rapid.T) { // as a condition does
-			n := rapid.IntRange(0, 4).Draw(t, "n")
-			told := golock.Notify(&m.word, uint32(n), golock.Told)
-			if want := min(n, len(m.waiting)); int(told) != want {
-				t.Fatalf("Notify(%d) told %d, want %d", n, told, want)
-			}
-			first := &eventModel{waiting: slices.Clone(m.waiting[:told])}
-			first.letGo(t)
-			m.waiting = m.waiting[told:]
+			m.waiting = append(m.waiting, awaitInThread(&m.word))
 			totals.calls++
 		},
 	}
 }
 
 func eventExample(t *rapid.T) {
-	m := &eventModel{}
+	// One that was never used; one that will have been set 2^30 times; and one that sleepers have left.
+	m := &eventModel{word: rapid.SampledFrom([]uint32{0, -golock.SetOnce & (1<<32 - 1), golock.Sleepers}).Draw(t, "word")}
 	m.event = golock.EventAt(unsafe.Pointer(&m.word))
 	totals.examples++
 	defer func() {

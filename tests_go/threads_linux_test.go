@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"unsafe"
 
@@ -101,20 +102,41 @@ var foreign = func() []listener {
 
 var listened atomic.Uint32
 
-// listenInThread waits to be told something in an OS thread, which sleeps on its listener as a Python thread
-// does. The listener is in memory that is not Go's.
-func listenInThread(word *uint32) *pending {
+// awaitInThread waits for an event in an OS thread, which sleeps on the event's word as a Python thread does.
+func awaitInThread(word *uint32) *pending {
+	const flags = golock.Set | golock.Sleepers
+	c := inThread(func() answer {
+		came := atomic.LoadUint32(word)
+		for now := came; now&golock.Set == 0 && now|flags == came|flags; now = atomic.LoadUint32(word) {
+			if now&golock.Sleepers != 0 || atomic.CompareAndSwapUint32(word, now, now|golock.Sleepers) {
+				_, _, _ = unix.Syscall6(unix.SYS_FUTEX, uintptr(unsafe.Pointer(word)), 9|128,
+					uintptr(now|golock.Sleepers), 0, 0, 1<<32-1)
+			}
+		}
+		return answer{taken: true}
+	})
+	c.sleepsOn = unsafe.Pointer(word)
+	return c
+}
+
+// listenInThread waits at a condition in an OS thread, which sleeps on its listener as a Python thread does. The
+// listener is in memory that is not Go's.
+func listenInThread(word *uint32, l sync.Locker) *pending {
 	shared := &foreign[int(listened.Add(1))%len(foreign)]
 	*shared = listener{}
 	c := inThread(func() answer {
-		if !golock.Listen(word, (*golock.Listener)(unsafe.Pointer(shared))) {
-			return answer{}
-		}
+		l.Lock()
+		defer l.Unlock()
+		golock.Listen(word, (*golock.Listener)(unsafe.Pointer(shared)))
+		l.Unlock()
 		for atomic.LoadUint32(&shared.told) == 0 {
 			_, _, _ = unix.Syscall6(unix.SYS_FUTEX, uintptr(unsafe.Pointer(&shared.told)), 9|128, 0, 0, 0, 1<<32-1)
 		}
-		told := golock.Withdraw(word, (*golock.Listener)(unsafe.Pointer(shared)))
-		return answer{taken: told == golock.Told}
+		l.Lock()
+		if told := golock.Withdraw(word, (*golock.Listener)(unsafe.Pointer(shared))); told != golock.Told {
+			return answer{err: fmt.Errorf("a thread was told %d", told)}
+		}
+		return answer{taken: true}
 	})
 	c.sleepsOn = unsafe.Pointer(&shared.told)
 	return c
