@@ -45,8 +45,9 @@ golock_withdraw(uint32_t *word, golock_listening *listening)
     return told(listening);
 }
 
-/* A signal handler may fork, and in the child process the wait below it goes on. The child's core does not know
- * of it until the handler has returned, but who notifies before must find it: so these waits are kept here. */
+/* A signal handler may fork, and in the child process the wait below it goes on. The child's core does not
+ * know of it until the handler has returned, but who notifies before must find it: so these waits are kept
+ * here. */
 static _Thread_local golock_listening *innermost;
 static struct {
     pthread_mutex_t mutex;
@@ -149,7 +150,8 @@ sleep_detached(const golock_listening *listening, int64_t deadline)
     }
 }
 
-/* Listens anew if a handler has forked, and this is the child process. Returns 0, or -1 with an exception set. */
+/* Listens anew if a handler has forked, and this is the child process. Returns 0, or -1 with an exception
+ * set. */
 static int
 listen_again(const golock_state *state, uint32_t *word, golock_listening *listening)
 {

@@ -32,8 +32,8 @@ handler = Handler()
 def interrupted(call, argument):
     '''Return what the call returned, or None when a handler has ended it.
 
-    A handler may raise between any two bytecodes. So one call does two things in C, which no handler
-    can come between: make the call, and note what it returned.'''
+    A handler may raise between any two bytecodes. So one call does two things in C, which no
+    handler can come between: make the call, and note what it returned.'''
     result = []
     try:
         handler.armed = True
@@ -177,8 +177,9 @@ print(handler.runs, handler.raised, total)
 
 
 def test_timer_against_waits_at_a_condition(python, storm):
-    """Each item is notified to one waiter. The main thread, which handlers interrupt, takes an item
-    only after a wait that returned: one notified and interrupted passes it on, or the item stays."""
+    """Each item is notified to one waiter. The main thread, which handlers interrupt, takes an
+    item only after a wait that returned: interrupted, it passes on the notification it has got, or
+    the item stays."""
     storm_of_timer_signals(
         python,
         storm,
