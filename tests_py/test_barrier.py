@@ -7,9 +7,9 @@ import time
 from threading import BrokenBarrierError
 
 import pytest
-from waiting import asleep_in_kernel, asleep_on, join, start, wait_until
 
 import golock
+from waiting import asleep_on, join, start, wait_until
 
 
 def wait_in_threads(barrier, number, timeout=None):
@@ -191,7 +191,7 @@ def test_abort_and_reset_wait_for_the_action():
     late, their_answers = wait_in_threads(barrier, 1)
     others = [start(barrier.abort), start(barrier.reset)]
     for thread in others + late:
-        wait_until(lambda thread=thread: asleep_in_kernel(thread), "it waits for the action")
+        wait_until(lambda thread=thread: asleep_on(barrier, thread), "it waits for the action")
     assert not barrier.broken
     go_on.set()
     join(threads + others + late)

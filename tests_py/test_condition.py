@@ -6,9 +6,9 @@ import threading
 import time
 
 import pytest
-from waiting import asleep_in_kernel, asleep_on, join, start, wait_until
 
 import golock
+from waiting import asleep_in_kernel, asleep_on, join, start, wait_until
 
 
 class OwnLock:
@@ -86,7 +86,7 @@ def test_notify_wakes_as_many_as_it_says_in_the_order_of_arrival(condition):
                 condition.notify(n)
                 assert len(condition._waiters) == 10 - woken - n
         woken += max(n, 0)
-        wait_until(lambda: len(answers) >= woken, "those notified have returned")
+        wait_until(lambda woken=woken: len(answers) >= woken, "those notified have returned")
         assert sorted(answers) == [(turn, True) for turn in range(woken)]
     with condition:
         condition.notify(100)

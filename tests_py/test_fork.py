@@ -379,7 +379,7 @@ say(*map(wait, pids))
 
 @pytest.mark.skipif(not FAST, reason="every operation needs the core")
 def test_what_the_child_sees_of_those_that_wait_in_the_parent(python):
-    """The interpreter's copy the numbers as well; golock's forget them at the first change."""
+    """The numbers are copied, as the interpreter's are, and forgotten at the first change."""
     result = python(
         PRELUDE
         + """

@@ -10,9 +10,9 @@ import time
 import weakref
 
 import pytest
-from waiting import asleep_in_kernel, start, wait_until
 
 import golock
+from waiting import asleep_in_kernel, start, wait_until
 
 
 @pytest.fixture

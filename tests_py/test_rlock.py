@@ -7,9 +7,9 @@ import time
 import weakref
 
 import pytest
-from waiting import asleep_on, join, start, wait_until
 
 import golock
+from waiting import asleep_on, join, start, wait_until
 
 
 @pytest.fixture(autouse=True)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 
 import pytest
-from waiting import asleep_on, join, start, wait_until
 
 import golock
+from waiting import asleep_on, join, start, wait_until
 
 both = pytest.mark.parametrize("kind", [golock.Semaphore, golock.BoundedSemaphore])
 

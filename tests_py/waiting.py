@@ -35,6 +35,12 @@ def asleep_in_kernel(thread):
     return _system_call(thread)[0] == FUTEX
 
 
+def asleep_for_ever(thread):
+    """Whether it sleeps in one without a limit: it does not wait for the GIL."""
+    call = _system_call(thread)
+    return call[0] == FUTEX and int(call[4], 16) == 0
+
+
 def asleep_on(primitive, thread):
     """Whether the thread sleeps on the word of a lock or semaphore."""
     call = _system_call(thread)

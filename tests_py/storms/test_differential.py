@@ -1,4 +1,4 @@
-"""The interpreter's lock and golock's, driven by the same random calls from several threads.
+"""The interpreter's primitives and golock's, driven by the same random calls from several threads.
 
 Each world has locks and threads of its own. A call is made by one thread of each, or by several at
 once, and the answers are compared. Which of several waiters a release serves is the one thing that
@@ -480,6 +480,196 @@ class Comparison(RuleBasedStateMachine):
         self.compare(call, at)
 
 
+class Side:
+    """One primitive, golock's or the interpreter's, and the threads that wait at it."""
+
+    def __init__(self, threading_, kind, size):
+        self.kind = kind
+        make = {"Condition": threading_.Condition, "Event": threading_.Event}
+        make["Semaphore"] = lambda: threading_.Semaphore(size)
+        make["BoundedSemaphore"] = lambda: threading_.BoundedSemaphore(size + 1)
+        make["Barrier"] = lambda: threading_.Barrier(size + 2, self.act)
+        self.object = make[kind]()
+        self.answers = queue.SimpleQueue()
+        self.acts, self.fails = 0, False
+        self.waiting = 0
+
+    def act(self):
+        self.acts += 1
+        if self.fails:
+            raise ZeroDivisionError
+
+    def call(self, call):
+        try:
+            return "returns", call(self.object)
+        except Exception as error:
+            return "raises", type(error).__name__
+
+    def with_lock(self, call):
+        with self.object:
+            return call(self.object)
+
+    def wait(self, call):
+        """Start a thread whose call waits, and see that it does."""
+        self.waiting += 1
+        thread = threading.Thread(target=lambda: self.answers.put(self.call(call)), daemon=True)
+        thread.start()
+        patiently(lambda: self.waits(thread), "the thread waits")
+        assert self.answers.empty(), "a thread went on at once"
+
+    def waits(self, thread):
+        if self.kind == "Barrier":
+            return self.object.n_waiting == self.waiting
+        if self.kind == "Condition":
+            return len(self.object._waiters) == self.waiting
+        if isinstance(self.object, golock.Event | golock.Semaphore):
+            call = Path(f"/proc/self/task/{thread.native_id}/syscall").read_text().split()
+            return call[0] == FUTEX and int(call[4], 16) == 0  # without a limit: not for the GIL
+        return len(self.object._cond._waiters) == self.waiting
+
+    def let_go(self, number):
+        """So many go on, with the same answers in some order."""
+        self.waiting -= number
+        return sorted(str(self.answers.get(timeout=LIMIT)) for _ in range(number))
+
+    def look(self):
+        names = {"Condition": "_is_owned", "Event": "is_set"}
+        shown = [getattr(self.object, names[self.kind])()] if self.kind in names else []
+        for name in ("_value", "n_waiting", "broken", "parties"):
+            shown += [getattr(self.object, name, None)]
+        return [*shown, self.acts, self.answers.empty()]
+
+
+def of_kind(*kinds):
+    return precondition(lambda self: getattr(self, "kind", None) in kinds)
+
+
+class FamilyComparison(RuleBasedStateMachine):
+    """One primitive, golock's beside the interpreter's; each wait in a thread of its own."""
+
+    @initialize(
+        kind=st.sampled_from(["Condition", "Event", "Semaphore", "BoundedSemaphore", "Barrier"]),
+        size=st.integers(0, 3),
+    )
+    def begin(self, kind, size):
+        self.kind, self.size = kind, size
+        self.sides = [Side(module, kind, size) for module in (golock, threading)]
+
+    def same(self, do):
+        totals["calls"] += 1
+        ours, theirs = map(do, self.sides)
+        assert ours == theirs
+        assert self.sides[0].look() == self.sides[1].look()
+        totals["steps"] += 1
+
+    def waiting(self):
+        return self.sides[0].waiting
+
+    @of_kind("Semaphore", "BoundedSemaphore")
+    @rule(timeout=st.sampled_from([0, -1, 0.0005, "no", None]))
+    def acquire(self, timeout):
+        if self.sides[1].object._value == 0 and timeout is None:
+            if self.waiting() < THREADS:
+                self.same(lambda side: side.wait(lambda it: it.acquire()))
+        else:
+            self.same(lambda side: side.call(lambda it: it.acquire(timeout=timeout)))
+
+    @of_kind("Semaphore", "BoundedSemaphore")
+    @rule(n=st.sampled_from([1, 1, 2, 3, 0, -1]))
+    def release(self, n):
+        self.same_release(lambda it: it.release(n), n)
+
+    def same_release(self, call, n):
+        """The same for a call that lets n go, if it does not raise."""
+        answers = [side.call(call) for side in self.sides]
+        assert answers[0] == answers[1]
+        number = min(max(n, 0), self.waiting()) if answers[0][0] == "returns" else 0
+        self.same(lambda side: side.let_go(number))
+
+    @of_kind("Event")
+    @rule(timeout=st.sampled_from([0, -1, 0.0005, None, None]))
+    def wait_for_event(self, timeout):
+        if timeout is None and not self.sides[1].object.is_set():
+            if self.waiting() < THREADS:
+                self.same(lambda side: side.wait(lambda it: it.wait()))
+        else:
+            self.same(lambda side: side.call(lambda it: it.wait(timeout)))
+
+    @of_kind("Event")
+    @rule(clears=st.booleans())
+    def set_event(self, clears):
+        call = (lambda it: (it.set(), it.clear())) if clears else lambda o: o.set()
+        self.same_release(call, self.waiting())
+
+    @of_kind("Event")
+    @rule()
+    def clear_event(self):
+        self.same(lambda side: side.call(lambda it: it.clear()))
+
+    @of_kind("Condition")
+    @rule(timeout=st.sampled_from([0, -1, 0.0005, None, None, None]), holds=st.booleans())
+    def wait_at_condition(self, timeout, holds):
+        def wait(side):
+            return lambda _: side.with_lock(lambda it: it.wait(timeout))
+
+        if not holds:
+            self.same(lambda side: side.call(lambda it: it.wait(timeout)))
+        elif timeout is not None:
+            self.same(lambda side: side.call(wait(side)))
+        elif self.waiting() < THREADS:
+            self.same(lambda side: side.wait(wait(side)))
+
+    @of_kind("Condition")
+    @rule(n=st.sampled_from([0, 1, 1, 2, 5]), everyone=st.booleans(), holds=st.booleans())
+    def notify(self, n, everyone, holds):
+        def notify(it):
+            return it.notify_all() if everyone else it.notify(n)
+
+        answers = [
+            side.call(lambda _, side=side: side.with_lock(notify)) if holds else side.call(notify)
+            for side in self.sides
+        ]
+        assert answers[0] == answers[1]
+        number = min(self.waiting(), THREADS if everyone else n) if holds else 0
+        self.same(lambda side: side.let_go(number))
+
+    @of_kind("Barrier")
+    @rule(fails=st.booleans(), timeout=st.sampled_from([None, None, None, 0.0005]))
+    def arrive(self, fails, timeout):
+        for side in self.sides:
+            side.fails = fails
+        barrier = self.sides[1].object
+        last = self.waiting() == self.size + 1
+        if barrier.broken or last or timeout is not None:
+            answers = [side.call(lambda it: it.wait(timeout)) for side in self.sides]
+            assert answers[0] == answers[1]
+            number = self.waiting()
+            self.same(lambda side: side.let_go(number))
+        else:
+            self.same(lambda side: side.wait(lambda it: it.wait()))
+
+    @of_kind("Barrier")
+    @rule(name=st.sampled_from(["abort", "reset"]))
+    def break_barrier(self, name):
+        self.same_release(lambda it: getattr(it, name)(), self.waiting())
+
+    def teardown(self):
+        if not hasattr(self, "sides"):
+            return
+        for side in self.sides:
+            if self.kind == "Condition":
+                side.with_lock(lambda it: it.notify_all())
+            elif self.kind == "Barrier":
+                side.object.abort()
+            elif self.kind == "Event":
+                side.object.set()
+            else:
+                while side.waiting:
+                    side.object.release()
+                    side.let_go(1)
+            side.let_go(side.waiting)
+
+
 def test_every_argument(storm):
     """All pairs of arguments, on free locks, where no call waits."""
     names = ("golock.lock", "_thread.lock")
@@ -499,12 +689,13 @@ def test_every_argument(storm):
 
 
 @pytest.mark.timeout(1200)
-def test_same_answers(storm):
-    give_up = time.monotonic() + storm.size(0, 600)
+@pytest.mark.parametrize("machine", [Comparison, FamilyComparison])
+def test_same_answers(storm, machine):
+    give_up = time.monotonic() + storm.size(0, 300)
     totals.update(steps=0, calls=0)
     while True:
         run_state_machine_as_test(
-            Comparison,
+            machine,
             settings=settings(
                 max_examples=storm.size(80, 500),
                 stateful_step_count=60,

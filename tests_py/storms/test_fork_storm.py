@@ -204,8 +204,8 @@ print(forked, contended, after[1] - before[1], after[2] - before[2])
 
 
 def test_children_forked_while_threads_wait_for_each_primitive(python, storm):
-    """Out of threads that wait, give up, notify, and hold, each primitive's objects being in whatever
-    state the fork has found them in; the child makes them free, and uses them."""
+    """Each object is in whatever state the fork has found it in; the child makes it free, and uses
+    it, every fourth with threads of its own."""
     children = storm.size(300, 6_000) if FAST and GIL else storm.size(50, 1_500)
     forked, contended = run(
         python,

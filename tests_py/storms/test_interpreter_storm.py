@@ -228,7 +228,7 @@ def contend():
             contended.release()
 start(contend, 4, 'brief', daemon=True)
 
-# The other primitives: some are waited at for ever, some again and again, some are let go at the end.
+# The other primitives: waited at for ever, again and again, or let go at the end.
 for kind in family.KINDS.values():
     object = kind()
     start(object.wait, 1, daemon=True)

@@ -10,7 +10,8 @@ import json
 import pytest
 
 PRELUDE = """
-import copy, ctypes, gc, itertools, json, os, pickle, resource, signal, sys, threading, time, weakref
+import copy, ctypes, gc, itertools, json, os, pickle, resource, signal, sys, threading, time
+import weakref
 import golock
 rounds = int(sys.argv[1])
 
@@ -256,9 +257,9 @@ calls.update({
 
 def watched():
     return [golock.RLock, golock.Condition, golock.Semaphore, golock.BoundedSemaphore, golock.Event,
-            golock.Barrier, rlock, event, semaphore, set_event, *conditions, permits, bounded, derived,
-            barrier, alone, raising, looked_at, OwnLock, DerivedCondition, DerivedSemaphore,
-            threading.BrokenBarrierError,
+            golock.Barrier, rlock, event, semaphore, set_event, *conditions, permits, bounded,
+            derived, barrier, alone, raising, looked_at, OwnLock, DerivedCondition,
+            DerivedSemaphore, threading.BrokenBarrierError,
             golock, golock._golock, golock.LockType, golock.CoreError, golock.Lock,
             golock.TIMEOUT_MAX, lock, held, index, raises, nan, huge, timeout, text, keywords,
             KeyError, None, True, False]

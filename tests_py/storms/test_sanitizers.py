@@ -136,7 +136,8 @@ def test_contention(python, sanitized, storm, threshold):
 
 def test_own_tests(sanitized, storm):
     names = [
-        f"test_{name}.py" for name in ("lock", "rlock", "condition", "semaphore", "event", "barrier")
+        f"test_{name}.py"
+        for name in ("lock", "rlock", "condition", "semaphore", "event", "barrier")
     ]
     names += ["test_condition_initialized_again.py"]
     if storm.soak:

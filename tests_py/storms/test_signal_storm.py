@@ -177,8 +177,9 @@ print(handler.runs, handler.raised, total)
 
 
 def test_timer_against_waits_at_a_condition(python, storm):
-    """Each item is notified to one waiter. The main thread, which handlers interrupt, takes one
-    only after a wait that returned: one notified and interrupted passes it on, or it stays."""
+    """Each item is notified to one waiter. The main thread, which handlers interrupt, takes an
+    item only after a wait that returned: interrupted, it passes on the notification it has got, or
+    the item stays."""
     storm_of_timer_signals(
         python,
         storm,

@@ -1,5 +1,5 @@
-"""Threads that come and go while they contend, leave with a lock held, stand in a long line, or pass
-work on."""
+"""Threads that come and go while they contend, leave with a lock held, stand in a long line, or
+pass work on."""
 
 from __future__ import annotations
 
@@ -175,7 +175,7 @@ def passed_on(python, storm, program, number):
 
 @pytest.mark.parametrize("handoff", ["0", "0.001"])
 def test_queues_under_install(python, storm, handoff):
-    """Those of the standard library, with many threads at both ends, some of which give up at times."""
+    """Those of the standard library, with many threads at both ends; some give up at times."""
     passed_on(
         python,
         storm,
@@ -218,8 +218,8 @@ for kind in queue.Queue, queue.LifoQueue, queue.PriorityQueue, queue.SimpleQueue
 
 
 def test_producers_and_consumers_over_each_primitive(python, storm):
-    """A bounded buffer of five places, guarded in three ways, and rounds that a barrier and an event
-    divide; each item is seen once."""
+    """A bounded buffer of five places, guarded in three ways, and rounds that a barrier and an
+    event divide; each item is seen once."""
     passed_on(
         python,
         storm,
