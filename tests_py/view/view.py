@@ -1,7 +1,7 @@
 """Loads the library of main.go, and finds where it has to look in an object of golock's.
 
-For the programs of test_view_from_go.py: the first argument is the library's path, the second whether
-golock's own core is to be loaded before.
+For the programs of test_view_from_go.py: the first argument is the library's path, the second
+whether golock's own core is to be loaded before.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ for library in go, go_with_gil:
         function = getattr(library, name)
         function.argtypes, function.restype = arguments, result
 
-# There is no public address yet, so it is looked for: where an object's memory changes with its state.
+# There is no public address yet, so it is looked for: where the memory changes with the state.
 
 
 def words(thing: object) -> list[int]:
@@ -53,7 +53,9 @@ def offset_in_events() -> int:
         change()
         states.append(words(event))
     (index,) = (
-        i for i, column in enumerate(zip(*states, strict=True)) if [w & 1 for w in column] == [0, 1] * 2
+        i
+        for i, column in enumerate(zip(*states, strict=True))
+        if [w & 1 for w in column] == [0, 1] * 2
     )
     return 4 * index
 
@@ -79,7 +81,7 @@ def semaphore_address(semaphore: golock.Semaphore) -> int:
     return id(semaphore) + SEMAPHORE
 
 
-FUTEX = {"x86_64": "202", "aarch64": "98"}.get(platform.machine())
+FUTEX = {"x86_64": "202", "aarch64": "98"}[platform.machine()]
 
 
 def asleep(address: int) -> int:
@@ -100,7 +102,9 @@ def until(condition: Callable[[], bool]) -> None:
         time.sleep(0.0001)
 
 
-def in_threads(count: int, call: Callable[..., object], *arguments: object) -> Callable[[], list[object]]:
+def in_threads(
+    count: int, call: Callable[..., object], *arguments: object
+) -> Callable[[], list[object]]:
     """Call in so many threads at once; return what waits for them and returns their results."""
     pool = ThreadPoolExecutor(count)
     futures = [pool.submit(call, *arguments) for _ in range(count)]
