@@ -50,7 +50,7 @@ def test_python_waits_for_an_event_and_go_sets_it(run):
 for library in go, go_with_gil:
     event = golock.Event()
     at = event_address(event)
-    waited = in_threads(4, event.wait, LIMIT)
+    waited = in_threads(4, event.wait)
     until(lambda: asleep(at) == 4)
     library.EventSet(at)
     print(waited(), event.is_set(), library.EventIsSet(at))
@@ -66,7 +66,7 @@ def test_go_waits_for_an_event_and_python_sets_it(run):
         """
 event = golock.Event()
 at = event_address(event)
-waited = in_threads(1, go.EventWait, at, 5, LIMIT)
+waited = in_threads(1, go.EventWait, at, 5, FOREVER)
 until(lambda: go.Waiting() == 5 and asleep(at) == 1)
 event.set()
 print(waited(), go.EventIsSet(at), go_with_gil.EventWait(at, 5, 0))
@@ -88,8 +88,8 @@ def test_an_event_set_and_cleared_lets_all_of_both_go_on(run, setter):
 event = golock.Event()
 at = event_address(event)
 for _ in range(50):
-    python = in_threads(3, event.wait, LIMIT)
-    goroutines = in_threads(2, go.EventWait, at, 4, LIMIT)
+    python = in_threads(3, event.wait)
+    goroutines = in_threads(2, go.EventWait, at, 4, FOREVER)
     until(lambda: go.Waiting() == 8 and asleep(at) == 4)
     {change}
     assert (python(), goroutines(), event.is_set()) == ([True] * 3, [4] * 2, False)
@@ -103,11 +103,11 @@ def test_goroutines_that_give_up_leave_threads_asleep(run):
         """
 event = golock.Event()
 at = event_address(event)
-waited = in_threads(3, event.wait, LIMIT)
+waited = in_threads(3, event.wait)
 until(lambda: asleep(at) == 3)
 print(go.EventWait(at, 5, 0.01))
 until(lambda: asleep(at) == 3)
-goroutines = in_threads(1, go.EventWait, at, 5, LIMIT)
+goroutines = in_threads(1, go.EventWait, at, 5, FOREVER)
 until(lambda: go.Waiting() == 5 and asleep(at) == 4)
 print(event.wait(0.01))
 go.EventSet(at)
@@ -123,8 +123,8 @@ def test_an_event_needs_no_core(run):
 before = golock._golock.core()["loaded"]
 event = golock.Event()
 at = event_address(event)
-waited = in_threads(1, go.EventWait, at, 2, LIMIT)
-python = in_threads(1, event.wait, LIMIT)
+waited = in_threads(1, go.EventWait, at, 2, FOREVER)
+python = in_threads(1, event.wait)
 until(lambda: go.Waiting() == 2 and asleep(at) == 2)
 event.set()
 print(waited(), python(), golock._golock.core()["loaded"] == before)
@@ -139,7 +139,7 @@ def test_python_waits_for_permits_and_go_releases_them(run):
 for library in go, go_with_gil:
     semaphore = golock.Semaphore(0)
     at = semaphore_address(semaphore)
-    waited = in_threads(6, semaphore.acquire, True, LIMIT)
+    waited = in_threads(6, semaphore.acquire)
     until(lambda: asleep(at) == 6)
     for n in 1, 3, 2:
         library.SemaphoreRelease(at, n)
@@ -156,7 +156,7 @@ def test_go_waits_for_permits_and_python_releases_them(run):
         """
 semaphore = golock.Semaphore(0)
 at = semaphore_address(semaphore)
-waited = in_threads(1, go.SemaphoreAcquire, at, 6, LIMIT)
+waited = in_threads(1, go.SemaphoreAcquire, at, 6, FOREVER)
 until(lambda: go.Waiting() == 6 and asleep(at) == 1)
 for n in 1, 3, 2:
     semaphore.release(n)
@@ -175,7 +175,7 @@ there, back = golock.Semaphore(0), golock.Semaphore(0)
 passed = in_threads(2, go.PassOn, semaphore_address(there), semaphore_address(back), 2000)
 for _ in range(4000):
     there.release()
-    assert back.acquire(timeout=LIMIT)
+    assert back.acquire()
 passed()
 print(there._value, back._value)
 """,
