@@ -12,13 +12,13 @@
 //
 // Each is a few words of memory. A Lock, a Semaphore and an Event may be fields of a Go struct, or views ([At],
 // [SemaphoreAt], [EventAt]) of memory that lives elsewhere in the process. The protocol of the words that are
-// taken and released is described in word.go, that of the others in listener.go. [Waiter] and [Listener]
-// are how threads that are not Go's take part.
+// taken and released is described in word.go, that of an event's in event.go, that of the others in listener.go.
+// [Waiter] and [Listener] are how threads that are not Go's take part.
 //
 // The same core, built as a C library, waits for the objects of the Python package golock; see the README
-// of the repository. Of these a semaphore can be viewed from any Go runtime in the process, because its waiters sleep
-// in the kernel. An event cannot but from the runtime of that core, which has the list of those who
-// wait; nor a lock, whose word is guarded by the GIL.
+// of the repository. Of these a semaphore and an event can be viewed from any Go runtime in the process, because
+// all that wait for them meet in the kernel, on the word. A condition and a barrier cannot, whose lists belong to
+// the runtime of that core; nor a lock, whose word is guarded by the GIL.
 package golock
 
 import (

@@ -1,4 +1,4 @@
-//go:build golock_portable
+//go:build !linux || golock_portable
 
 package tests_go
 
