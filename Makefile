@@ -18,6 +18,7 @@ GO ?= go
 VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d.%d" % sys.version_info[:3] + getattr(sys, "abiflags", ""))')
 VENV := .venv/$(VERSION)
 BIN := $(VENV)/bin
+GO_SOURCES := golock tests_go tests_py/view
 C_SOURCES := $(wildcard pyext/*.[ch] golock/capi/*.c bench/floor/*.c tests_py/storms/*.c)
 SPIN := $(or $(shell command -v spin),$(CURDIR)/build/spin/usr/bin/spin)
 SOURCES := setup.py pyproject.toml go.mod go.sum $(wildcard golock/*.go golock/capi/*) \
@@ -98,7 +99,7 @@ bench: $(VENV)/bench
 	$(BIN)/python bench/run.py
 
 lint: $(VENV)/lint
-	test -z "$$(gofmt -l golock tests_go)" || { gofmt -d golock tests_go; exit 1; }
+	test -z "$$(gofmt -l $(GO_SOURCES))" || { gofmt -d $(GO_SOURCES); exit 1; }
 	$(GO) vet ./...
 	$(GO) run honnef.co/go/tools/cmd/staticcheck@2025.1.1 ./...
 	$(BIN)/clang-format --dry-run --Werror $(C_SOURCES)
@@ -110,7 +111,7 @@ lint: $(VENV)/lint
 	$(BIN)/python -m mypy.stubtest golock --ignore-missing-stub --allowlist stubtest-allowlist.txt
 
 format: $(VENV)/lint
-	gofmt -w golock tests_go
+	gofmt -w $(GO_SOURCES)
 	$(BIN)/clang-format -i $(C_SOURCES)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .

@@ -29,6 +29,10 @@ const (
 	SetOnce = 1 << 2
 )
 
+// EventChannel is the channel on which threads that wait for an event sleep, so that the end of a goroutine's
+// context, which has one of its own, does not wake them.
+const EventChannel = channelSleeper
+
 // An Event is a flag that goroutines and threads can wait for. What was done before it was set is seen by
 // those who find it set, or were let go by it. The zero value is an event that is not set. It must not be
 // copied after first use.
@@ -97,7 +101,7 @@ func (e *Event) Wait(ctx context.Context) error {
 			return e.end(ctx, came)
 		}
 		if word&Sleepers != 0 || atomic.CompareAndSwapUint32(&e.word, word, word|Sleepers) {
-			park(&e.word, word|Sleepers, channelSleeper|channelCancel, Forever)
+			park(&e.word, word|Sleepers, EventChannel|channelCancel, Forever)
 		}
 	}
 }

@@ -153,7 +153,7 @@ sleep_detached(EventObject *self, uint32_t word, int64_t deadline)
     long result;
     do {
         result = syscall(SYS_futex, &self->word, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG, word,
-                         deadline == GOLOCK_FOREVER ? NULL : &until, NULL, FUTEX_BITSET_MATCH_ANY);
+                         deadline == GOLOCK_FOREVER ? NULL : &until, NULL, GOLOCK_EVENT_CHANNEL);
     } while (result < 0 && errno == EINTR && !golock_runs_handlers());
     return result == 0 || errno != ETIMEDOUT;
 }

@@ -30,6 +30,7 @@ union golock_semaphore {
 #define GOLOCK_SET 0x1u
 #define GOLOCK_SLEEPERS 0x2u
 #define GOLOCK_SET_ONCE 0x4u
+#define GOLOCK_EVENT_CHANNEL 0x1u
 
 /* The word of a condition or a barrier says how many listen. */
 #define GOLOCK_EVERYONE 0x7FFFFFFFu

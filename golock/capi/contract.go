@@ -20,6 +20,7 @@ var (
 	_ = [1]struct{}{}[golock.Set-C.GOLOCK_SET]
 	_ = [1]struct{}{}[golock.Sleepers-C.GOLOCK_SLEEPERS]
 	_ = [1]struct{}{}[golock.SetOnce-C.GOLOCK_SET_ONCE]
+	_ = [1]struct{}{}[golock.EventChannel-C.GOLOCK_EVENT_CHANNEL]
 	_ = [1]struct{}{}[golock.Everyone-C.GOLOCK_EVERYONE]
 	_ = [1]struct{}{}[golock.Told-C.GOLOCK_TOLD]
 	_ = [1]struct{}{}[golock.Broken-C.GOLOCK_BROKEN]
