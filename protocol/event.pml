@@ -172,7 +172,7 @@ enter: /* golock/event.go Wait: if turn := enter(&e.word); turn != nil { */
 	}
 	atomic {
 		if
-		:: turn[me] || !over(came[me], word) -> /* golock/event.go Wait: if over(came, atomic.LoadUint32(&e.word)) { */
+		:: !over(came[me], word) -> /* golock/event.go Wait: if over(came, atomic.LoadUint32(&e.word)) { */
 			if
 			:: turn[me]
 			:: !turn[me] -> stands[me] = true; REST
