@@ -114,6 +114,7 @@ lock:
 		:: !locked -> exists[me] = true; came!me; goto listen
 		fi
 	}
+
 #ifdef FORK
 again: /* in the child process, when the handler has returned */
 	atomic {
