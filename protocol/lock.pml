@@ -38,10 +38,13 @@
 	/* golock/semaphore.go Permits: func (s *Semaphore) Permits() uint32 { return s.cell().load().permits() } */
 	/* pyext/semaphore.c permits: return (uint32_t)(__atomic_load_n(&self->semaphore.both, __ATOMIC_RELAXED) >> 32); */
 /* Writes to what nobody else knows, and in a child process, in which nobody has waited: */
-	/* golock/semaphore.go init: s.memory.Store(uint64(fromMemory(uint64((state(permits) << 32).marked(0))))) */
+	/* golock/semaphore.go init: func (s *Semaphore) init(permits uint32) { s.memory.Store(memoryOf(permits)) } */
 	/* pyext/semaphore.c fill: __atomic_store_n(&self->semaphore.both, both, __ATOMIC_RELAXED); */
-	/* pyext/core.c golock_core_absent: __atomic_and_fetch(word, keep, __ATOMIC_RELAXED); */
+	/* pyext/core.c golock_core_forgets: __atomic_and_fetch(word, keep, __ATOMIC_RELAXED); */
 	/* pyext/mutex.c golock_mutex_reset: __atomic_store_n(&mutex->word, 0, __ATOMIC_RELAXED); */
+/* What makes a zero value a semaphore without permits, before anything else is done with it: */
+	/* golock/semaphore.go cell: if s.memory.Load() == 0 { */
+	/* golock/semaphore.go cell: s.memory.CompareAndSwap(0, memoryOf(0)) */
 /* What load and change are, of a lock and of a semaphore. A semaphore is changed by compare-and-swap under a
  * GIL as well, which the model lets pass for a load and a store: */
 	/* golock/cell.go load: word := atomic.LoadUint32(c.word) */

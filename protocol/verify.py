@@ -65,8 +65,8 @@ PROOF = [
     Run("lock.pml", "THREADS=2 PERMITS=2 FORK DEATH", "permits copied by fork; a thread dies"),
     Run("condition.pml", "THREADS=3", "a condition, for ever"),
     Run("condition.pml", "THREADS=3 FORK", "a condition copied by fork, for ever"),
-    Run("condition.pml", "THREADS=3 EVENT", "an event, for ever"),
-    Run("condition.pml", "THREADS=3 EVENT FORK", "an event copied by fork, for ever"),
+    Run("event.pml", "THREADS=4", "an event, four threads, for ever"),
+    Run("event.pml", "THREADS=3 LIVE", "every wait for an event that is set ends"),
     Run("line.pml", "GOROUTINES=4", "the line of goroutines"),
 ]
 
@@ -84,11 +84,11 @@ ACCESS = {
     "golock/cell.go": r"atomic\.\w+Uint(32|64)\(",
     "golock/waiter.go": r"\.load\(\)|\.change\(|[^.\w]wake\(c?\.?word",
     "golock/lock.go": r"atomic\.\w+Uint32\(",
-    "golock/semaphore.go": r"\.load\(\)|memory\.Store\(",
+    "golock/semaphore.go": r"\.load\(\)|memory\.\w+\(",
     "golock/wait.go": r"atomic\.\w+Uint32\(|[^.\w]wake\(|[^.\w]park\(",
     "golock/listener.go": r"atomic\.\w+Uint32\(|listener\.told ==|[^.\w]wake\(|l\.(push|remove|take)\(",
     "golock/condition.go": r"atomic\.\w+Uint32\(",
-    "golock/event.go": r"atomic\.\w+Uint32\(",
+    "golock/event.go": r"atomic\.\w+Uint32\(|[^.\w](wakeAll|park|enter|abandon|leave)\(",
     "golock/barrier.go": r"atomic\.\w+Uint32\(",
     "pyext/fastpath.h": r"__atomic_\w+\((word|&semaphore)",
     "pyext/core.c": r"__atomic_\w+\(word",
@@ -97,7 +97,7 @@ ACCESS = {
     "pyext/wait.c": r"syscall\(SYS_futex",
     "pyext/listen.c": r"__atomic_\w+\(|syscall\(SYS_futex",
     "pyext/condition.c": r"__atomic_\w+\(&self->word",
-    "pyext/event.c": r"__atomic_\w+\(&self->word",
+    "pyext/event.c": r"__atomic_\w+\(&self->word|syscall\(SYS_futex",
     "pyext/barrier.c": r"__atomic_\w+\(&self->word",
 }
 

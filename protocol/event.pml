@@ -1,0 +1,291 @@
+/* The protocol of an event's word, on which those who wait for it sleep: golock/event.go tells it, this model
+ * checks it, as lock.pml does for the lock word.
+ *
+ * A step is one access to the word, one call of the kernel, or one change of the line of goroutines, which is
+ * made under its mutex. Each thread sets, clears and waits again and again, as a goroutine that stands in the
+ * line, or as a thread that does not. Its waits run out of time, are interrupted, are refused their sleep,
+ * and end for no reason, at any point.
+ *
+ * Of two words that count the sets, only matters whether the counts differ: so the word's own stays 0, and a
+ * set changes that of all copies of the word. The model's count never comes round. The code's does, after 2^30
+ * sets: to confuse two words, a waiter must not have run while the event was set and cleared so often, for
+ * several seconds at some 10 ns for both, and have gone on exactly after the last. The next set lets it go.
+ *
+ *     THREADS  how many threads, 2 to 4
+ *     ROUNDS   how many calls each of them makes; without it, they never end
+ *     LIVE     thread 0 waits without a limit, and each of its waits ends if the event is set meanwhile
+ */
+
+/* Reads that only tell a user what was: */
+	/* golock/event.go IsSet: func (e *Event) IsSet() bool { return atomic.LoadUint32(&e.word)&Set != 0 } */
+	/* pyext/event.c is_set: return __atomic_load_n(&self->word, __ATOMIC_ACQUIRE) & GOLOCK_SET; */
+/* Writes to a word that nobody else knows: */
+	/* pyext/event.c event_init: __atomic_store_n(&self->word, 0, __ATOMIC_RELAXED); */
+
+#define SET      1
+#define SLEEPERS 2
+#define OTHER    4 /* the count is not that of the word now */
+
+#define over(came, word) ((word & SET) != 0 || ((word ^ came) & ~(SET | SLEEPERS)) != 0)
+
+byte word;
+byte came[4];                         /* what the word was when the thread's wait began */
+byte old[4];                          /* what it was when the thread looked last */
+bool asleep[4];                       /* on the word */
+bool exists;                          /* somebody is the first of the line */
+chan line = [THREADS] of { byte };    /* those behind it: golock/wait.go */
+bool turn[4];                         /* the channel of one in the line is closed */
+bool looked[4];                       /* and may still compare that */
+byte busy;                            /* threads that are neither idle nor asleep nor in the line */
+
+/* What the properties need. */
+bool is_set;                          /* somebody has set the event, and nobody cleared it after */
+bool waits[4];
+bool was_set[4];                      /* since the thread's wait began */
+bool stands[4];                       /* in the line, and is not under way */
+
+/* The properties. A wait returns true only if the event was set since it began, and false only when its time
+ * has run out and it was not. When nobody is under way, nobody is asleep or in the line for whom the event
+ * is set, or was since it came: no lost wake-up. */
+#define TRUE     assert(was_set[me])
+#define FALSE    assert(expired && !was_set[me])
+#define DEAF(i)  ((asleep[i] || stands[i]) && (is_set || was_set[i]))
+#define REST     busy--; assert(busy < THREADS); assert(busy > 0 || (!DEAF(0) && !DEAF(1) && !DEAF(2) && !DEAF(3)))
+
+#define COUNT(i) \
+	came[i] = came[i] | OTHER * waits[i]; \
+	old[i] = old[i] | OTHER * looked[i]; \
+	was_set[i] = waits[i]
+#define RIGHT    assert(((word & SET) != 0) == is_set)
+
+#define LOOK     old[me] = word; looked[me] = true
+#define FORGET   old[me] = 0; looked[me] = false
+
+/* FUTEX_WAKE, of all. */
+#define WAKE(i) \
+	if \
+	:: asleep[i] -> asleep[i] = false; busy++ \
+	:: else \
+	fi
+
+#ifdef LIVE
+#define LIMITED (me != 0)
+ltl let_go { [] ((waits[0] && was_set[0]) -> <> !waits[0]) }
+#else
+#define LIMITED true
+#endif
+
+inline leave()
+{
+	atomic {
+		if
+		:: empty(line) -> exists = false /* golock/wait.go leave: delete(lines.of, word) */
+		:: nempty(line) -> line?next; turn[next] = true; busy = busy + stands[next]; stands[next] = false; next = 0 /* golock/wait.go leave: close(l.waiting[0]) */
+		fi
+	}
+}
+
+proctype Thread(byte me)
+{
+	byte next;
+	bool expired; /* its time has run out, or its context has ended */
+	bool first;   /* it is a goroutine, the first of the line */
+#ifdef ROUNDS
+	byte round;
+#endif
+
+end_idle:
+	atomic {
+#ifdef ROUNDS
+		round < ROUNDS -> round++;
+#endif
+		busy++;
+		if
+		:: goto set
+		:: goto clear
+		:: goto wait
+		fi
+	}
+
+set:
+	atomic {
+		LOOK; /* golock/event.go Set: old := atomic.LoadUint32(&e.word) */
+			/* pyext/event.c set: uint32_t old = __atomic_load_n(&self->word, __ATOMIC_RELAXED); */
+		if
+		:: (old[me] & SET) != 0 -> FORGET; goto done
+		:: else
+		fi
+	}
+	atomic {
+		if
+		:: word != old[me] -> FORGET; goto set
+		:: word == old[me] ->
+			word = (old[me] & ~SLEEPERS) | SET;
+			COUNT(0); COUNT(1); COUNT(2); COUNT(3);
+				/* golock/event.go Set: if atomic.CompareAndSwapUint32(&e.word, old, (old&^Sleepers+SetOnce)|Set) { */
+				/* pyext/event.c set: if (__atomic_compare_exchange_n(&self->word, &old, new, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED)) { */
+			is_set = true;
+			RIGHT
+		fi;
+		if
+		:: (old[me] & SLEEPERS) == 0 -> FORGET; goto done
+		:: else -> FORGET
+		fi
+	}
+	atomic {
+		WAKE(0); WAKE(1); WAKE(2); WAKE(3); /* golock/event.go Set: wakeAll(&e.word) */
+			/* pyext/event.c set: syscall(SYS_futex, &self->word, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, INT_MAX); */
+		goto done
+	}
+
+clear:
+	atomic {
+		word = word & ~SET;
+			/* golock/event.go Clear: func (e *Event) Clear() { atomic.AndUint32(&e.word, ^uint32(Set)) } */
+			/* pyext/event.c clear: __atomic_and_fetch(&self->word, ~GOLOCK_SET, __ATOMIC_RELAXED); */
+		is_set = false;
+		RIGHT;
+		goto done
+	}
+
+wait:
+	atomic {
+		came[me] = word & ~SLEEPERS; /* golock/event.go Wait: came := atomic.LoadUint32(&e.word) */
+			/* pyext/event.c event_wait: uint32_t came = __atomic_load_n(&self->word, __ATOMIC_ACQUIRE); */
+		if
+		:: (came[me] & SET) != 0 -> assert(is_set); goto done
+		:: else -> waits[me] = true
+		fi;
+		if
+		:: goto look
+		:: goto enter
+		:: LIMITED -> expired = true; goto look /* a limit of 0 */
+		fi
+	}
+
+enter: /* golock/event.go Wait: if turn := enter(&e.word); turn != nil { */
+	atomic {
+		if
+		:: !exists -> exists = true; first = true; goto look /* golock/wait.go enter: lines.of[word] = &line{} */
+		:: exists -> line!me /* golock/wait.go enter: l.waiting = append(l.waiting, turn) */
+		fi
+	}
+	atomic {
+		if
+		:: !over(came[me], word) -> /* golock/event.go Wait: if over(came, atomic.LoadUint32(&e.word)) { */
+			if
+			:: turn[me]
+			:: !turn[me] -> stands[me] = true; REST
+			fi
+		:: over(came[me], word) -> TRUE; goto abandon /* golock/event.go Wait: abandon(&e.word, turn) */
+		fi
+	}
+
+end_stands: /* for ever, if nobody sets the event */
+	atomic {
+		if
+		:: turn[me] -> turn[me] = false; first = true; goto look /* golock/event.go Wait: case <-turn: */
+		:: LIMITED -> /* golock/event.go Wait: case <-ctx.Done(): */
+			busy = busy + stands[me];
+			stands[me] = false;
+			expired = true;
+			goto abandon
+		fi
+	}
+
+abandon:
+	atomic {
+		if
+		:: line??[eval(me)] -> line??eval(me); goto ends /* golock/wait.go abandon: l.waiting = append(l.waiting[:i], l.waiting[i+1:]...) */
+		:: else -> assert(turn[me]); turn[me] = false
+		fi
+	}
+	leave();
+
+ends:
+	atomic {
+		if
+		:: over(came[me], word) -> TRUE /* golock/event.go end: if over(came, atomic.LoadUint32(&e.word)) { */
+		:: !over(came[me], word) -> FALSE
+		fi;
+		goto returns
+	}
+
+look:
+	atomic {
+		LOOK; /* golock/event.go Wait: word := atomic.LoadUint32(&e.word) */
+			/* pyext/event.c wait_slow: uint32_t word = __atomic_load_n(&self->word, __ATOMIC_ACQUIRE); */
+		if
+		:: first && (expired || over(came[me], old[me])) -> FORGET; goto ends
+		:: !first && over(came[me], old[me]) -> TRUE; FORGET; goto returns
+		:: !first && expired && !over(came[me], old[me]) -> FALSE; FORGET; goto returns
+		:: !expired && !over(came[me], old[me])
+		fi
+	}
+
+announce:
+	atomic {
+		if
+		:: (old[me] & SLEEPERS) != 0
+		:: (old[me] & SLEEPERS) == 0 && word == old[me] -> word = old[me] | SLEEPERS; RIGHT
+			/* golock/event.go Wait: if word&Sleepers != 0 || atomic.CompareAndSwapUint32(&e.word, word, word|Sleepers) { */
+			/* pyext/event.c wait_slow: __atomic_compare_exchange_n(&self->word, &word, word | GOLOCK_SLEEPERS, false, __ATOMIC_RELAXED, */
+		:: (old[me] & SLEEPERS) == 0 && word != old[me] -> FORGET; goto look
+		fi
+	}
+
+sleep:
+	atomic {
+		if
+		:: word == (old[me] | SLEEPERS) -> FORGET; asleep[me] = true; REST
+			/* golock/event.go Wait: park(&e.word, word|Sleepers, channelSleeper|channelCancel, Forever) */
+			/* pyext/event.c sleep_detached: result = syscall(SYS_futex, &self->word, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG, word, */
+		:: FORGET; goto look
+		:: LIMITED -> FORGET; expired = true; goto look
+		fi
+	}
+
+end_sleeps: /* for ever, if nobody sets the event */
+	atomic {
+		if
+		:: !asleep[me] -> goto look
+		:: asleep[me] -> asleep[me] = false; busy++; goto look /* a signal, or a wake for another word that was here */
+		:: asleep[me] && LIMITED -> asleep[me] = false; busy++; expired = true; goto look
+		:: asleep[me] && LIMITED && !first -> asleep[me] = false; busy++; goto returns /* pyext/event.c wait_slow: if (in_time && Py_MakePendingCalls() < 0) { */
+		fi
+	}
+
+returns:
+	atomic {
+		waits[me] = false; was_set[me] = false; came[me] = 0; expired = false;
+		if
+		:: first -> first = false; goto leaves
+		:: else -> goto done
+		fi
+	}
+
+leaves: /* golock/event.go Wait: defer leave(&e.word) */
+	leave();
+
+done:
+	atomic {
+		came[me] = 0;
+		REST
+	}
+	goto end_idle
+}
+
+init
+{
+	byte i;
+	atomic {
+		if
+		:: true
+		:: word = SLEEPERS /* of another process, and copied by fork */
+		fi;
+		do
+		:: i < THREADS -> run Thread(i); i++
+		:: else -> break
+		od
+	}
+}
