@@ -117,17 +117,20 @@ lock:
 
 #ifdef FORK
 again: /* in the child process, when the handler has returned */
+	if
+	:: true
+	:: atomic { raises = true; inherited = false; goto reacquire } /* pyext/listen.c sleep_until_told: if (Py_MakePendingCalls() < 0 || listen_again(state, word, listening) < 0) { */
+	fi;
+	/* One step: nobody looks for those inherited meanwhile. */
 	atomic {
+		!mutex -> /* pyext/listen.c listen_again: pthread_mutex_lock(&inherited.mutex); */
 		if
-		:: true
-		:: raises = true /* pyext/listen.c sleep_until_told: if (Py_MakePendingCalls() < 0 || listen_again(state, word, listening) < 0) { */
+		:: told[me]
+		:: !told[me] -> LOADED; list!me; came!me; WRITE(len(list)) /* pyext/listen.c listen_again: int result = told(listening) != 0 ? 0 : golock_listen(state, word, listening); */
 		fi;
 		inherited = false; /* pyext/listen.c disinherit: __atomic_store_n(&inherited.first, listening->outer, __ATOMIC_RELAXED); */
-		if
-		:: raises -> goto reacquire
-		:: !raises && told[me] -> forked = false; goto reacquire /* pyext/listen.c listen_again: if (told(listening) != 0 || listening->core == golock_core_loaded()) { */
-		:: !raises && !told[me]
-		fi
+		forked = false;
+		goto awaits
 	}
 #endif
 
@@ -135,20 +138,14 @@ listen: /* golock/listener.go Listen: func Listen(word *uint32, listener *Listen
 	atomic {
 		!mutex -> mutex = true; /* golock/listener.go listOf: s.Lock() */
 		LOADED;
-		list!me; /* golock/listener.go Listen: l.push(listener) */
-		if
-		:: forked -> came!me
-		:: else
-		fi
+		list!me /* golock/listener.go Listen: l.push(listener) */
 	}
 	atomic { WRITE(len(list)); UNLOCK } /* golock/listener.go write: atomic.StoreUint32(word, l.length) */
 
 unlock:
 	atomic {
-		if
-		:: forked -> forked = false /* it has unlocked before */
-		:: !forked -> assert(holder == me + 1); holder = 0 /* golock/condition.go Wait: c.L.Unlock() */
-		fi
+		assert(holder == me + 1);
+		holder = 0 /* golock/condition.go Wait: c.L.Unlock() */
 	}
 
 awaits: /* pyext/listen.c sleep_until_told: while (in_time && told(listening) == 0) { */
@@ -222,7 +219,7 @@ tells:
 #ifdef FORK
 		if
 		:: inherited && !told[0] -> told[0] = true; given++; n--
-			/* pyext/listen.c has_inherited: return __atomic_load_n(&inherited.first, __ATOMIC_RELAXED) != NULL; */
+			/* pyext/listen.c golock_has_inherited: return __atomic_load_n(&inherited.first, __ATOMIC_RELAXED) != NULL; */
 			/* pyext/listen.c notify_inherited: __atomic_store_n(&each->listener.told, what, __ATOMIC_RELEASE); */
 		:: else
 		fi

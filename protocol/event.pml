@@ -238,7 +238,7 @@ sleep:
 	atomic {
 		if
 		:: word == (old[me] | SLEEPERS) -> FORGET; asleep[me] = true; REST
-			/* golock/event.go Wait: park(&e.word, word|Sleepers, channelSleeper|channelCancel, Forever) */
+			/* golock/event.go Wait: park(&e.word, word|Sleepers, EventChannel|channelCancel, Forever) */
 			/* pyext/event.c sleep_detached: result = syscall(SYS_futex, &self->word, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG, word, */
 		:: FORGET; goto look
 		:: LIMITED -> FORGET; expired = true; goto look

@@ -494,10 +494,17 @@ waiting(const ConditionObject *self)
     return __atomic_load_n(&self->word, __ATOMIC_RELAXED);
 }
 
+/* How many there may be to notify. */
+static uint32_t
+to_notify(const ConditionObject *self)
+{
+    return golock_has_inherited() ? GOLOCK_EVERYONE : waiting(self);
+}
+
 NO_INLINE static PyObject *
 notify_some(ConditionObject *self, PyObject *n)
 {
-    int64_t count = n == NULL ? 1 : parse_n(n, waiting(self));
+    int64_t count = n == NULL ? 1 : parse_n(n, to_notify(self));
     if (count < 0 || (count > 0 && golock_notify(golock_state_of((PyObject *)self), &self->word,
                                                  (uint32_t)count, GOLOCK_TOLD) < 0)) {
         return NULL;
@@ -517,13 +524,10 @@ condition_notify(ConditionObject *self, PyObject *const *args, Py_ssize_t nargs,
         return NULL;
     }
 #if PY_VERSION_HEX >= 0x030B0000
-    if (waiting(self) == 0) {
+    if (to_notify(self) == 0) {
         Py_RETURN_NONE;
     }
 #endif
-    if (n == NULL && waiting(self) == 0) {
-        Py_RETURN_NONE;
-    }
     return notify_some(self, n);
 }
 
@@ -536,7 +540,7 @@ condition_notify_all(ConditionObject *self, PyObject *Py_UNUSED(ignored))
     if (check_owned(self, "cannot notify on un-acquired lock") < 0) {
         return NULL;
     }
-    if (waiting(self) != 0 &&
+    if (to_notify(self) != 0 &&
         golock_notify(golock_state_of((PyObject *)self), &self->word, GOLOCK_EVERYONE, GOLOCK_TOLD) < 0) {
         return NULL;
     }

@@ -162,6 +162,10 @@ uint32_t golock_withdraw(uint32_t *word, golock_listening *listening);
 /* Tells up to n of those that listen to the word. Returns 0, or -1 with CoreError or MemoryError set. */
 int golock_notify(const golock_state *state, uint32_t *word, uint32_t n, uint32_t told);
 
+/* Whether a thread of this process waits below a signal handler that has forked it: who notifies it may not
+ * find it among those who listen to the word. */
+bool golock_has_inherited(void);
+
 /* To be called in the child process, when the core is forgotten. */
 void golock_listen_after_fork(void);
 

@@ -64,8 +64,8 @@ golock_listen_after_fork(void)
     inherited.first = innermost;
 }
 
-static bool
-has_inherited(void)
+bool
+golock_has_inherited(void)
 {
     return __atomic_load_n(&inherited.first, __ATOMIC_RELAXED) != NULL;
 }
@@ -88,7 +88,7 @@ notify_inherited(const uint32_t *word, uint32_t n, uint32_t what)
 int
 golock_notify(const golock_state *state, uint32_t *word, uint32_t n, uint32_t told)
 {
-    if (has_inherited()) {
+    if (golock_has_inherited()) {
         n -= notify_inherited(word, n, told);
     }
     if (golock_core_forgets(word, 0)) {
@@ -172,7 +172,7 @@ golock_await(const golock_state *state, uint32_t *word, golock_listening *listen
     innermost = listening;
     int64_t result = sleep_until_told(state, word, listening, deadline);
     innermost = listening->outer;
-    if (has_inherited()) {
+    if (golock_has_inherited()) {
         pthread_mutex_lock(&inherited.mutex);
         disinherit(listening);
         pthread_mutex_unlock(&inherited.mutex);

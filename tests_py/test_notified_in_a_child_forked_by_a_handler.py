@@ -72,6 +72,8 @@ def in_child(work, *waits):
         ("in_child(notify, listen)", [True]),
         ("in_child(lambda: None, lambda: listen(timeout=1))", [False]),
         ("in_child(lambda: notify(0), lambda: listen(timeout=1))", [False]),
+        # The child's first wait puts the number right that was copied with the word.
+        ("in_child(lambda: (listen(timeout=0.001), notify()), listen)", [True]),
         ("in_child(barrier.wait, barrier.wait)", [0]),
         ("in_child(barrier.abort, barrier.wait)", ["broken"]),
         (
