@@ -523,11 +523,9 @@ condition_notify(ConditionObject *self, PyObject *const *args, Py_ssize_t nargs,
     if (check_owned(self, "cannot notify on un-acquired lock") < 0) {
         return NULL;
     }
-#if PY_VERSION_HEX >= 0x030B0000
     if (to_notify(self) == 0) {
         Py_RETURN_NONE;
     }
-#endif
     return notify_some(self, n);
 }
 
