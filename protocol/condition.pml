@@ -39,9 +39,9 @@ bool stale;                        /* the number in the word is that of another 
 bool inherited;                    /* thread 0 waits below a handler that has forked: pyext/listen.c */
 #define LOADED loaded = true
 #else
-#define loaded true
 #define stale  false
 #define LOADED skip
+#define tells  notify
 #endif
 
 /* What the properties need. */
@@ -214,9 +214,9 @@ look:
 		fi
 	}
 
+#ifdef FORK
 tells:
 	atomic {
-#ifdef FORK
 		if
 		:: inherited && !told[0] -> told[0] = true; given++; n--
 			/* pyext/listen.c golock_has_inherited: return __atomic_load_n(&inherited.first, __ATOMIC_RELAXED) != NULL; */
@@ -225,12 +225,12 @@ tells:
 		fi
 	}
 	atomic {
-#endif
 		if
 		:: loaded -> goto notify
 		:: !loaded -> WRITE(0); goto done /* pyext/listen.c golock_notify: if (golock_core_forgets(word, 0)) { */
 		fi
 	}
+#endif
 
 notify: /* golock/listener.go Notify: func Notify(word *uint32, n, told uint32) uint32 { */
 	atomic {

@@ -49,7 +49,11 @@ PROOF = [
     Run("lock.pml", "THREADS=3", "three threads, for ever"),
     Run("lock.pml", "THREADS=4 ROUNDS=1 GIL", "four threads under a GIL, a call each"),
     Run("lock.pml", "THREADS=3 PERMITS=2 GIL PLAIN", "two permits under a GIL, for ever"),
-    Run("lock.pml", "THREADS=4 PERMITS=2 ROUNDS=1 GIL PLAIN", "two permits, four threads, a call each"),
+    Run(
+        "lock.pml",
+        "THREADS=4 PERMITS=2 ROUNDS=1 GIL PLAIN",
+        "two permits, four threads, a call each",
+    ),
     Run("lock.pml", "THREADS=4 ROUNDS=1 PLAIN", "four threads without strangers, a call each"),
     Run("lock.pml", "THREADS=3 GIL", "three threads under a GIL, for ever"),
     Run("lock.pml", "THREADS=3 ROUNDS=1 FORK DEATH", "a word copied by fork; a thread dies"),
@@ -78,7 +82,7 @@ UNREACHED = {
     "WAKE(FIRST_OF_ANY, resigned, take_back)": "whoever lies before the sleepers was found already",
 }
 
-# The lines of the code that access a word or what a listener is told, change a list of listeners, or
+# The lines of the code that access a word or what a listener is told, change a list of listeners, or  # noqa: E501
 # sleep or wake.
 ACCESS = {
     "golock/cell.go": r"atomic\.\w+Uint(32|64)\(",
@@ -86,7 +90,7 @@ ACCESS = {
     "golock/lock.go": r"atomic\.\w+Uint32\(",
     "golock/semaphore.go": r"\.load\(\)|memory\.\w+\(",
     "golock/wait.go": r"atomic\.\w+Uint32\(|[^.\w]wake\(|[^.\w]park\(",
-    "golock/listener.go": r"atomic\.\w+Uint32\(|listener\.told ==|[^.\w]wake\(|l\.(push|remove|take)\(",
+    "golock/listener.go": r"atomic\.\w+Uint32\(|listener\.told ==|[^.\w]wake\(|l\.(push|remove|take)\(",  # noqa: E501
     "golock/condition.go": r"atomic\.\w+Uint32\(",
     "golock/event.go": r"atomic\.\w+Uint32\(|[^.\w](wakeAll|park|enter|abandon|leave)\(",
     "golock/barrier.go": r"atomic\.\w+Uint32\(",

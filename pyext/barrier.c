@@ -117,7 +117,7 @@ leave(BarrierObject *self)
 static int
 tell(BarrierObject *self, uint32_t told)
 {
-    if (waiting(self) == 0) {
+    if (waiting(self) == 0 && !golock_has_inherited()) {
         return 0;
     }
     return golock_notify(golock_state_of((PyObject *)self), &self->word, GOLOCK_EVERYONE, told);
