@@ -82,8 +82,8 @@ UNREACHED = {
     "WAKE(FIRST_OF_ANY, resigned, take_back)": "whoever lies before the sleepers was found already",
 }
 
-# The lines of the code that access a word or what a listener is told, change a list of listeners, or  # noqa: E501
-# sleep or wake.
+# The lines of the code that access a word or what a listener is told, change a list of listeners,
+# or sleep or wake.
 ACCESS = {
     "golock/cell.go": r"atomic\.\w+Uint(32|64)\(",
     "golock/waiter.go": r"\.load\(\)|\.change\(|[^.\w]wake\(c?\.?word",
