@@ -311,13 +311,10 @@ fork()
 forker = threading.Thread(target=fork)
 forker.start()
 forker.join()
-for _ in threads:
+for left in range(len(threads), 0, -1):
     object.let_go()
-    time.sleep(0.001)
-while any(thread.is_alive() for thread in threads):
-    time.sleep(0.001)
-    if kind is family.Event:
-        object.let_go()
+    while sum(thread.is_alive() for thread in threads) >= left:
+        time.sleep(0.001)
 """,
     )
     assert stdout == "0\n0\n"
