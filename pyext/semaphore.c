@@ -105,25 +105,27 @@ semaphore_dealloc(PyObject *self)
     golock_object_free(self, golock_object_clear);
 }
 
+/* Takes a permit if there is one, without waiting. Returns 1 or 0, or -1 with CoreError or MemoryError set.
+ */
+static int
+try_acquire(SemaphoreObject *self)
+{
+    if (golock_fastpath && permits(self) == 0) {
+        return 0;
+    }
+    const struct golock_core *core = golock_core_get(golock_state_of((PyObject *)self));
+    return core == NULL ? -1 : golock_core_try_acquire(core, &self->semaphore.word, true);
+}
+
 NO_INLINE static PyObject *
 acquire_slow(SemaphoreObject *self, int64_t timeout)
 {
     if (golock_forgot_the_parent(&self->semaphore.word) && golock_fast_take(&self->semaphore)) {
         Py_RETURN_TRUE;
     }
-    if (timeout == 0 && golock_fastpath && permits(self) == 0) {
-        Py_RETURN_FALSE;
-    }
-    const golock_state *state = golock_state_of((PyObject *)self);
-    int taken = -1;
-    if (timeout != 0) {
-        taken = golock_wait(state, &self->semaphore.word, true, timeout, true);
-    } else {
-        const struct golock_core *core = golock_core_get(state);
-        if (core != NULL) {
-            taken = golock_core_try_acquire(core, &self->semaphore.word, true);
-        }
-    }
+    int taken = timeout == 0 ? try_acquire(self)
+                             : golock_wait(golock_state_of((PyObject *)self), &self->semaphore.word, true,
+                                           timeout, true);
     return taken < 0 ? NULL : PyBool_FromLong(taken);
 }
 
@@ -143,8 +145,10 @@ acquire_with_arguments(SemaphoreObject *self, PyObject *const *args, Py_ssize_t 
         PyErr_SetString(PyExc_ValueError, "can't specify timeout for non-blocking acquire");
         return NULL;
     }
-    if (golock_fast_take(&self->semaphore)) {
-        Py_RETURN_TRUE;
+    /* The timeout counts only where there is none to take. */
+    int taken = golock_fast_take(&self->semaphore) ? 1 : golock_fastpath ? 0 : try_acquire(self);
+    if (taken != 0) {
+        return taken < 0 ? NULL : Py_NewRef(Py_True);
     }
     int64_t timeout = 0;
     if (blocking && golock_parse_timeout(values[1], true, &timeout) < 0) {
