@@ -80,6 +80,7 @@ UNREACHED = {
     "WAKE(FIRST_BEFORE, resigned, or_any)": "where a call is one step, nobody lies down during it",
     "WAKE(FIRST_OF_ANY, resigned, resigned)": "the same",
     "WAKE(FIRST_OF_ANY, resigned, take_back)": "whoever lies before the sleepers was found already",
+    "(old & HELD) == 0 -> STORE(next); FREE; goto done": "a lock that is released is held",
 }
 
 # The lines of the code that access a word or what a listener is told, change a list of listeners,
