@@ -27,7 +27,6 @@ import (
 	"math"
 	"sync/atomic"
 	"time"
-	"unsafe"
 )
 
 // A Lock is a mutual exclusion lock. Unlike [sync.Mutex] it can be waited for with a limit, and any
@@ -48,20 +47,6 @@ var (
 	ErrNaNTimeout         = errors.New("invalid value NaN (not a number)")
 	ErrTimeoutTooLarge    = errors.New("timeout value is too large")
 )
-
-// At views the word at p as a Lock. The word must be aligned to four bytes, must be touched by nobody
-// but this package, and must stay where it is until every call on the Lock has returned: an Unlock may
-// look at it after another has taken the lock. At panics when p is nil or misaligned.
-func At(p unsafe.Pointer) *Lock {
-	return (*Lock)(view(p, unsafe.Alignof(Lock{})))
-}
-
-func view(p unsafe.Pointer, alignment uintptr) unsafe.Pointer {
-	if p == nil || uintptr(p)%alignment != 0 {
-		panic("golock: nil or misaligned address")
-	}
-	return p
-}
 
 // Lock takes the lock, and waits for as long as that needs.
 func (l *Lock) Lock() {
