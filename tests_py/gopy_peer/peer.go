@@ -208,3 +208,17 @@ func (p *Peer) Canceled() int { return int(p.canceled.Load()) }
 
 // Expired is how many steps ended because their context's deadline had passed.
 func (p *Peer) Expired() int { return int(p.expired.Load()) }
+
+// Spin computes in the calling thread until Go's collector has run so many times, which interrupts it by a signal
+// each time.
+func Spin(collections int) {
+	var ran atomic.Int64
+	go func() {
+		for range collections {
+			runtime.GC()
+			ran.Add(1)
+		}
+	}()
+	for ran.Load() < int64(collections) {
+	}
+}
