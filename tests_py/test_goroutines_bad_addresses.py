@@ -86,7 +86,7 @@ def test_another_object(refused, thing):
 )
 def test_another_kind(refused, kind, name):
     with golock.shared(kind()) as address:
-        refused(address, f"a {name}, not a Lock")
+        refused(address, f"shared as {name}, not as Lock")
 
 
 def test_another_version(refused):
