@@ -11,8 +11,11 @@ PRINTED = "goroutine 4000\nlock 4000\nthread 4000\nwait 4000\nwords: 9\n"
 
 # The program, and what is done after it.
 AFTER = f"""
-import gc, os, runpy, sys, threading
+import gc, os, runpy, sys, threading, warnings
 import golock
+
+# From 3.12 on, os.fork() warns when the process has threads, Go's included.
+warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
 
 def core():
     maps = open("/proc/self/maps").read()
