@@ -127,20 +127,22 @@ $(VENV)/golock: $(SOURCES)
 	$(BIN)/python -m pip install --quiet --force-reinstall --no-deps .
 	touch $@
 
-# One package for both, and one Go runtime. gopy writes into the module, which has to find its requirements:
-# the virtual environment's packages are a part of it that ./... does not match.
+# One package for both, and one Go runtime. gopy writes into the module, whose requirements it needs: the
+# virtual environment's packages are a part of the module that ./... does not match. An extension has the
+# interpreter's symbols from the process; gopy would link libpython, which may be an archive, and so a
+# second interpreter. -lc stands in its place.
 GOPY_SOURCES := $(wildcard examples/gopy_counter/*.go tests_py/gopy_peer/*.go)
+PATH_OF = $$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("$(1)"))')
 
 gopy: $(VENV)/gopy
 
-$(VENV)/gopy: export GOFLAGS = -buildvcs=false
 $(VENV)/gopy: build/tools/gopy examples/gopy_counter/requirements.txt pyext/golock.h $(wildcard golock/*.go golock/capi/*.*) \
 		$(GOPY_SOURCES) | $(VENV)/golock
 	$(BIN)/python -m pip install --quiet -r examples/gopy_counter/requirements.txt
-	PATH="$(CURDIR)/build/tools:$(dir $(shell command -v $(GO))):$$PATH" gopy build -no-make -symbols=false \
-		-vm="$(CURDIR)/$(BIN)/python" -name=gopy_counter \
-		-output="$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/gopy_counter" \
-		$(addprefix ./,$(sort $(dir $(GOPY_SOURCES))))
+	PATH="$(CURDIR)/build/tools:$(dir $(shell command -v $(GO))):$$PATH" GOFLAGS=-buildvcs=false \
+		GOPY_INCLUDE="$(call PATH_OF,include)" GOPY_LIBDIR=/usr/lib GOPY_PYLIB=c \
+		gopy build -no-make -symbols=false -vm="$(CURDIR)/$(BIN)/python" -name=gopy_counter \
+		-output="$(call PATH_OF,purelib)/gopy_counter" $(addprefix ./,$(sort $(dir $(GOPY_SOURCES))))
 	touch $@
 
 # gopy calls goimports.

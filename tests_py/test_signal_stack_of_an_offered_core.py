@@ -19,7 +19,7 @@ def test_go_interrupts_a_thread_that_has_waited(python, check):
 
         def wait_and_call():
             assert not lock.acquire(timeout=0.001)
-            peer.Spin(20)
+            peer.Spin(0.05)
 
         with lock:
             for _ in range(3):

@@ -209,16 +209,18 @@ func (p *Peer) Canceled() int { return int(p.canceled.Load()) }
 // Expired is how many steps ended because their context's deadline had passed.
 func (p *Peer) Expired() int { return int(p.expired.Load()) }
 
-// Spin computes in the calling thread until Go's collector has run so many times, which interrupts it by a signal
-// each time.
-func Spin(collections int) {
-	var ran atomic.Int64
+// Spin computes in the calling thread for so many seconds, interrupted by the signals of Go's collector, which runs
+// meanwhile.
+func Spin(seconds float64) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Duration(seconds*float64(time.Second)))
+	defer cancel()
 	go func() {
-		for range collections {
+		for ctx.Err() == nil {
 			runtime.GC()
-			ran.Add(1)
 		}
 	}()
-	for ran.Load() < int64(collections) {
+	for end := time.Now().Add(time.Duration(seconds * float64(time.Second))); time.Now().Before(end); {
+		for range 1_000_000 {
+		}
 	}
 }
