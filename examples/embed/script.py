@@ -1,0 +1,75 @@
+"""The Python side of main.go, which puts the `table` and the address `total_of_go` in here."""
+
+from __future__ import annotations
+
+import ctypes
+import multiprocessing
+import os
+import signal
+import threading
+import time
+import warnings
+from pathlib import Path
+
+import golock
+
+THREADS = 4
+ROUNDS = 5_000
+CHILDREN = 2
+
+table: memoryview = globals()["table"].cast("q")
+
+# Python leaves a signal alone that has a handler, and Go has handlers for nearly all.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
+lock = golock.Lock()
+# A forked child has no goroutines, so what one of them holds there is never released. The thread that
+# forks takes the lock first.
+os.register_at_fork(before=lock.acquire, after_in_parent=lock.release, after_in_child=lock.release)
+# From 3.12 on, os.fork() warns when the process has threads, and Go always has.
+warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
+
+
+def count() -> None:
+    for i in range(ROUNDS):
+        with lock:
+            table[i % len(table)] += 1
+            if i % 100 == 0:
+                time.sleep(0)  # lets another thread have the GIL, and find the lock taken
+
+
+def count_in_threads() -> None:
+    threads = [threading.Thread(target=count) for _ in range(THREADS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def count_in_child(_: int) -> tuple[int, bool]:
+    """Count in the child's copy of the table. The child waits with a libgolock.so of its own."""
+    before = sum(table)
+    count_in_threads()
+    return sum(table) - before, "libgolock" in Path("/proc/self/maps").read_text()
+
+
+def count_in_children() -> None:
+    with multiprocessing.get_context("fork").Pool(CHILDREN) as pool:
+        print("children:", pool.map(count_in_child, range(CHILDREN)), flush=True)
+
+
+def ask_go() -> int:
+    """Call a function of Go that takes the lock as well, with the GIL, until it has got it."""
+    total = ctypes.PYFUNCTYPE(ctypes.c_int64)(globals()["total_of_go"])
+    while (answer := total()) < 0:
+        time.sleep(0)
+    return answer
+
+
+def wait_for_goroutine() -> None:
+    try:
+        print("a goroutine has the lock: Enter frees it, Ctrl-C stops waiting", flush=True)
+        with lock:
+            print("freed", flush=True)
+    except KeyboardInterrupt:
+        print("interrupted", flush=True)
