@@ -19,7 +19,7 @@ VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d.%d" % sys.version_info
 VENV := .venv/$(VERSION)
 BIN := $(VENV)/bin
 GO_SOURCES := golock tests_go tests_py/view examples
-C_SOURCES := $(wildcard pyext/*.[ch] golock/capi/*.[ch] golock/capi/libgolock/*.c bench/floor/*.c tests_py/storms/*.c)
+C_SOURCES := $(wildcard pyext/*.[ch] golock/capi/*.[ch] golock/capi/libgolock/*.c bench/floor/*.c tests_py/*.c tests_py/storms/*.c)
 SPIN := $(or $(shell command -v spin),$(CURDIR)/build/spin/usr/bin/spin)
 SOURCES := setup.py pyproject.toml go.mod go.sum $(wildcard golock/*.go golock/capi/*.* golock/capi/libgolock/*) \
 	$(wildcard pyext/*.[ch] pyext/golock/*.py* pyext/golock/*/*.py pyext/golock/*/*.json)

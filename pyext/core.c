@@ -321,7 +321,9 @@ golock_core_use(const golock_state *state, const struct golock_core *table)
         pthread_mutex_unlock(&core.loading);
     }
     if (fault != NULL) {
-        PyErr_Format(state->core_error, "the lock core at 0x%zx cannot be used: %s", (size_t)table, fault);
+        char at[GOLOCK_ADDRESS_TEXT];
+        PyErr_Format(state->core_error, "the lock core at %s cannot be used: %s",
+                     golock_address_text(table, at), fault);
         return -1;
     }
     return 0;

@@ -129,6 +129,23 @@ struct golock_listener {
     void *previous, *next;
 };
 
+/* How C code takes a lock that is shared, and frees it:
+ *
+ *     uint32_t free = 0;
+ *     struct golock_waiter waiter = {.word = word, .deadline = GOLOCK_FOREVER};
+ *     int reason = GOLOCK_ENTERED;
+ *     if (!__atomic_compare_exchange_n(word, &free, GOLOCK_HELD, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+ * { while (core->next(&waiter, reason) == GOLOCK_PARK) { reason = ...;  // sleep as waiter says: 0 is
+ * GOLOCK_WOKEN, EAGAIN and EINTR GOLOCK_CHANGED
+ *         }
+ *     }
+ *     ...
+ *     core->release(word);
+ *
+ * with the core at golock.core_address(). As with any lock, whoever has the GIL must not wait for one whose
+ * owner may need the GIL: a C extension drops the GIL to sleep. Calls into a core run on a stack of some KiB:
+ * block the signals whose handlers need more (corecall.h blocks all), or have SA_ONSTACK set for them. */
+
 /* The core: golock_core_3, the one function that libgolock.so exports, returns it, and
  * golock.use_core(address) takes another's. The number in the name is the version. None of its functions
  * sleeps. Those that write the word of a lock that is not shared are called with the GIL: see fastpath.h. */

@@ -61,6 +61,13 @@ at(PyObject *module, PyObject *address)
 }
 
 static PyObject *
+core_address(PyObject *module, PyObject *Py_UNUSED(ignored))
+{
+    const struct golock_core *core = golock_core_get(PyModule_GetState(module));
+    return core == NULL ? NULL : PyLong_FromVoidPtr((void *)core);
+}
+
+static PyObject *
 use_core(PyObject *module, PyObject *address)
 {
     const struct golock_core *table = PyLong_AsVoidPtr(address);
@@ -98,6 +105,13 @@ PyDoc_STRVAR(at_doc, "at($module, address, /)\n--\n\n"
                      "address, TypeError for what is no integer, OverflowError for one that no pointer\n"
                      "can hold.");
 
+PyDoc_STRVAR(core_address_doc,
+             "core_address($module, /)\n--\n\n"
+             "Return the address of the lock core that this process waits by, for C code that\n"
+             "waits for shared objects as golock.h describes. Loads it if there is none yet.\n"
+             "A child made by fork has another.\n\n"
+             "Raises CoreError when it cannot be loaded.");
+
 PyDoc_STRVAR(use_core_doc,
              "use_core($module, address, /)\n--\n\n"
              "Let the threads of this process wait by the lock core of a Go program or library\n"
@@ -124,6 +138,7 @@ static PyMethodDef module_methods[] = {
     {"address", address, METH_O, address_doc},
     {"capsule", capsule, METH_O, capsule_doc},
     {"at", at, METH_O, at_doc},
+    {"core_address", core_address, METH_NOARGS, core_address_doc},
     {"use_core", use_core, METH_O, use_core_doc},
     {NULL, NULL, 0, NULL},
 };

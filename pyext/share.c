@@ -112,7 +112,8 @@ golock_share_at(const golock_state *state, PyObject *address)
         object = object_with(state, header);
     }
     if (object == NULL) {
-        PyErr_Format(PyExc_ValueError, "no shared golock object at 0x%zx", (size_t)header);
+        char at[GOLOCK_ADDRESS_TEXT];
+        PyErr_Format(PyExc_ValueError, "no shared golock object at %s", golock_address_text(header, at));
         return NULL;
     }
     return Py_NewRef(object);

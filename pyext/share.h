@@ -36,6 +36,15 @@ PyObject *golock_share_capsule(const golock_state *state, PyObject *object);
  * or ValueError set. */
 PyObject *golock_share_at(const golock_state *state, PyObject *address);
 
+/* Writes an address for a message; what %p makes of NULL differs. Returns text. */
+#define GOLOCK_ADDRESS_TEXT 19
+static inline const char *
+golock_address_text(const void *address, char text[GOLOCK_ADDRESS_TEXT])
+{
+    snprintf(text, GOLOCK_ADDRESS_TEXT, "0x%zx", (size_t)address);
+    return text;
+}
+
 /* Returns whether so many bytes can be read at an address that may be anything, aligned to eight bytes. */
 bool golock_readable(const void *address, size_t size);
 

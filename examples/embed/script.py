@@ -23,8 +23,8 @@ table: memoryview = globals()["table"].cast("q")
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 lock = golock.Lock()
-# A forked child has no goroutines, so what one of them holds there is never released. The thread that
-# forks takes the lock first.
+# A forked child has no goroutines, and what one of them holds is never released there. So the thread
+# that forks takes the lock first.
 os.register_at_fork(before=lock.acquire, after_in_parent=lock.release, after_in_child=lock.release)
 # From 3.12 on, os.fork() warns when the process has threads, and Go always has.
 warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
