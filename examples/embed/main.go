@@ -34,9 +34,14 @@ var (
 	lock  *golock.Lock
 )
 
-// Python runs signal handlers in the thread that started it, and the kernel gives signals to the
-// process's main thread: let that be the same. What is locked in init stays locked in main.
-func init() { runtime.LockOSThread() }
+func init() {
+	// Python runs signal handlers in the thread that started it, and the kernel gives signals to the
+	// process's main thread: let that be the same. What is locked in init stays locked in main.
+	runtime.LockOSThread()
+	// A Python thread that waits for a lock calls into Go for moments. Each time it needs a scheduler slot,
+	// and goroutines that compute on all of them give one up after 10 ms.
+	runtime.GOMAXPROCS(max(128, runtime.GOMAXPROCS(0)))
+}
 
 func main() {
 	if len(os.Args) != 2 {
@@ -90,7 +95,7 @@ func countTogether(python *Python) error {
 	for range goroutines {
 		go func() { counts <- count(ctx) }()
 	}
-	err := python.Run("count_in_threads(); count_in_children(); ask_go()")
+	err := python.Run("count_in_threads(meanwhile=ask_go); count_in_children()")
 	stop()
 	var ours int64
 	for range goroutines {

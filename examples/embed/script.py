@@ -9,6 +9,7 @@ import signal
 import threading
 import time
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import golock
@@ -23,8 +24,8 @@ table: memoryview = globals()["table"].cast("q")
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 lock = golock.Lock()
-# A forked child has no goroutines, and what one of them holds is never released there. So the thread
-# that forks takes the lock first.
+# A forked child has no goroutines, so what one of them holds is never released there. That is
+# why the thread that forks takes it.
 os.register_at_fork(before=lock.acquire, after_in_parent=lock.release, after_in_child=lock.release)
 # From 3.12 on, os.fork() warns when the process has threads, and Go always has.
 warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
@@ -38,10 +39,13 @@ def count() -> None:
                 time.sleep(0)  # lets another thread have the GIL, and find the lock taken
 
 
-def count_in_threads() -> None:
+def count_in_threads(meanwhile: Callable[[], object] = lambda: None) -> None:
     threads = [threading.Thread(target=count) for _ in range(THREADS)]
     for thread in threads:
         thread.start()
+    while any(thread.is_alive() for thread in threads):
+        meanwhile()
+        threads[0].join(0.001)
     for thread in threads:
         thread.join()
 
@@ -59,10 +63,10 @@ def count_in_children() -> None:
 
 
 def ask_go() -> int:
-    """Call a function of Go that takes the lock as well, with the GIL, until it has got it."""
+    """Return what the table sums up to: Go takes the lock for that, here with the GIL."""
     total = ctypes.PYFUNCTYPE(ctypes.c_int64)(globals()["total_of_go"])
     while (answer := total()) < 0:
-        time.sleep(0)
+        time.sleep(0)  # the GIL is for the thread that has the lock
     return answer
 
 
