@@ -12,9 +12,10 @@ import (
 	"unsafe"
 )
 
-// total returns the sum of the table, or -1 when the lock could not be had soon. Python calls it with the
-// GIL, for which the thread that has the lock may be waiting: to wait for that thread without a limit
-// would be a deadlock.
+// total returns the sum of the table, or -1 when it could not have the lock soon. Python calls it with the GIL,
+// and the thread that has the lock may be waiting for just that: without a limit the two would wait for each other
+// for ever. (ctypes.CFUNCTYPE instead of PYFUNCTYPE in script.py releases the GIL; then total could wait for as long
+// as it needs.) A forked child must not call it: nothing of Go runs there.
 //
 //export total
 func total() C.int64_t {

@@ -17,7 +17,6 @@ import (
 	"fmt"
 	"os"
 	"runtime"
-	"sync"
 
 	"github.com/golock/golock/golock"
 	"github.com/golock/golock/golock/capi"
@@ -59,16 +58,18 @@ func run(executable string) error {
 	if err != nil {
 		return err
 	}
-	python.Share("table", table[:])
-	err = python.Run(fmt.Sprintf("total_of_go = %d", totalForPython()))
-	if err == nil {
-		err = python.Run(script)
+	if err := python.Share("table", table[:]); err != nil {
+		return err
 	}
-	if err == nil {
-		// The extension waits with the runtime of this program, and loads no other.
-		err = python.Run(fmt.Sprintf("golock.use_core(%d)", capi.Core()))
+	// The extension waits with the Go runtime of this program, and loads none of its own.
+	core := fmt.Sprintf("import golock; golock.use_core(%d)", capi.Core())
+	if err := python.Run(core); err != nil {
+		return err
 	}
-	if err != nil {
+	if err := python.Run(fmt.Sprintf("total_of_go = %d", totalForPython())); err != nil {
+		return err
+	}
+	if err := python.Run(script); err != nil {
 		return err
 	}
 	address, err := python.Number("lock.address")
@@ -84,7 +85,7 @@ func run(executable string) error {
 	if err = holdWhilePythonWaits(python); err != nil {
 		return err
 	}
-	// No goroutine uses the lock any more, nor Python: now Python may end, and free the lock's memory.
+	// No goroutine uses the lock any more, and none enters Python: now it may end, and free the lock's memory.
 	return python.Finish()
 }
 
@@ -129,8 +130,8 @@ func count(ctx context.Context) (n int64) {
 	return n
 }
 
-// holdWhilePythonWaits holds the lock until a line is read or Python's main thread, which waits for it, is
-// interrupted.
+// holdWhilePythonWaits lets a goroutine hold the lock until a line is read, or until Python's main thread, which
+// waits for it, is interrupted.
 func holdWhilePythonWaits(python *Python) error {
 	line := make(chan struct{})
 	go func() {
@@ -138,19 +139,20 @@ func holdWhilePythonWaits(python *Python) error {
 		close(line)
 	}()
 	ctx, stop := context.WithCancel(context.Background())
-	var holding sync.WaitGroup
-	holding.Add(1)
-	lock.Lock()
+	held, freed := make(chan struct{}), make(chan struct{})
 	go func() {
-		defer holding.Done()
-		defer lock.Unlock()
+		lock.Lock()
+		close(held)
 		select {
 		case <-line:
 		case <-ctx.Done():
 		}
+		lock.Unlock()
+		close(freed)
 	}()
+	<-held
 	err := python.Run("wait_for_goroutine()")
 	stop()
-	holding.Wait()
+	<-freed
 	return err
 }
