@@ -51,9 +51,11 @@ def count_in_threads(meanwhile: Callable[[], object] = lambda: None) -> None:
 
 
 def count_in_child(_: int) -> tuple[int, bool]:
-    """Count in the child's copy of the table. The child waits with a libgolock.so of its own."""
+    """Count in the child's copy of the table, and return how far, and whether it has a libgolock.so."""
     before = sum(table)
     count_in_threads()
+    with lock:
+        lock.acquire(timeout=0.001)  # to wait, a thread of the child needs a core that lives there
     return sum(table) - before, "libgolock" in Path("/proc/self/maps").read_text()
 
 
