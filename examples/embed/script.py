@@ -51,7 +51,7 @@ def count_in_threads(meanwhile: Callable[[], object] = lambda: None) -> None:
 
 
 def count_in_child(_: int) -> tuple[int, bool]:
-    """Count in the child's copy of the table, and return how far, and whether it has a libgolock.so."""
+    """Return how far it counts in its copy of the table, and whether it has a libgolock.so."""
     before = sum(table)
     count_in_threads()
     with lock:
