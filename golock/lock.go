@@ -1,24 +1,3 @@
-// Package golock has the primitives of Python's threading for goroutines, which can wait for each with a
-// context and are served in the order of their arrival, beside OS threads that wait for the same.
-//
-//   - [Lock] excludes; it is a [sync.Locker] that can be waited for with a limit.
-//   - [Semaphore] and [BoundedSemaphore] count permits.
-//   - [Event] is a flag to wait for.
-//   - [Condition] is a place to wait at for what a lock guards to change; it works with any [sync.Locker].
-//   - [Barrier] lets a number of goroutines go on when all have arrived.
-//
-// Python's RLock is not among them: a lock that its owner may take again has to know its owner, and
-// goroutines have no identity.
-//
-// Each is a few words of memory. A Lock, a Semaphore and an Event may be fields of a Go struct, or views ([At],
-// [SemaphoreAt], [EventAt]) of memory that lives elsewhere in the process. The protocol of the words that are
-// taken and released is described in word.go, that of an event's in event.go, that of the others in listener.go.
-// [Waiter] and [Listener] are how threads that are not Go's take part.
-//
-// The same core, built as a C library, waits for the objects of the Python package golock; see the README
-// of the repository. Of these a semaphore and an event can be viewed from any Go runtime in the process, because
-// all that wait for them meet in the kernel, on the word. A condition and a barrier cannot, whose lists belong to
-// the runtime of that core; nor a lock, whose word is guarded by the GIL.
 package golock
 
 import (
