@@ -51,6 +51,7 @@ def asleep_for_ever(pid):
 
 def test_counts_are_exact_on_both_sides_and_in_forked_children(program):
     counts = re.match(
+        "child that returned: 0\n"
         r"children: \[\(20000, True\), \(20000, True\)\]\n"
         r"goroutines: (\d+), threads: 20000, table: (\d+)\n",
         before_the_wait(program),

@@ -96,7 +96,13 @@ func countTogether(python *Python) error {
 	for range goroutines {
 		go func() { counts <- count(ctx) }()
 	}
-	err := python.Run("count_in_threads(meanwhile=ask_go); count_in_children()")
+	err := python.Run("count_in_threads(meanwhile=ask_go)")
+	if err == nil {
+		err = python.Run("fork_and_return()")
+	}
+	if err == nil {
+		err = python.Run("count_in_children()")
+	}
 	stop()
 	var ours int64
 	for range goroutines {

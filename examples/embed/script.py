@@ -64,6 +64,13 @@ def count_in_children() -> None:
         print("children:", pool.map(count_in_child, range(CHILDREN)), flush=True)
 
 
+def fork_and_return() -> None:
+    """Fork a child that goes on as its parent does, until python.go ends it."""
+    if (child := os.fork()) != 0:
+        _, status = os.waitpid(child, 0)
+        print("child that returned:", os.waitstatus_to_exitcode(status), flush=True)
+
+
 def ask_go() -> int:
     """Return what the table sums up to: Go takes the lock for that, here with the GIL."""
     total = ctypes.PYFUNCTYPE(ctypes.c_int64)(globals()["total_of_go"])
