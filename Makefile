@@ -103,6 +103,8 @@ lint: $(VENV)/lint
 	test -z "$$(gofmt -l $(GO_SOURCES))" || { gofmt -d $(GO_SOURCES); exit 1; }
 	$(GO) vet ./...
 	$(GO) run honnef.co/go/tools/cmd/staticcheck@2025.1.1 ./...
+	$(BIN)/python examples/embed/cgo.py $(GO) vet ./examples/embed
+	$(BIN)/python examples/embed/cgo.py $(GO) run honnef.co/go/tools/cmd/staticcheck@2025.1.1 ./examples/embed
 	$(BIN)/clang-format --dry-run --Werror $(C_SOURCES)
 	GOLOCK_WERROR=1 $(BIN)/python setup.py -q build_ext --force --build-lib build/lint --build-temp build/lint-temp
 	$(BIN)/ruff check .
@@ -150,7 +152,12 @@ build/tools/gopy: go.mod go.sum
 	GOBIN="$(CURDIR)/build/tools" $(GO) install github.com/go-python/gopy golang.org/x/tools/cmd/goimports
 	touch $@
 
-$(VENV)/tests: $(VENV)/golock $(VENV)/gopy tests_py/requirements.txt tests_py/programs/requirements.txt
+# A Go program that embeds the interpreter; an empty file where there is no libpython.
+$(VENV)/embed: $(VENV)/golock $(wildcard examples/embed/*)
+	$(BIN)/python examples/embed/cgo.py $(GO) build -buildvcs=false -o $@ ./examples/embed
+	touch $@
+
+$(VENV)/tests: $(VENV)/golock $(VENV)/gopy $(VENV)/embed tests_py/requirements.txt tests_py/programs/requirements.txt
 	$(BIN)/python -m pip install --quiet -r tests_py/requirements.txt
 	$(BIN)/python -m pip install --quiet --no-deps -r tests_py/programs/requirements.txt
 	touch $@

@@ -233,3 +233,32 @@ print(taken + semaphore._value, semaphore._value == go.SemaphorePermits(at))
 """,
         "3000 True\n",
     )
+
+
+def test_a_forked_child_shares_what_its_parent_waited_for(python, check, library):
+    """The child has no core, and a word that says that somebody waits: not only in the parent."""
+    environment = {**os.environ, "PYTHONPATH": f"{VIEW}:{VIEW.parent}"}
+    code = """
+import os
+import sys
+
+import golock
+from waiting import asleep_on, start, wait_until
+
+semaphore = golock.Semaphore(0)
+thread = start(semaphore.acquire)
+wait_until(lambda: asleep_on(semaphore, thread), "a thread of the parent sleeps")
+if (child := os.fork()) == 0:
+    from view import *
+
+    at = address(semaphore)
+    waited = in_threads(1, go.SemaphoreAcquire, at, 2, FOREVER)
+    until(lambda: go.Waiting() == 2 and asleep(at) == 1)
+    semaphore.release()
+    loaded = golock._golock.core()["loaded"]  # to wake the first: it would come by itself, later
+    semaphore.release()
+    print(loaded, waited(), flush=True)
+    os._exit(0)
+assert os.waitpid(child, 0)[1] == 0
+"""
+    check(python(code, str(library), "False", env=environment), "True [2]\n")
