@@ -13,9 +13,10 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from gopy_counter import counter, peer  # type: ignore[import-untyped]
+
 import golock
 import results
-from gopy_counter import counter, peer  # type: ignore[import-untyped]
 
 PAIRS = 2000
 """How many pairs are timed at once."""

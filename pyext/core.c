@@ -249,7 +249,7 @@ bind_thread(const struct golock_core *table)
         stack_t stack;
         sigaltstack(NULL, &stack);
         table->set_handoff(golock_core_handoff());
-        if (!core.offered) { /* the program's own runtime has signals to take when the thread calls it again */
+        if (!core.offered) { /* else the runtime may interrupt the thread in calls of the program */
             put_back_stack(&stack);
         }
         golock_restore_signals(before);

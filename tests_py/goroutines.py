@@ -5,8 +5,9 @@ from __future__ import annotations
 import gc
 from contextlib import contextmanager
 
-import golock
 from gopy_counter import peer
+
+import golock
 
 # They would wait for Go's collector, in forked children for ever: examples/gopy_counter/count.py.
 gc.callbacks[:] = [

@@ -1,4 +1,4 @@
-"""examples/gopy_counter: its program, the one Go runtime in its process, and its forked children."""
+"""examples/gopy_counter: its program, its one Go runtime, its forked children."""
 
 from __future__ import annotations
 
@@ -48,7 +48,9 @@ program["main"]()
 
 def test_program(check):
     command = [sys.executable, str(PROGRAM)]
-    check(subprocess.run(command, capture_output=True, text=True, timeout=120, check=False), PRINTED)
+    check(
+        subprocess.run(command, capture_output=True, text=True, timeout=120, check=False), PRINTED
+    )
 
 
 def test_process_has_no_other_go_runtime(python, check):
@@ -57,7 +59,7 @@ def test_process_has_no_other_go_runtime(python, check):
 
 
 def test_children_have_a_copy_of_the_core_and_end(python, check):
-    """Python collects garbage there, while they run and at their end; gopy would have it wait for Go."""
+    """Python collects garbage there and at their end, and does not wait for Go."""
     result = python(
         AFTER
         + """

@@ -8,9 +8,9 @@ import mmap
 import re
 
 import pytest
+from gopy_counter import counter, peer
 
 import golock
-from gopy_counter import counter, peer
 from goroutines import shared_lock
 
 MAKERS = [
@@ -24,7 +24,9 @@ def refused(request):
     """Assert that an address is refused for a reason."""
 
     def refused(address, reason):
-        with pytest.raises(RuntimeError, match=rf"^golock: address 0x[0-9a-f]+: {re.escape(reason)}"):
+        with pytest.raises(
+            RuntimeError, match=rf"^golock: address 0x[0-9a-f]+: {re.escape(reason)}"
+        ):
             request.param(address)
 
     yield refused
@@ -82,7 +84,11 @@ def test_another_object(refused, thing):
 
 @pytest.mark.parametrize(
     ("kind", "name"),
-    [(golock.Semaphore, "Semaphore"), (golock.BoundedSemaphore, "Semaphore"), (golock.Event, "Event")],
+    [
+        (golock.Semaphore, "Semaphore"),
+        (golock.BoundedSemaphore, "Semaphore"),
+        (golock.Event, "Event"),
+    ],
 )
 def test_another_kind(refused, kind, name):
     with golock.shared(kind()) as address:
@@ -111,5 +117,5 @@ def test_no_integer(address):
 
 def test_table_without_workers():
     lock = golock.Lock()
-    with pytest.raises(RuntimeError, match="^0 workers: there must be one at least$"):
+    with pytest.raises(RuntimeError, match=r"^0 workers: there must be one at least$"):
         counter.NewTable(lock.address, 0)

@@ -1,4 +1,4 @@
-"""Python threads and goroutines take one lock in every way there is: one at a time, none forgotten."""
+"""Threads and goroutines take one lock in every way: one at a time, and none is forgotten."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ SECONDS = st.sampled_from([0, 0.0001, 0.001, 0.01])
 
 def ways(*untimed, timed):
     return st.lists(
-        st.sampled_from(untimed) | st.sampled_from(timed).flatmap(lambda way: SECONDS.map((way + "={}").format)),
+        st.sampled_from(untimed)
+        | st.sampled_from(timed).flatmap(lambda way: SECONDS.map((way + "={}").format)),
         min_size=1,
         max_size=20,
     )
@@ -39,7 +40,6 @@ def take(lock, way):
 
 @settings(deadline=None, max_examples=100)
 @given(goroutines=GOROUTINES, threads=THREADS, cancel=st.booleans())
-
 def test_counts_are_exact(goroutines, threads, cancel):
     taken = []
     together = threading.Barrier(len(threads) + 1)
@@ -48,7 +48,9 @@ def test_counts_are_exact(goroutines, threads, cancel):
         together.wait()
         for way in schedule:
             if take(lock, way):
-                peer.SetCount(peer.Count() + 1)  # two calls, between which goroutines and threads run
+                peer.SetCount(
+                    peer.Count() + 1
+                )  # two calls, between which goroutines and threads run
                 lock.release()
                 taken.append(way)
 
@@ -68,7 +70,9 @@ def test_counts_are_exact(goroutines, threads, cancel):
         )
         waits = [way for schedule in goroutines for way in schedule]
         assert peer.Acquired() >= waits.count("lock")
-        assert len(taken) >= sum(way in ("lock", "with") for schedule in threads for way in schedule)
+        assert len(taken) >= sum(
+            way in ("lock", "with") for schedule in threads for way in schedule
+        )
         assert cancel or peer.Acquired() >= waits.count("lock") + waits.count("context")
 
 

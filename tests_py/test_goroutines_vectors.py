@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 
-import golock
 import pytest
+from gopy_counter import peer
+
+import golock
 from golock.conformance._family import family_of
 from golock.conformance._play import play
 from golock.conformance._vectors import FILES, FOLDER, applies, case
-from gopy_counter import peer
 
 CASES = [
     case("Lock", raw)
@@ -28,7 +29,7 @@ EXCEPTIONS = {
 
 
 class ByTurns:
-    """A lock whose calls are made by Python and by Go in turn; afterwards both see the same state."""
+    """A lock that Python and Go call in turn; after each call both see the same state."""
 
     def __init__(self, calls_in_go):
         self.python = golock.Lock()

@@ -1,4 +1,4 @@
-"""A wait for a lock that the other language holds: its limits, its interruptions, and nothing lost."""
+"""A wait for a lock that the other language holds: limits, interruptions, nothing lost."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from goroutines import shared_lock
 from waiting import asleep_on, join, start, wait_until
 
 
-class Raised(Exception):
+class RaisedError(Exception):
     pass
 
 
@@ -75,12 +75,12 @@ def test_timeouts_of_threads_among_which_one_waits_on():
 
 def test_handler_that_raises_ends_the_wait(handler):
     def raises():
-        raise Raised
+        raise RaisedError
 
     with shared_lock() as (lock, peer):
         peer.Hold()
         sender = handler(raises, lock)
-        with pytest.raises(Raised):
+        with pytest.raises(RaisedError):
             lock.acquire()
         join([sender])
         peer.Let()
@@ -103,7 +103,7 @@ def wait_in_go(lock, peer, step, goroutines=1):
     begun = peer.Entered()
     peer.Start(goroutines, step)
     wait_until(lambda: peer.Entered() == begun + goroutines, "the goroutines have begun")
-    wait_until(lambda: peer.Waiters(), "one of them waits")
+    wait_until(peer.Waiters, "one of them waits")
 
 
 @pytest.mark.parametrize("goroutines", [1, 5])
@@ -139,7 +139,7 @@ def test_context_that_is_done_does_not_take_a_free_lock():
 
 
 def test_those_whose_context_lasts_get_the_lock():
-    """Of goroutines and threads that wait, some give up; the rest are served, and no wake-up is lost."""
+    """Of goroutines and threads that wait, some give up; the rest are served."""
     with shared_lock() as (lock, peer):
         lock.acquire()
         served = []

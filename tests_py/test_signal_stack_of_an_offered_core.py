@@ -1,4 +1,4 @@
-"""A thread that has waited by a core that was offered calls into the same Go runtime by another way.
+"""A thread that has waited by an offered core calls the same Go runtime in another way.
 
 The runtime had given the thread a stack for signal handlers, which golock took away again; and the
 signal that interrupts a goroutine ended the process.

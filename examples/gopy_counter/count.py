@@ -1,4 +1,4 @@
-"""Goroutines count words; Python threads feed them, and fold plurals meanwhile; one lock for all."""
+"""Goroutines count words; Python threads feed them, and fold plurals; one lock for all."""
 
 from __future__ import annotations
 
