@@ -90,3 +90,24 @@ def test_a_storm():
         join([start(work) for _ in range(4)])
         peer.Join(60)
         assert (peer.Acquired(), peer.Count()) == (4 * rounds, 8 * rounds)
+
+
+def test_the_word_changes_at_the_same_moment():
+    """A plain store of Python's, between Go's load and its own, would free a lock that is held."""
+    rounds = 1_000_000
+    ended = threading.Event()
+
+    def work():
+        while not ended.is_set():
+            for _ in range(1000):
+                if lock.acquire(False):
+                    lock.release()
+
+    with shared_lock() as (lock, peer):
+        working = start(work)
+        peer.Start(2, "try " * rounds)
+        peer.Join(60)
+        ended.set()
+        join([working])
+        assert peer.Acquired() + peer.Refused() == 2 * rounds
+        assert peer.Count() == peer.Acquired()
