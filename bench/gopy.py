@@ -10,6 +10,7 @@ from __future__ import annotations
 import statistics
 import threading
 import time
+import timeit
 from collections.abc import Callable
 from typing import Any
 
@@ -18,18 +19,24 @@ from gopy_counter import counter, peer  # type: ignore[import-untyped]
 import golock
 import results
 
-PAIRS = 2000
-"""How many pairs are timed at once."""
+SECONDS = 0.02
+"""How long a sample of calls takes, about."""
 
 
-def pair_times(acquire: Callable[[], Any], release: Callable[[], Any]) -> float:
-    """Nanoseconds for a pair of calls."""
-    clock = time.perf_counter_ns
-    started = clock()
-    for _ in range(PAIRS):
-        acquire()
-        release()
-    return (clock() - started) / PAIRS
+def pair_times(locks: dict[str, Any], repeats: int) -> dict[str, list[float]]:
+    """Nanoseconds for a pair of calls, of each lock in turn."""
+    timers = {
+        name: timeit.Timer(f"lock.{acquire}(); lock.{release}()", globals={"lock": lock})
+        for name, (lock, acquire, release) in locks.items()
+    }
+    numbers = {
+        name: max(1, round(SECONDS / (timer.timeit(1000) / 1000))) for name, timer in timers.items()
+    }
+    times: dict[str, list[float]] = {name: [] for name in locks}
+    for _ in range(repeats):
+        for name, timer in timers.items():
+            times[name].append(timer.timeit(numbers[name]) / numbers[name] * 1e9)
+    return times
 
 
 def ping_pong(rounds: int, pong: Callable[[golock.LockType, golock.LockType], None]) -> float:
@@ -65,16 +72,19 @@ def main() -> None:
     def goroutine(there: golock.LockType, back: golock.LockType) -> None:
         peer.Pong(there.address, back.address, rounds)
 
-    times: dict[str, list[float]] = {
-        name: [] for name in ("gopy", "golock", "golock, shared", "thread", "goroutine")
-    }
     with golock.shared(shared):
-        for _ in range(repeats):
-            times["gopy"].append(pair_times(mutex.Lock, mutex.Unlock))
-            times["golock"].append(pair_times(lock.acquire, lock.release))
-            times["golock, shared"].append(pair_times(shared.acquire, shared.release))
-            times["thread"].append(ping_pong(rounds, thread))
-            times["goroutine"].append(ping_pong(rounds, goroutine))
+        times = pair_times(
+            {
+                "gopy": (mutex, "Lock", "Unlock"),
+                "golock": (lock, "acquire", "release"),
+                "golock, shared": (shared, "acquire", "release"),
+            },
+            repeats,
+        )
+    times |= {"thread": [], "goroutine": []}
+    for _ in range(repeats):
+        times["thread"].append(ping_pong(rounds, thread))
+        times["goroutine"].append(ping_pong(rounds, goroutine))
     for each in threads:
         each.join()
     medians = {name: statistics.median(values) for name, values in times.items()}
