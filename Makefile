@@ -24,6 +24,9 @@ SPIN := $(or $(shell command -v spin),$(CURDIR)/build/spin/usr/bin/spin)
 SOURCES := setup.py pyproject.toml go.mod go.sum $(wildcard golock/*.go golock/capi/*.* golock/capi/libgolock/*) \
 	$(wildcard pyext/*.[ch] pyext/golock/*.py* pyext/golock/*/*.py pyext/golock/*/*.json)
 
+# Go's cache does not see that a header outside a package has changed; a flag it does see.
+export CGO_CFLAGS := -O2 -g -DGOLOCK_H_$(firstword $(shell sha256sum pyext/golock.h))
+
 .PHONY: demo test test-go test-python verify soak free-threaded test-free-threaded test-tsan bench conformance lint format dist clean
 
 demo: $(VENV)/golock
