@@ -6,3 +6,5 @@ require (
 	golang.org/x/sys v0.41.0
 	pgregory.net/rapid v1.2.0
 )
+
+require golang.org/x/sync v0.19.0 // indirect

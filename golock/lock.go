@@ -65,13 +65,14 @@ func view(p unsafe.Pointer, alignment uintptr) unsafe.Pointer {
 
 // Lock takes the lock, and waits for as long as that needs.
 func (l *Lock) Lock() {
-	// The slow path is outlined so that this inlines into the caller.
+	// The slow path is outlined, here and in Unlock, so that this inlines into the caller.
 	if atomic.CompareAndSwapUint32(&l.word, 0, Held) {
 		return
 	}
 	l.lockSlow()
 }
 
+//go:noinline
 func (l *Lock) lockSlow() {
 	_ = l.cell().wait(context.Background(), Forever)
 }
@@ -89,6 +90,7 @@ func (l *Lock) Unlock() {
 	l.unlockSlow()
 }
 
+//go:noinline
 func (l *Lock) unlockSlow() {
 	if !l.cell().release(1, 1) {
 		panic("golock: unlock of unlocked lock")
