@@ -322,10 +322,10 @@ func TestFirstComeFirstServed(t *testing.T) {
 
 // lineLength counts the goroutines that wait for the word, the first of which sleeps or is about to.
 func lineLength(word *uint32) int {
-	lines.Lock()
-	defer lines.Unlock()
-	if line, ok := lines.of[word]; ok {
-		return 1 + len(line.waiting)
+	s := linesOf(word)
+	defer s.Unlock()
+	if line := s.of[word]; line != nil {
+		return 1 + line.behind.Len()
 	}
 	return 0
 }

@@ -33,10 +33,8 @@ func leavesNothing(t *testing.T, word *uint32) func() {
 		if n := waiting(word).Load() - before; n != 0 {
 			t.Errorf("%d waiters are still counted", n)
 		}
-		lines.Lock()
-		defer lines.Unlock()
-		if line := lines.of[word]; line != nil {
-			t.Errorf("a line of %d is left behind", len(line.waiting))
+		if n := lineLength(word); n != 0 {
+			t.Errorf("a line of %d is left behind", n)
 		}
 	}
 }
