@@ -19,9 +19,9 @@ VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d.%d" % sys.version_info
 VENV := .venv/$(VERSION)
 BIN := $(VENV)/bin
 GO_SOURCES := golock tests_go tests_py/view
-C_SOURCES := $(wildcard pyext/*.[ch] golock/capi/*.c bench/floor/*.c tests_py/storms/*.c)
+C_SOURCES := $(wildcard pyext/*.[ch] golock/capi/*.[ch] golock/capi/libgolock/*.c bench/floor/*.c tests_py/*.c tests_py/storms/*.c)
 SPIN := $(or $(shell command -v spin),$(CURDIR)/build/spin/usr/bin/spin)
-SOURCES := setup.py pyproject.toml go.mod go.sum $(wildcard golock/*.go golock/capi/*) \
+SOURCES := setup.py pyproject.toml go.mod go.sum $(wildcard golock/*.go golock/capi/*.* golock/capi/libgolock/*) \
 	$(wildcard pyext/*.[ch] pyext/golock/*.py* pyext/golock/*/*.py pyext/golock/*/*.json)
 
 .PHONY: demo test test-go test-python verify soak free-threaded test-free-threaded test-tsan bench conformance lint format dist clean

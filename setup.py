@@ -84,8 +84,8 @@ def find_go() -> str:
 
 
 def build_core(output: Path) -> None:
-    """Build libgolock.so; golock/capi/main.go says what the linker flags are for."""
-    exports = ROOT / "golock" / "capi" / "exports.map"
+    """Build libgolock.so; golock/capi/libgolock says what the linker flags are for."""
+    exports = ROOT / "golock" / "capi" / "libgolock" / "exports.map"
     ldflags = [
         "-s -w",
         "-X runtime.godebugDefault=asyncpreemptoff=1,containermaxprocs=0",
@@ -95,7 +95,12 @@ def build_core(output: Path) -> None:
     output.parent.mkdir(parents=True, exist_ok=True)
     built = output.with_suffix(".tmp")
     command = [go, "build", "-trimpath", "-buildvcs=false", "-buildmode=c-shared"]
-    command += [f"-ldflags={' '.join(ldflags)}", "-o", str(built.resolve()), "./golock/capi"]
+    command += [
+        f"-ldflags={' '.join(ldflags)}",
+        "-o",
+        str(built.resolve()),
+        "./golock/capi/libgolock",
+    ]
     # Go's cache does not see that a header outside the package has changed; a flag it does see.
     contract = hashlib.sha256((ROOT / PYEXT / "golock.h").read_bytes()).hexdigest()
     cflags = f"{os.environ.get('CGO_CFLAGS', '-O2 -g')} -DGOLOCK_H_{contract}"
@@ -109,20 +114,26 @@ def build_core(output: Path) -> None:
 
 
 class BuildExtension(build_ext):
-    """Builds the core beside the extension."""
+    """Builds the core beside the extension, and puts their contract there."""
 
     @property
     def core(self) -> Path:
         return Path(self.get_ext_fullpath("golock._golock")).parent / "libgolock.so"
+
+    @property
+    def header(self) -> Path:
+        return self.core.parent / "include" / "golock.h"
 
     def run(self) -> None:
         check_system()
         check_compiler()
         build_core(self.core)
         super().run()
+        self.header.parent.mkdir(exist_ok=True)
+        shutil.copyfile(ROOT / PYEXT / "golock.h", self.header)
 
     def get_outputs(self) -> list[str]:
-        return [*super().get_outputs(), str(self.core)]
+        return [*super().get_outputs(), str(self.core), str(self.header)]
 
 
 def compile_arguments() -> list[str]:

@@ -3,7 +3,6 @@ package golock
 import (
 	"context"
 	"sync/atomic"
-	"unsafe"
 )
 
 // The event's word.
@@ -40,10 +39,6 @@ type Event struct {
 	_    noCopy
 	word uint32
 }
-
-// EventAt views the word at p as an Event, under the conditions of [At]. The word may be known to other Go
-// runtimes of the process, and to Python.
-func EventAt(p unsafe.Pointer) *Event { return (*Event)(view(p, unsafe.Alignof(Event{}))) }
 
 // Set sets the flag. All who wait for it go on, also when it is cleared at once.
 func (e *Event) Set() {

@@ -82,27 +82,6 @@ func waitInThread(e *Event) {
 	}
 }
 
-func TestEventAtRefusesBadAddresses(t *testing.T) {
-	var words [2]uint32
-	for name, p := range map[string]unsafe.Pointer{
-		"nil":        nil,
-		"misaligned": unsafe.Add(unsafe.Pointer(&words), 2),
-	} {
-		func() {
-			defer func() {
-				if recover() == nil {
-					t.Errorf("EventAt(%s) did not panic", name)
-				}
-			}()
-			EventAt(p)
-		}()
-	}
-	EventAt(unsafe.Pointer(&words[1])).Set()
-	if words != [2]uint32{0, SetOnce | Set} {
-		t.Errorf("words are %#x after the second was set", words)
-	}
-}
-
 func TestEventWithAnEndedContext(t *testing.T) {
 	ended, end := context.WithCancel(context.Background())
 	end()

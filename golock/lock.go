@@ -1,24 +1,3 @@
-// Package golock has the primitives of Python's threading for goroutines, which can wait for each with a
-// context and are served in the order of their arrival, beside OS threads that wait for the same.
-//
-//   - [Lock] excludes; it is a [sync.Locker] that can be waited for with a limit.
-//   - [Semaphore] and [BoundedSemaphore] count permits.
-//   - [Event] is a flag to wait for.
-//   - [Condition] is a place to wait at for what a lock guards to change; it works with any [sync.Locker].
-//   - [Barrier] lets a number of goroutines go on when all have arrived.
-//
-// Python's RLock is not among them: a lock that its owner may take again has to know its owner, and
-// goroutines have no identity.
-//
-// Each is a few words of memory. A Lock, a Semaphore and an Event may be fields of a Go struct, or views ([At],
-// [SemaphoreAt], [EventAt]) of memory that lives elsewhere in the process. The protocol of the words that are
-// taken and released is described in word.go, that of an event's in event.go, that of the others in listener.go.
-// [Waiter] and [Listener] are how threads that are not Go's take part.
-//
-// The same core, built as a C library, waits for the objects of the Python package golock; see the README
-// of the repository. Of these a semaphore and an event can be viewed from any Go runtime in the process, because
-// all that wait for them meet in the kernel, on the word. A condition and a barrier cannot, whose lists belong to
-// the runtime of that core; nor a lock, whose word is guarded by the GIL.
 package golock
 
 import (
@@ -27,7 +6,6 @@ import (
 	"math"
 	"sync/atomic"
 	"time"
-	"unsafe"
 )
 
 // A Lock is a mutual exclusion lock. Unlike [sync.Mutex] it can be waited for with a limit, and any
@@ -48,20 +26,6 @@ var (
 	ErrNaNTimeout         = errors.New("invalid value NaN (not a number)")
 	ErrTimeoutTooLarge    = errors.New("timeout value is too large")
 )
-
-// At views the word at p as a Lock. The word must be aligned to four bytes, must be touched by nobody
-// but this package, and must stay where it is until every call on the Lock has returned: an Unlock may
-// look at it after another has taken the lock. At panics when p is nil or misaligned.
-func At(p unsafe.Pointer) *Lock {
-	return (*Lock)(view(p, unsafe.Alignof(Lock{})))
-}
-
-func view(p unsafe.Pointer, alignment uintptr) unsafe.Pointer {
-	if p == nil || uintptr(p)%alignment != 0 {
-		panic("golock: nil or misaligned address")
-	}
-	return p
-}
 
 // Lock takes the lock, and waits for as long as that needs.
 func (l *Lock) Lock() {

@@ -46,27 +46,6 @@ func TestUnlockOfUnlockedLock(t *testing.T) {
 	l.Unlock()
 }
 
-func TestAtRefusesBadAddresses(t *testing.T) {
-	var words [2]uint32
-	for name, p := range map[string]unsafe.Pointer{
-		"nil":        nil,
-		"misaligned": unsafe.Add(unsafe.Pointer(&words), 1),
-	} {
-		func() {
-			defer func() {
-				if recover() == nil {
-					t.Errorf("At(%s) did not panic", name)
-				}
-			}()
-			At(p)
-		}()
-	}
-	At(unsafe.Pointer(&words[1])).Lock()
-	if words != [2]uint32{0, Held} {
-		t.Errorf("words are %#x after locking the second", words)
-	}
-}
-
 func TestAcquireArguments(t *testing.T) {
 	for _, c := range []struct {
 		blocking bool

@@ -34,12 +34,6 @@ func memoryOf(permits uint32) uint64 {
 	return uint64(fromMemory(uint64((state(permits) << 32).marked(0))))
 }
 
-// SemaphoreAt views the eight bytes at p as a Semaphore, under the conditions of [At], but for the alignment:
-// they must be aligned to eight bytes.
-func SemaphoreAt(p unsafe.Pointer) *Semaphore {
-	return (*Semaphore)(view(p, unsafe.Alignof(Semaphore{})))
-}
-
 // Acquire takes a permit, or returns the context's error when the context ends first; then it has taken
 // none. A context that has already ended is an error even when there are permits.
 func (s *Semaphore) Acquire(ctx context.Context) error {

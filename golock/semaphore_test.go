@@ -9,7 +9,6 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
-	"unsafe"
 )
 
 // concurrently runs so many goroutines and waits for them.
@@ -43,13 +42,12 @@ func (s *Semaphore) word() *uint32 { return s.cell().word }
 
 func TestSemaphoreZeroValue(t *testing.T) {
 	uses := map[string]func(*Semaphore) bool{
-		"Permits":           func(s *Semaphore) bool { return s.Permits() == 0 },
-		"TryAcquire":        func(s *Semaphore) bool { return !s.TryAcquire() },
-		"AcquireTimeout":    func(s *Semaphore) bool { return !s.AcquireTimeout(time.Microsecond) },
-		"ReleaseUpTo none":  func(s *Semaphore) bool { return !s.ReleaseUpTo(1, 0) },
-		"ReleaseUpTo no":    func(s *Semaphore) bool { return s.ReleaseUpTo(0, 0) },
-		"bounded":           func(*Semaphore) bool { return errors.Is(new(BoundedSemaphore).Release(1), ErrReleasedTooOften) },
-		"SemaphoreAt zeros": func(*Semaphore) bool { return !SemaphoreAt(unsafe.Pointer(new(uint64))).TryAcquire() },
+		"Permits":          func(s *Semaphore) bool { return s.Permits() == 0 },
+		"TryAcquire":       func(s *Semaphore) bool { return !s.TryAcquire() },
+		"AcquireTimeout":   func(s *Semaphore) bool { return !s.AcquireTimeout(time.Microsecond) },
+		"ReleaseUpTo none": func(s *Semaphore) bool { return !s.ReleaseUpTo(1, 0) },
+		"ReleaseUpTo no":   func(s *Semaphore) bool { return s.ReleaseUpTo(0, 0) },
+		"bounded":          func(*Semaphore) bool { return errors.Is(new(BoundedSemaphore).Release(1), ErrReleasedTooOften) },
 	}
 	for name, use := range uses {
 		var s Semaphore
@@ -76,27 +74,6 @@ func TestSemaphoreZeroValueUsedAtOnce(t *testing.T) {
 		if s.Permits() != 0 {
 			t.Fatalf("there are %d permits", s.Permits())
 		}
-	}
-}
-
-func TestSemaphoreAtRefusesBadAddresses(t *testing.T) {
-	var room [2]uint64
-	for name, p := range map[string]unsafe.Pointer{
-		"nil":             nil,
-		"aligned to four": unsafe.Add(unsafe.Pointer(&room), 4),
-	} {
-		func() {
-			defer func() {
-				if recover() == nil {
-					t.Errorf("SemaphoreAt(%s) did not panic", name)
-				}
-			}()
-			SemaphoreAt(p)
-		}()
-	}
-	SemaphoreAt(unsafe.Pointer(&room[1])).Release(5)
-	if room[0] != 0 || SemaphoreAt(unsafe.Pointer(&room[1])).Permits() != 5 {
-		t.Errorf("the room is %#x", room)
 	}
 }
 

@@ -142,7 +142,8 @@ bool died; /* one thread may */
 	assert(((cell & HELD) != 0) == (permits(cell) == 0))
 
 /* Under a GIL nobody changes the word between a load and the store that follows: that is a property, and
- * a thread needs the GIL for all but its sleep. */
+ * a thread needs the GIL for all but its sleep. A lock that is shared with goroutines is one without it: the
+ * GIL keeps its threads from some interleavings, and the goroutines from none. */
 #ifdef GIL
 bool gil; /* somebody has it */
 #define ATTACHED(label)   attach_##label

@@ -2,6 +2,7 @@
 #include "corecall.h"
 #include "extension.h"
 #include "fastpath.h"
+#include "share.h"
 
 #include <dlfcn.h>
 #include <errno.h>
@@ -17,10 +18,12 @@ static struct {
     pthread_mutex_t loading;
     const struct golock_core *table; /* NULL: not loaded in this process */
     char *path;
-    int copies;  /* how many of the runtimes mapped into this process are private copies */
-    int opened;  /* how many private copies were opened, also in vain */
-    bool forked; /* this is a child process of one that had the extension */
-    bool spent;  /* the file is mapped, or may be, but of no use: by a parent, or by a dlopen that failed */
+    int copies;   /* how many of the runtimes mapped into this process are private copies */
+    int opened;   /* how many private copies were opened, also in vain */
+    bool forked;  /* this is a child process of one that had the extension */
+    bool spent;   /* the file is mapped, or may be, but of no use: by a parent, or by a dlopen that failed */
+    bool offered; /* the table is not the file's, but what golock.use_core was given */
+    bool shares;  /* code of this process that is not Python's may wait on words */
     int64_t handoff;
 } core = {.loading = PTHREAD_MUTEX_INITIALIZER, .handoff = GOLOCK_DEFAULT_HANDOFF};
 
@@ -44,8 +47,10 @@ after_fork_in_child(void)
 {
     pthread_mutex_unlock(&core.loading);
     core.forked = true;
-    core.spent |= core.table != NULL;
+    core.spent |= core.table != NULL && !core.offered;
     core.table = NULL;
+    core.offered = false;
+    core.shares = false;
     golock_last_thread_in_child();
     golock_listen_after_fork();
 }
@@ -264,12 +269,64 @@ golock_core_forgets(uint32_t *word, uint32_t keep)
         return false;
     }
     pthread_mutex_lock(&core.loading);
-    bool absent = core.table == NULL;
+    bool absent = core.table == NULL && !core.shares;
     if (absent) {
         __atomic_and_fetch(word, keep, __ATOMIC_RELAXED);
     }
     pthread_mutex_unlock(&core.loading);
     return absent;
+}
+
+void
+golock_core_shares(uint32_t *word, enum golock_kind kind)
+{
+    if (kind != GOLOCK_EVENT) {
+        golock_core_forgets(word, GOLOCK_HELD);
+    }
+    pthread_mutex_lock(&core.loading);
+    core.shares = true;
+    pthread_mutex_unlock(&core.loading);
+}
+
+/* What is wrong with a table that was offered, or NULL. */
+static const char *
+fault_of(const struct golock_core *table)
+{
+    if (table == NULL || (uintptr_t)table % _Alignof(struct golock_core) != 0 ||
+        !golock_readable(table, sizeof(*table)) || table->magic != GOLOCK_CORE_MAGIC) {
+        return "there is none";
+    }
+    if (table->version != GOLOCK_VERSION) {
+        return "it has another version of the interface than this extension";
+    }
+    if (table->process != getpid()) {
+        return "its Go runtime did not outlive the fork";
+    }
+    return NULL;
+}
+
+int
+golock_core_use(const golock_state *state, const struct golock_core *table)
+{
+    const char *fault = fault_of(table);
+    if (fault == NULL) {
+        pthread_mutex_lock(&core.loading);
+        if (core.table == NULL) {
+            core.offered = true;
+            __atomic_store_n(&core.table, table, __ATOMIC_RELEASE);
+        }
+        if (core.table != table) {
+            fault = "threads of this process wait by another already";
+        }
+        pthread_mutex_unlock(&core.loading);
+    }
+    if (fault != NULL) {
+        char at[GOLOCK_ADDRESS_TEXT];
+        PyErr_Format(state->core_error, "the lock core at %s cannot be used: %s",
+                     golock_address_text(table, at), fault);
+        return -1;
+    }
+    return 0;
 }
 
 const struct golock_core *
@@ -329,13 +386,14 @@ golock_core_describe(void)
     pthread_mutex_lock(&core.loading);
     const struct golock_core *table = core.table;
     int copies = core.copies;
+    bool offered = core.offered;
     pthread_mutex_unlock(&core.loading);
     PyObject *path = PyUnicode_DecodeFSDefault(core.path);
     if (path == NULL) {
         return NULL;
     }
-    return Py_BuildValue("{s:N,s:O,s:s,s:z,s:O,s:i}", "path", path, "loaded",
-                         table != NULL ? Py_True : Py_False, "symbol", GOLOCK_CORE_SYMBOL, "go",
-                         table != NULL ? table->go_version : NULL, "fastpath",
-                         golock_fastpath ? Py_True : Py_False, "private_copies", copies);
+    return Py_BuildValue("{s:N,s:O,s:O,s:s,s:z,s:O,s:i}", "path", path, "loaded",
+                         table != NULL ? Py_True : Py_False, "offered", offered ? Py_True : Py_False,
+                         "symbol", GOLOCK_CORE_SYMBOL, "go", table != NULL ? table->go_version : NULL,
+                         "fastpath", golock_fastpath ? Py_True : Py_False, "private_copies", copies);
 }

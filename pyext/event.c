@@ -1,5 +1,6 @@
 /* The type golock.Event: the class of that name in CPython's Lib/threading.py. */
 #include "object.h"
+#include "share.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -12,9 +13,13 @@
 
 typedef struct {
     golock_object base;
+    struct golock_header header;
     uint32_t word;
     PyObject *condition; /* _cond, from the first time that somebody looks at it, or NULL */
 } EventObject;
+
+_Static_assert(offsetof(EventObject, word) == offsetof(EventObject, header) + sizeof(struct golock_header),
+               "the word follows the header");
 
 static int
 event_traverse(EventObject *self, visitproc visit, void *arg)
@@ -33,7 +38,22 @@ event_clear_references(EventObject *self)
 static void
 event_dealloc(PyObject *self)
 {
+    golock_unshare(&((EventObject *)self)->header);
     golock_object_free(self, (inquiry)event_clear_references);
+}
+
+struct golock_header *
+golock_event_share(PyObject *event)
+{
+    struct golock_header *header = &((EventObject *)event)->header;
+    golock_share(header, GOLOCK_EVENT);
+    return header;
+}
+
+PyObject *
+golock_event_with(struct golock_header *header)
+{
+    return (PyObject *)((char *)header - offsetof(EventObject, header));
 }
 
 static int

@@ -57,6 +57,15 @@ const struct golock_core *golock_core_loaded(void);
  * another thread, which might wait then. */
 bool golock_core_forgets(uint32_t *word, uint32_t keep);
 
+/* To be called before code that is not Python's sees a word: from then on this process forgets nothing that
+ * the words of shared objects say, but now what a parent process has left in this one. */
+void golock_core_shares(uint32_t *word, enum golock_kind kind);
+
+/* Makes a core that others have loaded into this process the one that its threads wait by. The address may be
+ * anything. Returns 0, or -1 with CoreError set when there is no core, or one of another version or of a
+ * parent process, or threads wait by another already. */
+int golock_core_use(const golock_state *state, const struct golock_core *table);
+
 /* Sets the hand-off threshold of the core, loaded or not. Returns 0, or -1 with MemoryError set. */
 int golock_core_set_handoff(int64_t nanoseconds);
 int64_t golock_core_handoff(void);

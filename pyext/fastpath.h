@@ -15,29 +15,32 @@ extern bool golock_fastpath;
  *
  * Where there is a GIL, it is what orders all changes to a word that only Python threads know: this
  * runs with it, the core's functions that write are called with it, and a thread that waits without it
- * only reads. So a plain store does, at a third of the price of a locked instruction. Without a GIL,
- * taking the lock is an acquire operation and freeing it a release operation; nothing else needs an
+ * only reads. So a plain store does, at a third of the price of a locked instruction. A word that is
+ * shared is changed by others too, at any time; it was shared with the GIL, after the last plain store.
+ *
+ * Taking the lock is an acquire operation and freeing it a release operation; nothing else needs an
  * order, because every change is a read-modify-write of the one word. */
 static inline bool
-golock_change(uint32_t *word, uint32_t *old, uint32_t new, int order)
+golock_change(uint32_t *word, bool shared, uint32_t *old, uint32_t new, int order)
 {
-#ifdef Py_GIL_DISABLED
-    return __atomic_compare_exchange_n(word, old, new, false, order, __ATOMIC_RELAXED);
+#ifndef Py_GIL_DISABLED
+    if (!shared) {
+        __atomic_store_n(word, new, __ATOMIC_RELAXED);
+        return true;
+    }
 #else
-    (void)old;
-    (void)order;
-    __atomic_store_n(word, new, __ATOMIC_RELAXED);
-    return true;
+    (void)shared;
 #endif
+    return __atomic_compare_exchange_n(word, old, new, false, order, __ATOMIC_RELAXED);
 }
 
 /* Takes the lock if the word says that a newcomer may. */
 static inline bool
-golock_fast_acquire(uint32_t *word)
+golock_fast_acquire(uint32_t *word, bool shared)
 {
     uint32_t old = __atomic_load_n(word, __ATOMIC_RELAXED);
     while (golock_fastpath && (old & (GOLOCK_HELD | GOLOCK_HANDOFF)) == 0) {
-        if (golock_change(word, &old, old | GOLOCK_HELD, __ATOMIC_ACQUIRE)) {
+        if (golock_change(word, shared, &old, old | GOLOCK_HELD, __ATOMIC_ACQUIRE)) {
             return true;
         }
     }
@@ -63,21 +66,21 @@ golock_look(uint8_t *turns)
 
 /* Frees the lock if it is held and nobody has to be woken. */
 static inline bool
-golock_fast_release(uint32_t *word, uint8_t *turns)
+golock_fast_release(uint32_t *word, bool shared, uint8_t *turns)
 {
     uint32_t old = __atomic_load_n(word, __ATOMIC_RELAXED);
     if (old >> GOLOCK_CLAIMANT_SHIFT != 0 && golock_look(turns) && golock_due(old)) {
         return false;
     }
     while (golock_fastpath && (old & (GOLOCK_HELD | GOLOCK_WAITERS | GOLOCK_HANDOFF)) == GOLOCK_HELD) {
-        if (golock_change(word, &old, old & ~GOLOCK_HELD, __ATOMIC_RELEASE)) {
+        if (golock_change(word, shared, &old, old & ~GOLOCK_HELD, __ATOMIC_RELEASE)) {
             return true;
         }
     }
     return false;
 }
 
-/* A semaphore is changed by compare-and-swap, with a GIL as without: it may be known to goroutines. */
+/* A semaphore is changed by compare-and-swap, with a GIL as without, shared or not. */
 
 /* Takes a permit if there is one and a newcomer may. */
 static inline bool

@@ -1,11 +1,52 @@
-/* The contract between golock's C and Go: the bits of the words, the waiter, the listener, and the table of
+/* The contract between golock's C and Go, and with all other code of the process that uses a Python object's
+ * lock: the header of a shared object, the bits of the words, the waiter, the listener, and the table of
  * functions that the core exports. The protocols are described in golock/word.go, event.go and listener.go;
  * golock/capi does not compile when the two differ. */
 #ifndef GOLOCK_H
 #define GOLOCK_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
+
+/* The version of everything in this file. */
+#define GOLOCK_VERSION 3
+
+/* What the attributes `address` (an int) and `capsule` (of this name) of a Lock, a Semaphore or an Event of
+ * the Python package point to. It is there from the first use of one of them until the object is gone, all
+ * zero before and its magic zero after. The word follows it.
+ *
+ * An address keeps nothing alive, and a capsule its object. The address is that of memory in this process: a
+ * child made by fork asks for it again. */
+struct golock_header {
+    uint32_t magic;
+    uint16_t version;
+    uint8_t kind;
+    uint8_t reserved;
+};
+
+#define GOLOCK_CAPSULE "golock.header"
+#define GOLOCK_HEADER_MAGIC 0x6B636FC1u
+
+enum golock_kind {
+    GOLOCK_LOCK = 1,
+    GOLOCK_SEMAPHORE,
+    GOLOCK_EVENT,
+};
+
+/* Returns the word of a shared object of that kind, or NULL if this is the address of nothing that this
+ * version knows. The memory must be readable. A semaphore's word is that of a union golock_semaphore. */
+static inline uint32_t *
+golock_word(const void *address, enum golock_kind kind)
+{
+    const struct golock_header *header = address;
+    if (address == NULL || (uintptr_t)address % 8 != 0 ||
+        __atomic_load_n(&header->magic, __ATOMIC_ACQUIRE) != GOLOCK_HEADER_MAGIC ||
+        header->version != GOLOCK_VERSION || header->kind != kind) {
+        return NULL;
+    }
+    return (uint32_t *)(header + 1);
+}
 
 /* The lock word. */
 #define GOLOCK_HELD 0x1u
@@ -88,11 +129,31 @@ struct golock_listener {
     void *previous, *next;
 };
 
-/* The core's one exported function, golock_core_2, returns this table. The number in its name is the
- * version of everything in this file: a core of another version has no such symbol. None of its
- * functions sleeps. Those that write a lock's word which Python threads use are called with the GIL: see
- * fastpath.h. */
+/* How C code takes a lock that is shared, and frees it:
+ *
+ *     uint32_t free = 0;
+ *     struct golock_waiter waiter = {.word = word, .deadline = GOLOCK_FOREVER};
+ *     int reason = GOLOCK_ENTERED;
+ *     if (!__atomic_compare_exchange_n(word, &free, GOLOCK_HELD, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+ * { while (core->next(&waiter, reason) == GOLOCK_PARK) { reason = ...;  // sleep as waiter says: 0 is
+ * GOLOCK_WOKEN, EAGAIN and EINTR GOLOCK_CHANGED
+ *         }
+ *     }
+ *     ...
+ *     core->release(word);
+ *
+ * with the core at golock.core_address(). As with any lock, whoever has the GIL must not wait for one whose
+ * owner may need the GIL: a C extension drops the GIL to sleep. Calls into a core run on a stack of some KiB:
+ * block the signals whose handlers need more (corecall.h blocks all), or have SA_ONSTACK set for them. */
+
+/* The core: golock_core_3, the one function that libgolock.so exports, returns it, and
+ * golock.use_core(address) takes another's. The number in the name is the version. None of its functions
+ * sleeps. Those that write the word of a lock that is not shared are called with the GIL: see fastpath.h. */
 struct golock_core {
+    uint32_t magic;
+    uint32_t version;
+    /* The process that the core's Go runtime lives in: it does not live on in a child made by fork. */
+    int64_t process;
     /* Takes the lock, or a permit, and returns 1 if there is one and it is not reserved, otherwise
      * returns 0. */
     int (*try_acquire)(uint32_t *word, bool semaphore);
@@ -116,7 +177,8 @@ struct golock_core {
     const char *go_version;
 };
 
-#define GOLOCK_CORE_SYMBOL "golock_core_2"
+#define GOLOCK_CORE_MAGIC 0x65726FC1u
+#define GOLOCK_CORE_SYMBOL "golock_core_3"
 typedef const struct golock_core *(*golock_core_function)(void);
 
 #endif

@@ -1,6 +1,8 @@
 /* The type golock.lock: the interface of CPython's _thread.lock (Modules/_threadmodule.c). */
 #include "lock.h"
 
+#include "share.h"
+
 #include <structmember.h>
 
 #define NO_INLINE __attribute__((noinline))
@@ -12,6 +14,7 @@ golock_lock_new(PyTypeObject *type)
     if (self == NULL) {
         return NULL;
     }
+    self->header = (struct golock_header){0};
     self->mutex = (golock_mutex){0};
     self->weakrefs = NULL;
     return (PyObject *)self;
@@ -21,6 +24,7 @@ static void
 lock_dealloc(LockObject *self)
 {
     PyTypeObject *type = Py_TYPE(self);
+    golock_unshare(&self->header);
     if (self->weakrefs != NULL) {
         PyObject_ClearWeakRefs((PyObject *)self);
     }
@@ -43,7 +47,7 @@ acquire_with_arguments(LockObject *self, PyObject *const *args, Py_ssize_t nargs
     if (golock_parse_acquire(args, nargs, kwnames, &timeout) < 0) {
         return NULL;
     }
-    if (golock_fast_acquire(&self->mutex.word)) {
+    if (golock_mutex_fast_acquire(&self->mutex)) {
         Py_RETURN_TRUE;
     }
     return acquire_slow(self, timeout);
@@ -55,7 +59,7 @@ golock_lock_acquire(LockObject *self, PyObject *const *args, Py_ssize_t nargs, P
     if (nargs > 0 || kwnames != NULL) {
         return acquire_with_arguments(self, args, nargs, kwnames);
     }
-    if (golock_fast_acquire(&self->mutex.word)) {
+    if (golock_mutex_fast_acquire(&self->mutex)) {
         Py_RETURN_TRUE;
     }
     return acquire_slow(self, -1);
@@ -74,7 +78,7 @@ release_slow(LockObject *self)
 PyObject *
 golock_lock_release(LockObject *self, PyObject *Py_UNUSED(ignored))
 {
-    if (golock_fast_release(&self->mutex.word, &self->mutex.turns)) {
+    if (golock_mutex_fast_release(&self->mutex)) {
         Py_RETURN_NONE;
     }
     return release_slow(self);
@@ -117,6 +121,34 @@ lock_at_fork_reinit(LockObject *self, PyObject *Py_UNUSED(ignored))
 {
     golock_mutex_reset(&self->mutex);
     Py_RETURN_NONE;
+}
+
+/* Before the header says that the word is shared, the fast paths must know. */
+struct golock_header *
+golock_lock_share(PyObject *lock)
+{
+    LockObject *self = (LockObject *)lock;
+    __atomic_store_n(&self->mutex.shared, true, __ATOMIC_RELAXED);
+    golock_share(&self->header, GOLOCK_LOCK);
+    return &self->header;
+}
+
+static PyObject *
+lock_address(PyObject *self, void *Py_UNUSED(closure))
+{
+    return golock_share_address(golock_state_of(self), self);
+}
+
+static PyObject *
+lock_capsule(PyObject *self, void *Py_UNUSED(closure))
+{
+    return golock_share_capsule(golock_state_of(self), self);
+}
+
+PyObject *
+golock_lock_with(struct golock_header *header)
+{
+    return (PyObject *)((char *)header - offsetof(LockObject, header));
 }
 
 static PyObject *
@@ -172,6 +204,16 @@ static PyMethodDef lock_methods[] = {
     {NULL, NULL, 0, NULL},
 };
 
+static PyGetSetDef lock_getset[] = {
+    {"address", lock_address, NULL,
+     PyDoc_STR("The address of the lock's header, which golock.h describes, for Go, C and other code of\n"
+               "this process. It is valid for as long as the lock lives; see golock.shared()."),
+     NULL},
+    {"capsule", lock_capsule, NULL,
+     PyDoc_STR("A new PyCapsule \"golock.header\" around the address, which keeps the lock alive."), NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
 static PyMemberDef lock_members[] = {
     {"__weaklistoffset__", T_PYSSIZET, offsetof(LockObject, weakrefs), READONLY, NULL},
     {NULL, 0, 0, 0, NULL},
@@ -211,6 +253,7 @@ static PyType_Slot lock_slots[] = {
     {Py_tp_doc, (void *)lock_doc},
     {Py_tp_methods, lock_methods},
     {Py_tp_members, lock_members},
+    {Py_tp_getset, lock_getset},
 #if PY_VERSION_HEX >= 0x030D0000
     {Py_tp_new, lock_new},
 #endif

@@ -8,9 +8,14 @@
 
 typedef struct {
     PyObject_HEAD
+    struct golock_header header;
     golock_mutex mutex;
     PyObject *weakrefs;
 } LockObject;
+
+_Static_assert(offsetof(LockObject, mutex.word) ==
+                   offsetof(LockObject, header) + sizeof(struct golock_header),
+               "the word follows the header");
 
 typedef struct {
     PyObject_HEAD

@@ -1,6 +1,7 @@
 /* The extension module golock._golock. */
 #include "extension.h"
 #include "fastpath.h"
+#include "share.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -41,6 +42,41 @@ describe_core(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
     return golock_core_describe();
 }
 
+static PyObject *
+address(PyObject *module, PyObject *object)
+{
+    return golock_share_address(PyModule_GetState(module), object);
+}
+
+static PyObject *
+capsule(PyObject *module, PyObject *object)
+{
+    return golock_share_capsule(PyModule_GetState(module), object);
+}
+
+static PyObject *
+at(PyObject *module, PyObject *address)
+{
+    return golock_share_at(PyModule_GetState(module), address);
+}
+
+static PyObject *
+core_address(PyObject *module, PyObject *Py_UNUSED(ignored))
+{
+    const struct golock_core *core = golock_core_get(PyModule_GetState(module));
+    return core == NULL ? NULL : PyLong_FromVoidPtr((void *)core);
+}
+
+static PyObject *
+use_core(PyObject *module, PyObject *address)
+{
+    const struct golock_core *table = PyLong_AsVoidPtr(address);
+    if ((table == NULL && PyErr_Occurred()) || golock_core_use(PyModule_GetState(module), table) < 0) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
 PyDoc_STRVAR(allocate_lock_doc, "allocate_lock($module, /)\n--\n\nReturn a new lock, which is free.");
 
 PyDoc_STRVAR(set_handoff_doc, "set_handoff($module, seconds, /)\n--\n\n"
@@ -54,17 +90,56 @@ PyDoc_STRVAR(set_handoff_doc, "set_handoff($module, seconds, /)\n--\n\n"
 PyDoc_STRVAR(get_handoff_doc, "get_handoff($module, /)\n--\n\n"
                               "Return the hand-off threshold in seconds; 0.001 unless it was set.");
 
-PyDoc_STRVAR(core_doc, "core($module, /)\n--\n\n"
-                       "Return what is known of the lock core, a dict: path, loaded (it is loaded when\n"
-                       "a thread first has to wait), symbol (names the version of its interface), go\n"
-                       "(the version of its runtime, None before it is loaded), fastpath (false with\n"
-                       "GOLOCK_FASTPATH=0), private_copies (of a child process).");
+PyDoc_STRVAR(address_doc, "address($module, primitive, /)\n--\n\n"
+                          "Return the address of the header of a Lock, a Semaphore or an Event. Raises\n"
+                          "TypeError for anything else.");
+
+PyDoc_STRVAR(capsule_doc,
+             "capsule($module, primitive, /)\n--\n\n"
+             "Return a new PyCapsule \"golock.header\" around the address, which keeps the object\n"
+             "alive. Raises TypeError as address does.");
+
+PyDoc_STRVAR(at_doc, "at($module, address, /)\n--\n\n"
+                     "Return the object that was shared by this address. It must be alive.\n\n"
+                     "Raises ValueError when there is none of this interpreter and this version at the\n"
+                     "address, TypeError for what is no integer, OverflowError for one that no pointer\n"
+                     "can hold.");
+
+PyDoc_STRVAR(core_address_doc,
+             "core_address($module, /)\n--\n\n"
+             "Return the address of the lock core that this process waits by, for C code that\n"
+             "waits for shared objects as golock.h describes. Loads it if there is none yet.\n"
+             "A child made by fork has another.\n\n"
+             "Raises CoreError when it cannot be loaded.");
+
+PyDoc_STRVAR(use_core_doc,
+             "use_core($module, address, /)\n--\n\n"
+             "Let the threads of this process wait by the lock core of a Go program or library\n"
+             "that is in it, at the address that its capi.Core() returns, so that no second Go\n"
+             "runtime is loaded. A child made by fork loads its own as usual.\n\n"
+             "Raises CoreError when there is no core at the address, or one of another version\n"
+             "or of a parent process, and when the process has loaded another already, which\n"
+             "it does when a thread first has to wait. TypeError for what is no integer,\n"
+             "OverflowError for one that no pointer can hold.");
+
+PyDoc_STRVAR(
+    core_doc,
+    "core($module, /)\n--\n\n"
+    "Return what is known of the lock core, a dict: path, loaded (it is loaded when\n"
+    "a thread first has to wait), offered (by use_core), symbol (names the version of its interface), go\n"
+    "(the version of its runtime, None before it is loaded), fastpath (false with\n"
+    "GOLOCK_FASTPATH=0), private_copies (of a child process).");
 
 static PyMethodDef module_methods[] = {
     {"allocate_lock", allocate_lock, METH_NOARGS, allocate_lock_doc},
     {"set_handoff", set_handoff, METH_O, set_handoff_doc},
     {"get_handoff", get_handoff, METH_NOARGS, get_handoff_doc},
     {"core", describe_core, METH_NOARGS, core_doc},
+    {"address", address, METH_O, address_doc},
+    {"capsule", capsule, METH_O, capsule_doc},
+    {"at", at, METH_O, at_doc},
+    {"core_address", core_address, METH_NOARGS, core_address_doc},
+    {"use_core", use_core, METH_O, use_core_doc},
     {NULL, NULL, 0, NULL},
 };
 

@@ -30,7 +30,7 @@ try_acquire(PyObject *self, golock_mutex *mutex)
 int
 golock_mutex_acquire_slow(PyObject *self, golock_mutex *mutex, int64_t timeout, bool interruptible)
 {
-    if (golock_forgot_the_parent(&mutex->word) && golock_fast_acquire(&mutex->word)) {
+    if (golock_forgot_the_parent(&mutex->word) && golock_mutex_fast_acquire(mutex)) {
         return 1;
     }
     if (timeout == 0) {
@@ -42,7 +42,7 @@ golock_mutex_acquire_slow(PyObject *self, golock_mutex *mutex, int64_t timeout, 
 int
 golock_mutex_release_slow(PyObject *self, golock_mutex *mutex)
 {
-    if (golock_forgot_the_parent(&mutex->word) && golock_fast_release(&mutex->word, &mutex->turns)) {
+    if (golock_forgot_the_parent(&mutex->word) && golock_mutex_fast_release(mutex)) {
         return 1;
     }
     if (golock_fastpath && !(__atomic_load_n(&mutex->word, __ATOMIC_RELAXED) & GOLOCK_HELD)) {

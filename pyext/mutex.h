@@ -9,7 +9,22 @@
 typedef struct {
     uint32_t word;
     uint8_t turns;
+    bool shared; /* others than Python's threads know the word */
 } golock_mutex;
+
+/* The fast paths of fastpath.h for a mutex. */
+static inline bool
+golock_mutex_fast_acquire(golock_mutex *mutex)
+{
+    return golock_fast_acquire(&mutex->word, __atomic_load_n(&mutex->shared, __ATOMIC_RELAXED));
+}
+
+static inline bool
+golock_mutex_fast_release(golock_mutex *mutex)
+{
+    return golock_fast_release(&mutex->word, __atomic_load_n(&mutex->shared, __ATOMIC_RELAXED),
+                               &mutex->turns);
+}
 
 /* Forgets what was copied into the word of a lock or a semaphore from the parent process, where nobody of
  * this one can have waited. Returns whether there was anything to forget. */
@@ -26,7 +41,7 @@ int golock_mutex_release_slow(PyObject *self, golock_mutex *mutex);
 static inline int
 golock_mutex_acquire(PyObject *self, golock_mutex *mutex, int64_t timeout)
 {
-    return golock_fast_acquire(&mutex->word) ? 1 : golock_mutex_acquire_slow(self, mutex, timeout, true);
+    return golock_mutex_fast_acquire(mutex) ? 1 : golock_mutex_acquire_slow(self, mutex, timeout, true);
 }
 
 /* Takes the lock as golock_mutex_acquire does, without limit, and runs no signal handlers meanwhile.
@@ -34,7 +49,7 @@ golock_mutex_acquire(PyObject *self, golock_mutex *mutex, int64_t timeout)
 static inline int
 golock_mutex_reacquire(PyObject *self, golock_mutex *mutex)
 {
-    if (golock_fast_acquire(&mutex->word)) {
+    if (golock_mutex_fast_acquire(mutex)) {
         return 0;
     }
     return golock_mutex_acquire_slow(self, mutex, -1, false) < 0 ? -1 : 0;
@@ -44,7 +59,7 @@ golock_mutex_reacquire(PyObject *self, golock_mutex *mutex)
 static inline int
 golock_mutex_release(PyObject *self, golock_mutex *mutex)
 {
-    return golock_fast_release(&mutex->word, &mutex->turns) ? 1 : golock_mutex_release_slow(self, mutex);
+    return golock_mutex_fast_release(mutex) ? 1 : golock_mutex_release_slow(self, mutex);
 }
 
 /* Returns whether a newcomer would find the lock taken. A reservation copied by fork binds nobody. */

@@ -87,7 +87,7 @@ acquire_with_arguments(RLockObject *self, PyObject *const *args, Py_ssize_t narg
     if (golock_rlock_owned(self)) {
         return acquire_again(self);
     }
-    if (golock_fast_acquire(&self->mutex.word)) {
+    if (golock_mutex_fast_acquire(&self->mutex)) {
         own(self, 1);
         Py_RETURN_TRUE;
     }
@@ -103,7 +103,7 @@ golock_rlock_acquire(RLockObject *self, PyObject *const *args, Py_ssize_t nargs,
     if (golock_rlock_owned(self)) {
         return acquire_again(self);
     }
-    if (golock_fast_acquire(&self->mutex.word)) {
+    if (golock_mutex_fast_acquire(&self->mutex)) {
         own(self, 1);
         Py_RETURN_TRUE;
     }
@@ -139,7 +139,7 @@ golock_rlock_release(RLockObject *self, PyObject *Py_UNUSED(ignored))
         Py_RETURN_NONE;
     }
     disown(self);
-    if (golock_fast_release(&self->mutex.word, &self->mutex.turns)) {
+    if (golock_mutex_fast_release(&self->mutex)) {
         Py_RETURN_NONE;
     }
     return release_slow(self);

@@ -3,6 +3,7 @@
 #include "corecall.h"
 #include "mutex.h"
 #include "object.h"
+#include "share.h"
 
 #include <stddef.h>
 
@@ -10,11 +11,16 @@
 
 typedef struct {
     golock_object base;
+    struct golock_header header;
     union golock_semaphore semaphore;
     uint32_t bound; /* UINT32_MAX, or a bounded semaphore's */
     uint8_t turns;
     bool bounded;
 } SemaphoreObject;
+
+_Static_assert(offsetof(SemaphoreObject, semaphore) ==
+                   offsetof(SemaphoreObject, header) + sizeof(struct golock_header),
+               "the word follows the header");
 
 static uint32_t
 permits(SemaphoreObject *self)
@@ -102,7 +108,22 @@ bounded_init(SemaphoreObject *self, PyObject *args, PyObject *kwargs)
 static void
 semaphore_dealloc(PyObject *self)
 {
+    golock_unshare(&((SemaphoreObject *)self)->header);
     golock_object_free(self, golock_object_clear);
+}
+
+struct golock_header *
+golock_semaphore_share(PyObject *semaphore)
+{
+    struct golock_header *header = &((SemaphoreObject *)semaphore)->header;
+    golock_share(header, GOLOCK_SEMAPHORE);
+    return header;
+}
+
+PyObject *
+golock_semaphore_with(struct golock_header *header)
+{
+    return (PyObject *)((char *)header - offsetof(SemaphoreObject, header));
 }
 
 /* Takes a permit if there is one, without waiting. Returns 1 or 0, or -1 with CoreError or MemoryError set.

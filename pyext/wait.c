@@ -79,7 +79,7 @@ spin(uint32_t *word, bool semaphore)
 {
 #ifdef Py_GIL_DISABLED
     for (int i = 0; i < 300; i++) {
-        if (semaphore ? golock_fast_take((union golock_semaphore *)word) : golock_fast_acquire(word)) {
+        if (semaphore ? golock_fast_take((union golock_semaphore *)word) : golock_fast_acquire(word, true)) {
             return true;
         }
 #ifdef __x86_64__

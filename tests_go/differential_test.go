@@ -419,7 +419,7 @@ func lockExample(t *rapid.T) {
 	s := &storm{}
 	for range 2 {
 		m := &model{}
-		m.lock = golock.At(unsafe.Pointer(&m.word))
+		m.lock = (*golock.Lock)(unsafe.Pointer(&m.word))
 		s.locks = append(s.locks, m)
 	}
 	totals.examples++

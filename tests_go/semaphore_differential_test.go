@@ -35,7 +35,7 @@ func (m *semaphoreModel) waiting() int { return len(m.goroutines) + len(m.thread
 
 func newSemaphoreModel(initial uint32) *semaphoreModel {
 	m := &semaphoreModel{memory: new(uint64), left: initial, bound: golock.MaxPermits}
-	s := golock.SemaphoreAt(unsafe.Pointer(m.memory))
+	s := (*golock.Semaphore)(unsafe.Pointer(m.memory))
 	s.Release(initial)
 	m.permits = s
 	m.release = func(n uint32) (released bool) {

@@ -272,11 +272,12 @@ def test_sdist_and_wheel(
     assert {file.parts[0] for file in shipped} == {"golock", f"golock-{version}.dist-info"}
     package = {file.relative_to("pyext") for file in files if file.is_relative_to("pyext/golock")}
     extension = PurePosixPath("golock", f"_golock{sysconfig.get_config_var('EXT_SUFFIX')}")
-    built = {PurePosixPath("golock/libgolock.so"), extension}
+    header = PurePosixPath("golock/include/golock.h")
+    built = {PurePosixPath("golock/libgolock.so"), header, extension}
     assert {file for file in shipped if file.parts[0] == "golock"} == package | built
     must = {"py.typed", "_golock.pyi", "conformance/lock.json"}
     assert {PurePosixPath("golock", name) for name in must} <= shipped
-    assert {file.suffix for file in shipped} & {".c", ".h", ".go", ".map"} == set()
+    assert {file.suffix for file in shipped - {header}} & {".c", ".h", ".go", ".map"} == set()
 
     python = virtual_environment(tmp_path / "venv")
     succeed(python, "-m", "pip", "install", "--no-index", repaired, cwd=tmp_path)

@@ -49,7 +49,7 @@ def test_python_waits_for_an_event_and_go_sets_it(run):
         """
 for library in go, go_with_gil:
     event = golock.Event()
-    at = event_address(event)
+    at = address(event)
     waited = in_threads(4, event.wait)
     until(lambda: asleep(at) == 4)
     library.EventSet(at)
@@ -65,7 +65,7 @@ def test_go_waits_for_an_event_and_python_sets_it(run):
     run(
         """
 event = golock.Event()
-at = event_address(event)
+at = address(event)
 waited = in_threads(1, go.EventWait, at, 5, FOREVER)
 until(lambda: go.Waiting() == 5 and asleep(at) == 1)
 event.set()
@@ -86,7 +86,7 @@ def test_an_event_set_and_cleared_lets_all_of_both_go_on(run, setter):
     run(
         f"""
 event = golock.Event()
-at = event_address(event)
+at = address(event)
 for _ in range(50):
     python = in_threads(3, event.wait)
     goroutines = in_threads(2, go.EventWait, at, 4, FOREVER)
@@ -102,7 +102,7 @@ def test_goroutines_that_give_up_leave_threads_asleep(run):
     run(
         """
 event = golock.Event()
-at = event_address(event)
+at = address(event)
 waited = in_threads(3, event.wait)
 until(lambda: asleep(at) == 3)
 print(go.EventWait(at, 5, 0.01))
@@ -122,7 +122,7 @@ def test_an_event_needs_no_core(run):
         """
 before = golock._golock.core()["loaded"]
 event = golock.Event()
-at = event_address(event)
+at = address(event)
 waited = in_threads(1, go.EventWait, at, 2, FOREVER)
 python = in_threads(1, event.wait)
 until(lambda: go.Waiting() == 2 and asleep(at) == 2)
@@ -138,7 +138,7 @@ def test_python_waits_for_permits_and_go_releases_them(run):
         """
 for library in go, go_with_gil:
     semaphore = golock.Semaphore(0)
-    at = semaphore_address(semaphore)
+    at = address(semaphore)
     waited = in_threads(6, semaphore.acquire)
     until(lambda: asleep(at) == 6)
     for n in 1, 3, 2:
@@ -155,7 +155,7 @@ def test_go_waits_for_permits_and_python_releases_them(run):
     run(
         """
 semaphore = golock.Semaphore(0)
-at = semaphore_address(semaphore)
+at = address(semaphore)
 waited = in_threads(1, go.SemaphoreAcquire, at, 6, FOREVER)
 until(lambda: go.Waiting() == 6 and asleep(at) == 1)
 for n in 1, 3, 2:
@@ -172,7 +172,7 @@ def test_permits_go_back_and_forth(run):
     run(
         """
 there, back = golock.Semaphore(0), golock.Semaphore(0)
-passed = in_threads(2, go.PassOn, semaphore_address(there), semaphore_address(back), 2000)
+passed = in_threads(2, go.PassOn, address(there), address(back), 2000)
 for _ in range(4000):
     there.release()
     assert back.acquire()
@@ -187,7 +187,7 @@ def test_one_permit_excludes_threads_and_goroutines(run):
     run(
         """
 semaphore = golock.Semaphore(1)
-at = semaphore_address(semaphore)
+at = address(semaphore)
 number = ctypes.c_int64()
 
 def count():
@@ -208,7 +208,7 @@ def test_no_permit_is_lost_by_those_who_give_up(run):
     run(
         """
 semaphore = golock.Semaphore(0)
-at = semaphore_address(semaphore)
+at = address(semaphore)
 
 def take_in_python():
     return sum(semaphore.acquire(timeout=i % 7 * 0.0001) for i in range(300))
@@ -233,3 +233,32 @@ print(taken + semaphore._value, semaphore._value == go.SemaphorePermits(at))
 """,
         "3000 True\n",
     )
+
+
+def test_a_forked_child_shares_what_its_parent_waited_for(python, check, library):
+    """The child has no core, and a word that says that somebody waits: not only in the parent."""
+    environment = {**os.environ, "PYTHONPATH": f"{VIEW}:{VIEW.parent}"}
+    code = """
+import os
+import sys
+
+import golock
+from waiting import asleep_on, start, wait_until
+
+semaphore = golock.Semaphore(0)
+thread = start(semaphore.acquire)
+wait_until(lambda: asleep_on(semaphore, thread), "a thread of the parent sleeps")
+if (child := os.fork()) == 0:
+    from view import *
+
+    at = address(semaphore)
+    waited = in_threads(1, go.SemaphoreAcquire, at, 2, FOREVER)
+    until(lambda: go.Waiting() == 2 and asleep(at) == 1)
+    semaphore.release()
+    loaded = golock._golock.core()["loaded"]  # to wake the first: it would come by itself, later
+    semaphore.release()
+    print(loaded, waited(), flush=True)
+    os._exit(0)
+assert os.waitpid(child, 0)[1] == 0
+"""
+    check(python(code, str(library), "False", env=environment), "True [2]\n")

@@ -1,4 +1,4 @@
-package main
+package capi
 
 // #include "golock.h"
 import "C"
@@ -11,6 +11,12 @@ import (
 
 // An index other than 0 does not compile: pyext/golock.h and package golock are equal.
 var (
+	_ = [1]struct{}{}[golock.Version-C.GOLOCK_VERSION]
+	_ = [1]struct{}{}[golock.HeaderMagic-C.GOLOCK_HEADER_MAGIC]
+	_ = [1]struct{}{}[int(golock.KindLock)-C.GOLOCK_LOCK]
+	_ = [1]struct{}{}[int(golock.KindSemaphore)-C.GOLOCK_SEMAPHORE]
+	_ = [1]struct{}{}[int(golock.KindEvent)-C.GOLOCK_EVENT]
+
 	_ = [1]struct{}{}[golock.Held-C.GOLOCK_HELD]
 	_ = [1]struct{}{}[golock.Waiters-C.GOLOCK_WAITERS]
 	_ = [1]struct{}{}[golock.Handoff-C.GOLOCK_HANDOFF]
@@ -39,13 +45,18 @@ var (
 	_ = [1]struct{}{}[int(golock.Aborted)-C.GOLOCK_ABORTED]
 )
 
-// The declarations of the waiter, the listener and the semaphore have one layout: their sizes and the
+// The declarations of the header, the waiter, the listener and the semaphore have one layout: their sizes and the
 // fields that C shares.
 var (
+	_ = [1]struct{}{}[golock.HeaderLayout-headerLayout]
 	_ = [1]struct{}{}[golock.WaiterLayout-waiterLayout]
 	_ = [1]struct{}{}[golock.ListenerLayout-listenerLayout]
 	_ = [1]struct{}{}[unsafe.Sizeof(golock.Semaphore{})-unsafe.Sizeof(C.union_golock_semaphore{})]
 )
+
+const headerLayout = uint64(unsafe.Sizeof(C.struct_golock_header{})) |
+	uint64(unsafe.Offsetof(C.struct_golock_header{}.version))<<8 |
+	uint64(unsafe.Offsetof(C.struct_golock_header{}.kind))<<16
 
 const waiterLayout = uint64(unsafe.Sizeof(C.struct_golock_waiter{})) |
 	uint64(unsafe.Offsetof(C.struct_golock_waiter{}.deadline))<<8 |

@@ -1,23 +1,37 @@
+#pragma GCC visibility push(hidden)
 #include "_cgo_export.h"
+#pragma GCC visibility pop
 
-/* Returns the core's table of functions. The first call from any thread waits until the Go runtime
- * has started. */
-const struct golock_core *
-golock_core_2(void)
+#include "table.h"
+
+#include <pthread.h>
+#include <unistd.h>
+
+static struct golock_core core = {
+    .magic = GOLOCK_CORE_MAGIC,
+    .version = GOLOCK_VERSION,
+    .try_acquire = golockTryAcquire,
+    .next = golockNext,
+    .stay = golockStay,
+    .release = golockRelease,
+    .release_semaphore = golockReleaseSemaphore,
+    .listen = golockListen,
+    .notify = golockNotify,
+    .withdraw = golockWithdraw,
+    .set_handoff = golockSetHandoff,
+};
+
+static void
+complete(void)
 {
-    static struct golock_core core = {
-        .try_acquire = golockTryAcquire,
-        .next = golockNext,
-        .stay = golockStay,
-        .release = golockRelease,
-        .release_semaphore = golockReleaseSemaphore,
-        .listen = golockListen,
-        .notify = golockNotify,
-        .withdraw = golockWithdraw,
-        .set_handoff = golockSetHandoff,
-    };
-    if (core.go_version == NULL) {
-        core.go_version = golockGoVersion();
-    }
+    core.process = getpid();
+    core.go_version = golockGoVersion();
+}
+
+const struct golock_core *
+golock_core_table(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, complete);
     return &core;
 }

@@ -21,11 +21,15 @@ from ._golock import (
     RLock,
     Semaphore,
     allocate_lock,
+    at,
+    core_address,
     error,
     get_handoff,
     set_handoff,
+    use_core,
 )
 from ._install import install, installed, uninstall
+from ._shared import get_include, shared
 
 if sys.version_info >= (3, 13):
     from ._golock import lock as lock  # the name under which LockType is pickled
@@ -42,10 +46,15 @@ __all__ = [
     "RLock",
     "Semaphore",
     "allocate_lock",
+    "at",
+    "core_address",
     "error",
     "get_handoff",
+    "get_include",
     "install",
     "installed",
     "set_handoff",
+    "shared",
     "uninstall",
+    "use_core",
 ]

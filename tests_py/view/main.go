@@ -17,50 +17,50 @@ import (
 )
 
 //export EventSet
-func EventSet(event unsafe.Pointer) { golock.EventAt(event).Set() }
+func EventSet(event uintptr) { eventAt(event).Set() }
 
 //export EventClear
-func EventClear(event unsafe.Pointer) { golock.EventAt(event).Clear() }
+func EventClear(event uintptr) { eventAt(event).Clear() }
 
 //export EventIsSet
-func EventIsSet(event unsafe.Pointer) bool { return golock.EventAt(event).IsSet() }
+func EventIsSet(event uintptr) bool { return eventAt(event).IsSet() }
 
 // EventWait lets so many goroutines wait, for so many seconds at most, and returns how many found it set.
 //
 //export EventWait
-func EventWait(event unsafe.Pointer, goroutines C.int, timeout float64) C.int {
+func EventWait(event uintptr, goroutines C.int, timeout float64) C.int {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Duration(timeout*float64(time.Second)))
 	defer cancel()
-	return count(goroutines, func() bool { return golock.EventAt(event).Wait(ctx) == nil })
+	return count(goroutines, func() bool { return eventAt(event).Wait(ctx) == nil })
 }
 
 //export SemaphoreRelease
-func SemaphoreRelease(semaphore unsafe.Pointer, n C.uint) {
-	golock.SemaphoreAt(semaphore).Release(uint32(n))
+func SemaphoreRelease(semaphore uintptr, n C.uint) {
+	semaphoreAt(semaphore).Release(uint32(n))
 }
 
 //export SemaphorePermits
-func SemaphorePermits(semaphore unsafe.Pointer) C.uint {
-	return C.uint(golock.SemaphoreAt(semaphore).Permits())
+func SemaphorePermits(semaphore uintptr) C.uint {
+	return C.uint(semaphoreAt(semaphore).Permits())
 }
 
 // SemaphoreAcquire lets so many goroutines wait for a permit, for so many seconds at most, and returns how
 // many took one.
 //
 //export SemaphoreAcquire
-func SemaphoreAcquire(semaphore unsafe.Pointer, goroutines C.int, timeout float64) C.int {
+func SemaphoreAcquire(semaphore uintptr, goroutines C.int, timeout float64) C.int {
 	return count(goroutines, func() bool {
-		return golock.SemaphoreAt(semaphore).AcquireTimeout(time.Duration(timeout * float64(time.Second)))
+		return semaphoreAt(semaphore).AcquireTimeout(time.Duration(timeout * float64(time.Second)))
 	})
 }
 
 // PassOn takes a permit of one semaphore and releases one to the other, so many times.
 //
 //export PassOn
-func PassOn(from, to unsafe.Pointer, times C.int) {
+func PassOn(from, to uintptr, times C.int) {
 	for range times {
-		if golock.SemaphoreAt(from).Acquire(context.Background()) == nil {
-			golock.SemaphoreAt(to).Release(1)
+		if semaphoreAt(from).Acquire(context.Background()) == nil {
+			semaphoreAt(to).Release(1)
 		}
 	}
 }
@@ -68,8 +68,8 @@ func PassOn(from, to unsafe.Pointer, times C.int) {
 // CountExclusively lets so many goroutines add 1 to a number so many times each, while they have the permit.
 //
 //export CountExclusively
-func CountExclusively(semaphore, number unsafe.Pointer, goroutines, times C.int) {
-	shared := golock.SemaphoreAt(semaphore)
+func CountExclusively(semaphore uintptr, number unsafe.Pointer, goroutines, times C.int) {
+	shared := semaphoreAt(semaphore)
 	count(goroutines, func() bool {
 		for range times {
 			if shared.Acquire(context.Background()) == nil {
@@ -114,6 +114,23 @@ func count(goroutines C.int, run func() bool) C.int {
 	}
 	group.Wait()
 	return C.int(answered.Load())
+}
+
+func eventAt(address uintptr) *golock.Event {
+	event, err := golock.EventAt(address)
+	return must(event, err)
+}
+
+func semaphoreAt(address uintptr) *golock.Semaphore {
+	semaphore, err := golock.SemaphoreAt(address)
+	return must(semaphore, err)
+}
+
+func must[T any](object T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return object
 }
 
 func main() {}

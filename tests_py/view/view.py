@@ -1,4 +1,4 @@
-"""Loads the library of main.go, and finds where it has to look in an object of golock's.
+"""Loads the library of main.go.
 
 For the programs of test_view_from_go.py: the first argument is the library's path, the second
 whether golock's own core is to be loaded before.
@@ -41,58 +41,20 @@ for library in go, go_with_gil:
         function = getattr(library, name)
         function.argtypes, function.restype = arguments, result
 
-# There is no public address yet, so it is looked for: where the memory changes with the state.
-
-
-def words(thing: object) -> list[int]:
-    size = type(thing).__basicsize__ // 4 * 4
-    return list((ctypes.c_uint32 * (size // 4)).from_address(id(thing)))
-
-
-def offset_in_events() -> int:
-    event = golock.Event()
-    states = []
-    for change in (event.clear, event.set, event.clear, event.set):
-        change()
-        states.append(words(event))
-    (index,) = (
-        i
-        for i, column in enumerate(zip(*states, strict=True))
-        if [w & 1 for w in column] == [0, 1] * 2
-    )
-    return 4 * index
-
-
-def offset_in_semaphores() -> int:
-    semaphore = golock.Semaphore(77)
-    states = []
-    for change in (semaphore.acquire, semaphore.acquire, semaphore.release):
-        change()
-        states.append(words(semaphore))
-    (index,) = (i for i, column in enumerate(zip(*states, strict=True)) if column == (76, 75, 76))
-    return 4 * index // 8 * 8  # the permits are one half of it
-
-
-EVENT, SEMAPHORE = offset_in_events(), offset_in_semaphores()
-
-
-def event_address(event: golock.Event) -> int:
-    return id(event) + EVENT
-
-
-def semaphore_address(semaphore: golock.Semaphore) -> int:
-    return id(semaphore) + SEMAPHORE
-
-
 FUTEX = {"x86_64": "202", "aarch64": "98"}[platform.machine()]
 
 
+def address(primitive: golock.Semaphore | golock.Event) -> int:
+    return golock.shared(primitive).address
+
+
 def asleep(address: int) -> int:
-    """Return how many threads sleep in the kernel on the word at the address."""
+    """Return how many threads sleep in the kernel on the word behind the header at the address."""
+    word = hex(address + 8)
     count = 0
     for task in Path("/proc/self/task").glob("*/syscall"):
         try:
-            count += task.read_text().split()[:2] == [FUTEX, hex(address)]
+            count += task.read_text().split()[:2] == [FUTEX, word]
         except OSError:  # the thread has ended
             continue
     return count

@@ -1,21 +1,18 @@
-// Command capi is the lock core as a C shared library, libgolock.so. It adds no behaviour: it hands
-// the functions of package golock to C as one table, and sets up the Go runtime as a guest in another
-// program's process.
+// Package capi hands the functions of package golock to C, as one table: the lock core that the Python
+// extension waits by. It adds no behaviour.
 //
-// It is built with two linker flags:
+// The extension brings a core of its own, the library libgolock.so. A Go program that embeds Python, or a Go
+// library loaded by it, has a Go runtime in the process already and can offer that instead:
 //
-//	-X runtime.godebugDefault=asyncpreemptoff=1,containermaxprocs=0
-//	-extldflags -Wl,--version-script=golock/capi/exports.map
+//	golock.use_core(address)   # in Python, with what Core returned in Go
 //
-// The first keeps the runtime from sending SIGURG to threads that are not Go's, because nothing in the
-// core runs long enough to need it; and from keeping the files of its cgroup open, which every forked
-// child would inherit. (A //go:debug line cannot say the former: the go command knows only the settings
-// of internal/godebugs.) The second hides every symbol but one.
-package main
+// Python threads that call into Go wait for a scheduler slot when all GOMAXPROCS of them are taken. The calls are
+// short, but a thread may lose its processor inside one. libgolock.so has 128 slots for that reason; a
+// program in which many Python threads contend does well to raise its own ([runtime.GOMAXPROCS]).
+package capi
 
 // #cgo CFLAGS: -I${SRCDIR}/../../pyext -Wall -Wextra -Werror
-// #include <stdlib.h>
-// #include "golock.h"
+// #include "table.h"
 import "C"
 
 import (
@@ -26,21 +23,16 @@ import (
 	"github.com/golock/golock/golock"
 )
 
-// C threads that call into Go wait for a scheduler slot when all GOMAXPROCS of them are taken. The
-// calls are short, but the kernel may preempt a thread inside one, and the others then wait for as
-// long: up to 56 ms were measured with 2 slots and 32 threads.
-const schedulerSlots = 128
-
-func init() {
-	runtime.GOMAXPROCS(max(schedulerSlots, runtime.GOMAXPROCS(0)))
-}
+// Core returns the address of the core, for golock.use_core. The core is that of this Go runtime, and ends with it:
+// it is of no use in a child process made by fork.
+func Core() uintptr { return uintptr(unsafe.Pointer(C.golock_core_table())) }
 
 //export golockTryAcquire
 func golockTryAcquire(word *C.uint32_t, semaphore C.bool) C.int {
 	if semaphore {
-		return truth(golock.SemaphoreAt(unsafe.Pointer(word)).TryAcquire())
+		return truth(semaphoreAt(word).TryAcquire())
 	}
-	return truth(golock.At(unsafe.Pointer(word)).TryLock())
+	return truth(lockAt(word).TryLock())
 }
 
 //export golockNext
@@ -53,12 +45,12 @@ func golockStay(waiter *C.struct_golock_waiter) C.int { return truth(view(waiter
 
 //export golockRelease
 func golockRelease(word *C.uint32_t) C.int {
-	return truth(golock.At(unsafe.Pointer(word)).Release() == nil)
+	return truth(lockAt(word).Release() == nil)
 }
 
 //export golockReleaseSemaphore
 func golockReleaseSemaphore(word *C.uint32_t, n, most C.uint32_t) C.int {
-	return truth(golock.SemaphoreAt(unsafe.Pointer(word)).ReleaseUpTo(uint32(n), uint32(most)))
+	return truth(semaphoreAt(word).ReleaseUpTo(uint32(n), uint32(most)))
 }
 
 //export golockListen
@@ -85,6 +77,14 @@ func golockSetHandoff(nanoseconds C.int64_t) {
 //export golockGoVersion
 func golockGoVersion() *C.char { return C.CString(runtime.Version()) }
 
+// The words are those of Python's objects.
+
+func lockAt(word *C.uint32_t) *golock.Lock { return (*golock.Lock)(unsafe.Pointer(word)) }
+
+func semaphoreAt(word *C.uint32_t) *golock.Semaphore {
+	return (*golock.Semaphore)(unsafe.Pointer(word))
+}
+
 func view(waiter *C.struct_golock_waiter) *golock.Waiter {
 	return (*golock.Waiter)(unsafe.Pointer(waiter))
 }
@@ -99,5 +99,3 @@ func truth(b bool) C.int {
 	}
 	return 0
 }
-
-func main() {}

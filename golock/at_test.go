@@ -1,0 +1,83 @@
+package golock
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"unsafe"
+)
+
+// An object is what a Python object has: a header, and the word behind it.
+type object struct {
+	header header
+	word   [2]uint32
+}
+
+func (m *object) address() uintptr { return uintptr(unsafe.Pointer(m)) }
+
+func sharedAs(kind Kind) *object {
+	return &object{header: header{magic: HeaderMagic, version: Version, kind: kind}}
+}
+
+func TestAtGivesTheWordBehindTheHeader(t *testing.T) {
+	m := sharedAs(KindLock)
+	lock, err := At(m.address())
+	if err != nil {
+		t.Fatal(err)
+	}
+	lock.Lock()
+	if m.word != [2]uint32{Held, 0} {
+		t.Errorf("the word is %#x after Lock", m.word)
+	}
+
+	m = sharedAs(KindSemaphore)
+	semaphore, err := SemaphoreAt(m.address())
+	if err != nil {
+		t.Fatal(err)
+	}
+	semaphore.Release(5)
+	if m.word != [2]uint32{0, 5} {
+		t.Errorf("the words are %#x after Release(5)", m.word)
+	}
+
+	m = sharedAs(KindEvent)
+	event, err := EventAt(m.address())
+	if err != nil {
+		t.Fatal(err)
+	}
+	event.Set()
+	if m.word != [2]uint32{SetOnce | Set, 0} {
+		t.Errorf("the word is %#x after Set", m.word)
+	}
+}
+
+func TestAtRefusesWhatIsNoSharedObject(t *testing.T) {
+	gone, newer, lock := sharedAs(KindLock), sharedAs(KindLock), sharedAs(KindLock)
+	gone.header.magic = 0
+	newer.header.version = Version + 1
+	other := new([2]uint64)
+	for name, c := range map[string]struct {
+		address uintptr
+		reason  string
+	}{
+		"nil":        {0, "nil"},
+		"misaligned": {lock.address() + 4, "misaligned"},
+		"the word":   {uintptr(unsafe.Pointer(&lock.word)), "no shared golock object"},
+		"zeros":      {uintptr(unsafe.Pointer(other)), "no shared golock object"},
+		"gone":       {gone.address(), "gone"},
+		"newer":      {newer.address(), "of version 4 of golock's protocol, and this is version 3"},
+		"semaphore":  {sharedAs(KindSemaphore).address(), "shared as Semaphore, not as Lock"},
+	} {
+		l, err := At(c.address)
+		var wrong *AddressError
+		if !errors.As(err, &wrong) || l != nil || wrong.Address != c.address || !strings.Contains(err.Error(), c.reason) {
+			t.Errorf("At(%s) returned %v, %v", name, l, err)
+		}
+	}
+	if _, err := SemaphoreAt(lock.address()); err == nil || !strings.HasSuffix(err.Error(), "shared as Lock, not as Semaphore") {
+		t.Errorf("SemaphoreAt(lock) returned %v", err)
+	}
+	if _, err := EventAt(lock.address()); err == nil || !strings.HasSuffix(err.Error(), "shared as Lock, not as Event") {
+		t.Errorf("EventAt(lock) returned %v", err)
+	}
+}

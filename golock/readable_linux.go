@@ -1,0 +1,20 @@
+//go:build !golock_portable
+
+package golock
+
+import "golang.org/x/sys/unix"
+
+const futexCompareRequeue = 4
+
+// readable reports whether so many bytes can be read at an address that may be anything, aligned to eight bytes. The
+// kernel compares the memory with 0 to requeue nobody: nobody is woken, nor could be woken in place of another, as
+// by a wait.
+func readable(address, size uintptr) bool {
+	for at := address; at < address+size; at += 8 {
+		_, _, errno := unix.RawSyscall6(unix.SYS_FUTEX, at, futexCompareRequeue|futexPrivate, 0, 0, at, 0)
+		if errno != 0 && errno != unix.EAGAIN {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,62 @@
+"""Giving a lock to Go, C and other code of the process."""
+
+from __future__ import annotations
+
+from . import _golock
+
+TYPE_CHECKING = False  # importing typing would take longer than all of golock
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from ._golock import Event, LockType, Semaphore
+
+_held: dict[int, list[LockType | Semaphore | Event]] = {}
+
+
+class shared:  # noqa: N801
+    """Keep a Lock, a Semaphore or an Event alive for code that knows it by its address.
+
+    In a ``with`` statement it gives the address, an int, and the object stays alive until the block
+    has ended. Outside of one it lives until ``close()``, whether or not anything refers to it::
+
+        lock = golock.Lock()
+        with golock.shared(lock) as address:
+            pool.start(address)
+            ...
+            pool.stop()  # no goroutine uses the lock any more
+
+    Raises TypeError for an object that cannot be shared.
+    """
+
+    address: int
+    """Where its header is, which golock.h describes."""
+
+    def __init__(self, primitive: LockType | Semaphore | Event) -> None:
+        self.address = _golock.address(primitive)
+        _held.setdefault(self.address, []).append(primitive)
+        self._open = True
+
+    def close(self) -> None:
+        """Let go of the object: nobody uses the address any more. Doing so again does nothing."""
+        if self._open:
+            self._open = False
+            holds = _held[self.address]
+            holds.pop()
+            if not holds:
+                del _held[self.address]
+
+    def __enter__(self) -> int:
+        return self.address
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def get_include() -> str:
+    """Return the folder of ``golock.h``, for C code that uses an ``address`` or a ``capsule``."""
+    return __file__.rpartition("/")[0] + "/include"

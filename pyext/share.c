@@ -1,0 +1,120 @@
+/* Handing an object's word to code that is not Python, and back. */
+#include "share.h"
+
+#include <errno.h>
+#include <linux/futex.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+void
+golock_share(struct golock_header *header, enum golock_kind kind)
+{
+    golock_core_shares((uint32_t *)(header + 1), kind);
+    __atomic_store_n(&header->version, GOLOCK_VERSION, __ATOMIC_RELAXED);
+    __atomic_store_n(&header->kind, kind, __ATOMIC_RELAXED);
+    __atomic_store_n(&header->magic, GOLOCK_HEADER_MAGIC, __ATOMIC_RELEASE);
+}
+
+/* Returns the header of an object that can be shared, or NULL with TypeError set. */
+static struct golock_header *
+header_of(const golock_state *state, PyObject *object)
+{
+    if (PyObject_TypeCheck(object, state->lock_type)) {
+        return golock_lock_share(object);
+    }
+    if (PyObject_TypeCheck(object, state->semaphore_type)) {
+        return golock_semaphore_share(object);
+    }
+    if (PyObject_TypeCheck(object, state->event_type)) {
+        return golock_event_share(object);
+    }
+    PyErr_Format(PyExc_TypeError, "a Lock, a Semaphore or an Event of golock can be shared, not '%.200s'",
+                 Py_TYPE(object)->tp_name);
+    return NULL;
+}
+
+PyObject *
+golock_share_address(const golock_state *state, PyObject *object)
+{
+    struct golock_header *header = header_of(state, object);
+    return header == NULL ? NULL : PyLong_FromVoidPtr(header);
+}
+
+static void
+release_object(PyObject *capsule)
+{
+    Py_DECREF((PyObject *)PyCapsule_GetContext(capsule));
+}
+
+PyObject *
+golock_share_capsule(const golock_state *state, PyObject *object)
+{
+    struct golock_header *header = header_of(state, object);
+    PyObject *capsule = header == NULL ? NULL : PyCapsule_New(header, GOLOCK_CAPSULE, NULL);
+    if (capsule != NULL) {
+        PyCapsule_SetContext(capsule, Py_NewRef(object));
+        PyCapsule_SetDestructor(capsule, release_object);
+    }
+    return capsule;
+}
+
+bool
+golock_readable(const void *address, size_t size)
+{
+    for (size_t offset = 0; offset < size; offset += 8) {
+        /* Compares the memory with 0 for a requeue of nobody. Nobody is woken, and nobody can be woken in
+         * place of another, as by a wait. */
+        const void *at = (const char *)address + offset;
+        if (syscall(SYS_futex, at, FUTEX_CMP_REQUEUE | FUTEX_PRIVATE_FLAG, 0, NULL, at, 0) < 0 &&
+            errno != EAGAIN) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* The object with the header, if it is one of this interpreter. */
+static PyObject *
+object_with(const golock_state *state, struct golock_header *header)
+{
+    PyObject *object;
+    PyTypeObject *type;
+    switch (header->kind) {
+    case GOLOCK_LOCK:
+        object = golock_lock_with(header);
+        type = state->lock_type;
+        break;
+    case GOLOCK_SEMAPHORE:
+        object = golock_semaphore_with(header);
+        type = state->semaphore_type;
+        break;
+    case GOLOCK_EVENT:
+        object = golock_event_with(header);
+        type = state->event_type;
+        break;
+    default:
+        return NULL;
+    }
+    return PyObject_TypeCheck(object, type) ? object : NULL;
+}
+
+PyObject *
+golock_share_at(const golock_state *state, PyObject *address)
+{
+    struct golock_header *header = PyLong_AsVoidPtr(address);
+    if (header == NULL && PyErr_Occurred()) {
+        return NULL;
+    }
+    PyObject *object = NULL;
+    if (header != NULL && (uintptr_t)header % 8 == 0 && golock_readable(header, sizeof(*header)) &&
+        __atomic_load_n(&header->magic, __ATOMIC_ACQUIRE) == GOLOCK_HEADER_MAGIC &&
+        header->version == GOLOCK_VERSION) {
+        object = object_with(state, header);
+    }
+    if (object == NULL) {
+        char at[GOLOCK_ADDRESS_TEXT];
+        PyErr_Format(PyExc_ValueError, "no shared golock object at %s", golock_address_text(header, at));
+        return NULL;
+    }
+    return Py_NewRef(object);
+}
