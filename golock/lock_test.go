@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -296,6 +297,50 @@ func TestFirstComeFirstServed(t *testing.T) {
 	group.Wait()
 	if first := order[:waiters]; !slices.IsSorted(first) {
 		t.Errorf("the first turns went to %v", first)
+	}
+}
+
+// With a threshold of 0 a goroutine that comes again goes behind those that stand in the line, also while the lock is
+// free and the next of them has not come yet.
+func TestNobodyOvertakesTheLine(t *testing.T) {
+	SetHandoff(0)
+	defer SetHandoff(DefaultHandoff)
+	const waiters, rounds = 6, 200
+	var l Lock
+	s := NewSemaphore(1)
+	for name, c := range map[string]struct {
+		lock, unlock func()
+		try          func() bool
+		word         *uint32
+	}{
+		"Lock":      {l.Lock, l.Unlock, l.TryLock, &l.word},
+		"Semaphore": {func() { _ = s.Acquire(context.Background()) }, func() { s.Release(1) }, s.TryAcquire, s.word()},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for round := range rounds {
+				c.lock()
+				served := 0 // guarded by the lock
+				ended := inBackground(waiters, func(int) {
+					c.lock()
+					served++
+					c.unlock()
+				})
+				eventually(t, "all stand in line", func() bool { return lineLength(c.word) == waiters })
+				c.unlock()
+				if round%2 == 0 {
+					c.lock()
+				} else {
+					for !c.try() {
+						runtime.Gosched()
+					}
+				}
+				if served != waiters {
+					t.Fatalf("it is taken before %d of the %d in the line", waiters-served, waiters)
+				}
+				c.unlock()
+				within(t, "all end", ended)
+			}
+		})
 	}
 }
 

@@ -23,7 +23,7 @@ type line struct {
 	until  int64      // the end of the line's turn, in monotonic nanoseconds
 }
 
-// longestTurn is how long the turn of a line may be, in thresholds.
+// longestTurn is how long the turn of a line may be, in thresholds; nor is it longer than dueLimit.
 const longestTurn = 2 * longestTenure
 
 // A turn is a goroutine's place behind the first of a line.
@@ -128,7 +128,7 @@ func (c cell) wait(ctx context.Context, deadline int64) error {
 	w.first = true
 	err := w.wait(ctx)
 	if !leave(c.word, w.bequeaths) && w.bequeaths {
-		w.owes = true
+		w.owes, w.channel = true, channelSleeper
 		w.resign()
 	}
 	return err
@@ -157,12 +157,11 @@ func (t *turn) wait(ctx context.Context, deadline int64) error {
 // could wake one that is not of the line.
 func (w *Waiter) inherit(ctx context.Context) {
 	w.owes, w.inherited, w.since = true, true, now()
-	for ctx.Err() == nil && now() < w.deadline {
+	for end := min(w.since+dueLimit, w.deadline); ctx.Err() == nil && now() < end; time.Sleep(nap) {
 		word := atomic.LoadUint32(w.word)
 		if word&Held == 0 || word&Handoff != 0 || !hasClaimant(word) || due(word) {
 			return
 		}
-		time.Sleep(nap)
 	}
 }
 
@@ -183,7 +182,7 @@ func (w *Waiter) mayBequeath() bool {
 	}
 	at := now()
 	if !w.inherited {
-		l.until = at + min(at-w.since, longestTurn*handoffAfter.Load())
+		l.until = at + min(at-w.since, longestTurn*min(handoffAfter.Load(), dueLimit/longestTurn))
 	}
 	return at < l.until
 }
