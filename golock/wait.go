@@ -23,8 +23,8 @@ type line struct {
 	until  int64      // the end of the line's turn, in monotonic nanoseconds
 }
 
-// longestTurn is how long the turn of a line may be, in thresholds; nor is it longer than dueLimit.
-const longestTurn = 2 * longestTenure
+// longestTurn is how long the turn of a line may be, in thresholds: as long as all others have, where they are many.
+const longestTurn = longestRound / 2
 
 // A turn is a goroutine's place behind the first of a line.
 type turn struct {
@@ -182,7 +182,7 @@ func (w *Waiter) mayBequeath() bool {
 	}
 	at := now()
 	if !w.inherited {
-		l.until = at + min(at-w.since, longestTurn*min(handoffAfter.Load(), dueLimit/longestTurn))
+		l.until = at + min(at-w.since, longestTurn*min(handoffAfter.Load(), dueLimit))
 	}
 	return at < l.until
 }
