@@ -101,6 +101,9 @@ byte holder;          /* 1 + the thread that has the lock, or 0 */
 
 #ifdef ROUNDS
 byte begun = 1; /* all but thread 0 are alike, so they may as well begin in their order */
+#define MAY_BEGIN (round < ROUNDS && (round > 0 || me == 0 || begun == me))
+#else
+#define MAY_BEGIN true
 #endif
 
 #ifdef LINE
@@ -315,11 +318,11 @@ end_idle:
 		if
 		:: claimant[me] -> claimant[me] = false; owes = true; goto ATTACHED(acquire) /* golock/wait.go inherit: w.owes, w.inherited, w.since = true, true, now() */
 		:: claimant[me] -> claimant[me] = false; owes = true; reason = INTERRUPTED; goto ATTACHED(acquire) /* golock/wait.go wait: w.owes = t.owes */
-		:: !claimant[me] -> idle[me] = false
+		:: !claimant[me] && MAY_BEGIN -> idle[me] = false
 		fi;
 #endif
 #ifdef ROUNDS
-		round < ROUNDS && (round > 0 || me == 0 || begun == me) -> begun = begun + (round == 0 && me != 0); round++;
+		MAY_BEGIN -> begun = begun + (round == 0 && me != 0); round++;
 #endif
 		busy++;
 		if
