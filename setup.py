@@ -103,7 +103,9 @@ def build_core(output: Path) -> None:
     ]
     # Go's cache does not see that a header outside the package has changed; a flag it does see.
     contract = hashlib.sha256((ROOT / PYEXT / "golock.h").read_bytes()).hexdigest()
-    cflags = f"{os.environ.get('CGO_CFLAGS', '-O2 -g')} -DGOLOCK_H_{contract}"
+    cflags = os.environ.get("CGO_CFLAGS", "-O2 -g")
+    if contract not in cflags:
+        cflags += f" -DGOLOCK_H_{contract}"
     environment = dict(os.environ, CGO_ENABLED="1", CGO_CFLAGS=cflags)
     print(" ".join(command), flush=True)
     if subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode != 0:

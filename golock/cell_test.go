@@ -112,7 +112,7 @@ func TestSemaphoreReleaseTransitions(t *testing.T) {
 			{"reserved in the parent", of(1, Handoff|foreign), 1, MaxPermits, of(2, Handoff|foreign), true},
 		} {
 			m := remember(c.before)
-			if released := m.cell().release(c.n, c.most); released != c.released || m.state() != c.after {
+			if released := m.cell().release(c.n, c.most, true); released != c.released || m.state() != c.after {
 				wrong = append(wrong, fmt.Sprintf("%s: release(%d, %d) of %#x = %v and leaves %#x, want %v and %#x",
 					c.name, c.n, c.most, c.before, released, m.state(), c.released, c.after))
 			}
@@ -215,7 +215,7 @@ func TestClaimantWakesTheNext(t *testing.T) {
 		go func() { reasons <- park(&m.word, Held|Waiters, channelSleeper, Forever) }()
 		eventually(t, "a waiter sleeps", func() bool { return sleepers(&m.word) == before+1 })
 	}
-	if !m.cell().release(2, MaxPermits) {
+	if !m.cell().release(2, MaxPermits, true) {
 		t.Fatal("it was not released")
 	}
 	if reason := <-reasons; reason != Woken {

@@ -74,19 +74,15 @@ func (e *Event) Wait(ctx context.Context) error {
 	}
 	// The goroutines stand in a line, of which the first sleeps on the word. A set lets it go, and with it
 	// those behind it; but not one that came before the set and stood in the line after.
-	if turn := enter(&e.word); turn != nil {
-		if over(came, atomic.LoadUint32(&e.word)) {
-			abandon(&e.word, turn)
-			return nil
-		}
-		select {
-		case <-turn:
-		case <-ctx.Done():
-			abandon(&e.word, turn)
+	if t := enter(&e.word); t != nil {
+		if over(came, atomic.LoadUint32(&e.word)) || t.wait(ctx, Forever) != nil {
+			if !abandon(&e.word, t) {
+				leave(&e.word, false)
+			}
 			return e.end(ctx, came)
 		}
 	}
-	defer leave(&e.word)
+	defer leave(&e.word, false)
 	gone := make(chan struct{})
 	defer close(gone)
 	defer context.AfterFunc(ctx, func() { cancel(&e.word, gone) })()

@@ -173,7 +173,7 @@ func TestEventLineOccupiesOneThread(t *testing.T) {
 func TestEventLineBehindOneThatCameLater(t *testing.T) {
 	var e Event
 	defer leavesNothing(t, &e.word)()
-	lines.Lock() // so that it has come, but cannot enter
+	shard := linesOf(&e.word) // so that it has come, but cannot enter
 	ended := inBackground(1, func(int) {
 		if err := e.Wait(context.Background()); err != nil {
 			t.Error(err)
@@ -186,13 +186,13 @@ func TestEventLineBehindOneThatCameLater(t *testing.T) {
 	})
 	e.Set()
 	e.Clear()
-	lines.of[&e.word] = &line{} // of one that came later
-	lines.Unlock()
+	shard.of = map[*uint32]*line{&e.word: {}} // of one that came later
+	shard.Unlock()
 	within(t, "it goes on", ended)
 	if n := lineLength(&e.word); n != 1 {
 		t.Errorf("the line has %d, want the one that came later", n)
 	}
-	leave(&e.word)
+	leave(&e.word, false)
 }
 
 // Whose context ends leaves its place, in the kernel or in the line, to the next; the others stay.

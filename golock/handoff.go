@@ -2,6 +2,7 @@ package golock
 
 import (
 	"math"
+	"math/rand/v2"
 	"sync/atomic"
 	"time"
 	"unsafe"
@@ -17,11 +18,14 @@ func init() { handoffAfter.Store(int64(DefaultHandoff)) }
 
 // SetHandoff sets how long newcomers may go before the first of the waiters of a lock or a semaphore, for
 // all that this runtime waits on. With 0 every release is a hand-off, and a lock or a semaphore is first
-// come, first served among the threads that wait for it; the goroutines of one runtime wait in a line,
-// whose first counts as one of them. Negative durations count as 0.
+// come, first served: among the goroutines of one runtime, which wait in a line; and among the threads that wait
+// for it, of which the first of a line counts as one, however many stand behind it. Negative durations count as 0.
 func SetHandoff(after time.Duration) {
 	handoffAfter.Store(min(max(int64(after), 0), math.MaxInt64/2))
 }
+
+// barging reports whether newcomers may go before those who wait.
+func barging() bool { return handoffAfter.Load() != 0 }
 
 // HandoffAfter returns the threshold set by [SetHandoff].
 func HandoffAfter() time.Duration { return time.Duration(handoffAfter.Load()) }
@@ -68,6 +72,12 @@ func due(word uint32) bool {
 	left := (int64(word&dueMask>>dueShift) - now()>>dueUnit) & (1<<dueBits - 1)
 	return left == 0 || left >= 1<<(dueBits-1)
 }
+
+// releasesPerLook is how many releases of goroutines go, on the average, with one look at the clock. To know how many
+// have gone they would have to share a counter; to throw a die costs less.
+const releasesPerLook = 16
+
+func looks() bool { return rand.Uint32()%releasesPerLook == 0 }
 
 // waiting counts the waiters of a word, together with those of the words that share its counter. It
 // is a measure for the tenure and no more: a waiter that dies is counted for ever.

@@ -29,20 +29,21 @@ var (
 
 // Lock takes the lock, and waits for as long as that needs.
 func (l *Lock) Lock() {
-	// The slow path is outlined so that this inlines into the caller.
-	if atomic.CompareAndSwapUint32(&l.word, 0, Held) {
+	// The slow path is outlined, here and in Unlock, so that this inlines into the caller.
+	if barging() && atomic.CompareAndSwapUint32(&l.word, 0, Held) {
 		return
 	}
 	l.lockSlow()
 }
 
+//go:noinline
 func (l *Lock) lockSlow() {
 	_ = l.cell().wait(context.Background(), Forever)
 }
 
 // TryLock takes the lock if nobody has it and no waiter is owed it, and reports whether it did.
 func (l *Lock) TryLock() bool {
-	return atomic.CompareAndSwapUint32(&l.word, 0, Held) || l.cell().tryAcquire()
+	return barging() && atomic.CompareAndSwapUint32(&l.word, 0, Held) || l.cell().tryAcquire()
 }
 
 // Unlock releases the lock. It panics when the lock is free.
@@ -53,8 +54,9 @@ func (l *Lock) Unlock() {
 	l.unlockSlow()
 }
 
+//go:noinline
 func (l *Lock) unlockSlow() {
-	if !l.cell().release(1, 1) {
+	if !l.cell().release(1, 1, looks()) {
 		panic("golock: unlock of unlocked lock")
 	}
 }
@@ -70,7 +72,7 @@ func (l *Lock) LockContext(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if atomic.CompareAndSwapUint32(&l.word, 0, Held) {
+	if barging() && atomic.CompareAndSwapUint32(&l.word, 0, Held) {
 		return nil
 	}
 	return l.cell().wait(ctx, Forever)
@@ -119,7 +121,7 @@ func (l *Lock) Acquire(blocking bool, timeout float64) (bool, error) {
 
 // Release is release() of Python's lock: ErrUnlocked when the lock is free, where Unlock panics.
 func (l *Lock) Release() error {
-	if atomic.CompareAndSwapUint32(&l.word, Held, 0) || l.cell().release(1, 1) {
+	if atomic.CompareAndSwapUint32(&l.word, Held, 0) || l.cell().release(1, 1, true) {
 		return nil
 	}
 	return ErrUnlocked

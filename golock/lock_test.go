@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -299,12 +300,56 @@ func TestFirstComeFirstServed(t *testing.T) {
 	}
 }
 
+// With a threshold of 0 a goroutine that comes again goes behind those that stand in the line, also while the lock is
+// free and the next of them has not come yet.
+func TestNobodyOvertakesTheLine(t *testing.T) {
+	SetHandoff(0)
+	defer SetHandoff(DefaultHandoff)
+	const waiters, rounds = 6, 200
+	var l Lock
+	s := NewSemaphore(1)
+	for name, c := range map[string]struct {
+		lock, unlock func()
+		try          func() bool
+		word         *uint32
+	}{
+		"Lock":      {l.Lock, l.Unlock, l.TryLock, &l.word},
+		"Semaphore": {func() { _ = s.Acquire(context.Background()) }, func() { s.Release(1) }, s.TryAcquire, s.word()},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for round := range rounds {
+				c.lock()
+				served := 0 // guarded by the lock
+				ended := inBackground(waiters, func(int) {
+					c.lock()
+					served++
+					c.unlock()
+				})
+				eventually(t, "all stand in line", func() bool { return lineLength(c.word) == waiters })
+				c.unlock()
+				if round%2 == 0 {
+					c.lock()
+				} else {
+					for !c.try() {
+						runtime.Gosched()
+					}
+				}
+				if served != waiters {
+					t.Fatalf("it is taken before %d of the %d in the line", waiters-served, waiters)
+				}
+				c.unlock()
+				within(t, "all end", ended)
+			}
+		})
+	}
+}
+
 // lineLength counts the goroutines that wait for the word, the first of which sleeps or is about to.
 func lineLength(word *uint32) int {
-	lines.Lock()
-	defer lines.Unlock()
-	if line, ok := lines.of[word]; ok {
-		return 1 + len(line.waiting)
+	s := linesOf(word)
+	defer s.Unlock()
+	if line := s.of[word]; line != nil {
+		return 1 + line.behind.Len()
 	}
 	return 0
 }

@@ -72,7 +72,7 @@ func (s *Semaphore) ReleaseUpTo(n, most uint32) bool {
 	if n == 0 {
 		return s.Permits() <= most
 	}
-	return s.cell().release(n, most)
+	return s.cell().release(n, most, true)
 }
 
 // Permits returns how many permits there are; some may be owed to waiters. It may be out of date at once.

@@ -32,10 +32,8 @@ func leavesNothing(t *testing.T, word *uint32) func() {
 		if n := waiting(word).Load() - before; n != 0 {
 			t.Errorf("%d waiters are still counted", n)
 		}
-		lines.Lock()
-		defer lines.Unlock()
-		if line := lines.of[word]; line != nil {
-			t.Errorf("a line of %d is left behind", len(line.waiting))
+		if n := lineLength(word); n != 0 {
+			t.Errorf("a line of %d is left behind", n)
 		}
 	}
 }
@@ -102,9 +100,11 @@ func TestReleaseOfNone(t *testing.T) {
 	eventually(t, "the waiter sleeps", func() bool { return sleepers(s.word()) == 1 })
 	before := s.memory.Load()
 	s.Release(0)
-	if after := s.memory.Load(); after != before || sleepers(s.word()) != 1 {
-		t.Errorf("the semaphore was %#x, is %#x, and %d sleep", before, after, sleepers(s.word()))
+	if after := s.memory.Load(); after != before {
+		t.Errorf("the semaphore was %#x, is %#x", before, after)
 	}
+	// It may be awake for a moment: a goroutine's patience ends now and then.
+	eventually(t, "the waiter sleeps", func() bool { return sleepers(s.word()) == 1 })
 	s.Release(1)
 	<-got
 }

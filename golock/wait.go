@@ -1,67 +1,107 @@
 package golock
 
 import (
+	queue "container/list"
 	"context"
 	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
+	"unsafe"
 )
 
 // Goroutines that wait for one lock stand in a line before it, and only the first of them waits on
 // the word, where it sleeps in the kernel like a Python thread does. So many goroutines waiting for
 // one lock occupy at most one OS thread between them.
+//
+// The first is one waiter among the others that sleep on the word, however many stand behind it. So that
+// many goroutines do not get less than one thread, a line has turns: a first that takes the lock as the claimant, after a
+// wait in the kernel, leaves its claim to the next of the line, and that one to the next, for as long as it has
+// waited itself. Meanwhile the word names a claimant, so nobody in the kernel is woken.
 type line struct {
-	waiting []chan struct{} // each closed when its goroutine has become the first
+	behind queue.List // of *turn
+	until  int64      // the end of the line's turn, in monotonic nanoseconds
 }
 
-var lines = struct {
+// longestTurn is how long the turn of a line may be, in thresholds: as long as all others have, where they are many.
+const longestTurn = longestRound / 2
+
+// A turn is a goroutine's place behind the first of a line.
+type turn struct {
+	came    chan struct{} // closed when it has become the first
+	owes    bool          // and the claimant that the word names
+	element *queue.Element
+}
+
+// The lines of the words whose addresses fall into the same shard.
+type shardOfLines struct {
 	sync.Mutex
 	of map[*uint32]*line
-}{of: map[*uint32]*line{}}
+}
 
-// enter joins the line of the word. It returns nil at once when the caller is the first, otherwise a
-// channel that is closed when it has become the first.
-func enter(word *uint32) chan struct{} {
-	lines.Lock()
-	defer lines.Unlock()
-	l, ok := lines.of[word]
+var lines [64]shardOfLines
+
+// linesOf returns the shard with the line of the word, locked.
+func linesOf(word *uint32) *shardOfLines {
+	s := &lines[uintptr(unsafe.Pointer(word))>>2%uintptr(len(lines))]
+	s.Lock()
+	return s
+}
+
+// enter joins the line of the word. It returns nil at once when the caller is the first, otherwise its
+// place.
+func enter(word *uint32) *turn {
+	s := linesOf(word)
+	defer s.Unlock()
+	l, ok := s.of[word]
 	if !ok {
-		lines.of[word] = &line{}
+		if s.of == nil {
+			s.of = make(map[*uint32]*line)
+		}
+		s.of[word] = &line{}
 		return nil
 	}
-	turn := make(chan struct{})
-	l.waiting = append(l.waiting, turn)
-	return turn
+	t := &turn{came: make(chan struct{})}
+	t.element = l.behind.PushBack(t)
+	return t
 }
 
-// leave is called by the first of the line, and makes the next one the first.
-func leave(word *uint32) {
-	lines.Lock()
-	defer lines.Unlock()
-	l := lines.of[word]
-	if len(l.waiting) == 0 {
-		delete(lines.of, word)
-		return
+// leave is called by the first of the line, and makes the next one the first, and the claimant if the caller
+// leaves its claim to it. It reports false when there is no next one.
+func leave(word *uint32, claim bool) bool {
+	s := linesOf(word)
+	defer s.Unlock()
+	l := s.of[word]
+	next := l.behind.Front()
+	if next == nil {
+		delete(s.of, word)
+		return false
 	}
-	close(l.waiting[0])
-	l.waiting = l.waiting[1:]
+	t := l.behind.Remove(next).(*turn)
+	t.owes = claim
+	close(t.came)
+	return true
 }
 
-// abandon takes a goroutine that gave up out of the line. Its turn may have come in the same moment;
-// then the turn is passed on.
-func abandon(word *uint32, turn chan struct{}) {
-	lines.Lock()
-	l := lines.of[word]
-	for i, other := range l.waiting {
-		if other == turn {
-			l.waiting = append(l.waiting[:i], l.waiting[i+1:]...)
-			lines.Unlock()
-			return
-		}
+// abandon takes a goroutine that gave up out of the line. It reports false when its turn came in the same moment:
+// then it is the first, and has to leave.
+func abandon(word *uint32, t *turn) bool {
+	s := linesOf(word)
+	defer s.Unlock()
+	select {
+	case <-t.came:
+		return false
+	default:
+		s.of[word].behind.Remove(t.element)
+		return true
 	}
-	lines.Unlock()
-	leave(word)
+}
+
+// inLine reports whether somebody waits in the line of the word.
+func inLine(word *uint32) bool {
+	s := linesOf(word)
+	defer s.Unlock()
+	return s.of[word] != nil
 }
 
 // wait takes the lock or a permit for a goroutine. It returns the context's error when the context ended first,
@@ -70,27 +110,81 @@ func (c cell) wait(ctx context.Context, deadline int64) error {
 	if c.spin() {
 		return nil
 	}
-	waiter := NewWaiter(c.word, deadline)
-	waiter.semaphore = c.semaphore
-	if turn := enter(c.word); turn != nil {
-		var expired <-chan time.Time
-		if deadline != Forever {
-			timer := time.NewTimer(time.Duration(deadline - now()))
-			defer timer.Stop()
-			expired = timer.C
+	w := NewWaiter(c.word, deadline)
+	w.semaphore = c.semaphore
+	if t := enter(c.word); t != nil {
+		if err := t.wait(ctx, deadline); err != nil {
+			if !abandon(c.word, t) {
+				w.owes = t.owes
+				w.Next(Interrupted)
+				leave(c.word, false)
+			}
+			return err
 		}
-		select {
-		case <-turn:
-		case <-ctx.Done():
-			abandon(c.word, turn)
-			return ctx.Err()
-		case <-expired:
-			abandon(c.word, turn)
-			return context.DeadlineExceeded
+		if t.owes {
+			w.inherit(ctx)
 		}
 	}
-	defer leave(c.word)
-	return waiter.wait(ctx)
+	w.first = true
+	err := w.wait(ctx)
+	if !leave(c.word, w.bequeaths) && w.bequeaths {
+		w.owes, w.channel = true, channelSleeper
+		w.resign()
+	}
+	return err
+}
+
+// wait returns nil when the turn has come, otherwise the error with which the wait ends.
+func (t *turn) wait(ctx context.Context, deadline int64) error {
+	var expired <-chan time.Time
+	if deadline != Forever {
+		timer := time.NewTimer(time.Duration(deadline - now()))
+		defer timer.Stop()
+		expired = timer.C
+	}
+	select {
+	case <-t.came:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-expired:
+		return context.DeadlineExceeded
+	}
+}
+
+// inherit makes a waiter the claimant in the place of the one before it in the line. While others of its runtime
+// take the lock and free it, the claimant stays on its way: where it slept in the kernel, the next release
+// could wake one that is not of the line.
+func (w *Waiter) inherit(ctx context.Context) {
+	w.owes, w.inherited, w.since = true, true, now()
+	for end := min(w.since+dueLimit, w.deadline); ctx.Err() == nil && now() < end; time.Sleep(nap) {
+		word := atomic.LoadUint32(w.word)
+		if word&Held == 0 || word&Handoff != 0 || !hasClaimant(word) || due(word) {
+			return
+		}
+	}
+}
+
+// For how long a claimant lets others go on before it looks again: as long as a sleeper takes to wake in the kernel.
+const nap = 50 * time.Microsecond
+
+// mayBequeath reports whether the waiter, if it takes the lock as the claimant, is to leave its claim to the
+// next of its line.
+func (w *Waiter) mayBequeath() bool {
+	if !w.first || w.since == 0 { // or it has not waited
+		return false
+	}
+	s := linesOf(w.word)
+	defer s.Unlock()
+	l := s.of[w.word]
+	if l.behind.Len() == 0 {
+		return false
+	}
+	at := now()
+	if !w.inherited {
+		l.until = at + min(at-w.since, longestTurn*min(handoffAfter.Load(), dueLimit))
+	}
+	return at < l.until
 }
 
 // wait drives the waiter from the goroutine that stands first in line.
@@ -103,14 +197,17 @@ func (w *Waiter) wait(ctx context.Context) error {
 		defer context.AfterFunc(ctx, func() { cancel(w.word, gone) })()
 	}
 	for reason := Entered; ; {
+		w.bequeaths = w.mayBequeath()
 		switch w.Next(reason) {
 		case Acquired:
 			return nil
 		case TimedOut:
+			w.bequeaths = false
 			return context.DeadlineExceeded
 		}
 		if ctx.Err() != nil {
 			w.Next(Interrupted)
+			w.bequeaths = false
 			return ctx.Err()
 		}
 		reason = park(w.word, w.value, w.channel|channels, w.until)
@@ -137,11 +234,13 @@ var spins = runtime.NumCPU() > 1 && runtime.GOMAXPROCS(0) > 1
 
 // spin looks for the lock to become free for a moment, where another processor can free it.
 func (c cell) spin() bool {
-	if spins {
-		for range spinLoads {
-			if atomic.LoadUint32(c.word)&Held == 0 {
-				return c.tryAcquire()
-			}
+	loads := 1
+	if spins && barging() {
+		loads = spinLoads
+	}
+	for range loads {
+		if atomic.LoadUint32(c.word)&Held == 0 {
+			return c.tryAcquire()
 		}
 	}
 	return false

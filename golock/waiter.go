@@ -30,6 +30,11 @@ type Waiter struct {
 	returns   bool // has slept before, and goes before those that came later
 	counted   bool // among the waiters of its word
 	semaphore bool // the word is that of a semaphore
+
+	// Of a goroutine.
+	first     bool // of the line of its word
+	inherited bool // was the claimant in its place, from the one before it
+	bequeaths bool // leaves its claim to the next when it takes the lock
 }
 
 // Forever is the deadline of a waiter that waits without limit.
@@ -121,6 +126,7 @@ func (w *Waiter) decide(reason Reason) Action {
 			if !c.change(old, next) {
 				continue
 			}
+			w.bequeaths = w.bequeaths && w.owes && next.permits() == 0
 			if w.owes && next.permits() > 0 {
 				c.appoint()
 			}
@@ -168,14 +174,15 @@ func (w *Waiter) meant(old uint32) bool { return w.owes && (w.asks() || !asked(o
 // claimed is the state after this waiter has taken the lock or a permit. The claimant cannot know who
 // else sleeps. Where nothing is left it sets Waiters, and the next release finds out; where a lock is
 // first come, first served, that release is a hand-off as well. Where permits are left no release need
-// follow: so it names the next claimant itself, and appoints it after.
+// follow: so it names the next claimant itself, and appoints it after. One that leaves its claim to the next of its line
+// names that one.
 func (w *Waiter) claimed(old state) state {
 	if !w.owes {
 		return barged(old)
 	}
 	next := old - permit
 	bits := uint32(Waiters)
-	if next.permits() > 0 {
+	if w.bequeaths || next.permits() > 0 {
 		bits = name(w.word)
 	}
 	if handoffAfter.Load() == 0 {
@@ -247,8 +254,8 @@ func (w *Waiter) resign() {
 
 // release frees a held lock, or adds n permits to a semaphore. It reports false when the lock was free,
 // or the semaphore would have more than most. It is called when the word says more than Held, or by those
-// who have no fast path.
-func (c cell) release(n, most uint32) bool {
+// who have no fast path. Only one that looks reads the clock, with a claimant on its way.
+func (c cell) release(n, most uint32, looks bool) bool {
 	for {
 		old := c.load()
 		word := old.word()
@@ -262,7 +269,7 @@ func (c cell) release(n, most uint32) bool {
 			if c.change(old, next) {
 				return true
 			}
-		case hasClaimant(word) && (word&Handoff != 0 || due(word)):
+		case hasClaimant(word) && (word&Handoff != 0 || looks && due(word)):
 			if c.change(old, next.marked(word|Handoff)) {
 				// It may be awake: then nobody sleeps on this channel, and it will come.
 				wake(c.word, channelClaimant)
@@ -314,8 +321,12 @@ func wakeFirst(word *uint32) bool {
 	return wake(word, channelReturner|channelClaimant) || wake(word, channelAny)
 }
 
-// tryAcquire takes the lock or a permit, if there is one and it is not reserved.
+// tryAcquire takes the lock or a permit, if there is one and it is not reserved. Where nobody barges, it is for those who
+// stand in the line first.
 func (c cell) tryAcquire() bool {
+	if !barging() && inLine(c.word) {
+		return false
+	}
 	for {
 		old := c.load()
 		if taken(old.word()) {

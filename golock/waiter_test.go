@@ -62,7 +62,7 @@ func TestReleaseTransitions(t *testing.T) {
 			{"the claimant that asked stayed in the parent", Held | Handoff | foreign, 0, true},
 		} {
 			word := c.before
-			if released := (cell{word: &word}).release(1, 1); released != c.released || word != c.after {
+			if released := (cell{word: &word}).release(1, 1, true); released != c.released || word != c.after {
 				wrong = append(wrong, fmt.Sprintf("%s: release of %#x = %v and leaves %#x, want %v and %#x",
 					c.name, c.before, released, word, c.released, c.after))
 			}
@@ -185,7 +185,7 @@ func TestNobodyTakesWhatAnotherHasAskedFor(t *testing.T) {
 	if other.channel != channelReturner || other.owes {
 		t.Errorf("the other sleeps on channel %d, owes %v", other.channel, other.owes)
 	}
-	(cell{word: &word}).release(1, 1)
+	(cell{word: &word}).release(1, 1, true)
 	step(t, &other, Woken, Park, Waiters|Handoff|self)
 	other.owes = true
 	other.resign()

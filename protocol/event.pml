@@ -79,8 +79,8 @@ inline leave()
 {
 	atomic {
 		if
-		:: empty(line) -> exists = false /* golock/wait.go leave: delete(lines.of, word) */
-		:: nempty(line) -> line?next; turn[next] = true; busy = busy + stands[next]; stands[next] = false; next = 0 /* golock/wait.go leave: close(l.waiting[0]) */
+		:: empty(line) -> exists = false /* golock/wait.go leave: delete(s.of, word) */
+		:: nempty(line) -> line?next; turn[next] = true; busy = busy + stands[next]; stands[next] = false; next = 0 /* golock/wait.go leave: close(t.came) */
 		fi
 	}
 }
@@ -163,29 +163,29 @@ wait:
 		fi
 	}
 
-enter: /* golock/event.go Wait: if turn := enter(&e.word); turn != nil { */
+enter: /* golock/event.go Wait: if t := enter(&e.word); t != nil { */
 	atomic {
 		if
-		:: !exists -> exists = true; first = true; goto look /* golock/wait.go enter: lines.of[word] = &line{} */
-		:: exists -> line!me /* golock/wait.go enter: l.waiting = append(l.waiting, turn) */
+		:: !exists -> exists = true; first = true; goto look /* golock/wait.go enter: s.of[word] = &line{} */
+		:: exists -> line!me /* golock/wait.go enter: t.element = l.behind.PushBack(t) */
 		fi
 	}
 	atomic {
 		if
-		:: !over(came[me], word) -> /* golock/event.go Wait: if over(came, atomic.LoadUint32(&e.word)) { */
+		:: !over(came[me], word) -> /* golock/event.go Wait: if over(came, atomic.LoadUint32(&e.word)) || t.wait(ctx, Forever) != nil { */
 			if
 			:: turn[me]
 			:: !turn[me] -> stands[me] = true; REST
 			fi
-		:: over(came[me], word) -> TRUE; goto abandon /* golock/event.go Wait: abandon(&e.word, turn) */
+		:: over(came[me], word) -> TRUE; goto abandon /* golock/event.go Wait: if !abandon(&e.word, t) { */
 		fi
 	}
 
 end_stands: /* for ever, if nobody sets the event */
 	atomic {
 		if
-		:: turn[me] -> turn[me] = false; first = true; goto look /* golock/event.go Wait: case <-turn: */
-		:: LIMITED -> /* golock/event.go Wait: case <-ctx.Done(): */
+		:: turn[me] -> turn[me] = false; first = true; goto look /* golock/wait.go wait: case <-t.came: */
+		:: LIMITED -> /* golock/wait.go wait: case <-ctx.Done(): */
 			busy = busy + stands[me];
 			stands[me] = false;
 			expired = true;
@@ -196,7 +196,7 @@ end_stands: /* for ever, if nobody sets the event */
 abandon:
 	atomic {
 		if
-		:: line??[eval(me)] -> line??eval(me); goto ends /* golock/wait.go abandon: l.waiting = append(l.waiting[:i], l.waiting[i+1:]...) */
+		:: line??[eval(me)] -> line??eval(me); goto ends /* golock/wait.go abandon: s.of[word].behind.Remove(t.element) */
 		:: else -> assert(turn[me]); turn[me] = false
 		fi
 	}
@@ -264,7 +264,7 @@ returns:
 		fi
 	}
 
-leaves: /* golock/event.go Wait: defer leave(&e.word) */
+leaves: /* golock/event.go Wait: defer leave(&e.word, false) */
 	leave();
 
 done:

@@ -20,8 +20,8 @@ inline enter()
 		:: else
 		fi;
 		if
-		:: !exists -> exists = true; goto first /* golock/wait.go enter: lines.of[word] = &line{} */
-		:: exists -> waiting!me /* golock/wait.go enter: l.waiting = append(l.waiting, turn) */
+		:: !exists -> exists = true; goto first /* golock/wait.go enter: s.of[word] = &line{} */
+		:: exists -> waiting!me /* golock/wait.go enter: t.element = l.behind.PushBack(t) */
 		fi
 	}
 }
@@ -30,8 +30,8 @@ inline leave()
 {
 	atomic {
 		if
-		:: empty(waiting) -> exists = false /* golock/wait.go leave: delete(lines.of, word) */
-		:: nempty(waiting) -> waiting?next; turn[next] = true; next = 0 /* golock/wait.go leave: close(l.waiting[0]) */
+		:: empty(waiting) -> exists = false /* golock/wait.go leave: delete(s.of, word) */
+		:: nempty(waiting) -> waiting?next; turn[next] = true; next = 0 /* golock/wait.go leave: close(t.came) */
 		fi
 	}
 }
@@ -43,8 +43,8 @@ proctype Goroutine(byte me)
 end_idle:
 	enter();
 	if
-	:: turn[me] /* golock/wait.go wait: case <-turn: */
-	:: me != 0 -> goto abandon /* golock/wait.go wait: abandon(c.word, turn) */
+	:: turn[me] /* golock/wait.go wait: case <-t.came: */
+	:: me != 0 -> goto abandon /* golock/wait.go wait: if !abandon(c.word, t) { */
 	fi;
 	turn[me] = false;
 
@@ -64,7 +64,7 @@ first:
 abandon:
 	atomic {
 		if
-		:: waiting??[eval(me)] -> waiting??eval(me); goto end_idle /* golock/wait.go abandon: l.waiting = append(l.waiting[:i], l.waiting[i+1:]...) */
+		:: waiting??[eval(me)] -> waiting??eval(me); goto end_idle /* golock/wait.go abandon: s.of[word].behind.Remove(t.element) */
 		:: else -> assert(turn[me]); turn[me] = false
 		fi
 	}

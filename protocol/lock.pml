@@ -17,18 +17,21 @@
  *     DEATH    a thread may die in its sleep, or be woken and never come; the others are patient
  *     FORK     the word may begin as one that fork copied, with the bits and names of another process
  *     PLAIN    no wake comes from a stranger, and no sleep is refused but where the word has changed
+ *     LINE     the threads are goroutines, of which one may leave its claim to another that has stood in the
+ *              line, and knows nothing of the word before that: one that is idle here
  *     GIL      the threads run under a GIL, and the fast paths are plain loads and stores
  *     LIVE     see below
  */
 
 /* Accesses without a step of their own. Cases of tryAcquire and release, from or to a word that says
  * nothing but Held: */
-	/* golock/lock.go Lock: if atomic.CompareAndSwapUint32(&l.word, 0, Held) { */
-	/* golock/lock.go TryLock: return atomic.CompareAndSwapUint32(&l.word, 0, Held) || l.cell().tryAcquire() */
-	/* golock/lock.go LockContext: if atomic.CompareAndSwapUint32(&l.word, 0, Held) { */
+	/* golock/lock.go Lock: if barging() && atomic.CompareAndSwapUint32(&l.word, 0, Held) { */
+	/* golock/lock.go TryLock: return barging() && atomic.CompareAndSwapUint32(&l.word, 0, Held) || l.cell().tryAcquire() */
+	/* golock/lock.go LockContext: if barging() && atomic.CompareAndSwapUint32(&l.word, 0, Held) { */
 	/* golock/lock.go Unlock: if atomic.CompareAndSwapUint32(&l.word, Held, 0) { */
-	/* golock/lock.go Release: if atomic.CompareAndSwapUint32(&l.word, Held, 0) || l.cell().release(1, 1) { */
+	/* golock/lock.go Release: if atomic.CompareAndSwapUint32(&l.word, Held, 0) || l.cell().release(1, 1, true) { */
 /* Reads that only choose the way to one of the steps below, or tell a user what was: */
+	/* golock/wait.go inherit: word := atomic.LoadUint32(w.word) */
 	/* golock/wait.go spin: if atomic.LoadUint32(c.word)&Held == 0 { */
 	/* golock/waiter.go locked: func (c cell) locked() bool { return taken(c.load().word()) } */
 	/* pyext/mutex.c try_acquire: if (golock_fastpath && __atomic_load_n(&mutex->word, __ATOMIC_RELAXED) & GOLOCK_HELD) { */
@@ -98,6 +101,30 @@ byte holder;          /* 1 + the thread that has the lock, or 0 */
 
 #ifdef ROUNDS
 byte begun = 1; /* all but thread 0 are alike, so they may as well begin in their order */
+#define MAY_BEGIN (round < ROUNDS && (round > 0 || me == 0 || begun == me))
+#else
+#define MAY_BEGIN true
+#endif
+
+#ifdef LINE
+bool idle[THREADS];     /* or stands in the line */
+bool claimant[THREADS]; /* the claim was left to it */
+#define RESTS            idle[me] = true
+#define leave_claim_to(i) :: idle[i] -> idle[i] = false; claimant[i] = true; busy++; owes = false; goto resigned
+#if THREADS == 2
+#define some_idle        (idle[0] || idle[1])
+#define leave_claim      leave_claim_to(0) leave_claim_to(1)
+#elif THREADS == 3
+#define some_idle        (idle[0] || idle[1] || idle[2])
+#define leave_claim      leave_claim_to(0) leave_claim_to(1) leave_claim_to(2)
+#else
+#define some_idle        (idle[0] || idle[1] || idle[2] || idle[3])
+#define leave_claim      leave_claim_to(0) leave_claim_to(1) leave_claim_to(2) leave_claim_to(3)
+#endif
+#define FORGET_HEIR      bequeaths = false
+#else
+#define RESTS            skip
+#define FORGET_HEIR      skip
 #endif
 
 #ifdef DEATH
@@ -271,6 +298,9 @@ proctype Thread(byte me; bool has)
 {
 	byte old, next, offered, reason, who, n;
 	bool tries, timed, owes, asks, returns, outlived;
+#ifdef LINE
+	bool bequeaths;
+#endif
 #ifdef ROUNDS
 	byte round;
 #endif
@@ -280,10 +310,19 @@ proctype Thread(byte me; bool has)
 	:: else
 	fi;
 
+	RESTS;
+
 end_idle:
 	atomic {
+#ifdef LINE
+		if
+		:: claimant[me] -> claimant[me] = false; owes = true; goto ATTACHED(acquire) /* golock/wait.go inherit: w.owes, w.inherited, w.since = true, true, now() */
+		:: claimant[me] -> claimant[me] = false; owes = true; reason = INTERRUPTED; goto ATTACHED(acquire) /* golock/wait.go wait: w.owes = t.owes */
+		:: !claimant[me] && MAY_BEGIN -> idle[me] = false
+		fi;
+#endif
 #ifdef ROUNDS
-		round < ROUNDS && (round > 0 || me == 0 || begun == me) -> begun = begun + (round == 0 && me != 0); round++;
+		MAY_BEGIN -> begun = begun + (round == 0 && me != 0); round++;
 #endif
 		busy++;
 		if
@@ -322,6 +361,10 @@ acquire:
 			if
 			:: owes && ZERO -> next = marked(old - PERMIT, (permits(old) > 1 -> NAMED : WAITERS) | HANDOFF)
 			:: owes && POSITIVE -> next = marked(old - PERMIT, (permits(old) > 1 -> NAMED : WAITERS))
+#ifdef LINE
+			:: owes && POSITIVE && permits(old) == 1 && some_idle -> next = marked(old - PERMIT, NAMED); bequeaths = true
+				/* golock/waiter.go claimed: if w.bequeaths || next.permits() > 0 { */
+#endif
 			:: !owes && hasClaimant(old) -> next = marked(old - PERMIT, old & NAME)
 			:: !owes && !hasClaimant(old) -> next = marked(old - PERMIT, 0)
 			:: !owes && (old & HANDOFF) == 0 -> next = marked(old - PERMIT, old) /* by the fast path */
@@ -344,7 +387,7 @@ acquire:
 		fi;
 		AND_THEN
 		if
-		:: CHANGED_MEANWHILE -> old = 0; next = 0; offered = 0; goto load
+		:: CHANGED_MEANWHILE -> old = 0; next = 0; offered = 0; FORGET_HEIR; goto load
 		:: UNCHANGED && offered == 0 -> STORE(next); TAKE; has = true; goto took
 			/* golock/waiter.go decide: if !c.change(old, next) { */
 			/* golock/waiter.go tryAcquire: if c.change(old, barged(old)) { */
@@ -416,6 +459,17 @@ take:
 	atomic {
 		skip;
 took:
+#ifdef LINE
+		asks = false;
+		if
+		:: bequeaths -> bequeaths = false;
+			if
+			leave_claim /* golock/wait.go leave: t.owes = claim */
+			:: goto resign /* golock/wait.go wait: w.resign() */
+			fi
+		:: else
+		fi;
+#endif
 		if
 		:: owes && permits(next) > 0 -> owes = false; APPOINT; goto appoints /* golock/waiter.go decide: c.appoint() */
 		:: else -> owes = false; goto resigned
@@ -542,6 +596,7 @@ done:
 		assert(!HAS);
 		old = 0; next = 0; has = false; n = 0; reason = ENTERED; asks = false; returns = false; timed = false; tries = false; outlived = false;
 		REST;
+		RESTS;
 		DETACH
 	}
 	goto end_idle;

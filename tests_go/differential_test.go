@@ -84,11 +84,8 @@ func (c *pending) answer(t *rapid.T, what string) answer {
 	}
 }
 
-// waitInLine are the functions in which a goroutine waits for its turn.
-var waitInLine = []string{
-	"github.com/golock/golock/golock.cell.wait(",
-	"github.com/golock/golock/golock.(*Event).Wait(",
-}
+// waitInLine is the function in which a goroutine waits for its turn.
+const waitInLine = "github.com/golock/golock/golock.(*turn).wait("
 
 // goroutinesThatWait counts the goroutines that stand in a line or sleep on a word.
 func goroutinesThatWait() int {
@@ -97,9 +94,7 @@ func goroutinesThatWait() int {
 	count := 0
 	for _, stack := range strings.Split(string(buffer), "\n\n") {
 		state, frames, _ := strings.Cut(stack, "\n")
-		inLine := strings.Contains(state, "[select") && slices.ContainsFunc(waitInLine, func(function string) bool {
-			return strings.HasPrefix(frames, function)
-		})
+		inLine := strings.Contains(state, "[select") && strings.HasPrefix(frames, waitInLine)
 		if inLine || strings.Contains(frames, "golock.park(") && !strings.Contains(frames, "park_test") {
 			count++
 		}

@@ -37,10 +37,11 @@ def main(command: list[str]) -> int:
     if not flags:
         print(f"There is no {setting('LDLIBRARY')} to embed Python with.", file=sys.stderr)
         return 0
+    include = shlex.quote(f"-I{sysconfig.get_path('include')}")
     environment = {
         **os.environ,
         "CGO_ENABLED": "1",
-        "CGO_CFLAGS": shlex.join(["-O2", f"-I{sysconfig.get_path('include')}"]),
+        "CGO_CFLAGS": f"{os.environ.get('CGO_CFLAGS', '-O2')} {include}",
         "CGO_LDFLAGS": shlex.join(flags),
         "GOFLAGS": f"{os.environ.get('GOFLAGS', '')} -tags=embed".strip(),
     }

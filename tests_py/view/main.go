@@ -90,8 +90,7 @@ func Waiting() C.int {
 	for _, stack := range strings.Split(string(buffer[:runtime.Stack(buffer, true)]), "\n\n") {
 		state, frames, _ := strings.Cut(stack, "\n")
 		function, _, _ := strings.Cut(frames, "\n")
-		inLine := strings.Contains(state, "[select") &&
-			(strings.Contains(function, "golock.(*Event).Wait(") || strings.Contains(function, "golock.cell.wait("))
+		inLine := strings.Contains(state, "[select") && strings.Contains(function, "golock.(*turn).wait(")
 		if inLine || strings.Contains(frames, "golock.park(") {
 			waiting++
 		}

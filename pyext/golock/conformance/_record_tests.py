@@ -47,6 +47,8 @@ class Recorder(unittest.TestResult):
 
     def stopTest(self, test: Any) -> None:  # noqa: N802
         super().stopTest(test)
+        if not self._running:  # 3.12.1 stops a skipped test that it has not started
+            return
         self.write(
             test=self._running,
             outcome=self._outcome,
@@ -56,7 +58,7 @@ class Recorder(unittest.TestResult):
         self._running = ""
 
     def _note(self, test: Any, outcome: str, detail: str) -> None:
-        if not self._running:  # setUpClass and the like, which are no tests
+        if not self._running:  # setUpClass and the like, or a skipped test of 3.12.1
             self.write(test=test.id(), outcome=outcome, detail=detail, seconds=0.0)
         elif self.SEVERITY.index(outcome) > self.SEVERITY.index(self._outcome):
             self._outcome, self._detail = outcome, detail
