@@ -8,6 +8,7 @@
 #                    tests without golock and on it, test by test (some minutes)
 # make lint          every formatter and checker
 #
+# make gopy                 build examples/gopy_counter, and the Go side of the tests, with gopy
 # make free-threaded        build a CPython without a GIL, from Debian's source package
 # make test-free-threaded   pass all Python tests with it
 # make test-tsan            look for data races in the extension with ThreadSanitizer
@@ -19,7 +20,7 @@ GO ?= go
 VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d.%d" % sys.version_info[:3] + getattr(sys, "abiflags", ""))')
 VENV := .venv/$(VERSION)
 BIN := $(VENV)/bin
-GO_SOURCES := golock tests_go tests_py/view examples
+GO_SOURCES := golock examples tests_go tests_py
 C_SOURCES := $(wildcard pyext/*.[ch] golock/capi/*.[ch] golock/capi/libgolock/*.c bench/floor/*.c tests_py/*.c tests_py/storms/*.c)
 SPIN := $(or $(shell command -v spin),$(CURDIR)/build/spin/usr/bin/spin)
 SOURCES := setup.py pyproject.toml go.mod go.sum $(wildcard golock/*.go golock/capi/*.* golock/capi/libgolock/*) \
@@ -28,7 +29,7 @@ SOURCES := setup.py pyproject.toml go.mod go.sum $(wildcard golock/*.go golock/c
 # Go's cache does not see that a header outside a package has changed; a flag it does see.
 export CGO_CFLAGS := -O2 -g -DGOLOCK_H_$(firstword $(shell sha256sum pyext/golock.h))
 
-.PHONY: demo test test-go test-python verify soak free-threaded test-free-threaded test-tsan bench bench-go conformance lint format dist clean
+.PHONY: demo test test-go test-python verify soak gopy free-threaded test-free-threaded test-tsan bench bench-go conformance lint format dist clean
 
 demo: $(VENV)/golock
 	$(BIN)/python -I -m golock info
@@ -147,17 +148,40 @@ $(VENV)/golock: $(SOURCES)
 	$(BIN)/python -m pip install --quiet --force-reinstall --no-deps .
 	touch $@
 
+# One package for both, and one Go runtime. gopy writes into the module, whose requirements it needs: the
+# virtual environment's packages are a part of the module that ./... does not match. An extension has the
+# interpreter's symbols from the process; gopy would link libpython, which may be an archive, and so a
+# second interpreter. -lc stands in its place.
+GOPY_SOURCES := $(wildcard examples/gopy_counter/*.go tests_py/gopy_peer/*.go)
+PATH_OF = $$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("$(1)"))')
+
+gopy: $(VENV)/gopy
+
+$(VENV)/gopy: build/tools/gopy examples/gopy_counter/requirements.txt pyext/golock.h $(wildcard golock/*.go golock/capi/*.*) \
+		$(GOPY_SOURCES) | $(VENV)/golock
+	$(BIN)/python -m pip install --quiet -r examples/gopy_counter/requirements.txt
+	PATH="$(CURDIR)/build/tools:$(dir $(shell command -v $(GO))):$$PATH" GOFLAGS=-buildvcs=false \
+		GOPY_INCLUDE="$(call PATH_OF,include)" GOPY_LIBDIR=/usr/lib GOPY_PYLIB=c \
+		gopy build -no-make -symbols=false -vm="$(CURDIR)/$(BIN)/python" -name=gopy_counter \
+		-output="$(call PATH_OF,purelib)/gopy_counter" $(addprefix ./,$(sort $(dir $(GOPY_SOURCES))))
+	touch $@
+
+# gopy calls goimports.
+build/tools/gopy: go.mod go.sum
+	GOBIN="$(CURDIR)/build/tools" $(GO) install github.com/go-python/gopy golang.org/x/tools/cmd/goimports
+	touch $@
+
 # A Go program that embeds the interpreter; an empty file where there is no libpython.
 $(VENV)/embed: $(VENV)/golock $(wildcard examples/embed/*)
 	$(BIN)/python examples/embed/cgo.py $(GO) build -buildvcs=false -o $@ ./examples/embed
 	touch $@
 
-$(VENV)/tests: $(VENV)/golock $(VENV)/embed tests_py/requirements.txt tests_py/programs/requirements.txt
+$(VENV)/tests: $(VENV)/golock $(VENV)/gopy $(VENV)/embed tests_py/requirements.txt tests_py/programs/requirements.txt
 	$(BIN)/python -m pip install --quiet -r tests_py/requirements.txt
 	$(BIN)/python -m pip install --quiet --no-deps -r tests_py/programs/requirements.txt
 	touch $@
 
-$(VENV)/bench: $(VENV)/golock bench/requirements.txt
+$(VENV)/bench: $(VENV)/golock $(VENV)/gopy bench/requirements.txt
 	$(BIN)/python -m pip install --quiet -r bench/requirements.txt
 	touch $@
 

@@ -23,6 +23,8 @@ END = "<!-- measured: end -->"
 WAKE_TARGET_MS = 2
 IMPORT_TARGET_MS = 5
 LOCK_TARGET_BYTES = 64
+GOPY_TARGET = 20  # times faster than a lock that gopy binds
+HAND_OVER_TARGET = 1.5  # times a hand-over between two Python threads
 
 GOLOCK_COLOUR, INTERPRETER_COLOUR = "#00758d", "#8a8a8a"
 
@@ -172,6 +174,29 @@ def handoff_section(figures: Figures) -> list[str]:
     return [f"The hand-off threshold, {default} unless set:", "", *table(rows)]
 
 
+def gopy_section(figures: Figures) -> list[str]:
+    pair, faster = figures["pair_ns"], figures["times_faster"]
+    hand_over, ratio = figures["hand_over_us"], figures["hand_over_ratio"]
+    rows = [["beside Go", "measured", "target"]]
+    for name, times in faster.items():
+        rows.append(
+            [
+                f"a pair of calls: {name} {pair[name]:.1f} ns, by gopy {pair['gopy']:.0f} ns",
+                f"{times:.1f} times faster",
+                f">= {GOPY_TARGET}: {verdict(times >= GOPY_TARGET)}",
+            ]
+        )
+    rows.append(
+        [
+            f"a hand-over and back: goroutine {hand_over['goroutine']:.1f} µs, "
+            f"Python thread {hand_over['thread']:.1f} µs",
+            f"{ratio:.2f}",
+            f"<= {HAND_OVER_TARGET}: {verdict(ratio <= HAND_OVER_TARGET)}",
+        ]
+    )
+    return table(rows)
+
+
 def section(version: str) -> list[str]:
     """Everything measured on one version of Python."""
     lines: list[str] = []
@@ -181,6 +206,7 @@ def section(version: str) -> list[str]:
         ("wake", wake_section),
         ("footprint", footprint_section),
         ("handoff", handoff_section),
+        ("gopy", gopy_section),
     ):
         figures = results.load(benchmark, version)
         if figures is not None:

@@ -27,6 +27,8 @@ func TestAtRefusesUnreadableMemory(t *testing.T) {
 		"its middle": second - 8,
 		"kernel":     1<<63 + 1<<40,
 		"low":        8,
+		"the last":   ^uintptr(7),
+		"last but 1": ^uintptr(15),
 	} {
 		if _, err := At(address); err == nil || !strings.HasSuffix(err.Error(), "no memory to be read") {
 			t.Errorf("At(%s) returned %v", name, err)

@@ -10,7 +10,8 @@ const futexCompareRequeue = 4
 // kernel compares the memory with 0 to requeue nobody: nobody is woken, nor could be woken in place of another, as
 // by a wait.
 func readable(address, size uintptr) bool {
-	for at := address; at < address+size; at += 8 {
+	for offset := uintptr(0); offset < size; offset += 8 { // address+size may be beyond the address space
+		at := address + offset
 		_, _, errno := unix.RawSyscall6(unix.SYS_FUTEX, at, futexCompareRequeue|futexPrivate, 0, 0, at, 0)
 		if errno != 0 && errno != unix.EAGAIN {
 			return false

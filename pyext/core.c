@@ -249,7 +249,9 @@ bind_thread(const struct golock_core *table)
         stack_t stack;
         sigaltstack(NULL, &stack);
         table->set_handoff(golock_core_handoff());
-        put_back_stack(&stack);
+        if (!core.offered) { /* else the runtime may interrupt the thread in calls of the program */
+            put_back_stack(&stack);
+        }
         golock_restore_signals(before);
         bound = table;
     }

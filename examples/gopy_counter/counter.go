@@ -1,0 +1,103 @@
+// Package counter counts words with a pool of goroutines. Its table is read and written by Python threads as well,
+// under one lock of Python's golock that both sides take.
+package counter
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	// The code that gopy generates imports this. Were it no requirement of our own, each build would edit go.mod.
+	_ "github.com/go-python/gopy/gopyh"
+
+	"github.com/golock/golock/golock"
+	"github.com/golock/golock/golock/capi"
+)
+
+// A Table says how often each word was counted. Get, Set and Len are for a caller that holds the lock; Count and
+// Close wait for goroutines that take it, and are for one that does not.
+type Table struct {
+	lock   *golock.Lock
+	counts map[string]int
+
+	texts   chan string
+	workers sync.WaitGroup
+	ctx     context.Context
+	stop    context.CancelFunc
+	left    atomic.Int64 // texts given up
+}
+
+// NewTable makes an empty table and starts its workers, 1 or more. The address is that of a golock.Lock, which must
+// live until Close has returned; any other address is an error.
+func NewTable(address uintptr, workers int) (*Table, error) {
+	lock, err := golock.At(address)
+	if err != nil {
+		return nil, err
+	}
+	if workers < 1 {
+		return nil, fmt.Errorf("%d workers: there must be one at least", workers)
+	}
+	t := &Table{lock: lock, counts: map[string]int{}, texts: make(chan string, workers)}
+	t.ctx, t.stop = context.WithCancel(context.Background())
+	for range workers {
+		t.workers.Add(1)
+		go t.work()
+	}
+	return t, nil
+}
+
+// work counts a text on its own, and takes the lock once for all of its words.
+func (t *Table) work() {
+	defer t.workers.Done()
+	for text := range t.texts {
+		counts := map[string]int{}
+		for _, word := range strings.Fields(text) {
+			counts[word]++
+		}
+		if t.lock.LockContext(t.ctx) != nil {
+			t.left.Add(1)
+			continue
+		}
+		for word, n := range counts {
+			t.counts[word] += n
+		}
+		t.lock.Unlock()
+	}
+}
+
+// Count leaves a text to the workers. It waits while all of them are busy.
+func (t *Table) Count(text string) { t.texts <- text }
+
+// Get returns how often the word was counted.
+func (t *Table) Get(word string) int { return t.counts[word] }
+
+// Set changes how often the word was counted; with 0 the table forgets it.
+func (t *Table) Set(word string, n int) {
+	if n == 0 {
+		delete(t.counts, word)
+	} else {
+		t.counts[word] = n
+	}
+}
+
+// Len returns the number of words.
+func (t *Table) Len() int { return len(t.counts) }
+
+// Close waits until all is counted, and ends the workers. What cannot be counted within so many seconds, because
+// somebody keeps the lock, is given up with an error. Neither Count nor Close may follow.
+func (t *Table) Close(seconds float64) error {
+	close(t.texts)
+	defer time.AfterFunc(time.Duration(seconds*float64(time.Second)), t.stop).Stop()
+	t.workers.Wait()
+	if left := t.left.Load(); left > 0 {
+		return fmt.Errorf("%d texts were not counted within %v s", left, seconds)
+	}
+	return nil
+}
+
+// Core is for golock.use_core: golock's threads then wait by this library's Go runtime, and the process needs no
+// other.
+func Core() uintptr { return capi.Core() }
