@@ -24,6 +24,7 @@ WAKE_TARGET_MS = 2
 IMPORT_TARGET_MS = 5
 LOCK_TARGET_BYTES = 64
 GOPY_TARGET = 20  # times faster than a lock that gopy binds
+SHARE_TARGET = 0.25  # of the time, for either side
 HAND_OVER_TARGET = 1.5  # times a hand-over between two Python threads
 
 GOLOCK_COLOUR, INTERPRETER_COLOUR = "#00758d", "#8a8a8a"
@@ -197,6 +198,21 @@ def gopy_section(figures: Figures) -> list[str]:
     return table(rows)
 
 
+def sides_section(figures: Figures) -> list[str]:
+    rows = [["4 threads and 4 goroutines", "share of the time", "rate, of that alone", "target"]]
+    for name, contest in figures["contests"].items():
+        share, alone = contest["share"], contest["of_alone"]
+        rows.append(
+            [
+                name,
+                f"threads {share['threads']:.2f}, goroutines {share['goroutines']:.2f}",
+                f"threads {alone['threads']:.2f}, goroutines {alone['goroutines']:.2f}",
+                f">= {SHARE_TARGET}: {verdict(min(share.values()) >= SHARE_TARGET)}",
+            ]
+        )
+    return table(rows)
+
+
 def section(version: str) -> list[str]:
     """Everything measured on one version of Python."""
     lines: list[str] = []
@@ -207,6 +223,7 @@ def section(version: str) -> list[str]:
         ("footprint", footprint_section),
         ("handoff", handoff_section),
         ("gopy", gopy_section),
+        ("sides", sides_section),
     ):
         figures = results.load(benchmark, version)
         if figures is not None:

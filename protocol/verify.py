@@ -58,7 +58,11 @@ PROOF = [
     Run("lock.pml", "THREADS=3 GIL", "three threads under a GIL, for ever"),
     Run("lock.pml", "THREADS=3 ROUNDS=1 FORK DEATH", "a word copied by fork; a thread dies"),
     Run("lock.pml", "THREADS=2 FORK", "a word copied by fork, for ever"),
-    Run("lock.pml", "THREADS=2 LINE PATIENT", "goroutines that leave their claims to others, for ever"),
+    Run(
+        "lock.pml",
+        "THREADS=2 LINE PATIENT",
+        "goroutines that leave their claims to others, for ever",
+    ),
     Run("lock.pml", "THREADS=3 ROUNDS=1 LINE", "goroutines that leave their claims, a call each"),
     Run("lock.pml", "THREADS=2 PATIENT", "patient waiters, for ever"),
     Run("lock.pml", "THREADS=2 DEATH", "a thread dies, for ever"),

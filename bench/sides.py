@@ -1,0 +1,100 @@
+"""What each side gets when Python threads and goroutines fight for one lock.
+
+A turn is the time from the first acquire of one side after one of the other, to the next such
+acquire of the other side. A side's share is the sum of its turns. Beside it stands its rate, as a
+part of what the same threads, or the same goroutines, have when they are alone with the lock.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import statistics
+import threading
+import time
+
+from gopy_counter import counter, peer  # type: ignore[import-untyped]
+
+import golock
+import results
+
+THREADS, GOROUTINES = 4, 4
+STEPS = {"empty loops": (0, 0), "20 steps of Python, 200 of Go": (20, 200)}
+
+
+class Turns(ctypes.Structure):
+    _fields_ = (
+        ("side", ctypes.c_int64),
+        ("since", ctypes.c_int64),
+        ("elapsed", ctypes.c_int64 * 2),
+    )
+
+
+def contest(
+    threads: int, goroutines: int, steps: tuple[int, int], seconds: float
+) -> tuple[float, float, float]:
+    """Return both sides' acquires a second, and the threads' share of the time."""
+    lock, turns, over = golock.Lock(), Turns(), False
+    taken = [0] * threads
+    steps_of_python, steps_of_go = steps
+
+    def fight(me: int) -> None:
+        n = 0
+        loop = range(steps_of_python)
+        while not over:
+            with lock:
+                if turns.side != 0:
+                    now = time.monotonic_ns()
+                    turns.elapsed[1] += now - turns.since
+                    turns.side, turns.since = 0, now
+                for _ in loop:
+                    pass
+            for _ in loop:
+                pass
+            n += 1
+        taken[me] = n
+
+    with golock.shared(lock) as address:
+        turns.since = began = time.monotonic_ns()
+        fighters = [threading.Thread(target=fight, args=(me,)) for me in range(threads)]
+        for fighter in fighters:
+            fighter.start()
+        goroutine_side = peer.NewContest(address, ctypes.addressof(turns), goroutines, steps_of_go)
+        time.sleep(seconds)
+        over = True
+        taken_by_go = goroutine_side.Stop()
+        elapsed = (time.monotonic_ns() - began) / 1e9
+        for fighter in fighters:
+            fighter.join()
+    both = sum(turns.elapsed)
+    return sum(taken) / elapsed, taken_by_go / elapsed, turns.elapsed[0] / both if both else 0
+
+
+def main() -> None:
+    fast = results.parse_fast(__doc__)
+    repeats, seconds = (1, 0.2) if fast else (7, 1.0)
+    golock.use_core(counter.Core())
+    figures = {}
+    for name, steps in STEPS.items():
+        share, of_threads, of_goroutines = [], [], []
+        for _ in range(repeats):
+            threads_alone, _, _ = contest(THREADS, 0, steps, seconds)
+            _, goroutines_alone, _ = contest(0, GOROUTINES, steps, seconds)
+            threads, goroutines, threads_share = contest(THREADS, GOROUTINES, steps, seconds)
+            share.append(threads_share)
+            of_threads.append(threads / threads_alone)
+            of_goroutines.append(goroutines / goroutines_alone)
+        figures[name] = {
+            "share": {
+                "threads": statistics.median(share),
+                "goroutines": 1 - statistics.median(share),
+            },
+            "of_alone": {
+                "threads": statistics.median(of_threads),
+                "goroutines": statistics.median(of_goroutines),
+            },
+        }
+    results.save("sides", {"contests": figures}, fast=fast)
+
+
+if __name__ == "__main__":
+    main()
