@@ -227,18 +227,27 @@ func cancel(word *uint32, gone <-chan struct{}) {
 	}
 }
 
-// A short critical section ends sooner than a sleep would, if its owner runs on another processor.
-const spinLoads = 120
+// A short critical section ends sooner than a sleep would, if its owner runs on another processor. The looks at the
+// word are few and far between, because each takes its cache line away from the owner, who may take and free the lock
+// many times meanwhile.
+const (
+	spinLooks = 4
+	spinPause = 4000 // rounds of an empty loop: about a microsecond
+)
 
 var spins = runtime.NumCPU() > 1 && runtime.GOMAXPROCS(0) > 1
 
 // spin looks for the lock to become free for a moment, where another processor can free it.
 func (c cell) spin() bool {
-	loads := 1
+	looks := 1
 	if spins && barging() {
-		loads = spinLoads
+		looks = spinLooks
 	}
-	for range loads {
+	for look := range looks {
+		if look > 0 {
+			for range spinPause {
+			}
+		}
 		if atomic.LoadUint32(c.word)&Held == 0 {
 			return c.tryAcquire()
 		}
