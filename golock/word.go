@@ -21,8 +21,9 @@ package golock
 // Claimant: a waiter has been woken and is on its way to take the lock. While one is named, releases
 // need not wake another: an acquire and a release are one change of the word each. The claimant owes
 // something in return: when it takes the lock it sets Waiters, because it cannot know whether others
-// sleep; when it gives up, it wakes another in its place or sets Waiters. What is stored is the id of
-// the process the claimant lives in. In a child made by fork the waiters of the parent do not exist,
+// sleep, or, a goroutine with others in line behind it, leaves its name and its debt to the next of them;
+// when it gives up, it wakes another in its place or sets Waiters. What is stored is the id of the
+// process the claimant lives in. In a child made by fork the waiters of the parent do not exist,
 // and a word copied with a claimant of another process names nobody.
 //
 // Handoff: the next release must not let a newcomer in. Handoff on a free word is a reservation: only
