@@ -61,6 +61,20 @@ at(PyObject *module, PyObject *address)
 }
 
 static PyObject *
+hold(PyObject *Py_UNUSED(module), PyObject *object)
+{
+    Py_INCREF(object);
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+let_go(PyObject *Py_UNUSED(module), PyObject *object)
+{
+    Py_DECREF(object);
+    Py_RETURN_NONE;
+}
+
+static PyObject *
 core_address(PyObject *module, PyObject *Py_UNUSED(ignored))
 {
     const struct golock_core *core = golock_core_get(PyModule_GetState(module));
@@ -105,6 +119,12 @@ PyDoc_STRVAR(at_doc, "at($module, address, /)\n--\n\n"
                      "address, TypeError for what is no integer, OverflowError for one that no pointer\n"
                      "can hold.");
 
+PyDoc_STRVAR(hold_doc, "hold($module, primitive, /)\n--\n\n"
+                       "Keep an object alive until let_go is called for it, by a reference that the end of\n"
+                       "the interpreter does not drop: goroutines may still use the object then.");
+
+PyDoc_STRVAR(let_go_doc, "let_go($module, primitive, /)\n--\n\nDrop the reference of one call of hold.");
+
 PyDoc_STRVAR(core_address_doc,
              "core_address($module, /)\n--\n\n"
              "Return the address of the lock core that this process waits by, for C code that\n"
@@ -138,6 +158,8 @@ static PyMethodDef module_methods[] = {
     {"address", address, METH_O, address_doc},
     {"capsule", capsule, METH_O, capsule_doc},
     {"at", at, METH_O, at_doc},
+    {"hold", hold, METH_O, hold_doc},
+    {"let_go", let_go, METH_O, let_go_doc},
     {"core_address", core_address, METH_NOARGS, core_address_doc},
     {"use_core", use_core, METH_O, use_core_doc},
     {NULL, NULL, 0, NULL},
