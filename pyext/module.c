@@ -93,16 +93,19 @@ use_core(PyObject *module, PyObject *address)
 
 PyDoc_STRVAR(allocate_lock_doc, "allocate_lock($module, /)\n--\n\nReturn a new lock, which is free.");
 
-PyDoc_STRVAR(set_handoff_doc, "set_handoff($module, seconds, /)\n--\n\n"
-                              "Set how long newcomers may go before the first waiter of a lock, for all\n"
-                              "locks of the process; up to four times that where few threads wait.\n\n"
-                              "With 0 a lock is first come, first served, at the price of the rate. The\n"
-                              "environment variable GOLOCK_HANDOFF sets it at import.\n\n"
-                              "Raises ValueError for a negative or NaN threshold, OverflowError for one\n"
-                              "past 292 years.");
+PyDoc_STRVAR(set_handoff_doc,
+             "set_handoff($module, seconds, /)\n--\n\n"
+             "Set how long newcomers may go before the first waiter of a lock, for all\n"
+             "locks of the process; up to four times that where few threads wait.\n\n"
+             "With 0 a lock is first come, first served, at the price of the rate. The\n"
+             "environment variable GOLOCK_HANDOFF sets it at import. A core given to use_core\n"
+             "keeps the threshold that its program has set, unless this is called.\n\n"
+             "Raises ValueError for a negative or NaN threshold, OverflowError for one\n"
+             "past 292 years.");
 
-PyDoc_STRVAR(get_handoff_doc, "get_handoff($module, /)\n--\n\n"
-                              "Return the hand-off threshold in seconds; 0.001 unless it was set.");
+PyDoc_STRVAR(get_handoff_doc,
+             "get_handoff($module, /)\n--\n\n"
+             "Return the hand-off threshold in seconds; 0.001 unless it was set from Python.");
 
 PyDoc_STRVAR(address_doc, "address($module, primitive, /)\n--\n\n"
                           "Return the address of the header of a Lock, a Semaphore or an Event. Raises\n"

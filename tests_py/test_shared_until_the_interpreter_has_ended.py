@@ -1,6 +1,7 @@
 """Goroutines use a lock while the interpreter ends, which nobody has told them.
 
-The lock was freed with the module that kept it alive; they went on with the memory of other objects.
+The lock was freed with the module that kept it alive; they went on with the memory of
+other objects.
 """
 
 from __future__ import annotations
