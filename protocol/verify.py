@@ -61,9 +61,9 @@ PROOF = [
     Run(
         "lock.pml",
         "THREADS=2 LINE PATIENT",
-        "goroutines that leave their claims to others, for ever",
+        "claims left to the next in line, for ever",
     ),
-    Run("lock.pml", "THREADS=3 ROUNDS=1 LINE", "goroutines that leave their claims, a call each"),
+    Run("lock.pml", "THREADS=3 ROUNDS=1 LINE", "claims left to the next in line, a call each"),
     Run("lock.pml", "THREADS=2 PATIENT", "patient waiters, for ever"),
     Run("lock.pml", "THREADS=2 DEATH", "a thread dies, for ever"),
     Run("lock.pml", "THREADS=2 LIVE DEATH", "an acquire ends though a claimant has died"),
