@@ -31,7 +31,7 @@ type Waiter struct {
 	counted   bool // among the waiters of its word
 	semaphore bool // the word is that of a semaphore
 
-	// Of a goroutine.
+	// Of a goroutine. C has bytes for these, which it leaves zero.
 	first     bool // of the line of its word
 	inherited bool // was the claimant in its place, from the one before it
 	bequeaths bool // leaves its claim to the next when it takes the lock

@@ -24,6 +24,7 @@ static struct {
     bool spent;   /* the file is mapped, or may be, but of no use: by a parent, or by a dlopen that failed */
     bool offered; /* the table is not the file's, but what golock.use_core was given */
     bool shares;  /* code of this process that is not Python's may wait on words */
+    bool chosen;  /* the threshold was set, not only left at its default */
     int64_t handoff;
 } core = {.loading = PTHREAD_MUTEX_INITIALIZER, .handoff = GOLOCK_DEFAULT_HANDOFF};
 
@@ -248,13 +249,28 @@ bind_thread(const struct golock_core *table)
         golock_signals before = golock_block_signals();
         stack_t stack;
         sigaltstack(NULL, &stack);
-        table->set_handoff(golock_core_handoff());
+        union golock_semaphore none = {.both = GOLOCK_HELD};
+        table->release_semaphore(&none.word, 0, 0); /* any call will do; this one changes nothing */
         if (!core.offered) { /* else the runtime may interrupt the thread in calls of the program */
             put_back_stack(&stack);
         }
         golock_restore_signals(before);
         bound = table;
     }
+    return true;
+}
+
+/* Sets the threshold of a core's Go runtime. Returns false when there is no memory for the first call into
+ * it. */
+static bool
+set_handoff_of(const struct golock_core *table, int64_t nanoseconds)
+{
+    if (!bind_thread(table)) {
+        return false;
+    }
+    golock_signals before = golock_block_signals();
+    table->set_handoff(nanoseconds);
+    golock_restore_signals(before);
     return true;
 }
 
@@ -315,9 +331,14 @@ golock_core_use(const golock_state *state, const struct golock_core *table)
         pthread_mutex_lock(&core.loading);
         if (core.table == NULL) {
             core.offered = true;
-            __atomic_store_n(&core.table, table, __ATOMIC_RELEASE);
-        }
-        if (core.table != table) {
+            /* Unless Python has set a threshold, the program's own stays. */
+            if (core.chosen && !set_handoff_of(table, core.handoff)) {
+                core.offered = false;
+                fault = "not enough memory";
+            } else {
+                __atomic_store_n(&core.table, table, __ATOMIC_RELEASE);
+            }
+        } else if (core.table != table) {
             fault = "threads of this process wait by another already";
         }
         pthread_mutex_unlock(&core.loading);
@@ -359,14 +380,10 @@ int
 golock_core_set_handoff(int64_t nanoseconds)
 {
     pthread_mutex_lock(&core.loading);
-    bool can = core.table == NULL || bind_thread(core.table);
+    bool can = core.table == NULL || set_handoff_of(core.table, nanoseconds);
     if (can) {
+        core.chosen = true;
         __atomic_store_n(&core.handoff, nanoseconds, __ATOMIC_RELAXED);
-        if (core.table != NULL) {
-            golock_signals before = golock_block_signals();
-            core.table->set_handoff(nanoseconds);
-            golock_restore_signals(before);
-        }
     }
     pthread_mutex_unlock(&core.loading);
     if (!can) {

@@ -118,6 +118,8 @@ struct golock_waiter {
     bool returns;
     bool counted;
     bool semaphore;
+
+    uint8_t goroutine[4]; /* what only a goroutine's waiter has; named, so that it is zero and no padding */
 };
 
 /* One wait for a notification. Zero at first. From listen on until it was told or withdrawn the core points
@@ -132,11 +134,12 @@ struct golock_listener {
 /* How C code takes a lock that is shared, and frees it:
  *
  *     uint32_t free = 0;
- *     struct golock_waiter waiter = {.word = word, .deadline = GOLOCK_FOREVER};
- *     int reason = GOLOCK_ENTERED;
- *     if (!__atomic_compare_exchange_n(word, &free, GOLOCK_HELD, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
- * { while (core->next(&waiter, reason) == GOLOCK_PARK) { reason = ...;  // sleep as waiter says: 0 is
- * GOLOCK_WOKEN, EAGAIN and EINTR GOLOCK_CHANGED
+ *     if (!__atomic_compare_exchange_n(word, &free, GOLOCK_HELD, false, __ATOMIC_ACQUIRE,
+ *                                      __ATOMIC_RELAXED)) {
+ *         struct golock_waiter waiter = {.word = word, .deadline = GOLOCK_FOREVER};
+ *         int reason = GOLOCK_ENTERED;
+ *         while (core->next(&waiter, reason) == GOLOCK_PARK) {
+ *             reason = ...; // sleep as waiter says: 0 is GOLOCK_WOKEN, EAGAIN and EINTR are GOLOCK_CHANGED
  *         }
  *     }
  *     ...

@@ -61,6 +61,20 @@ at(PyObject *module, PyObject *address)
 }
 
 static PyObject *
+hold(PyObject *Py_UNUSED(module), PyObject *object)
+{
+    Py_INCREF(object);
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+let_go(PyObject *Py_UNUSED(module), PyObject *object)
+{
+    Py_DECREF(object);
+    Py_RETURN_NONE;
+}
+
+static PyObject *
 core_address(PyObject *module, PyObject *Py_UNUSED(ignored))
 {
     const struct golock_core *core = golock_core_get(PyModule_GetState(module));
@@ -79,16 +93,19 @@ use_core(PyObject *module, PyObject *address)
 
 PyDoc_STRVAR(allocate_lock_doc, "allocate_lock($module, /)\n--\n\nReturn a new lock, which is free.");
 
-PyDoc_STRVAR(set_handoff_doc, "set_handoff($module, seconds, /)\n--\n\n"
-                              "Set how long newcomers may go before the first waiter of a lock, for all\n"
-                              "locks of the process; up to four times that where few threads wait.\n\n"
-                              "With 0 a lock is first come, first served, at the price of the rate. The\n"
-                              "environment variable GOLOCK_HANDOFF sets it at import.\n\n"
-                              "Raises ValueError for a negative or NaN threshold, OverflowError for one\n"
-                              "past 292 years.");
+PyDoc_STRVAR(set_handoff_doc,
+             "set_handoff($module, seconds, /)\n--\n\n"
+             "Set how long newcomers may go before the first waiter of a lock, for all\n"
+             "locks of the process; up to four times that where few threads wait.\n\n"
+             "With 0 a lock is first come, first served, at the price of the rate. The\n"
+             "environment variable GOLOCK_HANDOFF sets it at import. A core given to use_core\n"
+             "keeps the threshold that its program has set, unless this is called.\n\n"
+             "Raises ValueError for a negative or NaN threshold, OverflowError for one\n"
+             "past 292 years.");
 
-PyDoc_STRVAR(get_handoff_doc, "get_handoff($module, /)\n--\n\n"
-                              "Return the hand-off threshold in seconds; 0.001 unless it was set.");
+PyDoc_STRVAR(get_handoff_doc,
+             "get_handoff($module, /)\n--\n\n"
+             "Return the hand-off threshold in seconds; 0.001 unless it was set from Python.");
 
 PyDoc_STRVAR(address_doc, "address($module, primitive, /)\n--\n\n"
                           "Return the address of the header of a Lock, a Semaphore or an Event. Raises\n"
@@ -104,6 +121,12 @@ PyDoc_STRVAR(at_doc, "at($module, address, /)\n--\n\n"
                      "Raises ValueError when there is none of this interpreter and this version at the\n"
                      "address, TypeError for what is no integer, OverflowError for one that no pointer\n"
                      "can hold.");
+
+PyDoc_STRVAR(hold_doc, "hold($module, primitive, /)\n--\n\n"
+                       "Keep an object alive until let_go is called for it, by a reference that the end of\n"
+                       "the interpreter does not drop: goroutines may still use the object then.");
+
+PyDoc_STRVAR(let_go_doc, "let_go($module, primitive, /)\n--\n\nDrop the reference of one call of hold.");
 
 PyDoc_STRVAR(core_address_doc,
              "core_address($module, /)\n--\n\n"
@@ -138,6 +161,8 @@ static PyMethodDef module_methods[] = {
     {"address", address, METH_O, address_doc},
     {"capsule", capsule, METH_O, capsule_doc},
     {"at", at, METH_O, at_doc},
+    {"hold", hold, METH_O, hold_doc},
+    {"let_go", let_go, METH_O, let_go_doc},
     {"core_address", core_address, METH_NOARGS, core_address_doc},
     {"use_core", use_core, METH_O, use_core_doc},
     {NULL, NULL, 0, NULL},

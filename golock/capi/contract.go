@@ -51,6 +51,7 @@ var (
 	_ = [1]struct{}{}[golock.HeaderLayout-headerLayout]
 	_ = [1]struct{}{}[golock.WaiterLayout-waiterLayout]
 	_ = [1]struct{}{}[golock.ListenerLayout-listenerLayout]
+	_ = [1]struct{}{}[unsafe.Sizeof(C.struct_golock_waiter{})-waiterFields]
 	_ = [1]struct{}{}[unsafe.Sizeof(golock.Semaphore{})-unsafe.Sizeof(C.union_golock_semaphore{})]
 )
 
@@ -66,6 +67,10 @@ const waiterLayout = uint64(unsafe.Sizeof(C.struct_golock_waiter{})) |
 	uint64(unsafe.Offsetof(C.struct_golock_waiter{}.until))<<40 |
 	uint64(unsafe.Offsetof(C.struct_golock_waiter{}.owes))<<48 |
 	uint64(unsafe.Offsetof(C.struct_golock_waiter{}.semaphore))<<56
+
+// waiterFields is where the last field that C names ends: what C leaves zero would be left as it was in padding.
+const waiterFields = unsafe.Offsetof(C.struct_golock_waiter{}.goroutine) +
+	unsafe.Sizeof(C.struct_golock_waiter{}.goroutine)
 
 const listenerLayout = uint64(unsafe.Sizeof(C.struct_golock_listener{})) |
 	uint64(unsafe.Offsetof(C.struct_golock_listener{}.told))<<8 |

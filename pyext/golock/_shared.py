@@ -10,14 +10,13 @@ if TYPE_CHECKING:
 
     from ._golock import Event, LockType, Semaphore
 
-_held: dict[int, list[LockType | Semaphore | Event]] = {}
-
 
 class shared:  # noqa: N801
     """Keep a Lock, a Semaphore or an Event alive for code that knows it by its address.
 
     In a ``with`` statement it gives the address, an int, and the object stays alive until the block
-    has ended. Outside of one it lives until ``close()``, whether or not anything refers to it::
+    has ended. Outside of one it lives until ``close()``, whether or not anything refers to it, and
+    outlives the interpreter if need be::
 
         lock = golock.Lock()
         with golock.shared(lock) as address:
@@ -25,7 +24,8 @@ class shared:  # noqa: N801
             ...
             pool.stop()  # no goroutine uses the lock any more
 
-    Raises TypeError for an object that cannot be shared.
+    Raises TypeError for an object that cannot be shared, and ValueError when it is entered after
+    it was closed.
     """
 
     address: int
@@ -33,19 +33,20 @@ class shared:  # noqa: N801
 
     def __init__(self, primitive: LockType | Semaphore | Event) -> None:
         self.address = _golock.address(primitive)
-        _held.setdefault(self.address, []).append(primitive)
-        self._open = True
+        _golock.hold(primitive)
+        self._held = [primitive]
 
     def close(self) -> None:
         """Let go of the object: nobody uses the address any more. Doing so again does nothing."""
-        if self._open:
-            self._open = False
-            holds = _held[self.address]
-            holds.pop()
-            if not holds:
-                del _held[self.address]
+        try:
+            primitive = self._held.pop()  # by one thread only
+        except IndexError:
+            return
+        _golock.let_go(primitive)
 
     def __enter__(self) -> int:
+        if not self._held:
+            raise ValueError("the object is shared no more: close() was called")
         return self.address
 
     def __exit__(

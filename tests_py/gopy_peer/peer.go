@@ -224,3 +224,9 @@ func Spin(seconds float64) {
 		}
 	}
 }
+
+// SetHandoff sets the hand-off threshold of this Go runtime, in seconds.
+func SetHandoff(seconds float64) { golock.SetHandoff(time.Duration(seconds * float64(time.Second))) }
+
+// HandoffAfter returns the hand-off threshold of this Go runtime, in seconds.
+func HandoffAfter() float64 { return golock.HandoffAfter().Seconds() }
