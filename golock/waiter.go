@@ -64,7 +64,7 @@ const (
 )
 
 // A goroutine's patience. Long beside any wait for the GIL that a healthy program has.
-const goroutinePatience = int64(100 * time.Millisecond)
+var goroutinePatience = int64(100 * time.Millisecond)
 
 // WaiterLayout is the size of a Waiter and the offsets of the fields that C shares, a byte each; C
 // compares it with its own.
