@@ -33,7 +33,7 @@ byte came[4];                         /* what the word was when the thread's wai
 byte old[4];                          /* what it was when the thread looked last */
 bool asleep[4];                       /* on the word */
 bool exists;                          /* somebody is the first of the line */
-chan line = [THREADS] of { byte };    /* those behind it: golock/wait.go */
+chan line = [THREADS] of { byte };    /* those behind it: golock/line.go */
 bool turn[4];                         /* the channel of one in the line is closed */
 bool looked[4];                       /* and may still compare that */
 byte busy;                            /* threads that are neither idle nor asleep nor in the line */
@@ -79,8 +79,8 @@ inline leave()
 {
 	atomic {
 		if
-		:: empty(line) -> exists = false /* golock/wait.go leave: delete(s.of, word) */
-		:: nempty(line) -> line?next; turn[next] = true; busy = busy + stands[next]; stands[next] = false; next = 0 /* golock/wait.go leave: close(t.came) */
+		:: empty(line) -> exists = false /* golock/line.go leave: delete(s.of, word) */
+		:: nempty(line) -> line?next; turn[next] = true; busy = busy + stands[next]; stands[next] = false; next = 0 /* golock/line.go leave: close(t.came) */
 		fi
 	}
 }
@@ -166,8 +166,8 @@ wait:
 enter: /* golock/event.go Wait: if t := enter(&e.word); t != nil { */
 	atomic {
 		if
-		:: !exists -> exists = true; first = true; goto look /* golock/wait.go enter: s.of[word] = &line{} */
-		:: exists -> line!me /* golock/wait.go enter: t.element = l.behind.PushBack(t) */
+		:: !exists -> exists = true; first = true; goto look /* golock/line.go enter: s.of[word] = &line{} */
+		:: exists -> line!me /* golock/line.go enter: t.element = l.behind.PushBack(t) */
 		fi
 	}
 	atomic {
@@ -184,8 +184,8 @@ enter: /* golock/event.go Wait: if t := enter(&e.word); t != nil { */
 end_stands: /* for ever, if nobody sets the event */
 	atomic {
 		if
-		:: turn[me] -> turn[me] = false; first = true; goto look /* golock/wait.go wait: case <-t.came: */
-		:: LIMITED -> /* golock/wait.go wait: case <-ctx.Done(): */
+		:: turn[me] -> turn[me] = false; first = true; goto look /* golock/line.go wait: case <-t.came: */
+		:: LIMITED -> /* golock/line.go wait: case <-ctx.Done(): */
 			busy = busy + stands[me];
 			stands[me] = false;
 			expired = true;
@@ -196,7 +196,7 @@ end_stands: /* for ever, if nobody sets the event */
 abandon:
 	atomic {
 		if
-		:: line??[eval(me)] -> line??eval(me); goto ends /* golock/wait.go abandon: s.of[word].behind.Remove(t.element) */
+		:: line??[eval(me)] -> line??eval(me); goto ends /* golock/line.go abandon: s.of[word].behind.Remove(t.element) */
 		:: else -> assert(turn[me]); turn[me] = false
 		fi
 	}

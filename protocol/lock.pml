@@ -464,7 +464,7 @@ took:
 		if
 		:: bequeaths -> bequeaths = false;
 			if
-			leave_claim /* golock/wait.go leave: t.owes = claim */
+			leave_claim /* golock/line.go leave: t.owes = claim */
 			:: goto resign /* golock/wait.go wait: w.resign() */
 			fi
 		:: else
