@@ -188,6 +188,51 @@ class Release(Operation):
         self.use()
 
 
+class Address(Operation):
+    def act(self) -> object:
+        return self.lock.address
+
+    def check(self, done: bool, result: object) -> None:
+        assert not done or self.golock.at(result) is self.lock
+        with self.golock.shared(self.lock) as address:
+            assert self.golock.at(address) is self.lock
+        self.use()
+
+
+class Capsule(Address):
+    def act(self) -> object:
+        return self.lock.capsule
+
+    def check(self, done: bool, result: object) -> None:
+        assert not done or type(result).__name__ == "PyCapsule"
+        super().check(False, None)
+
+
+class At(Address):
+    def prepare(self) -> None:
+        super().prepare()
+        self.address = self.lock.address
+
+    def act(self) -> object:
+        return self.golock.at(self.address)
+
+    def check(self, done: bool, result: object) -> None:
+        assert not done or result is self.lock
+        super().check(False, None)
+
+
+class Share(Address):
+    def act(self) -> object:
+        return self.golock.shared(self.lock)
+
+    def check(self, done: bool, result: object) -> None:
+        if done:
+            with result as address:
+                super().check(True, address)
+        else:
+            super().check(False, None)
+
+
 class ReleaseUnlocked(Operation):
     raises = RuntimeError
 
