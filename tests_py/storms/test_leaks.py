@@ -59,6 +59,10 @@ def with_exception():
     with lock:
         raise KeyError
 
+def within(manager):
+    with manager as address:
+        assert golock.at(address) is lock
+
 def print_nothing(reference):
     pass
 
@@ -98,6 +102,13 @@ calls = {
     'set_handoff huge': lambda: refused(golock.set_handoff, huge),
     'set_handoff negative': lambda: refused(golock.set_handoff, -1),
     'core': golock._golock.core,
+    'address': lambda: golock.at(lock.address),
+    'address of another': lambda: refused(golock._golock.address, text),
+    'at nothing': lambda: refused(golock.at, huge - huge),
+    'at huge': lambda: refused(golock.at, huge),
+    'capsule': lambda: (lock.capsule, golock._golock.capsule(held)),
+    'shared': lambda: [golock.shared(held).close(), within(golock.shared(lock))],
+    'use_core': lambda: refused(golock.use_core, huge - huge),
     'install': lambda: (golock.install(), golock.installed(), golock.uninstall()),
     'copy': lambda: refused(copy.copy, lock),
     'pickle': lambda: refused(pickle.dumps, lock),
