@@ -241,10 +241,12 @@ def test_a_forked_child_shares_what_its_parent_waited_for(python, check, library
     code = """
 import os
 import sys
+import warnings
 
 import golock
 from waiting import asleep_on, start, wait_until
 
+warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
 semaphore = golock.Semaphore(0)
 thread = start(semaphore.acquire)
 wait_until(lambda: asleep_on(semaphore, thread), "a thread of the parent sleeps")
