@@ -30,7 +30,8 @@ func (c cell) wait(ctx context.Context, deadline int64) error {
 	}
 	w.first = true
 	err := w.wait(ctx)
-	if !leave(c.word, w.bequeaths) && w.bequeaths {
+	bequeaths := err == nil && w.bequeaths
+	if !leave(c.word, bequeaths) && bequeaths {
 		w.owes, w.channel = true, channelSleeper
 		w.resign()
 	}
@@ -87,12 +88,10 @@ func (w *Waiter) wait(ctx context.Context) error {
 		case Acquired:
 			return nil
 		case TimedOut:
-			w.bequeaths = false
 			return context.DeadlineExceeded
 		}
 		if ctx.Err() != nil {
 			w.Next(Interrupted)
-			w.bequeaths = false
 			return ctx.Err()
 		}
 		reason = park(w.word, w.value, w.channel|channels, w.until)

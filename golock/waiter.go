@@ -185,7 +185,7 @@ func (w *Waiter) claimed(old state) state {
 	if w.bequeaths || next.permits() > 0 {
 		bits = name(w.word)
 	}
-	if handoffAfter.Load() == 0 {
+	if !barging() {
 		bits |= Handoff
 	}
 	return next.marked(bits)

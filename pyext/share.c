@@ -73,26 +73,22 @@ golock_readable(const void *address, size_t size)
     return true;
 }
 
-/* The object with the header, if it is one of this interpreter. */
+/* Returns the object with the header at a readable address, or NULL if there is none of this interpreter. */
 static PyObject *
 object_with(const golock_state *state, struct golock_header *header)
 {
     PyObject *object;
     PyTypeObject *type;
-    switch (header->kind) {
-    case GOLOCK_LOCK:
+    if (golock_word(header, GOLOCK_LOCK) != NULL) {
         object = golock_lock_with(header);
         type = state->lock_type;
-        break;
-    case GOLOCK_SEMAPHORE:
+    } else if (golock_word(header, GOLOCK_SEMAPHORE) != NULL) {
         object = golock_semaphore_with(header);
         type = state->semaphore_type;
-        break;
-    case GOLOCK_EVENT:
+    } else if (golock_word(header, GOLOCK_EVENT) != NULL) {
         object = golock_event_with(header);
         type = state->event_type;
-        break;
-    default:
+    } else {
         return NULL;
     }
     return PyObject_TypeCheck(object, type) ? object : NULL;
@@ -105,12 +101,7 @@ golock_share_at(const golock_state *state, PyObject *address)
     if (header == NULL && PyErr_Occurred()) {
         return NULL;
     }
-    PyObject *object = NULL;
-    if (header != NULL && (uintptr_t)header % 8 == 0 && golock_readable(header, sizeof(*header)) &&
-        __atomic_load_n(&header->magic, __ATOMIC_ACQUIRE) == GOLOCK_HEADER_MAGIC &&
-        header->version == GOLOCK_VERSION) {
-        object = object_with(state, header);
-    }
+    PyObject *object = golock_readable(header, sizeof(*header)) ? object_with(state, header) : NULL;
     if (object == NULL) {
         char at[GOLOCK_ADDRESS_TEXT];
         PyErr_Format(PyExc_ValueError, "no shared golock object at %s", golock_address_text(header, at));

@@ -45,7 +45,7 @@ golock_address_text(const void *address, char text[GOLOCK_ADDRESS_TEXT])
     return text;
 }
 
-/* Returns whether so many bytes can be read at an address that may be anything, aligned to eight bytes. */
+/* Returns whether so many bytes, in steps of eight, can be read at an address that may be anything. */
 bool golock_readable(const void *address, size_t size);
 
 #endif
