@@ -338,6 +338,23 @@ static PyType_Slot rlock_slots[] = {
     {0, NULL},
 };
 
+#if PY_VERSION_HEX >= 0x030B0000 && PY_VERSION_HEX < 0x030D0000
+int
+golock_rlock_match(PyTypeObject *type)
+{
+    PyObject *thread = PyImport_ImportModule("_thread");
+    PyObject *own = thread == NULL ? NULL : PyObject_GetAttrString(thread, "RLock");
+    int result = own == NULL ? -1 : 0;
+    if (own != NULL && !PyObject_HasAttrString(own, "_recursion_count")) {
+        result = PyDict_DelItemString(type->tp_dict, "_recursion_count");
+        PyType_Modified(type);
+    }
+    Py_XDECREF(own);
+    Py_XDECREF(thread);
+    return result;
+}
+#endif
+
 PyType_Spec golock_rlock_spec = {
     .name = "golock.RLock",
     .basicsize = sizeof(RLockObject),
