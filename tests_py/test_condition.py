@@ -12,7 +12,7 @@ from waiting import asleep_in_kernel, asleep_on, join, start, wait_until
 
 
 class OwnLock:
-    """As little of a lock as a condition needs."""
+    """As little of a lock as a condition needs; since 3.14 it needs `locked`."""
 
     def __init__(self):
         self.lock = threading.Lock()
@@ -22,6 +22,9 @@ class OwnLock:
 
     def release(self):
         self.lock.release()
+
+    def locked(self):
+        return self.lock.locked()
 
     def __enter__(self):
         self.acquire()

@@ -16,6 +16,7 @@ class Own:
     def __init__(self):
         self.lock = threading.Lock()
         self.acquire, self.release = self.lock.acquire, self.lock.release
+        self.locked = self.lock.locked
         self.__enter__, self.__exit__ = self.lock.__enter__, self.lock.__exit__
 makes = {
     'none': lambda: None,

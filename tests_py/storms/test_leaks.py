@@ -122,6 +122,7 @@ class OwnLock:
     def __init__(self):
         self.lock = threading.Lock()
         self.acquire, self.release = self.lock.acquire, self.lock.release
+        self.locked = self.lock.locked
         self.__exit__ = self.lock.__exit__
     def __enter__(self):
         return self.lock.__enter__()
