@@ -35,7 +35,7 @@ func (k Kind) String() string {
 	return fmt.Sprintf("Kind(%d)", uint8(k))
 }
 
-// header is struct golock_header of pyext/golock.h. The word follows it.
+// header is struct golock_header of golock/capi/golock.h. The word follows it.
 type header struct {
 	magic   uint32
 	version uint16
