@@ -50,8 +50,8 @@ const HeaderLayout = uint64(unsafe.Sizeof(header{})) |
 
 // An AddressError says why there is no object to use at an address.
 type AddressError struct {
-	Address uintptr
-	Reason  string
+	Address uintptr // what was given
+	Reason  string  // for people to read
 }
 
 func (e *AddressError) Error() string {
