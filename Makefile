@@ -26,9 +26,6 @@ SPIN := $(or $(shell command -v spin),$(CURDIR)/build/spin/usr/bin/spin)
 SOURCES := setup.py pyproject.toml go.mod go.sum $(wildcard golock/*.go golock/capi/*.* golock/capi/libgolock/*) \
 	$(wildcard pyext/*.[ch] pyext/golock/*.py* pyext/golock/*/*.py pyext/golock/*/*.json)
 
-# Go's cache does not see that a header outside a package has changed; a flag it does see.
-export CGO_CFLAGS := -O2 -g -DGOLOCK_H_$(firstword $(shell sha256sum pyext/golock.h))
-
 .PHONY: demo test test-go test-python verify soak gopy free-threaded test-free-threaded test-tsan bench bench-go conformance lint format dist clean
 
 demo: $(VENV)/golock
@@ -160,7 +157,7 @@ PATH_OF = $$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("$(1)"
 
 gopy: $(VENV)/gopy
 
-$(VENV)/gopy: build/tools/gopy examples/gopy_counter/requirements.txt pyext/golock.h $(wildcard golock/*.go golock/capi/*.*) \
+$(VENV)/gopy: build/tools/gopy examples/gopy_counter/requirements.txt $(wildcard golock/*.go golock/capi/*.*) \
 		$(GOPY_SOURCES) | $(VENV)/golock
 	$(BIN)/python -m pip install --quiet -r examples/gopy_counter/requirements.txt
 	PATH="$(CURDIR)/build/tools:$(dir $(shell command -v $(GO))):$$PATH" GOFLAGS=-buildvcs=false \

@@ -5,7 +5,6 @@ The metadata is in pyproject.toml.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import platform
 import re
@@ -20,6 +19,7 @@ from setuptools.command.build_ext import build_ext
 
 ROOT = Path(__file__).resolve().parent
 PYEXT = Path("pyext")
+CONTRACT = Path("golock", "capi", "golock.h")
 GO_NEEDED = (1, 24)
 MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
 
@@ -101,12 +101,7 @@ def build_core(output: Path) -> None:
         str(built.resolve()),
         "./golock/capi/libgolock",
     ]
-    # Go's cache does not see that a header outside the package has changed; a flag it does see.
-    contract = hashlib.sha256((ROOT / PYEXT / "golock.h").read_bytes()).hexdigest()
-    cflags = os.environ.get("CGO_CFLAGS", "-O2 -g")
-    if contract not in cflags:
-        cflags += f" -DGOLOCK_H_{contract}"
-    environment = dict(os.environ, CGO_ENABLED="1", CGO_CFLAGS=cflags)
+    environment = dict(os.environ, CGO_ENABLED="1")
     print(" ".join(command), flush=True)
     if subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode != 0:
         raise Unbuildable("the go command failed; what it said stands above.")
@@ -132,7 +127,7 @@ class BuildExtension(build_ext):
         build_core(self.core)
         super().run()
         self.header.parent.mkdir(exist_ok=True)
-        shutil.copyfile(ROOT / PYEXT / "golock.h", self.header)
+        shutil.copyfile(ROOT / CONTRACT, self.header)
 
     def get_outputs(self) -> list[str]:
         return [*super().get_outputs(), str(self.core), str(self.header)]
@@ -151,7 +146,8 @@ setup(
         Extension(
             "golock._golock",
             sources=[str(path) for path in sorted(PYEXT.glob("*.c"))],
-            depends=[str(path) for path in sorted(PYEXT.glob("*.h"))],
+            include_dirs=[str(CONTRACT.parent)],
+            depends=[str(path) for path in [CONTRACT, *sorted(PYEXT.glob("*.h"))]],
             extra_compile_args=compile_arguments(),
         )
     ],

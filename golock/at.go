@@ -35,7 +35,7 @@ func (k Kind) String() string {
 	return fmt.Sprintf("Kind(%d)", uint8(k))
 }
 
-// header is struct golock_header of pyext/golock.h. The word follows it.
+// header is struct golock_header of golock/capi/golock.h. The word follows it.
 type header struct {
 	magic   uint32
 	version uint16
@@ -50,8 +50,8 @@ const HeaderLayout = uint64(unsafe.Sizeof(header{})) |
 
 // An AddressError says why there is no object to use at an address.
 type AddressError struct {
-	Address uintptr
-	Reason  string
+	Address uintptr // what was given
+	Reason  string  // for people to read
 }
 
 func (e *AddressError) Error() string {

@@ -23,7 +23,7 @@ import (
 // empty: the number that was copied with the word is put right by the first change.
 
 // A Listener is one wait for a notification. Its layout is mirrored by struct golock_listener in
-// pyext/golock.h.
+// golock/capi/golock.h.
 type Listener struct {
 	told       uint32        // what it was told, or 0
 	turn       chan struct{} // of a goroutine: closed when it is told

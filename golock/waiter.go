@@ -10,7 +10,7 @@ import (
 // goroutine, sleeps when told to Park and comes back with what happened. So there is one slow path for
 // all kinds of waiters, and the algorithm stays apart from the ways of sleeping.
 //
-// The layout is mirrored by struct golock_waiter in pyext/golock.h.
+// The layout is mirrored by struct golock_waiter in golock/capi/golock.h.
 type Waiter struct {
 	word     *uint32
 	deadline int64 // monotonic nanoseconds, or Forever

@@ -73,7 +73,25 @@ golock_readable(const void *address, size_t size)
     return true;
 }
 
-/* Returns the object with the header at a readable address, or NULL if there is none of this interpreter. */
+/* Returns 1 if this is the address of the type or of one derived from it, 0 if not, or -1 with an exception
+ * set. What is at the address may be anything, and is not read. */
+static int
+is_or_derives(PyTypeObject *type, const void *address)
+{
+    if (address == (void *)type) {
+        return 1;
+    }
+    PyObject *derived = PyObject_CallMethod((PyObject *)&PyType_Type, "__subclasses__", "O", type);
+    int result = derived == NULL ? -1 : 0;
+    for (Py_ssize_t i = 0; result == 0 && i < PyList_GET_SIZE(derived); i++) {
+        result = is_or_derives((PyTypeObject *)PyList_GET_ITEM(derived, i), address);
+    }
+    Py_XDECREF(derived);
+    return result;
+}
+
+/* Returns the object with the header at a readable address, or NULL if there is none of this interpreter,
+ * or with an exception set. Who is not Python can write a header too: then there is no object around it. */
 static PyObject *
 object_with(const golock_state *state, struct golock_header *header)
 {
@@ -91,7 +109,8 @@ object_with(const golock_state *state, struct golock_header *header)
     } else {
         return NULL;
     }
-    return PyObject_TypeCheck(object, type) ? object : NULL;
+    bool found = golock_readable(object, sizeof(*object)) && is_or_derives(type, Py_TYPE(object)) > 0;
+    return found ? object : NULL;
 }
 
 PyObject *
@@ -102,10 +121,12 @@ golock_share_at(const golock_state *state, PyObject *address)
         return NULL;
     }
     PyObject *object = golock_readable(header, sizeof(*header)) ? object_with(state, header) : NULL;
-    if (object == NULL) {
+    if (object != NULL) {
+        return Py_NewRef(object);
+    }
+    if (!PyErr_Occurred()) {
         char at[GOLOCK_ADDRESS_TEXT];
         PyErr_Format(PyExc_ValueError, "no shared golock object at %s", golock_address_text(header, at));
-        return NULL;
     }
-    return Py_NewRef(object);
+    return NULL;
 }

@@ -18,7 +18,7 @@ import (
 
 const threadsCanWait = true
 
-// waiter mirrors golock.Waiter, as struct golock_waiter in pyext/golock.h does for C.
+// waiter mirrors golock.Waiter, as struct golock_waiter in golock/capi/golock.h does for C.
 type waiter struct {
 	word                      *uint32
 	deadline, patience, since int64
@@ -39,7 +39,7 @@ const layout = uint64(unsafe.Sizeof(waiter{})) |
 
 var _ = map[bool]int{false: 0, layout == golock.WaiterLayout: 0} // does not compile when they differ
 
-// listener mirrors golock.Listener, as struct golock_listener in pyext/golock.h does for C.
+// listener mirrors golock.Listener, as struct golock_listener in golock/capi/golock.h does for C.
 type listener struct {
 	told                 uint32
 	turn, previous, next unsafe.Pointer

@@ -238,6 +238,12 @@ def test_bad_cores(python, check, loaded):
     check(done, "\n".join([*reasons, f"False {loaded}", "False\n"]))
 
 
+def test_the_header_is_good_for_cpp():
+    compiler = str(sysconfig.get_config_var("CC")).split()[0]
+    flags = ["-Wall", "-Wextra", "-Wc++-compat", "-Werror", "-fsyntax-only"]
+    subprocess.run([compiler, *flags, "-x", "c", str(HEADER)], check=True)
+
+
 @pytest.fixture(scope="module")
 def c_library(tmp_path_factory):
     """The C program, compiled against the installed header alone."""

@@ -11,7 +11,7 @@
 // program in which many Python threads contend does well to raise its own ([runtime.GOMAXPROCS]).
 package capi
 
-// #cgo CFLAGS: -I${SRCDIR}/../../pyext -Wall -Wextra -Werror
+// #cgo CFLAGS: -Wall -Wextra -Werror
 // #include "table.h"
 import "C"
 

@@ -9,7 +9,7 @@ import (
 	"github.com/golock/golock/golock"
 )
 
-// An index other than 0 does not compile: pyext/golock.h and package golock are equal.
+// An index other than 0 does not compile: golock.h and package golock are equal.
 var (
 	_ = [1]struct{}{}[golock.Version-C.GOLOCK_VERSION]
 	_ = [1]struct{}{}[golock.HeaderMagic-C.GOLOCK_HEADER_MAGIC]

@@ -12,7 +12,7 @@
 // of internal/godebugs.) The second hides every symbol but one.
 package main
 
-// #cgo CFLAGS: -I${SRCDIR}/../../../pyext -Wall -Wextra -Werror
+// #cgo CFLAGS: -Wall -Wextra -Werror
 import "C"
 
 import (

@@ -12,9 +12,10 @@
 /* The version of everything in this file. */
 #define GOLOCK_VERSION 3
 
-/* What the attributes `address` (an int) and `capsule` (of this name) of a Lock, a Semaphore or an Event of
- * the Python package point to. It is there from the first use of one of them until the object is gone, all
- * zero before and its magic zero after. The word follows it.
+/* What golock.shared(object) gives the address of, for a Lock, a Semaphore or an Event of the Python package;
+ * a Lock also has it as its attributes `address` (an int) and `capsule` (of this name). It is there from the
+ * first use of one of them until the object is gone, all zero before and its magic zero after. The word
+ * follows it.
  *
  * An address keeps nothing alive, and a capsule its object. The address is that of memory in this process: a
  * child made by fork asks for it again. */
@@ -39,7 +40,7 @@ enum golock_kind {
 static inline uint32_t *
 golock_word(const void *address, enum golock_kind kind)
 {
-    const struct golock_header *header = address;
+    const struct golock_header *header = (const struct golock_header *)address; /* for C++ */
     if (address == NULL || (uintptr_t)address % 8 != 0 ||
         __atomic_load_n(&header->magic, __ATOMIC_ACQUIRE) != GOLOCK_HEADER_MAGIC ||
         header->version != GOLOCK_VERSION || header->kind != kind) {
@@ -109,7 +110,8 @@ struct golock_waiter {
 
     int64_t since;
 
-    /* After GOLOCK_PARK: sleep by FUTEX_WAIT_BITSET while *word == value. */
+    /* After GOLOCK_PARK: sleep by FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG while *word == value, with the
+     * bitset channel, until this CLOCK_MONOTONIC time in nanoseconds or GOLOCK_FOREVER. */
     uint32_t value;
     uint32_t channel;
     int64_t until;
@@ -124,7 +126,7 @@ struct golock_waiter {
 
 /* One wait for a notification. Zero at first. From listen on until it was told or withdrawn the core points
  * to it, so it must outlive the thread that waits, whose stack may end with the interpreter. The thread
- * sleeps by FUTEX_WAIT while told == 0. */
+ * sleeps by FUTEX_WAIT | FUTEX_PRIVATE_FLAG while told == 0. */
 struct golock_listener {
     uint32_t told;
     void *turn;
@@ -139,15 +141,18 @@ struct golock_listener {
  *         struct golock_waiter waiter = {.word = word, .deadline = GOLOCK_FOREVER};
  *         int reason = GOLOCK_ENTERED;
  *         while (core->next(&waiter, reason) == GOLOCK_PARK) {
- *             reason = ...; // sleep as waiter says: 0 is GOLOCK_WOKEN, EAGAIN and EINTR are GOLOCK_CHANGED
+ *             // Sleep as the waiter says: 0 is GOLOCK_WOKEN, ETIMEDOUT is GOLOCK_EXPIRED, EAGAIN and
+ *             // EINTR are GOLOCK_CHANGED.
+ *             reason = ...;
  *         }
  *     }
  *     ...
  *     core->release(word);
  *
- * with the core at golock.core_address(). As with any lock, whoever has the GIL must not wait for one whose
- * owner may need the GIL: a C extension drops the GIL to sleep. Calls into a core run on a stack of some KiB:
- * block the signals whose handlers need more (corecall.h blocks all), or have SA_ONSTACK set for them. */
+ * with the core at golock.core_address(), which a child made by fork asks for again. As with any lock,
+ * whoever has the GIL must not wait for one whose owner may need the GIL: a C extension drops the GIL to
+ * sleep. Calls into a core run on a stack of some KiB: block the signals whose handlers need more
+ * (corecall.h blocks all), or have SA_ONSTACK set for them. */
 
 /* The core: golock_core_3, the one function that libgolock.so exports, returns it, and
  * golock.use_core(address) takes another's. The number in the name is the version. None of its functions
