@@ -98,10 +98,11 @@ void golock_last_thread_in_child(void);
 
 /* timeout.c */
 
-/* Reads acquire's arguments as the running interpreter's lock does. On success sets *timeout to
- * nanoseconds (0: do not wait; -1: no limit) and returns 0; otherwise returns -1 with TypeError,
- * ValueError or OverflowError set. */
-int golock_parse_acquire(PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames, int64_t *timeout);
+/* Reads acquire's arguments as the running interpreter's lock does; `function` is for messages. On success
+ * sets *timeout to nanoseconds (0: do not wait; -1: no limit) and returns 0; otherwise returns -1 with
+ * TypeError, ValueError or OverflowError set. */
+int golock_parse_acquire(const char *function, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames,
+                         int64_t *timeout);
 
 /* Converts a number of seconds, rounding away from zero. Returns 0, or -1 with TypeError, ValueError
  * or OverflowError set. */

@@ -41,10 +41,11 @@ acquire_slow(LockObject *self, int64_t timeout)
 }
 
 NO_INLINE static PyObject *
-acquire_with_arguments(LockObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+acquire_with_arguments(LockObject *self, const char *function, PyObject *const *args, Py_ssize_t nargs,
+                       PyObject *kwnames)
 {
     int64_t timeout;
-    if (golock_parse_acquire(args, nargs, kwnames, &timeout) < 0) {
+    if (golock_parse_acquire(function, args, nargs, kwnames, &timeout) < 0) {
         return NULL;
     }
     if (golock_mutex_fast_acquire(&self->mutex)) {
@@ -57,7 +58,7 @@ PyObject *
 golock_lock_acquire(LockObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
     if (nargs > 0 || kwnames != NULL) {
-        return acquire_with_arguments(self, args, nargs, kwnames);
+        return acquire_with_arguments(self, "acquire", args, nargs, kwnames);
     }
     if (golock_mutex_fast_acquire(&self->mutex)) {
         Py_RETURN_TRUE;
@@ -84,9 +85,18 @@ golock_lock_release(LockObject *self, PyObject *Py_UNUSED(ignored))
     return release_slow(self);
 }
 
-/* Up to 3.14 the interpreter's __enter__ is acquire with all its arguments, and its __exit__ takes
- * any number of them. */
+/* Up to 3.14 the interpreter's acquire_lock and __enter__ are acquire with all its arguments, whose messages
+ * say "acquire", and its __exit__ takes any number of them. */
 #if PY_VERSION_HEX >= 0x030F0000
+static PyObject *
+lock_acquire_lock(LockObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    if (nargs > 0 || kwnames != NULL) {
+        return acquire_with_arguments(self, "acquire_lock", args, nargs, kwnames);
+    }
+    return golock_lock_acquire(self, NULL, 0, NULL);
+}
+
 static PyObject *
 lock_enter(LockObject *self, PyObject *Py_UNUSED(ignored))
 {
@@ -180,22 +190,23 @@ PyDoc_STRVAR(release_doc, "release($self, /)\n--\n\n"
 PyDoc_STRVAR(locked_doc, "locked($self, /)\n--\n\n"
                          "Return whether the lock is taken, or promised to a waiter.");
 
-#define ACQUIRE(name)                                                                                        \
-    {name, (PyCFunction)(void (*)(void))golock_lock_acquire, METH_FASTCALL | METH_KEYWORDS, acquire_doc}
+#define ACQUIRE(name, function)                                                                              \
+    {name, (PyCFunction)(void (*)(void))function, METH_FASTCALL | METH_KEYWORDS, acquire_doc}
 #define RELEASE(name) {name, (PyCFunction)golock_lock_release, METH_NOARGS, release_doc}
 #define LOCKED(name) {name, (PyCFunction)lock_locked, METH_NOARGS, locked_doc}
 
 static PyMethodDef lock_methods[] = {
-    ACQUIRE("acquire"),
+    ACQUIRE("acquire", golock_lock_acquire),
     RELEASE("release"),
     LOCKED("locked"),
-    ACQUIRE("acquire_lock"),
     RELEASE("release_lock"),
     LOCKED("locked_lock"),
 #if PY_VERSION_HEX >= 0x030F0000
+    ACQUIRE("acquire_lock", lock_acquire_lock),
     {"__enter__", (PyCFunction)lock_enter, METH_NOARGS, acquire_doc},
 #else
-    ACQUIRE("__enter__"),
+    ACQUIRE("acquire_lock", golock_lock_acquire),
+    ACQUIRE("__enter__", golock_lock_acquire),
 #endif
     {"__exit__", (PyCFunction)(void (*)(void))lock_exit, METH_FASTCALL, release_doc},
     {"_at_fork_reinit", (PyCFunction)lock_at_fork_reinit, METH_NOARGS,

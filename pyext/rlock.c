@@ -81,7 +81,7 @@ NO_INLINE static PyObject *
 acquire_with_arguments(RLockObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
     int64_t timeout;
-    if (golock_parse_acquire(args, nargs, kwnames, &timeout) < 0) {
+    if (golock_parse_acquire("acquire", args, nargs, kwnames, &timeout) < 0) {
         return NULL;
     }
     if (golock_rlock_owned(self)) {

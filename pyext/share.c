@@ -90,27 +90,50 @@ is_or_derives(PyTypeObject *type, const void *address)
     return result;
 }
 
-/* Returns the object with the header at a readable address, or NULL if there is none of this interpreter,
- * or with an exception set. Who is not Python can write a header too: then there is no object around it. */
+/* Returns the object whose header this is, or NULL if there is none of this interpreter, or with an exception
+ * set. Who is not Python can write a header too: then there is no object around it. */
 static PyObject *
 object_with(const golock_state *state, struct golock_header *header)
 {
     PyObject *object;
     PyTypeObject *type;
-    if (golock_word(header, GOLOCK_LOCK) != NULL) {
+    switch ((enum golock_kind)header->kind) {
+    case GOLOCK_LOCK:
         object = golock_lock_with(header);
         type = state->lock_type;
-    } else if (golock_word(header, GOLOCK_SEMAPHORE) != NULL) {
+        break;
+    case GOLOCK_SEMAPHORE:
         object = golock_semaphore_with(header);
         type = state->semaphore_type;
-    } else if (golock_word(header, GOLOCK_EVENT) != NULL) {
+        break;
+    case GOLOCK_EVENT:
         object = golock_event_with(header);
         type = state->event_type;
-    } else {
+        break;
+    default:
         return NULL;
     }
     bool found = golock_readable(object, sizeof(*object)) && is_or_derives(type, Py_TYPE(object)) > 0;
     return found ? object : NULL;
+}
+
+/* What keeps an address from being that of a header of this version, or NULL. */
+static const char *
+fault_of(const struct golock_header *header)
+{
+    if (header == NULL) {
+        return "nil";
+    }
+    if ((uintptr_t)header % sizeof(*header) != 0) {
+        return "misaligned";
+    }
+    if (!golock_readable(header, 2 * sizeof(*header))) {
+        return "no memory to be read";
+    }
+    if (__atomic_load_n(&header->magic, __ATOMIC_ACQUIRE) != GOLOCK_HEADER_MAGIC) {
+        return "no shared golock object, or one that is gone";
+    }
+    return header->version == GOLOCK_VERSION ? NULL : "an object of another version of golock's protocol";
 }
 
 PyObject *
@@ -120,13 +143,15 @@ golock_share_at(const golock_state *state, PyObject *address)
     if (header == NULL && PyErr_Occurred()) {
         return NULL;
     }
-    PyObject *object = golock_readable(header, sizeof(*header)) ? object_with(state, header) : NULL;
+    const char *fault = fault_of(header);
+    PyObject *object = fault == NULL ? object_with(state, header) : NULL;
     if (object != NULL) {
         return Py_NewRef(object);
     }
     if (!PyErr_Occurred()) {
         char at[GOLOCK_ADDRESS_TEXT];
-        PyErr_Format(PyExc_ValueError, "no shared golock object at %s", golock_address_text(header, at));
+        PyErr_Format(PyExc_ValueError, "address %s: %s", golock_address_text(header, at),
+                     fault != NULL ? fault : "no object of this interpreter");
     }
     return NULL;
 }

@@ -72,12 +72,14 @@ parse_blocking(PyObject *blocking)
 
 /* Sorts the arguments into values[0], blocking, and values[1], timeout; those not given stay NULL. */
 static int
-bind_arguments(PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames, PyObject *values[2])
+bind_arguments(const char *function, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames,
+               PyObject *values[2])
 {
     static const char *const names[2] = {"blocking", "timeout"};
     Py_ssize_t nkeywords = kwnames == NULL ? 0 : PyTuple_GET_SIZE(kwnames);
     if (nargs + nkeywords > 2) {
-        PyErr_Format(PyExc_TypeError, "acquire() takes at most 2 arguments (%zd given)", nargs + nkeywords);
+        PyErr_Format(PyExc_TypeError, "%s() takes at most 2 arguments (%zd given)", function,
+                     nargs + nkeywords);
         return -1;
     }
     for (Py_ssize_t i = 0; i < nargs; i++) {
@@ -90,12 +92,12 @@ bind_arguments(PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames, PyObj
             at++;
         }
         if (at == 2) {
-            PyErr_Format(PyExc_TypeError, "acquire() got an unexpected keyword argument '%U'", name);
+            PyErr_Format(PyExc_TypeError, "%s() got an unexpected keyword argument '%U'", function, name);
             return -1;
         }
         if (at < nargs) {
-            PyErr_Format(PyExc_TypeError, "argument for acquire() given by name ('%s') and position (%d)",
-                         names[at], at + 1);
+            PyErr_Format(PyExc_TypeError, "argument for %s() given by name ('%s') and position (%d)",
+                         function, names[at], at + 1);
             return -1;
         }
         values[at] = args[nargs + i];
@@ -165,11 +167,12 @@ golock_parse_timeout(PyObject *timeout, bool added, int64_t *nanoseconds)
 }
 
 int
-golock_parse_acquire(PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames, int64_t *timeout)
+golock_parse_acquire(const char *function, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames,
+                     int64_t *timeout)
 {
     const int64_t unlimited = -1 * (int64_t)NANOSECONDS;
     PyObject *values[2] = {NULL, NULL};
-    if (bind_arguments(args, nargs, kwnames, values) < 0) {
+    if (bind_arguments(function, args, nargs, kwnames, values) < 0) {
         return -1;
     }
     int blocking = values[0] == NULL || values[0] == Py_True ? 1

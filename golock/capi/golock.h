@@ -74,6 +74,11 @@ union golock_semaphore {
 #define GOLOCK_SET_ONCE 0x4u
 #define GOLOCK_EVENT_CHANNEL 0x1u
 
+/* An event needs no core. Who waits goes on when it is set, or was since it came (what is from SET_ONCE on is
+ * another number). To sleep it sets SLEEPERS by compare-and-swap, and sleeps as a struct golock_waiter does,
+ * on EVENT_CHANNEL, while the word is what it wrote. Who sets it adds SET_ONCE, sets SET and clears SLEEPERS,
+ * all in one step, and wakes all if SLEEPERS was set. Who clears it takes SET away. */
+
 /* The word of a condition or a barrier says how many listen. */
 #define GOLOCK_EVERYONE 0x7FFFFFFFu
 

@@ -24,8 +24,8 @@ class shared:  # noqa: N801
             ...
             pool.stop()  # no goroutine uses the lock any more
 
-    Raises TypeError for an object that cannot be shared, and ValueError when it is entered after
-    it was closed.
+    Raises TypeError for an object that cannot be shared, and ValueError when it is entered twice,
+    or after it was closed.
     """
 
     address: int
@@ -35,6 +35,7 @@ class shared:  # noqa: N801
         self.address = _golock.address(primitive)
         _golock.hold(primitive)
         self._held = [primitive]
+        self._unentered = [True]
 
     def close(self) -> None:
         """Let go of the object: nobody uses the address any more. Doing so again does nothing."""
@@ -47,6 +48,10 @@ class shared:  # noqa: N801
     def __enter__(self) -> int:
         if not self._held:
             raise ValueError("the object is shared no more: close() was called")
+        try:
+            self._unentered.pop()  # by one thread only
+        except IndexError:
+            raise ValueError("entered already: the end of one block would close both") from None
         return self.address
 
     def __exit__(

@@ -1,0 +1,23 @@
+"""What was entered before gives an address that keeps nothing alive once a block has ended."""
+
+from __future__ import annotations
+
+import pytest
+
+import golock
+
+
+def test_what_was_closed_cannot_be_entered():
+    shared = golock.shared(golock.Lock())
+    with shared:
+        pass
+    with pytest.raises(ValueError, match="shared no more"), shared:
+        pass
+
+
+def test_what_is_entered_cannot_be_entered():
+    shared = golock.shared(golock.Lock())
+    with shared as address:
+        with pytest.raises(ValueError, match="entered already"), shared:
+            pass
+        assert golock.at(address).acquire(timeout=1)
