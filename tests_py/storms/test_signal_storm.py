@@ -359,8 +359,8 @@ def tell():
             condition.notify()
         event.set()
         event.clear()
-        permits.release(2)
         with rlock:
+            permits.release(3)  # the two that listen take one each, and then wait for rlock
             permits.acquire()
             acquires += 1
 def meet():
