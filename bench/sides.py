@@ -1,8 +1,9 @@
 """What each side gets when Python threads and goroutines fight for one lock.
 
 A turn is the time from the first acquire of one side after one of the other, to the next such
-acquire of the other side. A side's share is the sum of its turns. Beside it stands its rate, as a
-part of what the same threads, or the same goroutines, have when they are alone with the lock.
+acquire of the other side. A side's share is the sum of its turns. Beside it stand its share of the
+acquires, and its rate, as a part of what the same threads, or the same goroutines, have when they
+are alone with the lock.
 """
 
 from __future__ import annotations
@@ -75,18 +76,23 @@ def main() -> None:
     golock.use_core(counter.Core())
     figures = {}
     for name, steps in STEPS.items():
-        share, of_threads, of_goroutines = [], [], []
+        share, acquires, of_threads, of_goroutines = [], [], [], []
         for _ in range(repeats):
             threads_alone, _, _ = contest(THREADS, 0, steps, seconds)
             _, goroutines_alone, _ = contest(0, GOROUTINES, steps, seconds)
             threads, goroutines, threads_share = contest(THREADS, GOROUTINES, steps, seconds)
             share.append(threads_share)
+            acquires.append(threads / (threads + goroutines))
             of_threads.append(threads / threads_alone)
             of_goroutines.append(goroutines / goroutines_alone)
         figures[name] = {
             "share": {
                 "threads": statistics.median(share),
                 "goroutines": 1 - statistics.median(share),
+            },
+            "acquires": {
+                "threads": statistics.median(acquires),
+                "goroutines": 1 - statistics.median(acquires),
             },
             "of_alone": {
                 "threads": statistics.median(of_threads),
