@@ -44,12 +44,10 @@ test-go:
 	$(GO) test -tags golock_portable ./golock ./tests_go
 	CGO_ENABLED=1 $(GO) test -race ./golock ./tests_go
 
-# The second time, every operation goes through the core. AGAIN says what that need not repeat.
-AGAIN ?= --ignore=tests_py/test_packaging.py --ignore=tests_py/test_bench.py
-
+# The second time, every operation goes through the core. AGAIN has options for that time alone.
 test-python: $(VENV)/tests
 	$(BIN)/python -m pytest
-	GOLOCK_FASTPATH=0 $(BIN)/python -m pytest $(AGAIN)
+	GOLOCK_FASTPATH=0 $(BIN)/python -m pytest --ignore=tests_py/test_packaging.py --ignore=tests_py/test_bench.py $(AGAIN)
 
 verify: $(SPIN)
 	SPIN=$(SPIN) $(PYTHON) protocol/verify.py

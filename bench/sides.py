@@ -70,6 +70,12 @@ def contest(
     return sum(taken) / elapsed, taken_by_go / elapsed, turns.elapsed[0] / both if both else 0
 
 
+def both_sides(of_threads: list[float]) -> dict[str, float]:
+    """Return the median share of the threads, and what it leaves."""
+    median = statistics.median(of_threads)
+    return {"threads": median, "goroutines": 1 - median}
+
+
 def main() -> None:
     fast = results.parse_fast(__doc__)
     repeats, seconds = (1, 0.2) if fast else (7, 1.0)
@@ -86,14 +92,8 @@ def main() -> None:
             of_threads.append(threads / threads_alone)
             of_goroutines.append(goroutines / goroutines_alone)
         figures[name] = {
-            "share": {
-                "threads": statistics.median(share),
-                "goroutines": 1 - statistics.median(share),
-            },
-            "acquires": {
-                "threads": statistics.median(acquires),
-                "goroutines": 1 - statistics.median(acquires),
-            },
+            "share": both_sides(share),
+            "acquires": both_sides(acquires),
             "of_alone": {
                 "threads": statistics.median(of_threads),
                 "goroutines": statistics.median(of_goroutines),

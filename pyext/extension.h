@@ -204,8 +204,6 @@ extern PyType_Spec golock_barrier_spec;
 /* rlock.c: takes _recursion_count from a type just made when the interpreter's RLock has none. 3.11.6 and
  * 3.12.1 added it (gh-109593), and one build serves all releases of a version. Returns 0, or -1 with an
  * exception set. */
-#if PY_VERSION_HEX >= 0x030B0000 && PY_VERSION_HEX < 0x030D0000
 int golock_rlock_match(PyTypeObject *type);
-#endif
 
 #endif

@@ -244,11 +244,7 @@ add_types(PyObject *module, golock_state *state)
             return -1;
         }
     }
-#if PY_VERSION_HEX >= 0x030B0000 && PY_VERSION_HEX < 0x030D0000
     return golock_rlock_match(state->rlock_type);
-#else
-    return 0;
-#endif
 }
 
 static int

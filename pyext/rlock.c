@@ -234,13 +234,11 @@ rlock_is_owned(RLockObject *self, PyObject *Py_UNUSED(ignored))
     return PyBool_FromLong(golock_rlock_owned(self));
 }
 
-#if PY_VERSION_HEX >= 0x030B0000
 static PyObject *
 rlock_recursion_count(RLockObject *self, PyObject *Py_UNUSED(ignored))
 {
     return PyLong_FromUnsignedLong(golock_rlock_owned(self) ? count_of(self) : 0);
 }
-#endif
 
 #if PY_VERSION_HEX >= 0x030E0000
 static PyObject *
@@ -314,10 +312,8 @@ static PyMethodDef rlock_methods[] = {
     {"_release_save", (PyCFunction)rlock_release_save, METH_NOARGS,
      PyDoc_STR(
          "_release_save($self, /)\n--\n\nFree the lock, and return how often it was taken, and by whom.")},
-#if PY_VERSION_HEX >= 0x030B0000
     {"_recursion_count", (PyCFunction)rlock_recursion_count, METH_NOARGS,
      PyDoc_STR("_recursion_count($self, /)\n--\n\nReturn how often the calling thread has the lock.")},
-#endif
     {"_at_fork_reinit", (PyCFunction)rlock_at_fork_reinit, METH_NOARGS,
      PyDoc_STR("_at_fork_reinit($self, /)\n--\n\nMake the lock free again, in a child process just forked.")},
     {NULL, NULL, 0, NULL},
@@ -338,7 +334,6 @@ static PyType_Slot rlock_slots[] = {
     {0, NULL},
 };
 
-#if PY_VERSION_HEX >= 0x030B0000 && PY_VERSION_HEX < 0x030D0000
 int
 golock_rlock_match(PyTypeObject *type)
 {
@@ -353,7 +348,6 @@ golock_rlock_match(PyTypeObject *type)
     Py_XDECREF(thread);
     return result;
 }
-#endif
 
 PyType_Spec golock_rlock_spec = {
     .name = "golock.RLock",

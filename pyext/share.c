@@ -97,7 +97,7 @@ object_with(const golock_state *state, struct golock_header *header)
 {
     PyObject *object;
     PyTypeObject *type;
-    switch ((enum golock_kind)header->kind) {
+    switch (header->kind) {
     case GOLOCK_LOCK:
         object = golock_lock_with(header);
         type = state->lock_type;
@@ -130,10 +130,11 @@ fault_of(const struct golock_header *header)
     if (!golock_readable(header, 2 * sizeof(*header))) {
         return "no memory to be read";
     }
-    if (__atomic_load_n(&header->magic, __ATOMIC_ACQUIRE) != GOLOCK_HEADER_MAGIC) {
-        return "no shared golock object, or one that is gone";
+    if (golock_word(header, header->kind) != NULL) {
+        return NULL;
     }
-    return header->version == GOLOCK_VERSION ? NULL : "an object of another version of golock's protocol";
+    return header->magic == GOLOCK_HEADER_MAGIC ? "an object of another version of golock's protocol"
+                                                : "no shared golock object, or one that is gone";
 }
 
 PyObject *

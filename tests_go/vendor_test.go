@@ -1,3 +1,5 @@
+//go:build !race && !golock_portable
+
 package tests_go
 
 import (

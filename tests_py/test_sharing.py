@@ -15,6 +15,7 @@ import golock
 from waiting import asleep_on, join, start, wait_until
 
 HEADER_MAGIC = 0x6B636FC1
+NONE = "no shared golock object, or one that is gone"
 LOCK, SEMAPHORE, EVENT = 1, 2, 3
 HEADER = Path(golock.get_include(), "golock.h")
 
@@ -74,7 +75,7 @@ def test_a_lock_that_is_not_shared_has_no_header():
     neighbour = golock.Lock()
     found = Header.from_address(id(neighbour) + address - id(lock))
     assert (found.magic, found.version, found.kind) == (0, 0, 0)
-    with pytest.raises(ValueError, match=NONE):
+    with pytest.raises(ValueError, match=rf"^address 0x[0-9a-f]+: {NONE}$"):
         golock.at(ctypes.addressof(found))
 
 
@@ -148,9 +149,6 @@ def test_what_cannot_be_shared(other):
         golock.shared(other)
 
 
-NONE = "no shared golock object, or one that is gone"
-
-
 def bad_addresses():
     lock = golock.Lock()
     text = b"golock" * 20
@@ -187,7 +185,8 @@ def test_header_of_another_version():
     lock = golock.Lock()
     address = lock.address
     Header.from_address(address).version += 1
-    with pytest.raises(ValueError, match="another version of golock's protocol"):
+    reason = "an object of another version of golock's protocol"
+    with pytest.raises(ValueError, match=f"^address {hex(address)}: {reason}$"):
         golock.at(address)
     assert lock.acquire(timeout=1)
 
@@ -220,7 +219,7 @@ refused(Core(magic, version + 1, os.getpid()))
 refused(Core(magic, version, os.getppid()))
 refused(Core(magic, version, os.getpid()))
 if sys.argv[2] == "loaded":
-    refused(ctypes.create_string_buffer(ctypes.string_at(own, 200)))
+    refused(Core.from_buffer_copy(ctypes.string_at(own, ctypes.sizeof(Core))))
     assert golock.core_address() == own
 print(golock._golock.core()["offered"], "libgolock" in Path("/proc/self/maps").read_text())
 lock = golock.Lock()
