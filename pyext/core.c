@@ -357,26 +357,40 @@ golock_core_use(const golock_state *state, const struct golock_core *table)
     return 0;
 }
 
-const struct golock_core *
-golock_core_get(const golock_state *state)
+/* Returns the core's table, loaded if need be, or NULL with the reason in words. */
+static const struct golock_core *
+get(char *reason, size_t size)
 {
     const struct golock_core *table = __atomic_load_n(&core.table, __ATOMIC_ACQUIRE);
     if (table == NULL) {
-        char reason[4096] = "";
         pthread_mutex_lock(&core.loading);
         if (core.table == NULL) {
-            __atomic_store_n(&core.table, load(reason, sizeof(reason)), __ATOMIC_RELEASE);
+            __atomic_store_n(&core.table, load(reason, size), __ATOMIC_RELEASE);
         }
         table = core.table;
         pthread_mutex_unlock(&core.loading);
-        if (table == NULL) {
-            PyErr_Format(state->core_error, "the lock core cannot be loaded: %s", reason);
-            return NULL;
-        }
     }
-    if (!bind_thread(table)) {
-        PyErr_NoMemory();
+    if (table != NULL && !bind_thread(table)) {
+        snprintf(reason, size, "not enough memory for the thread's first call");
         return NULL;
+    }
+    return table;
+}
+
+const struct golock_core *
+golock_core_get(void)
+{
+    char reason[4096] = "";
+    return get(reason, sizeof(reason));
+}
+
+const struct golock_core *
+golock_core_require(const golock_state *state)
+{
+    char reason[4096] = "";
+    const struct golock_core *table = get(reason, sizeof(reason));
+    if (table == NULL) {
+        PyErr_Format(state->core_error, "the lock core cannot be loaded: %s", reason);
     }
     return table;
 }

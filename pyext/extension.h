@@ -44,10 +44,13 @@ const golock_state *golock_state_of(PyObject *self);
  * ImportError set. */
 int golock_core_locate(PyObject *module);
 
-/* Returns the core's table; loads the core if this process has none yet. Needs the GIL. Returns NULL
- * with golock.CoreError set when it cannot be loaded, or MemoryError. The table stays valid until the process
+/* Returns the core's table; loads the core if this process has none yet. Needs the GIL. Returns NULL, without
+ * an exception, when it cannot be had: then threads wait without it. The table stays valid until the process
  * forks: ask again after running any Python code. */
-const struct golock_core *golock_core_get(const golock_state *state);
+const struct golock_core *golock_core_get(void);
+
+/* The same for callers that cannot do without: NULL comes with CoreError set. */
+const struct golock_core *golock_core_require(const golock_state *state);
 
 /* Returns the core's table, or NULL if this process has none: then no thread of it has waited for a lock. */
 const struct golock_core *golock_core_loaded(void);

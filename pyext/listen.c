@@ -24,7 +24,7 @@ int
 golock_listen(const golock_state *state, uint32_t *word, golock_listening *listening)
 {
     memset(&listening->listener, 0, sizeof(listening->listener));
-    listening->core = golock_core_get(state);
+    listening->core = golock_core_require(state);
     if (listening->core == NULL) {
         return -1;
     }
@@ -94,7 +94,7 @@ golock_notify(const golock_state *state, uint32_t *word, uint32_t n, uint32_t to
     if (golock_core_forgets(word, 0)) {
         return 0;
     }
-    const struct golock_core *core = golock_core_get(state);
+    const struct golock_core *core = golock_core_require(state);
     if (core == NULL) {
         return -1;
     }

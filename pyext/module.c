@@ -77,7 +77,7 @@ let_go(PyObject *Py_UNUSED(module), PyObject *object)
 static PyObject *
 core_address(PyObject *module, PyObject *Py_UNUSED(ignored))
 {
-    const struct golock_core *core = golock_core_get(PyModule_GetState(module));
+    const struct golock_core *core = golock_core_require(PyModule_GetState(module));
     return core == NULL ? NULL : PyLong_FromVoidPtr((void *)core);
 }
 

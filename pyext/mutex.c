@@ -23,7 +23,7 @@ try_acquire(PyObject *self, golock_mutex *mutex)
     if (golock_fastpath && __atomic_load_n(&mutex->word, __ATOMIC_RELAXED) & GOLOCK_HELD) {
         return 0;
     }
-    const struct golock_core *core = golock_core_get(golock_state_of(self));
+    const struct golock_core *core = golock_core_require(golock_state_of(self));
     return core == NULL ? -1 : golock_core_try_acquire(core, &mutex->word, false);
 }
 
@@ -48,7 +48,7 @@ golock_mutex_release_slow(PyObject *self, golock_mutex *mutex)
     if (golock_fastpath && !(__atomic_load_n(&mutex->word, __ATOMIC_RELAXED) & GOLOCK_HELD)) {
         return 0;
     }
-    const struct golock_core *core = golock_core_get(golock_state_of(self));
+    const struct golock_core *core = golock_core_require(golock_state_of(self));
     return core == NULL ? -1 : golock_core_release(core, &mutex->word);
 }
 

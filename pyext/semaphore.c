@@ -134,7 +134,7 @@ try_acquire(SemaphoreObject *self)
     if (golock_fastpath && permits(self) == 0) {
         return 0;
     }
-    const struct golock_core *core = golock_core_get(golock_state_of((PyObject *)self));
+    const struct golock_core *core = golock_core_require(golock_state_of((PyObject *)self));
     return core == NULL ? -1 : golock_core_try_acquire(core, &self->semaphore.word, true);
 }
 
@@ -199,7 +199,7 @@ release_slow(SemaphoreObject *self, uint32_t n)
     }
     bool too_many = golock_fastpath && permits(self) > self->bound - n;
     if (n <= self->bound && !too_many) {
-        const struct golock_core *core = golock_core_get(golock_state_of((PyObject *)self));
+        const struct golock_core *core = golock_core_require(golock_state_of((PyObject *)self));
         if (core == NULL) {
             return NULL;
         }

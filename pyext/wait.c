@@ -108,7 +108,7 @@ golock_wait(const golock_state *state, uint32_t *word, bool semaphore, int64_t t
         .semaphore = semaphore,
     };
     const struct golock_waiter fresh = waiter;
-    const struct golock_core *core = golock_core_get(state);
+    const struct golock_core *core = golock_core_require(state);
     int reason = GOLOCK_ENTERED;
     while (core != NULL) {
         int action = golock_core_next(core, &waiter, reason);
@@ -130,7 +130,7 @@ golock_wait(const golock_state *state, uint32_t *word, bool semaphore, int64_t t
             }
             if (forked) {
                 waiter = fresh;
-                core = golock_core_get(state);
+                core = golock_core_require(state);
                 continue;
             }
         }
