@@ -22,21 +22,12 @@ import (
 // The word and the list are changed together. A child made by fork has a core of its own, whose lists are
 // empty: the number that was copied with the word is put right by the first change.
 
-// A Listener is one wait for a notification. Its layout is mirrored by struct golock_listener in
-// golock/capi/golock.h.
+// A Listener is one wait for a notification.
 type Listener struct {
 	told       uint32        // what it was told, or 0
 	turn       chan struct{} // of a goroutine: closed when it is told
 	prev, next *Listener
 }
-
-// ListenerLayout is the size of a Listener and the offsets of its fields, a byte each; C compares it with its
-// own.
-const ListenerLayout = uint64(unsafe.Sizeof(Listener{})) |
-	uint64(unsafe.Offsetof(Listener{}.told))<<8 |
-	uint64(unsafe.Offsetof(Listener{}.turn))<<16 |
-	uint64(unsafe.Offsetof(Listener{}.prev))<<24 |
-	uint64(unsafe.Offsetof(Listener{}.next))<<32
 
 // Told is what a listener is told when there is nothing else to say.
 const Told = 1

@@ -16,6 +16,10 @@ static int
 bind_by_name(const char *function, const char *const *names, int length, PyObject *name, PyObject *value,
              Py_ssize_t nargs, PyObject **values)
 {
+    if (!PyUnicode_Check(name)) { /* f(**{1: 2}) gets this far where f is a type */
+        PyErr_SetString(PyExc_TypeError, "keywords must be strings");
+        return -1;
+    }
     int at = find(name, names, length);
     if (at < 0) {
         PyErr_Format(PyExc_TypeError, "%s() got an unexpected keyword argument '%U'", function, name);

@@ -1,23 +1,26 @@
-/* The type golock.Barrier: the class of that name in CPython's Lib/threading.py. Those that arrive listen
- * until the last one tells them how it went, so a barrier may be used again while some have not left yet. */
-#include "corecall.h"
-#include "mutex.h"
+/* The type golock.Barrier: the class of that name in CPython's Lib/threading.py. Those who arrive at a native one
+ * listen until the last one tells them how it went, so a barrier may be used again while some have not left
+ * yet. */
+#include "lock.h"
 #include "object.h"
 
 #include <stddef.h>
 
 typedef struct {
     golock_object base;
-    golock_mutex mutex; /* held while somebody arrives, gives up, or runs the action */
-    uint32_t word;
     bool broken;
-    PyObject *parties, *action, *timeout; /* NULL before __init__ */
-    PyObject *error;                      /* threading.BrokenBarrierError, which cannot be imported at exit */
+    bool acting; /* the last one has arrived, and runs the action with the lock */
+    /* NULL before the barrier was native. The lock is held while somebody arrives, gives up, or runs the
+     * action, and is that of the interpreter's condition when the barrier is opened. */
+    PyObject *lock, *parties, *action, *timeout;
+    PyObject *error; /* threading.BrokenBarrierError, which cannot be imported at exit */
+    golock_listeners listeners;
 } BarrierObject;
 
 static int
 barrier_traverse(BarrierObject *self, visitproc visit, void *arg)
 {
+    Py_VISIT(self->lock);
     Py_VISIT(self->parties);
     Py_VISIT(self->action);
     Py_VISIT(self->timeout);
@@ -28,6 +31,7 @@ barrier_traverse(BarrierObject *self, visitproc visit, void *arg)
 static int
 barrier_clear(BarrierObject *self)
 {
+    Py_CLEAR(self->lock);
     Py_CLEAR(self->parties);
     Py_CLEAR(self->action);
     Py_CLEAR(self->timeout);
@@ -41,49 +45,74 @@ barrier_dealloc(PyObject *self)
     golock_object_free(self, (inquiry)barrier_clear);
 }
 
-/* From 3.13 on the number of parties is checked. Returns 0, or -1 with ValueError or TypeError set. */
-static int
-check_parties(PyObject *parties)
+static PyObject *
+call(PyObject *self, const char *method, PyObject *const *args, Py_ssize_t nargs)
 {
-#if PY_VERSION_HEX >= 0x030D0000
-    PyObject *one = PyLong_FromLong(1);
-    int too_few = one == NULL ? -1 : PyObject_RichCompareBool(parties, one, Py_LT);
-    Py_XDECREF(one);
-    if (too_few > 0) {
-        PyErr_SetString(PyExc_ValueError, "parties must be >= 1");
-    }
-    return too_few == 0 ? 0 : -1;
-#else
-    (void)parties;
-    return 0;
-#endif
+    return golock_object_call(self, &golock_barrier_class, method, args, nargs, NULL);
 }
 
-static int
-barrier_init(BarrierObject *self, PyObject *args, PyObject *kwargs)
+/* A native barrier counts to a positive int. Any other number of parties is compared by the interpreter's. */
+static bool
+can_count_to(PyObject *parties)
 {
-    static const char *const names[] = {"parties", "action", "timeout"};
-    PyObject *values[3] = {NULL, Py_None, Py_None};
-    if (golock_bind_init("Barrier", names, 3, 1, args, kwargs, values) < 0 || check_parties(values[0]) < 0) {
-        return -1;
-    }
+    int overflow;
+    return PyLong_CheckExact(parties) &&
+           (PyLong_AsLongLongAndOverflow(parties, &overflow) > 0 || overflow > 0);
+}
+
+/* Returns a new reference to threading.BrokenBarrierError, or NULL with an exception set. */
+static PyObject *
+find_error(void)
+{
     PyObject *threading = PyImport_ImportModule("threading");
     PyObject *error = threading == NULL ? NULL : PyObject_GetAttrString(threading, "BrokenBarrierError");
     Py_XDECREF(threading);
-    if (error == NULL) {
+    return error;
+}
+
+static int
+barrier_init(PyObject *op, PyObject *args, PyObject *kwargs)
+{
+    static const char *const names[] = {"parties", "action", "timeout"};
+    BarrierObject *self = (BarrierObject *)op;
+    PyObject *values[3] = {NULL, Py_None, Py_None};
+    if (golock_bind_init("Barrier", names, 3, 1, args, kwargs, values) < 0) {
         return -1;
     }
-    Py_XSETREF(self->error, error);
-    Py_XSETREF(self->parties, Py_NewRef(values[0]));
-    Py_XSETREF(self->action, Py_NewRef(values[1]));
-    Py_XSETREF(self->timeout, Py_NewRef(values[2]));
+    if (!can_count_to(values[0]) || !golock_object_may_be_native(op, &golock_barrier_class)) {
+        return golock_object_call_init(op, &golock_barrier_class, args, kwargs);
+    }
+    PyObject *error = find_error();
+    PyObject *lock = golock_lock_new(golock_state_of(op)->lock_type);
+    if (error == NULL || lock == NULL) {
+        Py_XDECREF(error);
+        Py_XDECREF(lock);
+        return -1;
+    }
+    bool fresh;
+    GOLOCK_BEGIN_CRITICAL_SECTION(op);
+    fresh = self->base.fresh;
+    if (fresh) {
+        self->lock = lock;
+        self->error = error;
+        self->parties = Py_NewRef(values[0]);
+        self->action = Py_NewRef(values[1]);
+        self->timeout = Py_NewRef(values[2]);
+        golock_object_make_native(op);
+    }
+    GOLOCK_END_CRITICAL_SECTION();
+    if (!fresh) { /* the import, or another thread, was faster */
+        Py_DECREF(error);
+        Py_DECREF(lock);
+        return golock_object_call_init(op, &golock_barrier_class, args, kwargs);
+    }
     return 0;
 }
 
 static uint32_t
-waiting(const BarrierObject *self)
+waiting(BarrierObject *self)
 {
-    return __atomic_load_n(&self->word, __ATOMIC_RELAXED);
+    return golock_count_listeners(&self->listeners);
 }
 
 static bool
@@ -92,233 +121,377 @@ is_broken(const BarrierObject *self)
     return __atomic_load_n(&self->broken, __ATOMIC_RELAXED);
 }
 
-/* Takes the barrier's mutex. Returns 0, or -1 with an exception set. */
+static PyObject *
+native_parties(PyObject *self)
+{
+    return Py_NewRef(((BarrierObject *)self)->parties);
+}
+
+static PyObject *
+native_action(PyObject *self)
+{
+    return Py_NewRef(((BarrierObject *)self)->action);
+}
+
+static PyObject *
+native_timeout(PyObject *self)
+{
+    return Py_NewRef(((BarrierObject *)self)->timeout);
+}
+
+static PyObject *
+native_broken(PyObject *self)
+{
+    return PyBool_FromLong(is_broken((BarrierObject *)self));
+}
+
+static PyObject *
+native_state(PyObject *self)
+{
+    return PyLong_FromLong(is_broken((BarrierObject *)self) ? -2 : 0);
+}
+
+/* The one that runs the action is in the barrier, and does not listen. */
+static PyObject *
+native_count(PyObject *op)
+{
+    BarrierObject *self = (BarrierObject *)op;
+    return PyLong_FromUnsignedLong((unsigned long)waiting(self) + self->acting);
+}
+
+static PyObject *
+native_waiting(PyObject *self)
+{
+    return is_broken((BarrierObject *)self) ? PyLong_FromLong(0) : native_count(self);
+}
+
+/* Those who listen then wait at the interpreter's condition, over the same lock. */
+static int
+barrier_open(PyObject *op)
+{
+    BarrierObject *self = (BarrierObject *)op;
+    PyObject *fields =
+        golock_object_fields(op, &golock_barrier_class, "(iOO)", 1, self->action, self->timeout);
+    PyObject *condition = fields == NULL
+                              ? NULL
+                              : PyObject_CallOneArg((PyObject *)golock_state_of(op)->condition_type, self->lock);
+    PyObject *state = native_state(op), *count = native_count(op), *dict = NULL;
+    if (condition != NULL && state != NULL && count != NULL &&
+        PyDict_SetItemString(fields, "_cond", condition) == 0 &&
+        PyDict_SetItemString(fields, "_parties", self->parties) == 0 &&
+        PyDict_SetItemString(fields, "_state", state) == 0 &&
+        PyDict_SetItemString(fields, "_count", count) == 0) {
+        dict = golock_object_merge(op, fields);
+    }
+    int result = dict == NULL ? -1 : 0;
+    /* The code that ran meanwhile may have opened it, or let threads arrive or leave. */
+    bool opened = golock_object_opened(op);
+    bool same = result == 0 && PyLong_AsUnsignedLong(count) == (unsigned long)waiting(self) + self->acting &&
+                PyLong_AsLong(state) == (is_broken(self) ? -2 : 0);
+    if (same && !opened) {
+        golock_object_commit(op, Py_NewRef(dict));
+        golock_condition_adopt(condition, &self->listeners);
+    }
+    Py_XDECREF(dict);
+    Py_XDECREF(count);
+    Py_XDECREF(state);
+    Py_XDECREF(condition);
+    Py_XDECREF(fields);
+    return result < 0 || opened || same ? result : barrier_open(op);
+}
+
+/* Takes the barrier's lock. Returns 0, or -1 with an exception set. */
 static int
 enter(BarrierObject *self)
 {
-    return golock_mutex_acquire((PyObject *)self, &self->mutex, -1) < 0 ? -1 : 0;
+    return golock_mutex_acquire(self->lock, &((LockObject *)self->lock)->mutex, -1) < 0 ? -1 : 0;
 }
 
-/* Frees the mutex. Returns 0, or -1 with CoreError set, which takes the place of what was set before. */
-static int
+/* The same, without running signal handlers. */
+static void
+enter_again(BarrierObject *self)
+{
+    golock_mutex_reacquire(self->lock, &((LockObject *)self->lock)->mutex);
+}
+
+/* Frees the lock. */
+static void
 leave(BarrierObject *self)
 {
-    PyObject *raised = PyErr_Occurred() ? golock_raised() : NULL;
-    int result = golock_mutex_release((PyObject *)self, &self->mutex) < 0 ? -1 : 0;
-    if (raised != NULL && result < 0) {
-        golock_chain(raised);
-    } else if (raised != NULL) {
-        golock_raise(raised);
+    golock_mutex_release(self->lock, &((LockObject *)self->lock)->mutex);
+}
+
+static void
+break_barrier(BarrierObject *self)
+{
+    __atomic_store_n(&self->broken, true, __ATOMIC_RELAXED);
+    golock_notify(&self->listeners, GOLOCK_EVERYONE, GOLOCK_BROKEN);
+}
+
+static PyObject *
+raise_broken(BarrierObject *self)
+{
+    PyErr_SetNone(self->error);
+    return NULL;
+}
+
+/* Calls the action. Returns 0, or -1 with what it raised set. */
+static int
+act(PyObject *action)
+{
+    int acts = action == Py_None ? 0 : PyObject_IsTrue(action);
+    PyObject *result = acts > 0 ? PyObject_CallNoArgs(action) : NULL;
+    Py_XDECREF(result);
+    return acts < 0 || (acts > 0 && result == NULL) ? -1 : 0;
+}
+
+/* Runs the action, with the lock, and lets all go. Returns what barrier_wait does. */
+static PyObject *
+trip(BarrierObject *self, uint32_t index)
+{
+    int result = act(self->action);
+    bool opened;
+    GOLOCK_BEGIN_CRITICAL_SECTION(self);
+    self->acting = false;
+    opened = golock_object_opened((PyObject *)self);
+    if (!opened && result < 0) {
+        break_barrier(self);
+    } else if (!opened) {
+        golock_notify(&self->listeners, GOLOCK_EVERYONE, GOLOCK_TOLD);
+    }
+    GOLOCK_END_CRITICAL_SECTION();
+    if (!opened) {
+        return result < 0 ? NULL : PyLong_FromUnsignedLong(index);
+    }
+    PyObject *raised = result < 0 ? golock_raised() : Py_NewRef(Py_None);
+    PyObject *done = golock_opened_call((PyObject *)self, "trip", "(kO)", (unsigned long)index, raised);
+    Py_DECREF(raised);
+    return done;
+}
+
+/* Ends the wait of a listener that was not told how it went, unless it was moved to a condition meanwhile: then
+ * it returns false. Otherwise *told is what it was told after all, or that it has broken the barrier. While the
+ * action runs nobody gives up: hence the caller has the lock. */
+static bool
+give_up(BarrierObject *self, golock_listener *listener, bool breaks, uint32_t *told)
+{
+    bool native;
+    GOLOCK_BEGIN_CRITICAL_SECTION(self);
+    native = listener->condition == NULL;
+    if (native) {
+        *told = golock_withdraw(listener);
+        if (*told == 0 && breaks) {
+            break_barrier(self);
+            *told = GOLOCK_BROKEN;
+        }
+    }
+    GOLOCK_END_CRITICAL_SECTION();
+    return native;
+}
+
+/* Goes on at the condition where the barrier was opened while the thread waited. Has the lock. */
+static PyObject *
+wait_opened(BarrierObject *self, golock_listener *listener, int told, uint32_t index, int64_t deadline)
+{
+    PyObject *raised = told < 0 ? golock_raised() : NULL;
+    golock_condition_finish(listener, told < 0 ? 0 : told);
+    PyObject *result = NULL;
+    if (raised != NULL) {
+        result = golock_opened_call((PyObject *)self, "leave", "(O)", raised);
+        Py_DECREF(raised);
+        return result;
+    }
+    PyObject *left = deadline == GOLOCK_FOREVER
+                         ? Py_NewRef(Py_None)
+                         : PyFloat_FromDouble((double)(deadline - golock_now()) / NANOSECONDS);
+    if (left != NULL) {
+        result = golock_opened_call((PyObject *)self, "wait_on", "(kO)", (unsigned long)index, left);
+        Py_DECREF(left);
     }
     return result;
 }
 
-/* Tells all that wait how it went. Returns 0, or -1 with CoreError or MemoryError set. */
-static int
-tell(BarrierObject *self, uint32_t told)
+/* Waits to be told how it went. Has the lock when it is called, and not when it returns. */
+static PyObject *
+wait_for_the_others(BarrierObject *self, golock_listener *listener, uint32_t index, int64_t deadline)
 {
-    if (waiting(self) == 0 && !golock_has_inherited()) {
-        return 0;
-    }
-    return golock_notify(golock_state_of((PyObject *)self), &self->word, GOLOCK_EVERYONE, told);
-}
-
-/* Breaks the barrier. Returns as tell does. */
-static int
-break_barrier(BarrierObject *self)
-{
-    __atomic_store_n(&self->broken, true, __ATOMIC_RELAXED);
-    return tell(self, GOLOCK_BROKEN);
-}
-
-/* Returns -1. */
-static int
-raise_broken(BarrierObject *self)
-{
-    PyErr_SetNone(self->error);
-    return -1;
-}
-
-/* Runs the action, with the mutex, and lets all go. Returns 0, or -1 with what the action raised set, and the
- * barrier broken. */
-static int
-trip(BarrierObject *self)
-{
-    PyObject *action = Py_NewRef(self->action); /* __init__ may be called again meanwhile */
-    int acts = PyObject_IsTrue(action);
-    PyObject *result = acts > 0 ? PyObject_CallNoArgs(action) : NULL;
-    Py_DECREF(action);
-    if (acts < 0 || (acts > 0 && result == NULL)) {
-        PyObject *raised = golock_raised();
-        if (break_barrier(self) < 0) {
-            golock_chain(raised);
-        } else {
-            golock_raise(raised);
-        }
-        return -1;
-    }
-    Py_XDECREF(result);
-    return tell(self, GOLOCK_TOLD);
-}
-
-/* Waits to be told how it went. Has the mutex when it is called, and does not when it returns 0, or -1 with
- * an exception set. */
-static int
-wait_for_the_others(BarrierObject *self, PyObject *limit, golock_listening *listening)
-{
-    const golock_state *state = golock_state_of((PyObject *)self);
-    int64_t timeout;
-    if (golock_parse_timeout(limit, true, &timeout) < 0 || golock_listen(state, &self->word, listening) < 0) {
-        leave(self);
-        return -1;
-    }
-    int64_t deadline = golock_deadline_after(timeout);
-    if (leave(self) < 0) {
-        golock_withdraw(&self->word, listening);
-        return -1;
-    }
-    int64_t told = golock_await(state, &self->word, listening, deadline);
-    if (told <= 0) {
-        /* While the action runs nobody gives up: it may yet be told that all is well. */
-        PyObject *raised = told < 0 ? golock_raised() : NULL;
-        if (golock_mutex_reacquire((PyObject *)self, &self->mutex) < 0) {
-            golock_withdraw(&self->word, listening);
-            Py_XDECREF(raised);
-            return -1;
-        }
-        told = golock_withdraw(&self->word, listening);
-        int left = 0;
-        if (told == 0 && raised == NULL) {
-            left = break_barrier(self);
-            told = GOLOCK_BROKEN;
-        }
-        left |= leave(self);
+    leave(self);
+    int result = golock_await(listener, deadline);
+    uint32_t told = result > 0 ? (uint32_t)result : 0;
+    if (result <= 0 || listener->condition != NULL) {
+        PyObject *raised = result < 0 ? golock_raised() : NULL;
+        enter_again(self);
+        bool native = give_up(self, listener, raised == NULL, &told);
         if (raised != NULL) {
             golock_raise(raised);
         }
-        if (left < 0 || raised != NULL) {
-            return -1;
+        PyObject *index_or_null = native ? NULL : wait_opened(self, listener, result, index, deadline);
+        leave(self);
+        if (!native || result < 0) {
+            return index_or_null;
         }
     }
-    return told == GOLOCK_BROKEN ? raise_broken(self) : 0;
+    return told == GOLOCK_BROKEN ? raise_broken(self) : PyLong_FromUnsignedLong(index);
 }
 
-/* Waits, see barrier_wait. */
-static PyObject *
-arrive(BarrierObject *self, PyObject *timeout)
+enum arrival { OPENED, BROKEN, LAST, WAITS };
+
+/* Lets the calling thread, which has the lock, arrive at the barrier, as the one with this index. */
+static enum arrival
+arrive(BarrierObject *self, golock_listener *listener, uint32_t *index)
 {
+    enum arrival arrival;
+    GOLOCK_BEGIN_CRITICAL_SECTION(self);
+    *index = waiting(self);
+    int overflow;
+    if (golock_object_opened((PyObject *)self)) {
+        arrival = OPENED;
+    } else if (is_broken(self)) {
+        arrival = BROKEN;
+    } else if (PyLong_AsLongLongAndOverflow(self->parties, &overflow) == (long long)*index + 1) {
+        arrival = LAST;
+        self->acting = true;
+    } else {
+        arrival = WAITS;
+        golock_listen(&self->listeners, listener);
+    }
+    GOLOCK_END_CRITICAL_SECTION();
+    return arrival;
+}
+
+/* Takes the lock of a native barrier. Returns 1; or 0 if it is opened, or was meanwhile, and the lock is free; or
+ * -1 with an exception set. */
+static int
+enter_native(PyObject *op)
+{
+    BarrierObject *self = (BarrierObject *)op;
+    if (!golock_object_is_native(op, &golock_barrier_class)) {
+        return 0;
+    }
+    if (enter(self) < 0) {
+        return -1;
+    }
+    if (golock_object_opened(op)) {
+        leave(self);
+        return 0;
+    }
+    return 1;
+}
+
+/* barrier_wait of a native barrier with a timeout that is a plain number or None. Sets *opened, and returns NULL,
+ * where it is the interpreter's turn. */
+static PyObject *
+wait_native(BarrierObject *self, golock_listener *listener, PyObject *limit, bool *opened)
+{
+    int64_t timeout;
+    uint32_t index;
     if (enter(self) < 0) {
         return NULL;
     }
-    if (is_broken(self)) {
+    enum arrival arrival = arrive(self, listener, &index);
+    if (arrival == WAITS && golock_parse_timeout(limit, true, &timeout) == 0) {
+        return wait_for_the_others(self, listener, index, golock_deadline_after(timeout));
+    }
+    PyObject *result = NULL;
+    if (arrival == LAST) {
+        result = trip(self, index);
+    } else if (arrival == BROKEN) {
         raise_broken(self);
-        leave(self);
-        return NULL;
+    } else if (arrival == WAITS) {
+        uint32_t told;
+        give_up(self, listener, false, &told);
     }
-    uint32_t index = waiting(self);
-    PyObject *arrived = PyLong_FromUnsignedLong((unsigned long)index + 1);
-    PyObject *parties = Py_NewRef(self->parties);
-    int last = arrived == NULL ? -1 : PyObject_RichCompareBool(arrived, parties, Py_EQ);
-    Py_DECREF(parties);
-    Py_XDECREF(arrived);
-    if (last != 0) {
-        int failed = last < 0 || trip(self) < 0;
-        if (leave(self) < 0 || failed) {
-            return NULL;
-        }
-        return PyLong_FromUnsignedLong(index);
-    }
-    golock_listening *listening = golock_listening_new();
-    if (listening == NULL) {
-        leave(self);
-        return NULL;
-    }
-    int result = wait_for_the_others(self, timeout, listening);
-    PyMem_RawFree(listening);
-    return result < 0 ? NULL : PyLong_FromUnsignedLong(index);
+    leave(self);
+    *opened = arrival == OPENED;
+    return result;
 }
 
 static PyObject *
-barrier_wait(BarrierObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+barrier_wait(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
     static const char *const names[] = {"timeout"};
+    BarrierObject *self = (BarrierObject *)op;
     PyObject *timeout = Py_None;
     if (golock_bind("wait", names, 1, 0, args, nargs, kwnames, &timeout) < 0) {
         return NULL;
     }
-    if (self->parties == NULL) {
-        PyErr_SetString(PyExc_AttributeError, "Barrier.__init__() was not called");
-        return NULL;
+    bool opened = !golock_object_is_native(op, &golock_barrier_class);
+    if (!opened) {
+        /* One that is no plain number may run any code when it is looked at. */
+        PyObject *limit = timeout == Py_None ? self->timeout : timeout;
+        opened = limit != Py_None && !PyFloat_CheckExact(limit) && !PyLong_CheckExact(limit);
+        golock_listener *listener = opened ? NULL : golock_listener_new();
+        if (!opened && listener == NULL) {
+            return NULL;
+        }
+        PyObject *index = opened ? NULL : wait_native(self, listener, limit, &opened);
+        if (listener != NULL) {
+            golock_listener_free(listener);
+        }
+        if (!opened) {
+            return index;
+        }
     }
-    timeout = Py_NewRef(timeout == Py_None ? self->timeout : timeout);
-    PyObject *index = arrive(self, timeout);
-    Py_DECREF(timeout);
-    return index;
+    return call(op, "wait", &timeout, 1);
 }
 
 static PyObject *
-barrier_abort(BarrierObject *self, PyObject *Py_UNUSED(ignored))
+barrier_abort(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
-    if (enter(self) < 0) {
-        return NULL;
+    int entered;
+    GOLOCK_BEGIN_CRITICAL_SECTION(self);
+    entered = enter_native(self);
+    if (entered > 0) {
+        break_barrier((BarrierObject *)self);
+        leave((BarrierObject *)self);
     }
-    int failed = break_barrier(self);
-    return leave(self) < 0 || failed ? NULL : Py_NewRef(Py_None);
+    GOLOCK_END_CRITICAL_SECTION();
+    return entered == 0 ? call(self, "abort", NULL, 0) : entered < 0 ? NULL : Py_NewRef(Py_None);
 }
 
 static PyObject *
-barrier_reset(BarrierObject *self, PyObject *Py_UNUSED(ignored))
+barrier_reset(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
-    if (enter(self) < 0) {
-        return NULL;
+    BarrierObject *self = (BarrierObject *)op;
+    int entered;
+    GOLOCK_BEGIN_CRITICAL_SECTION(op);
+    entered = enter_native(op);
+    if (entered > 0) {
+        golock_notify(&self->listeners, GOLOCK_EVERYONE, GOLOCK_BROKEN);
+        __atomic_store_n(&self->broken, false, __ATOMIC_RELAXED);
+        leave(self);
     }
-    int failed = tell(self, GOLOCK_BROKEN);
-    __atomic_store_n(&self->broken, false, __ATOMIC_RELAXED);
-    return leave(self) < 0 || failed ? NULL : Py_NewRef(Py_None);
+    GOLOCK_END_CRITICAL_SECTION();
+    return entered == 0 ? call(op, "reset", NULL, 0) : entered < 0 ? NULL : Py_NewRef(Py_None);
 }
 
 static PyObject *
-barrier_repr(BarrierObject *self)
+barrier_repr(PyObject *op)
 {
+    BarrierObject *self = (BarrierObject *)op;
+    if (golock_object_opened(op)) {
+#if PY_VERSION_HEX >= 0x030B0000
+        return call(op, "__repr__", NULL, 0);
+#else
+        return golock_object_repr(op, "");
+#endif
+    }
     if (is_broken(self)) {
-        return golock_object_repr((PyObject *)self, "broken");
+        return golock_object_repr(op, "broken");
     }
-    return golock_object_repr((PyObject *)self, "waiters=%u/%S", (unsigned)waiting(self),
-                              self->parties == NULL ? Py_None : self->parties);
+    return golock_object_repr(op, "waiters=%u/%S", (unsigned)waiting(self) + self->acting, self->parties);
 }
 
-static PyObject *
-get_waiting(BarrierObject *self, void *Py_UNUSED(closure))
-{
-    return PyLong_FromUnsignedLong(waiting(self));
-}
+/* The steps of the interpreter's wait, which a native barrier takes in C. */
+#define DEFINE_STEP(function, name)                                                                              static PyObject *barrier_##function(PyObject *self, PyObject *const *args, Py_ssize_t nargs,                                                     PyObject *kwnames)                                                       {                                                                                                                return golock_object_call(self, &golock_barrier_class, name, args, nargs, kwnames);                      }
 
-static PyObject *
-get_broken(BarrierObject *self, void *Py_UNUSED(closure))
-{
-    return PyBool_FromLong(is_broken(self));
-}
+DEFINE_STEP(enter, "_enter")
+DEFINE_STEP(release, "_release")
+DEFINE_STEP(wait_step, "_wait")
+DEFINE_STEP(exit, "_exit")
+DEFINE_STEP(break, "_break")
 
-static PyObject *
-get_parties(BarrierObject *self, void *Py_UNUSED(closure))
-{
-    return Py_NewRef(self->parties == NULL ? Py_None : self->parties);
-}
-
-/* A class that has fields of the barrier written in Python, as multiprocessing's has, needs the methods that
- * use them. */
-static PyObject *
-barrier_init_subclass(PyTypeObject *type, PyObject *Py_UNUSED(ignored))
-{
-    PyObject *field = PyDict_GetItemString(type->tp_dict, "_state");
-    if (field == NULL) {
-        Py_RETURN_NONE;
-    }
-    PyObject *module = PyImport_ImportModule("golock._install");
-    PyObject *result = module == NULL ? NULL : PyObject_CallMethod(module, "complete", "O", type);
-    Py_XDECREF(module);
-    return result;
-}
+#define STEP(name, function, doc)                                                                                {name, (PyCFunction)(void (*)(void))barrier_##function, METH_FASTCALL | METH_KEYWORDS, PyDoc_STR(doc)}
 
 PyDoc_STRVAR(barrier_doc,
              "Barrier(parties, action=None, timeout=None)\n--\n\n"
@@ -331,29 +504,60 @@ PyDoc_STRVAR(wait_doc,
              "Wait for the other parties; return how many had arrived before.\n\n"
              "When timeout seconds pass before they are there, the barrier is broken. Raises\n"
              "threading.BrokenBarrierError when it is broken, or is broken or reset meanwhile; what the\n"
-             "action raised, which breaks it too; CoreError when the lock core cannot be loaded.");
+             "action raised, which breaks it too.");
 
 static PyMethodDef barrier_methods[] = {
     {"wait", (PyCFunction)(void (*)(void))barrier_wait, METH_FASTCALL | METH_KEYWORDS, wait_doc},
-    {"reset", (PyCFunction)barrier_reset, METH_NOARGS,
+    {"reset", barrier_reset, METH_NOARGS,
      PyDoc_STR(
          "reset($self, /)\n--\n\nMake the barrier whole and empty. Who waits gets BrokenBarrierError.")},
-    {"__init_subclass__", (PyCFunction)barrier_init_subclass, METH_CLASS | METH_NOARGS, NULL},
-    {"abort", (PyCFunction)barrier_abort, METH_NOARGS,
+    {"abort", barrier_abort, METH_NOARGS,
      PyDoc_STR("abort($self, /)\n--\n\nBreak the barrier. Who waits or comes gets BrokenBarrierError.")},
+    STEP("_enter", enter, "Wait until those of the round before have left."),
+    STEP("_release", release, "Run the action, and let all go on."),
+    STEP("_wait", wait_step, "Wait for the others."),
+    STEP("_exit", exit, "Leave; the last one begins a new round."),
+    STEP("_break", break, "Break the barrier."),
+    GOLOCK_OBJECT_METHODS,
     {NULL, NULL, 0, NULL},
 };
 
+static const golock_field field_parties = {&golock_barrier_class, "parties", native_parties};
+static const golock_field field_waiting = {&golock_barrier_class, "n_waiting", native_waiting};
+static const golock_field field_broken = {&golock_barrier_class, "broken", native_broken};
+static const golock_field private_condition = {&golock_barrier_class, "_cond", NULL};
+static const golock_field private_action = {&golock_barrier_class, "_action", native_action};
+static const golock_field private_timeout = {&golock_barrier_class, "_timeout", native_timeout};
+static const golock_field private_parties = {&golock_barrier_class, "_parties", native_parties};
+static const golock_field private_state = {&golock_barrier_class, "_state", native_state};
+static const golock_field private_count = {&golock_barrier_class, "_count", native_count};
+
+#define PROPERTY(field, doc) {(field).name, golock_get_property, NULL, PyDoc_STR(doc), (void *)&(field)}
+
 static PyGetSetDef barrier_getset[] = {
-    GOLOCK_OBJECT_DICT,
-    {"parties", (getter)get_parties, NULL, PyDoc_STR("How many threads have to arrive."), NULL},
-    {"n_waiting", (getter)get_waiting, NULL, PyDoc_STR("How many threads wait."), NULL},
-    {"broken", (getter)get_broken, NULL, PyDoc_STR("Whether the barrier is broken."), NULL},
+    GOLOCK_OBJECT_DICT(golock_barrier_class),
+    PROPERTY(field_parties, "How many threads have to arrive."),
+    PROPERTY(field_waiting, "How many threads wait."),
+    PROPERTY(field_broken, "Whether the barrier is broken."),
+    GOLOCK_FIELD(private_condition, "What those who arrive wait at."),
+    GOLOCK_FIELD(private_action, "What the last one calls."),
+    GOLOCK_FIELD(private_timeout, "The timeout of a wait without one."),
+    GOLOCK_FIELD(private_parties, "How many threads have to arrive."),
+    GOLOCK_FIELD(private_state, "0, or 1 while those of a round leave, -1 after reset, -2 when broken."),
+    GOLOCK_FIELD(private_count, "How many threads are in the barrier."),
     {NULL, NULL, NULL, NULL, NULL},
 };
 
+static const char *const used[] = {
+    "_cond",    "_action", "_timeout", "_parties", "_state", "_count",  "_enter",
+    "_release", "_wait",   "_exit",    "_break",   "broken", "parties", "n_waiting",
+    NULL,
+};
+
+const golock_class golock_barrier_class = {4, "Barrier", used, barrier_open};
+
 static PyType_Slot barrier_slots[] = {
-    {Py_tp_new, PyType_GenericNew},
+    {Py_tp_new, golock_object_new},
     {Py_tp_init, barrier_init},
     {Py_tp_dealloc, barrier_dealloc},
     {Py_tp_traverse, barrier_traverse},
@@ -367,7 +571,7 @@ static PyType_Slot barrier_slots[] = {
 };
 
 PyType_Spec golock_barrier_spec = {
-    .name = "golock.Barrier",
+    .name = "threading.Barrier",
     .basicsize = sizeof(BarrierObject),
     .flags = GOLOCK_OBJECT_FLAGS,
     .slots = barrier_slots,

@@ -1,6 +1,5 @@
-/* The type golock.Condition: the class of that name in CPython's Lib/threading.py. Over golock's own locks it
- * looks into them; any other lock it uses by its methods. */
-#include "corecall.h"
+/* The type golock.Condition: the class of that name in CPython's Lib/threading.py. Native over golock's own
+ * locks, into which it looks; over any other lock the interpreter's algorithm uses the lock's methods. */
 #include "lock.h"
 #include "object.h"
 
@@ -8,50 +7,24 @@
 
 #define NO_INLINE __attribute__((noinline))
 
-enum kind { OTHER, LOCK, RLOCK };
-
-/* The methods of another lock. The first ones it must have. */
-enum { ACQUIRE, RELEASE, LOCKED, RELEASE_SAVE, ACQUIRE_RESTORE, IS_OWNED, METHODS };
-
-static const char *const method_names[METHODS] = {
-    "acquire", "release", "locked", "_release_save", "_acquire_restore", "_is_owned",
-};
-
-#if PY_VERSION_HEX >= 0x030E0000
-#define REQUIRED RELEASE_SAVE
-#else
-#define REQUIRED LOCKED
-#endif
-
 typedef struct {
     golock_object base;
-    uint32_t word;
-    enum kind kind;
-    PyObject *lock; /* NULL before __init__ */
-    PyObject *methods[METHODS];
+    bool reentrant; /* the lock is an RLock */
+    PyObject *lock; /* a Lock or an RLock, from when the condition was native to its end */
+    golock_listeners listeners;
 } ConditionObject;
-
-#define AS_LOCK(self) ((LockObject *)(self)->lock)
-#define AS_RLOCK(self) ((RLockObject *)(self)->lock)
 
 static int
 condition_traverse(ConditionObject *self, visitproc visit, void *arg)
 {
     Py_VISIT(self->lock);
-    for (int i = 0; i < METHODS; i++) {
-        Py_VISIT(self->methods[i]);
-    }
     return golock_object_traverse((PyObject *)self, visit, arg);
 }
 
 static int
 condition_clear(ConditionObject *self)
 {
-    self->kind = OTHER;
     Py_CLEAR(self->lock);
-    for (int i = 0; i < METHODS; i++) {
-        Py_CLEAR(self->methods[i]);
-    }
     return golock_object_clear((PyObject *)self);
 }
 
@@ -61,335 +34,415 @@ condition_dealloc(PyObject *self)
     golock_object_free(self, (inquiry)condition_clear);
 }
 
-/* Binds the methods of another lock. Returns 0, or -1 with AttributeError set when it has no acquire or no
- * release. */
 static int
-bind_methods(ConditionObject *self)
-{
-    for (int i = 0; i < METHODS; i++) {
-        PyObject *method = PyObject_GetAttrString(self->lock, method_names[i]);
-        if (method == NULL) {
-            if (i < REQUIRED || !PyErr_ExceptionMatches(PyExc_AttributeError)) {
-                return -1;
-            }
-            PyErr_Clear();
-        }
-        Py_XSETREF(self->methods[i], method);
-    }
-    return 0;
-}
-
-static int
-condition_init(ConditionObject *self, PyObject *args, PyObject *kwargs)
+condition_init(PyObject *op, PyObject *args, PyObject *kwargs)
 {
     static const char *const names[] = {"lock"};
+    ConditionObject *self = (ConditionObject *)op;
     PyObject *lock = Py_None;
     if (golock_bind_init("Condition", names, 1, 0, args, kwargs, &lock) < 0) {
         return -1;
     }
-    const golock_state *state = golock_state_of((PyObject *)self);
-    if (lock == Py_None) {
-        lock = state->rlock_type->tp_new(state->rlock_type, NULL, NULL);
-        if (lock == NULL) {
-            return -1;
-        }
-    } else {
-        Py_INCREF(lock);
+    const golock_state *state = golock_state_of(op);
+    bool reentrant = lock == Py_None || Py_IS_TYPE(lock, state->rlock_type);
+    if (!golock_object_may_be_native(op, &golock_condition_class) ||
+        !(reentrant || Py_IS_TYPE(lock, state->lock_type))) {
+        return golock_object_call_init(op, &golock_condition_class, args, kwargs);
     }
-    self->kind = OTHER;
-    Py_XSETREF(self->lock, lock);
-    if (Py_IS_TYPE(lock, state->lock_type)) {
-        self->kind = LOCK;
-    } else if (Py_IS_TYPE(lock, state->rlock_type)) {
-        self->kind = RLOCK;
+    lock = lock == Py_None ? state->rlock_type->tp_new(state->rlock_type, NULL, NULL) : Py_NewRef(lock);
+    if (lock == NULL) {
+        return -1;
     }
-    return self->kind == OTHER ? bind_methods(self) : 0;
+    bool fresh;
+    GOLOCK_BEGIN_CRITICAL_SECTION(op);
+    fresh = self->base.fresh;
+    if (fresh) {
+        self->reentrant = reentrant;
+        self->lock = lock;
+        golock_object_make_native(op);
+    }
+    GOLOCK_END_CRITICAL_SECTION();
+    if (!fresh) { /* another thread was faster */
+        Py_DECREF(lock);
+        return golock_object_call_init(op, &golock_condition_class, args, kwargs);
+    }
+    return 0;
 }
 
-/* A thread that may wait, or run code that is not golock's, has references of its own to what it uses of the
- * condition: __init__ may be called again meanwhile. */
+/* Opening gives each of those who listen a lock of its own among the interpreter's _waiters, which the
+ * interpreter's notify releases. */
 
-/* Returns a new reference to what the lock's method returns. */
-static PyObject *
-call(ConditionObject *self, int method, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+/* Returns 0 if the deque has grown by so many locks, which are taken, or -1 with an exception set. */
+static int
+add_waiters(const golock_state *state, PyObject *locks, PyObject *waiters, Py_ssize_t length)
 {
-    if (self->methods[method] == NULL) {
-        PyErr_Format(PyExc_AttributeError, "the lock of the condition has no method '%s'",
-                     method_names[method]);
-        return NULL;
+    while (PyList_GET_SIZE(locks) < length) {
+        PyObject *lock = golock_lock_new(state->lock_type);
+        PyObject *appended = NULL;
+        if (lock != NULL && golock_mutex_acquire(lock, &((LockObject *)lock)->mutex, 0) > 0 &&
+            PyList_Append(locks, lock) == 0) {
+            appended = PyObject_CallMethod(waiters, "append", "O", lock);
+        }
+        Py_XDECREF(lock);
+        if (appended == NULL) {
+            return -1;
+        }
+        Py_DECREF(appended);
     }
-    PyObject *bound = Py_NewRef(self->methods[method]);
-    PyObject *result = PyObject_Vectorcall(bound, args, (size_t)nargs, kwnames);
-    Py_DECREF(bound);
+    return 0;
+}
+
+/* The last step of opening. Needs as many locks as there are listeners. */
+static void
+commit(ConditionObject *self, PyObject *dict, PyObject *locks)
+{
+    Py_ssize_t i = 0;
+    for (golock_listener *each = self->listeners.first; each != NULL; each = each->next) {
+        each->lock = Py_NewRef(PyList_GET_ITEM(locks, i++));
+    }
+    golock_object_commit((PyObject *)self, dict);
+    golock_notify(&self->listeners, GOLOCK_EVERYONE, GOLOCK_OPENED);
+}
+
+static int
+condition_open(PyObject *op)
+{
+    ConditionObject *self = (ConditionObject *)op;
+    int result = -1;
+    PyObject *fields = golock_object_fields(op, &golock_condition_class, "(O)", self->lock);
+    PyObject *waiters = fields == NULL ? NULL : PyDict_GetItemString(fields, "_waiters");
+    PyObject *locks = PyList_New(0);
+    PyObject *dict = NULL;
+    while (waiters != NULL && locks != NULL) {
+        Py_ssize_t length = golock_count_listeners(&self->listeners);
+        if (golock_object_opened(op)) { /* the code that ran meanwhile has opened it */
+            result = 0;
+            break;
+        }
+        if (PyList_GET_SIZE(locks) > length) { /* and some were notified: begin again */
+            Py_DECREF(locks);
+            Py_DECREF(fields);
+            return condition_open(op);
+        }
+        if (dict != NULL && PyList_GET_SIZE(locks) == length) {
+            commit(self, Py_NewRef(dict), locks);
+            result = 0;
+            break;
+        }
+        Py_XSETREF(dict, golock_object_merge(op, fields));
+        if (dict == NULL || add_waiters(golock_state_of(op), locks, waiters, length) < 0) {
+            break;
+        }
+    }
+    Py_XDECREF(dict);
+    Py_XDECREF(locks);
+    Py_XDECREF(fields);
     return result;
 }
 
+/* acquire, release and locked are what the interpreter's condition has from its lock. Those of an opened one
+ * stand in its __dict__, and this is called only for them by name. */
 static PyObject *
-condition_acquire(ConditionObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+call_field(PyObject *self, const char *name, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
-    if (self->kind == OTHER) {
-        return call(self, ACQUIRE, args, nargs, kwnames);
+    PyObject *dict = ((golock_object *)self)->dict;
+    PyObject *method = dict == NULL ? NULL : PyDict_GetItemString(dict, name);
+    if (method == NULL) {
+        if (!PyErr_Occurred()) {
+            PyErr_Format(PyExc_AttributeError, "'%.200s' object has no attribute '%s'",
+                         Py_TYPE(self)->tp_name, name);
+        }
+        return NULL;
     }
+    Py_INCREF(method);
+    PyObject *result = PyObject_Vectorcall(method, args, (size_t)nargs, kwnames);
+    Py_DECREF(method);
+    return result;
+}
+
+/* A thread that waits for the lock has a reference of its own to it: the condition may be opened meanwhile. */
+static PyObject *
+acquire_native(ConditionObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
     PyObject *lock = Py_NewRef(self->lock);
-    PyObject *taken = self->kind == LOCK ? golock_lock_acquire((LockObject *)lock, args, nargs, kwnames)
-                                         : golock_rlock_acquire((RLockObject *)lock, args, nargs, kwnames);
+    PyObject *taken = self->reentrant ? golock_rlock_acquire((RLockObject *)lock, args, nargs, kwnames)
+                                      : golock_lock_acquire((LockObject *)lock, args, nargs, kwnames);
     Py_DECREF(lock);
     return taken;
 }
 
 static PyObject *
-condition_release(ConditionObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+release_native(ConditionObject *self)
 {
-    if (self->kind == OTHER) {
-        return call(self, RELEASE, args, nargs, kwnames);
+    return self->reentrant ? golock_rlock_release((RLockObject *)self->lock, NULL)
+                           : golock_lock_release((LockObject *)self->lock, NULL);
+}
+
+static PyObject *
+condition_acquire(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    if (golock_object_opened(self)) {
+        return call_field(self, "acquire", args, nargs, kwnames);
+    }
+    return acquire_native((ConditionObject *)self, args, nargs, kwnames);
+}
+
+static PyObject *
+condition_release(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    if (golock_object_opened(self)) {
+        return call_field(self, "release", args, nargs, kwnames);
     }
     if ((nargs > 0 || kwnames != NULL) &&
         golock_bind("release", NULL, 0, 0, args, nargs, kwnames, NULL) < 0) {
         return NULL;
     }
-    return self->kind == LOCK ? golock_lock_release(AS_LOCK(self), NULL)
-                              : golock_rlock_release(AS_RLOCK(self), NULL);
+    return release_native((ConditionObject *)self);
 }
 
 static PyObject *
-condition_enter(ConditionObject *self, PyObject *Py_UNUSED(ignored))
+condition_enter(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
-    if (self->kind == OTHER && self->lock != NULL) {
-        return PyObject_CallMethod(self->lock, "__enter__", NULL);
+    if (golock_object_opened(self)) {
+        return golock_object_call(self, &golock_condition_class, "__enter__", NULL, 0, NULL);
     }
-    return condition_acquire(self, NULL, 0, NULL);
+    return acquire_native((ConditionObject *)self, NULL, 0, NULL);
 }
 
 static PyObject *
-condition_exit(ConditionObject *self, PyObject *const *args, Py_ssize_t nargs)
+condition_exit(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
+    if (golock_object_opened(self)) {
+        return golock_object_call(self, &golock_condition_class, "__exit__", args, nargs, NULL);
+    }
 #if PY_VERSION_HEX >= 0x030F0000
-    if (self->kind != OTHER && nargs != 3) {
+    if (nargs != 3) {
         PyErr_Format(PyExc_TypeError, "__exit__ expected 3 arguments, got %zd", nargs);
         return NULL;
     }
 #endif
-    if (self->kind == LOCK) {
-        return golock_lock_release(AS_LOCK(self), NULL);
-    }
-    if (self->kind == RLOCK) {
-        return golock_rlock_release(AS_RLOCK(self), NULL);
-    }
-    if (self->lock == NULL) {
-        return call(self, RELEASE, NULL, 0, NULL);
-    }
-    PyObject *exit = PyObject_GetAttrString(self->lock, "__exit__");
-    PyObject *result = exit == NULL ? NULL : PyObject_Vectorcall(exit, args, (size_t)nargs, NULL);
-    Py_XDECREF(exit);
-    return result;
+    return release_native((ConditionObject *)self);
 }
 
-/* Whether the calling thread has the lock; of a Lock, which knows no owner, whether anybody has. Returns 1 or
- * 0, or -1 with what a method of another lock raised. */
-static int
-is_owned(ConditionObject *self)
+/* The rest is for native conditions, up to the methods. */
+
+/* Whether the calling thread has the lock; of a Lock, which knows no owner, whether anybody has. */
+static bool
+is_owned(const ConditionObject *self)
 {
-    if (self->kind == LOCK) {
-        return golock_mutex_locked(&AS_LOCK(self)->mutex);
-    }
-    if (self->kind == RLOCK) {
-        return golock_rlock_owned(AS_RLOCK(self));
-    }
-    if (self->methods[IS_OWNED] != NULL) {
-        PyObject *owned = call(self, IS_OWNED, NULL, 0, NULL);
-        int result = owned == NULL ? -1 : PyObject_IsTrue(owned);
-        Py_XDECREF(owned);
-        return result;
-    }
-    PyObject *taken = call(self, ACQUIRE, (PyObject *[]){Py_False}, 1, NULL);
-    int free = taken == NULL ? -1 : PyObject_IsTrue(taken);
-    Py_XDECREF(taken);
-    if (free <= 0) {
-        return free < 0 ? -1 : 1;
-    }
-    PyObject *released = call(self, RELEASE, NULL, 0, NULL);
-    Py_XDECREF(released);
-    return released == NULL ? -1 : 0;
+    return self->reentrant ? golock_rlock_owned((RLockObject *)self->lock)
+                           : golock_mutex_locked(&((LockObject *)self->lock)->mutex);
 }
 
 static int
-check_owned(ConditionObject *self, const char *message)
+check_owned(const ConditionObject *self, const char *message)
 {
-    int owned = is_owned(self);
-    if (owned == 0) {
+    if (!is_owned(self)) {
         PyErr_SetString(PyExc_RuntimeError, message);
-    }
-    return owned > 0 ? 0 : -1;
-}
-
-/* What a lock is freed with and taken again. */
-typedef struct {
-    enum kind kind;
-    PyObject *lock;             /* of another lock, the method that takes it again */
-    bool restores;              /* whether that method takes an argument */
-    PyObject *other;            /* which is what _release_save returned */
-    unsigned long count, owner; /* of an RLock */
-} saved;
-
-static saved
-save(ConditionObject *self)
-{
-    if (self->kind != OTHER) {
-        return (saved){.kind = self->kind, .lock = Py_NewRef(self->lock)};
-    }
-    bool restores = self->methods[ACQUIRE_RESTORE] != NULL;
-    PyObject *method = self->methods[restores ? ACQUIRE_RESTORE : ACQUIRE];
-    return (saved){.kind = OTHER, .lock = Py_XNewRef(method), .restores = restores};
-}
-
-static void
-forget(saved *state)
-{
-    Py_CLEAR(state->lock);
-    Py_CLEAR(state->other);
-}
-
-/* Frees the lock, however often it was taken. Returns 0, or -1 with an exception set. */
-static int
-release_save(ConditionObject *self, saved *state)
-{
-    *state = save(self);
-    int result;
-    if (state->kind == LOCK) {
-        result = golock_mutex_release(state->lock, &((LockObject *)state->lock)->mutex);
-        if (result == 0) {
-            PyErr_SetString(PyExc_RuntimeError, "release unlocked lock");
-            result = -1;
-        }
-    } else if (state->kind == RLOCK) {
-        result = golock_rlock_save((RLockObject *)state->lock, &state->count, &state->owner);
-    } else {
-        int method = self->methods[RELEASE_SAVE] != NULL ? RELEASE_SAVE : RELEASE;
-        state->other = call(self, method, NULL, 0, NULL);
-        result = state->other == NULL ? -1 : 0;
-    }
-    if (result < 0) {
-        forget(state);
         return -1;
     }
     return 0;
 }
 
-/* Takes the lock again, as often as before, and forgets the state. Returns 0, or -1 with an exception set. */
+/* What a lock is freed with and taken again. */
+typedef struct {
+    PyObject *lock;
+    bool reentrant;
+    unsigned long count, owner; /* of an RLock */
+} saved;
+
+/* Frees the lock, however often it was taken. Returns 0, or -1 with RuntimeError set. */
 static int
+release_save(const ConditionObject *self, saved *state)
+{
+    *state = (saved){.lock = self->lock, .reentrant = self->reentrant};
+    if (state->reentrant) {
+        if (golock_rlock_save((RLockObject *)state->lock, &state->count, &state->owner) < 0) {
+            return -1;
+        }
+    } else {
+        int freed = golock_mutex_release(state->lock, &((LockObject *)state->lock)->mutex);
+        if (freed <= 0) {
+            if (freed == 0) {
+                PyErr_SetString(PyExc_RuntimeError, "release unlocked lock");
+            }
+            return -1;
+        }
+    }
+    Py_INCREF(state->lock);
+    return 0;
+}
+
+/* Takes the lock again, as often as before, and forgets the state. */
+static void
 acquire_restore(saved *state)
 {
-    int result;
-    if (state->kind == LOCK) {
-        result = golock_mutex_reacquire(state->lock, &((LockObject *)state->lock)->mutex);
-    } else if (state->kind == RLOCK) {
-        result = golock_rlock_restore((RLockObject *)state->lock, state->count, state->owner);
+    if (state->reentrant) {
+        golock_rlock_restore((RLockObject *)state->lock, state->count, state->owner);
     } else {
-        PyObject *taken = PyObject_Vectorcall(state->lock, &state->other, state->restores ? 1 : 0, NULL);
-        Py_XDECREF(taken);
-        result = taken == NULL ? -1 : 0;
+        golock_mutex_reacquire(state->lock, &((LockObject *)state->lock)->mutex);
     }
-    forget(state);
-    return result;
+    Py_CLEAR(state->lock);
 }
 
-/* Takes the lock again though an exception is set, which stays so. */
-static void
-acquire_restore_raising(saved *state)
-{
-    PyObject *raised = golock_raised();
-    if (acquire_restore(state) < 0) {
-        golock_chain(raised);
-    } else {
-        golock_raise(raised);
-    }
-}
-
-/* Gives a notification to the next waiter, though an exception is set, which stays so. */
-static void
-pass_on(ConditionObject *self)
-{
-    PyObject *raised = golock_raised();
-    if (golock_notify(golock_state_of((PyObject *)self), &self->word, 1, GOLOCK_TOLD) < 0) {
-        golock_chain(raised);
-    } else {
-        golock_raise(raised);
-    }
-}
-
-/* Waits for a notification until timeout nanoseconds (-1: no limit) have passed, without the lock. Returns 1,
- * or 0 when the time ran out, or -1 with an exception set. The lock is taken again in any case. */
+/* Ends a wait for which a lock of its own was put among the _waiters. Returns whether it was notified, or -1 with
+ * an exception set. */
 static int
-wait_without_lock(ConditionObject *self, golock_listening *listening, int64_t timeout)
+leave_waiters(PyObject *self, golock_listener *listener, int told)
 {
-    const golock_state *state = golock_state_of((PyObject *)self);
-    int64_t deadline = golock_deadline_after(timeout);
-    if (golock_listen(state, &self->word, listening) < 0) {
-        return -1;
-    }
-    saved lock;
-    if (release_save(self, &lock) < 0) {
-        golock_withdraw(&self->word, listening);
-        return -1;
-    }
-    int64_t told = golock_await(state, &self->word, listening, deadline);
-    if (told < 0) {
-        acquire_restore_raising(&lock);
-        if (golock_withdraw(&self->word, listening) != 0) {
-            pass_on(self);
+    if (told <= 0) {
+        PyObject *raised = told < 0 ? golock_raised() : NULL;
+        PyObject *left = golock_opened_call(self, "stop_waiting", "(O)", listener->lock);
+        Py_XDECREF(left);
+        if (raised != NULL && left == NULL) {
+            golock_chain(raised);
+        } else if (raised != NULL) {
+            golock_raise(raised);
         }
+        if (left == NULL) {
+            return -1;
+        }
+    }
+    return told;
+}
+
+/* Ends a wait of which golock_await said `told`, when the lock is taken again: not before does a waiter give up,
+ * for until then it can be notified. Returns as golock_await. */
+static int
+finish_wait(ConditionObject *self, golock_listener *listener, int told)
+{
+    if (listener->lock != NULL) {
+        return leave_waiters((PyObject *)self, listener, told);
+    }
+    bool notified = golock_withdraw(listener) == GOLOCK_TOLD;
+    if (told >= 0) {
+        return notified;
+    }
+    if (notified) { /* who raises leaves the notification to the next */
+        golock_notify(&self->listeners, 1, GOLOCK_TOLD);
+    }
+    return -1;
+}
+
+/* Waits for a notification until the deadline, without the lock. Returns 1, or 0 when the time ran out, or -1 with
+ * an exception set. The lock is taken again in any case. */
+static int
+wait_without_lock(ConditionObject *self, golock_listener *listener, int64_t deadline)
+{
+    saved lock;
+    golock_listen(&self->listeners, listener);
+    if (release_save(self, &lock) < 0) {
+        golock_withdraw(listener);
         return -1;
     }
-    /* Not before it has the lock again does a waiter give up: until then it can be notified. */
-    if (acquire_restore(&lock) < 0) {
-        golock_withdraw(&self->word, listening);
-        return -1;
+    int told = golock_await(listener, deadline);
+    PyObject *raised = told < 0 ? golock_raised() : NULL;
+    acquire_restore(&lock);
+    if (raised != NULL) {
+        golock_raise(raised);
     }
-    return golock_withdraw(&self->word, listening) != 0;
+    return finish_wait(self, listener, told);
+}
+
+void
+golock_condition_adopt(PyObject *condition, golock_listeners *from)
+{
+    golock_move_listeners(from, &((ConditionObject *)condition)->listeners, condition);
+}
+
+int
+golock_condition_resume(golock_listener *listener, int64_t deadline)
+{
+    ConditionObject *condition = (ConditionObject *)listener->condition;
+    int told = golock_await(listener, deadline);
+    PyObject *raised = told < 0 ? golock_raised() : NULL;
+    golock_mutex_reacquire(condition->lock, &((LockObject *)condition->lock)->mutex);
+    if (raised != NULL) {
+        golock_raise(raised);
+    }
+    return finish_wait(condition, listener, told);
+}
+
+void
+golock_condition_finish(golock_listener *listener, int told)
+{
+    if (finish_wait((ConditionObject *)listener->condition, listener, told) < 0 && told >= 0) {
+        PyErr_Clear(); /* no memory to tidy up with */
+    }
+}
+
+void
+golock_condition_unlock(golock_listener *listener)
+{
+    PyObject *lock = ((ConditionObject *)listener->condition)->lock;
+    golock_mutex_release(lock, &((LockObject *)lock)->mutex);
 }
 
 /* Waits for a notification, see condition_wait. */
 static int
-wait_for_notification(ConditionObject *self, PyObject *limit)
+wait_native(ConditionObject *self, int64_t timeout)
 {
-    if (check_owned(self, "cannot wait on un-acquired lock") < 0) {
+    golock_listener *listener = golock_listener_new();
+    if (listener == NULL) {
         return -1;
     }
-    int64_t timeout;
-    if (golock_parse_timeout(limit, false, &timeout) < 0) {
-        return -1;
-    }
-    golock_listening *listening = golock_listening_new();
-    if (listening == NULL) {
-        return -1;
-    }
-    int notified = wait_without_lock(self, listening, timeout);
-    PyMem_RawFree(listening);
+    int notified = wait_without_lock(self, listener, golock_deadline_after(timeout));
+    golock_listener_free(listener);
     return notified;
 }
 
+static uint32_t
+waiting(ConditionObject *self)
+{
+    return golock_count_listeners(&self->listeners);
+}
+
+/* The methods. Each looks for itself whether it may be native. */
+
 static PyObject *
-condition_wait(ConditionObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+call(PyObject *self, const char *method, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    return golock_object_call(self, &golock_condition_class, method, args, nargs, kwnames);
+}
+
+static bool
+is_native(PyObject *self)
+{
+    return golock_object_is_native(self, &golock_condition_class);
+}
+
+/* condition_wait with a timeout. Returns a new reference, or NULL with an exception set. */
+static PyObject *
+wait_for_notification(PyObject *op, PyObject *limit)
+{
+    ConditionObject *self = (ConditionObject *)op;
+    int notified = -1;
+    bool native;
+    GOLOCK_BEGIN_CRITICAL_SECTION(op);
+    native = is_native(op);
+    if (native && check_owned(self, "cannot wait on un-acquired lock") == 0) {
+        int64_t timeout;
+        if (golock_parse_timeout(limit, false, &timeout) == 0) {
+            native = is_native(op); /* for the timeout may have run any code */
+            notified = native ? wait_native(self, timeout) : -1;
+        }
+    }
+    GOLOCK_END_CRITICAL_SECTION();
+    if (!native) {
+        return call(op, "wait", &limit, 1, NULL);
+    }
+    return notified < 0 ? NULL : PyBool_FromLong(notified);
+}
+
+static PyObject *
+condition_wait(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
     static const char *const names[] = {"timeout"};
     PyObject *timeout = Py_None;
     if (golock_bind("wait", names, 1, 0, args, nargs, kwnames, &timeout) < 0) {
         return NULL;
     }
-    int notified = wait_for_notification(self, timeout);
-    return notified < 0 ? NULL : PyBool_FromLong(notified);
-}
-
-/* Calls wait, that of a derived class if it has one. Returns 0, or -1 with an exception set. */
-static int
-call_wait(ConditionObject *self, PyObject *timeout)
-{
-    if (golock_object_exact((PyObject *)self, condition_dealloc)) {
-        return wait_for_notification(self, timeout) < 0 ? -1 : 0;
-    }
-    PyObject *result = PyObject_CallMethod((PyObject *)self, "wait", "O", timeout);
-    Py_XDECREF(result);
-    return result == NULL ? -1 : 0;
+    return wait_for_notification(self, timeout);
 }
 
 /* As threading does it, the end is the sum of a float and what was given. Returns a new reference. */
@@ -419,12 +472,15 @@ subtract_now(PyObject *end, bool *over)
 }
 
 static PyObject *
-condition_wait_for(ConditionObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+condition_wait_for(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
     static const char *const names[] = {"predicate", "timeout"};
     PyObject *values[2] = {NULL, Py_None};
     if (golock_bind("wait_for", names, 2, 1, args, nargs, kwnames, values) < 0) {
         return NULL;
+    }
+    if (!is_native(self)) {
+        return call(self, "wait_for", args, nargs, kwnames);
     }
     PyObject *left = Py_NewRef(values[1]), *end = NULL;
     PyObject *result;
@@ -446,221 +502,190 @@ condition_wait_for(ConditionObject *self, PyObject *const *args, Py_ssize_t narg
         if (over) {
             break;
         }
-        bool failed = left == NULL || (values[1] != Py_None && end == NULL) || call_wait(self, left) < 0;
         Py_CLEAR(result);
-        if (failed) {
+        if (left == NULL || (values[1] != Py_None && end == NULL)) {
             break;
         }
+        /* The predicate may have opened the condition: then its wait is looked up, as the interpreter does. */
+        PyObject *waited = is_native(self) ? wait_for_notification(self, left)
+                                           : PyObject_CallMethod(self, "wait", "(O)", left);
+        if (waited == NULL) {
+            break;
+        }
+        Py_DECREF(waited);
     }
     Py_XDECREF(left);
     Py_XDECREF(end);
     return result;
 }
 
-/* Returns how many of the `waiting` waiters notify(n) means, or -1 with an exception set. */
-static int64_t
-parse_n(PyObject *n, uint32_t waiting)
+/* Notifies up to n of those that wait. Returns whether it did so natively, or -1 with RuntimeError set. */
+static int
+notify_native(PyObject *op, uint32_t n)
 {
-    /* n is compared with 0, and counted down, for as long as there are waiters. */
-    if (PyLong_CheckExact(n)) {
-        int overflow;
-        long long whole = PyLong_AsLongLongAndOverflow(n, &overflow);
-        return overflow > 0 || whole > waiting ? waiting : overflow < 0 || whole < 0 ? 0 : whole;
+    ConditionObject *self = (ConditionObject *)op;
+    int result;
+    GOLOCK_BEGIN_CRITICAL_SECTION(op);
+    result = is_native(op);
+    if (result > 0 && check_owned(self, "cannot notify on un-acquired lock") < 0) {
+        result = -1;
     }
-    PyObject *zero = PyLong_FromLong(0), *one = PyLong_FromLong(1);
-    PyObject *left = Py_NewRef(n);
-    int64_t count = 0;
-    while (zero != NULL && one != NULL && left != NULL && count < waiting) {
-        int more = PyObject_RichCompareBool(left, zero, Py_GT);
-        if (more <= 0) {
-            count = more < 0 ? -1 : count;
-            break;
-        }
-        count++;
-        Py_SETREF(left, PyNumber_Subtract(left, one));
+    if (result > 0) {
+        golock_notify(&self->listeners, n, GOLOCK_TOLD);
     }
-    if (zero == NULL || one == NULL || left == NULL) {
-        count = -1;
-    }
-    Py_XDECREF(zero);
-    Py_XDECREF(one);
-    Py_XDECREF(left);
-    return count;
+    GOLOCK_END_CRITICAL_SECTION();
+    return result;
 }
 
-static uint32_t
-waiting(const ConditionObject *self)
+/* Any other n is compared and counted down by the interpreter's notify. */
+static bool
+parse_n(PyObject *n, uint32_t *count)
 {
-    return __atomic_load_n(&self->word, __ATOMIC_RELAXED);
-}
-
-/* How many there may be to notify. */
-static uint32_t
-to_notify(const ConditionObject *self)
-{
-    return golock_has_inherited() ? GOLOCK_EVERYONE : waiting(self);
-}
-
-NO_INLINE static PyObject *
-notify_some(ConditionObject *self, PyObject *n)
-{
-    int64_t count = n == NULL ? 1 : parse_n(n, to_notify(self));
-    if (count < 0 || (count > 0 && golock_notify(golock_state_of((PyObject *)self), &self->word,
-                                                 (uint32_t)count, GOLOCK_TOLD) < 0)) {
-        return NULL;
+    if (!PyLong_CheckExact(n)) {
+        return false;
     }
-    Py_RETURN_NONE;
+    int overflow;
+    long long whole = PyLong_AsLongLongAndOverflow(n, &overflow);
+    if (overflow != 0) {
+        *count = overflow > 0 ? GOLOCK_EVERYONE : 0;
+    } else {
+        *count = whole < 0 ? 0 : whole > GOLOCK_EVERYONE ? GOLOCK_EVERYONE : (uint32_t)whole;
+    }
+    return true;
 }
 
 static PyObject *
-condition_notify(ConditionObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+condition_notify(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
     static const char *const names[] = {"n"};
     PyObject *n = NULL;
     if ((nargs > 0 || kwnames != NULL) && golock_bind("notify", names, 1, 0, args, nargs, kwnames, &n) < 0) {
         return NULL;
     }
-    if (check_owned(self, "cannot notify on un-acquired lock") < 0) {
-        return NULL;
+    uint32_t count = 1;
+    int notified = n == NULL || parse_n(n, &count) ? notify_native(self, count) : 0;
+    if (notified == 0) {
+        return call(self, "notify", args, nargs, kwnames);
     }
-    if (to_notify(self) == 0) {
-        Py_RETURN_NONE;
-    }
-    return notify_some(self, n);
+    return notified < 0 ? NULL : Py_NewRef(Py_None);
 }
 
 static PyObject *
-condition_notify_all(ConditionObject *self, PyObject *Py_UNUSED(ignored))
+condition_notify_all(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
-    if (!golock_object_exact((PyObject *)self, condition_dealloc)) {
-        return PyObject_CallMethod((PyObject *)self, "notify", "I", waiting(self));
+    int notified = notify_native(self, GOLOCK_EVERYONE);
+    if (notified == 0) {
+        return call(self, "notify_all", NULL, 0, NULL);
     }
-    if (check_owned(self, "cannot notify on un-acquired lock") < 0) {
-        return NULL;
-    }
-    if (to_notify(self) != 0 &&
-        golock_notify(golock_state_of((PyObject *)self), &self->word, GOLOCK_EVERYONE, GOLOCK_TOLD) < 0) {
-        return NULL;
-    }
-    Py_RETURN_NONE;
-}
-
-PyObject *
-golock_condition_acquire(PyObject *condition)
-{
-    return condition_acquire((ConditionObject *)condition, NULL, 0, NULL);
-}
-
-PyObject *
-golock_condition_release(PyObject *condition)
-{
-    return condition_release((ConditionObject *)condition, NULL, 0, NULL);
-}
-
-PyObject *
-golock_condition_notify_all(PyObject *condition)
-{
-    return condition_notify_all((ConditionObject *)condition, NULL);
+    return notified < 0 ? NULL : Py_NewRef(Py_None);
 }
 
 static PyObject *
-condition_notify_all_deprecated(ConditionObject *self, PyObject *Py_UNUSED(ignored))
+condition_notify_all_deprecated(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
     if (PyErr_WarnEx(PyExc_DeprecationWarning, "notifyAll() is deprecated, use notify_all() instead", 1) <
         0) {
         return NULL;
     }
-    return PyObject_CallMethod((PyObject *)self, "notify_all", NULL);
+    return PyObject_CallMethod(self, "notify_all", NULL);
 }
 
 static PyObject *
-condition_is_owned(ConditionObject *self, PyObject *Py_UNUSED(ignored))
+condition_is_owned(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
-    int owned = is_owned(self);
-    return owned < 0 ? NULL : PyBool_FromLong(owned);
+    if (golock_object_opened(self)) {
+        return call(self, "_is_owned", NULL, 0, NULL);
+    }
+    return PyBool_FromLong(is_owned((ConditionObject *)self));
 }
 
 static PyObject *
-condition_release_save(ConditionObject *self, PyObject *Py_UNUSED(ignored))
+condition_release_save(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
-    bool saves = self->methods[RELEASE_SAVE] != NULL;
+    if (golock_object_opened(self)) {
+        return call(self, "_release_save", NULL, 0, NULL);
+    }
     saved state;
-    if (release_save(self, &state) < 0) {
+    if (release_save((ConditionObject *)self, &state) < 0) {
         return NULL;
     }
-    PyObject *result = state.kind == RLOCK ? Py_BuildValue("kk", state.count, state.owner)
-                                           : Py_NewRef(saves ? state.other : Py_None);
-    forget(&state);
+    PyObject *result =
+        state.reentrant ? Py_BuildValue("kk", state.count, state.owner) : Py_NewRef(Py_None);
+    Py_DECREF(state.lock);
     return result;
 }
 
 static PyObject *
-condition_acquire_restore(ConditionObject *self, PyObject *value)
+condition_acquire_restore(PyObject *self, PyObject *value)
 {
-    if (self->kind == OTHER && self->lock == NULL) {
-        return call(self, ACQUIRE, NULL, 0, NULL);
+    if (golock_object_opened(self)) {
+        return call(self, "_acquire_restore", &value, 1, NULL);
     }
-    saved state = save(self);
-    if (state.kind == RLOCK && !PyArg_Parse(value, "(kk);_acquire_restore", &state.count, &state.owner)) {
-        forget(&state);
+    const ConditionObject *condition = (ConditionObject *)self;
+    saved state = {.lock = Py_NewRef(condition->lock), .reentrant = condition->reentrant};
+    if (state.reentrant && !(PyTuple_Check(value) &&
+                             PyArg_ParseTuple(value, "kk;_acquire_restore", &state.count, &state.owner))) {
+        if (!PyErr_Occurred()) {
+            PyErr_SetString(PyExc_TypeError, "_acquire_restore() needs what _release_save() returned");
+        }
+        Py_DECREF(state.lock);
         return NULL;
     }
-    state.other = Py_NewRef(value);
-    if (acquire_restore(&state) < 0) {
-        return NULL;
-    }
+    acquire_restore(&state);
     Py_RETURN_NONE;
 }
 
 static PyObject *
-condition_at_fork_reinit(ConditionObject *self, PyObject *Py_UNUSED(ignored))
+condition_at_fork_reinit(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
-    if (self->kind == LOCK) {
-        golock_mutex_reset(&AS_LOCK(self)->mutex);
-    } else if (self->kind == RLOCK) {
-        golock_rlock_reset(AS_RLOCK(self));
-    } else if (self->lock != NULL) {
-        PyObject *result = PyObject_CallMethod(self->lock, "_at_fork_reinit", NULL);
-        if (result == NULL) {
-            return NULL;
-        }
-        Py_DECREF(result);
+    ConditionObject *self = (ConditionObject *)op;
+    if (golock_object_opened(op)) {
+        return call(op, "_at_fork_reinit", NULL, 0, NULL);
     }
-    __atomic_store_n(&self->word, 0, __ATOMIC_RELAXED);
+    if (self->reentrant) {
+        golock_rlock_reset((RLockObject *)self->lock);
+    } else {
+        golock_mutex_reset(&((LockObject *)self->lock)->mutex);
+    }
+    golock_forget_listeners(&self->listeners);
     Py_RETURN_NONE;
 }
 
 #if PY_VERSION_HEX >= 0x030E0000
 static PyObject *
-condition_locked(ConditionObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+condition_locked(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
-    if (self->kind == OTHER) {
-        return call(self, LOCKED, args, nargs, kwnames);
+    if (golock_object_opened(self)) {
+        return call_field(self, "locked", args, nargs, kwnames);
     }
     if (golock_bind("locked", NULL, 0, 0, args, nargs, kwnames, NULL) < 0) {
         return NULL;
     }
-    return PyBool_FromLong(
-        golock_mutex_locked(self->kind == LOCK ? &AS_LOCK(self)->mutex : &AS_RLOCK(self)->mutex));
+    const ConditionObject *condition = (ConditionObject *)self;
+    return PyBool_FromLong(golock_mutex_locked(condition->reentrant
+                                                   ? &((RLockObject *)condition->lock)->mutex
+                                                   : &((LockObject *)condition->lock)->mutex));
 }
 #endif
 
 static PyObject *
-condition_repr(ConditionObject *self)
+condition_repr(PyObject *self)
 {
-    return PyUnicode_FromFormat("<Condition(%S, %u)>", self->lock == NULL ? Py_None : self->lock,
-                                (unsigned)waiting(self));
+    if (golock_object_opened(self)) {
+        return call(self, "__repr__", NULL, 0, NULL);
+    }
+    ConditionObject *condition = (ConditionObject *)self;
+    return PyUnicode_FromFormat("<Condition(%S, %u)>", condition->lock, (unsigned)waiting(condition));
 }
 
 static PyObject *
-get_waiters(ConditionObject *self, void *Py_UNUSED(closure))
+native_lock(PyObject *self)
 {
-    PyObject *waiters = PyTuple_New(waiting(self));
-    for (Py_ssize_t i = 0; waiters != NULL && i < PyTuple_GET_SIZE(waiters); i++) {
-        PyTuple_SET_ITEM(waiters, i, Py_NewRef(Py_None));
-    }
-    return waiters;
+    return Py_NewRef(((ConditionObject *)self)->lock);
 }
+
+static const golock_field field_lock = {&golock_condition_class, "_lock", native_lock};
+static const golock_field field_waiters = {&golock_condition_class, "_waiters", NULL};
 
 PyDoc_STRVAR(condition_doc,
              "Condition(lock=None)\n--\n\n"
@@ -674,8 +699,7 @@ PyDoc_STRVAR(wait_doc,
              "first, and one that is notified until then returns True. A signal handler that raises\n"
              "ends the wait; a notification goes to another then.\n\n"
              "Raises RuntimeError when the lock is not taken, OverflowError for a timeout that\n"
-             "is too large, ValueError for NaN, CoreError when the lock core cannot be loaded. The lock\n"
-             "is taken whenever wait returns or raises.");
+             "is too large, ValueError for NaN. The lock is taken whenever wait returns or raises.");
 
 PyDoc_STRVAR(wait_for_doc,
              "wait_for($self, /, predicate, timeout=None)\n--\n\n"
@@ -699,45 +723,50 @@ static PyMethodDef condition_methods[] = {
     METHOD("locked", condition_locked,
            PyDoc_STR("locked($self, /)\n--\n\nReturn whether the lock is taken.")),
 #endif
-    {"__enter__", (PyCFunction)condition_enter, METH_NOARGS,
+    {"__enter__", condition_enter, METH_NOARGS,
      PyDoc_STR("__enter__($self, /)\n--\n\nTake the lock.")},
     {"__exit__", (PyCFunction)(void (*)(void))condition_exit, METH_FASTCALL,
      PyDoc_STR("__exit__($self, /, *args)\n--\n\nFree the lock.")},
     METHOD("wait", condition_wait, wait_doc),
     METHOD("wait_for", condition_wait_for, wait_for_doc),
     METHOD("notify", condition_notify, notify_doc),
-    {"notify_all", (PyCFunction)condition_notify_all, METH_NOARGS,
+    {"notify_all", condition_notify_all, METH_NOARGS,
      PyDoc_STR("notify_all($self, /)\n--\n\nWake all that wait.\n\nRaises RuntimeError when the lock is not "
                "taken.")},
-    {"notifyAll", (PyCFunction)condition_notify_all_deprecated, METH_NOARGS,
+    {"notifyAll", condition_notify_all_deprecated, METH_NOARGS,
      PyDoc_STR("notifyAll($self, /)\n--\n\nThe old name of notify_all.")},
-    {"_is_owned", (PyCFunction)condition_is_owned, METH_NOARGS,
+    {"_is_owned", condition_is_owned, METH_NOARGS,
      PyDoc_STR("_is_owned($self, /)\n--\n\nReturn whether the lock is taken, by the calling thread if it is "
                "an RLock.")},
-    {"_release_save", (PyCFunction)condition_release_save, METH_NOARGS,
+    {"_release_save", condition_release_save, METH_NOARGS,
      PyDoc_STR("_release_save($self, /)\n--\n\nFree the lock, and return what _acquire_restore wants.")},
-    {"_acquire_restore", (PyCFunction)condition_acquire_restore, METH_O,
+    {"_acquire_restore", condition_acquire_restore, METH_O,
      PyDoc_STR("_acquire_restore($self, x, /)\n--\n\nTake the lock as it was.")},
-    {"_at_fork_reinit", (PyCFunction)condition_at_fork_reinit, METH_NOARGS,
+    {"_at_fork_reinit", condition_at_fork_reinit, METH_NOARGS,
      PyDoc_STR("_at_fork_reinit($self, /)\n--\n\nForget lock and waiters, in a child process just forked.")},
+    GOLOCK_OBJECT_METHODS,
     {NULL, NULL, 0, NULL},
 };
 
-static PyMemberDef condition_members[] = {
-    {"__dictoffset__", T_PYSSIZET, offsetof(golock_object, dict), READONLY, NULL},
-    {"__weaklistoffset__", T_PYSSIZET, offsetof(golock_object, weakrefs), READONLY, NULL},
-    {"_lock", T_OBJECT, offsetof(ConditionObject, lock), READONLY, PyDoc_STR("The lock.")},
-    {NULL, 0, 0, 0, NULL},
-};
-
 static PyGetSetDef condition_getset[] = {
-    GOLOCK_OBJECT_DICT,
-    {"_waiters", (getter)get_waiters, NULL, PyDoc_STR("As long a tuple as threads wait."), NULL},
+    GOLOCK_OBJECT_DICT(golock_condition_class),
+    GOLOCK_FIELD(field_lock, "The lock."),
+    GOLOCK_FIELD(field_waiters, "The locks of those that wait."),
     {NULL, NULL, NULL, NULL, NULL},
 };
 
+static const char *const used[] = {
+#if PY_VERSION_HEX >= 0x030E0000
+    "locked",
+#endif
+    "_lock",     "acquire", "release", "_waiters",   "_release_save", "_acquire_restore",
+    "_is_owned", "wait",    "notify",  "notify_all", NULL,
+};
+
+const golock_class golock_condition_class = {0, "Condition", used, condition_open};
+
 static PyType_Slot condition_slots[] = {
-    {Py_tp_new, PyType_GenericNew},
+    {Py_tp_new, golock_object_new},
     {Py_tp_init, condition_init},
     {Py_tp_dealloc, condition_dealloc},
     {Py_tp_traverse, condition_traverse},
@@ -745,13 +774,13 @@ static PyType_Slot condition_slots[] = {
     {Py_tp_repr, condition_repr},
     {Py_tp_doc, (void *)condition_doc},
     {Py_tp_methods, condition_methods},
-    {Py_tp_members, condition_members},
+    {Py_tp_members, golock_object_members},
     {Py_tp_getset, condition_getset},
     {0, NULL},
 };
 
 PyType_Spec golock_condition_spec = {
-    .name = "golock.Condition",
+    .name = "threading.Condition",
     .basicsize = sizeof(ConditionObject),
     .flags = GOLOCK_OBJECT_FLAGS,
     .slots = condition_slots,

@@ -321,8 +321,7 @@ fault_of(const struct golock_core *table)
         return "its Go runtime did not outlive the fork";
     }
     if (table->try_acquire == NULL || table->next == NULL || table->stay == NULL || table->release == NULL ||
-        table->release_semaphore == NULL || table->listen == NULL || table->notify == NULL ||
-        table->withdraw == NULL || table->set_handoff == NULL || table->go_version == NULL) {
+        table->release_semaphore == NULL || table->set_handoff == NULL || table->go_version == NULL) {
         return "it lacks a function";
     }
     return NULL;

@@ -52,13 +52,5 @@ GOLOCK_CORE_CALL(int, stay, (const struct golock_core *core, struct golock_waite
 GOLOCK_CORE_CALL(int, release, (const struct golock_core *core, uint32_t *word), (word))
 GOLOCK_CORE_CALL(int, release_semaphore,
                  (const struct golock_core *core, uint32_t *word, uint32_t n, uint32_t most), (word, n, most))
-GOLOCK_CORE_CALL(int, listen,
-                 (const struct golock_core *core, uint32_t *word, struct golock_listener *listener),
-                 (word, listener))
-GOLOCK_CORE_CALL(uint32_t, notify,
-                 (const struct golock_core *core, uint32_t *word, uint32_t n, uint32_t told), (word, n, told))
-GOLOCK_CORE_CALL(uint32_t, withdraw,
-                 (const struct golock_core *core, uint32_t *word, struct golock_listener *listener),
-                 (word, listener))
 
 #endif

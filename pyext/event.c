@@ -1,5 +1,6 @@
 /* The type golock.Event: the class of that name in CPython's Lib/threading.py. */
 #include "object.h"
+#include "permit_shim.h"
 #include "share.h"
 
 #include <errno.h>
@@ -15,31 +16,36 @@ typedef struct {
     golock_object base;
     struct golock_header header;
     uint32_t word;
-    PyObject *condition; /* _cond, from the first time that somebody looks at it, or NULL */
+    golock_listeners listeners; /* those who wait, for when the event is opened */
 } EventObject;
 
 _Static_assert(offsetof(EventObject, word) == offsetof(EventObject, header) + sizeof(struct golock_header),
                "the word follows the header");
 
-static int
-event_traverse(EventObject *self, visitproc visit, void *arg)
+/* What an opened event's word says for ever; a native one's never has both bits. */
+#define OPENED (GOLOCK_SET | GOLOCK_SLEEPERS)
+
+static bool
+is_opened(uint32_t word)
 {
-    Py_VISIT(self->condition);
-    return golock_object_traverse((PyObject *)self, visit, arg);
+    return (word & OPENED) == OPENED;
 }
 
-static int
-event_clear_references(EventObject *self)
+static PyObject *
+event_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
-    Py_CLEAR(self->condition);
-    return golock_object_clear((PyObject *)self);
+    EventObject *self = (EventObject *)golock_object_new(type, args, kwargs);
+    if (self != NULL) {
+        __atomic_store_n(&self->word, OPENED, __ATOMIC_RELAXED);
+    }
+    return (PyObject *)self;
 }
 
 static void
 event_dealloc(PyObject *self)
 {
     golock_unshare(&((EventObject *)self)->header);
-    golock_object_free(self, (inquiry)event_clear_references);
+    golock_object_free(self, golock_object_clear);
 }
 
 struct golock_header *
@@ -56,105 +62,138 @@ golock_event_with(struct golock_header *header)
     return (PyObject *)((char *)header - offsetof(EventObject, header));
 }
 
+/* A native event that is initialized again is a new one, with a new condition: so it is opened. One that
+ * others know by its word just is clear again. */
 static int
-event_init(EventObject *self, PyObject *args, PyObject *kwargs)
+event_init(PyObject *op, PyObject *args, PyObject *kwargs)
 {
+    EventObject *self = (EventObject *)op;
     if (golock_bind_init("Event", NULL, 0, 0, args, kwargs, NULL) < 0) {
         return -1;
     }
-    __atomic_store_n(&self->word, 0, __ATOMIC_RELAXED);
-    return 0;
+    if (golock_is_shared(&self->header)) {
+        __atomic_and_fetch(&self->word, ~GOLOCK_SET, __ATOMIC_SEQ_CST);
+        return 0;
+    }
+    bool native = golock_object_may_be_native(op, &golock_event_class);
+    GOLOCK_BEGIN_CRITICAL_SECTION(op);
+    native = native && self->base.fresh;
+    if (native) {
+        __atomic_store_n(&self->word, 0, __ATOMIC_RELAXED);
+        golock_object_make_native(op);
+    }
+    GOLOCK_END_CRITICAL_SECTION();
+    return native ? 0 : golock_object_call_init(op, &golock_event_class, args, kwargs);
 }
 
-/* What was done before the event was set is seen by those who find it set. */
-static bool
-is_set(const EventObject *self)
+/* Those who wait then wait at the interpreter's condition. */
+static int
+event_open(PyObject *op)
 {
-    return __atomic_load_n(&self->word, __ATOMIC_ACQUIRE) & GOLOCK_SET;
-}
-
-static PyObject *
-set(EventObject *self)
-{
-    uint32_t old = __atomic_load_n(&self->word, __ATOMIC_RELAXED);
-    while ((old & GOLOCK_SET) == 0) {
-        uint32_t new = ((old & ~GOLOCK_SLEEPERS) + GOLOCK_SET_ONCE) | GOLOCK_SET;
-        if (__atomic_compare_exchange_n(&self->word, &old, new, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED)) {
-            if (old & GOLOCK_SLEEPERS) {
-                syscall(SYS_futex, &self->word, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, INT_MAX);
-            }
+    EventObject *self = (EventObject *)op;
+    PyObject *fields = golock_object_fields(op, &golock_event_class, "()");
+    PyObject *condition = fields == NULL ? NULL : PyDict_GetItemString(fields, "_cond");
+    PyObject *dict = NULL;
+    int result = -1;
+    while (condition != NULL) {
+        uint32_t word = __atomic_load_n(&self->word, __ATOMIC_ACQUIRE);
+        PyObject *flag = word & GOLOCK_SET ? Py_True : Py_False;
+        Py_XSETREF(dict, PyDict_SetItemString(fields, "_flag", flag) < 0 ? NULL : golock_object_merge(op, fields));
+        if (dict == NULL) {
+            break;
+        }
+        if (golock_object_opened(op)) { /* the code that ran meanwhile has opened it */
+            result = 0;
+            break;
+        }
+        if (golock_is_shared(&self->header)) {
+            result = golock_refuse_to_open(op);
+            break;
+        }
+        if (__atomic_compare_exchange_n(&self->word, &word, OPENED, false, __ATOMIC_SEQ_CST, __ATOMIC_ACQUIRE)) {
+            golock_object_commit(op, Py_NewRef(dict));
+            golock_condition_adopt(condition, &self->listeners);
+            golock_wake_all(&self->word);
+            result = 0;
             break;
         }
     }
-    Py_RETURN_NONE;
-}
-
-static PyObject *
-clear(EventObject *self)
-{
-    __atomic_and_fetch(&self->word, ~GOLOCK_SET, __ATOMIC_RELAXED);
-    Py_RETURN_NONE;
-}
-
-/* Changes the event while _cond is held, as the interpreter does, and then notifies those that wait at _cond
- * itself. For programs that have looked at it. */
-NO_INLINE static PyObject *
-with_condition(EventObject *self, PyObject *(*change)(EventObject *), bool notify)
-{
-    PyObject *entered = golock_condition_acquire(self->condition);
-    if (entered == NULL) {
-        return NULL;
-    }
-    Py_DECREF(entered);
-    PyObject *result = change(self);
-    if (result != NULL && notify) {
-        Py_SETREF(result, golock_condition_notify_all(self->condition));
-    }
-    PyObject *raised = result == NULL ? golock_raised() : NULL;
-    PyObject *exited = golock_condition_release(self->condition);
-    if (exited == NULL) {
-        Py_CLEAR(result);
-    }
-    Py_XDECREF(exited);
-    if (raised != NULL && exited == NULL) {
-        golock_chain(raised);
-    } else if (raised != NULL) {
-        golock_raise(raised);
-    }
+    Py_XDECREF(dict);
+    Py_XDECREF(fields);
     return result;
 }
 
-static bool
-has_condition(const EventObject *self)
+static PyObject *
+call(PyObject *self, const char *method, PyObject *const *args, Py_ssize_t nargs)
 {
-    return __atomic_load_n(&self->condition, __ATOMIC_ACQUIRE) != NULL;
+    return golock_object_call(self, &golock_event_class, method, args, nargs, NULL);
+}
+
+static uint32_t
+load(const EventObject *self)
+{
+    return __atomic_load_n(&self->word, __ATOMIC_ACQUIRE);
+}
+
+/* Under a GIL a set event is found set by a plain load. Without one, or where others know the word, it is
+ * written in any case: what was done before this set must be seen by who clears the event after, and looks
+ * again. A load would let a store that comes before it be seen later. */
+static uint32_t
+load_to_set(EventObject *self)
+{
+#ifndef Py_GIL_DISABLED
+    if (!golock_is_shared(&self->header)) {
+        return __atomic_load_n(&self->word, __ATOMIC_RELAXED);
+    }
+#endif
+    return __atomic_fetch_or(&self->word, 0, __ATOMIC_SEQ_CST);
 }
 
 static PyObject *
-event_set(EventObject *self, PyObject *Py_UNUSED(ignored))
+event_set(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
-    return has_condition(self) ? with_condition(self, set, true) : set(self);
+    EventObject *self = (EventObject *)op;
+    uint32_t old = load_to_set(self);
+    while ((old & GOLOCK_SET) == 0) {
+        uint32_t new = ((old & ~GOLOCK_SLEEPERS) + GOLOCK_SET_ONCE) | GOLOCK_SET;
+        if (__atomic_compare_exchange_n(&self->word, &old, new, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED)) {
+            if (old & GOLOCK_SLEEPERS) {
+                golock_wake_all(&self->word);
+            }
+            Py_RETURN_NONE;
+        }
+    }
+    return is_opened(old) ? call(op, "set", NULL, 0) : Py_NewRef(Py_None);
 }
 
 static PyObject *
-event_clear(EventObject *self, PyObject *Py_UNUSED(ignored))
+event_clear(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
-    return has_condition(self) ? with_condition(self, clear, false) : clear(self);
+    EventObject *self = (EventObject *)op;
+    uint32_t old = __atomic_load_n(&self->word, __ATOMIC_RELAXED);
+    while (!is_opened(old)) {
+        if (__atomic_compare_exchange_n(&self->word, &old, old & ~GOLOCK_SET, false, __ATOMIC_SEQ_CST,
+                                        __ATOMIC_RELAXED)) {
+            Py_RETURN_NONE;
+        }
+    }
+    return call(op, "clear", NULL, 0);
 }
 
 static PyObject *
-event_is_set(EventObject *self, PyObject *Py_UNUSED(ignored))
+event_is_set(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
-    return PyBool_FromLong(is_set(self));
+    uint32_t word = load((EventObject *)self);
+    return is_opened(word) ? call(self, "is_set", NULL, 0) : PyBool_FromLong(word & GOLOCK_SET);
 }
 
 static PyObject *
-event_is_set_deprecated(EventObject *self, PyObject *Py_UNUSED(ignored))
+event_is_set_deprecated(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
     if (PyErr_WarnEx(PyExc_DeprecationWarning, "isSet() is deprecated, use is_set() instead", 1) < 0) {
         return NULL;
     }
-    return PyObject_CallMethod((PyObject *)self, "is_set", NULL);
+    return PyObject_CallMethod(self, "is_set", NULL);
 }
 
 /* Whether a wait is over that began when the word was `came`. */
@@ -178,24 +217,23 @@ sleep_detached(EventObject *self, uint32_t word, int64_t deadline)
     return result == 0 || errno != ETIMEDOUT;
 }
 
+enum { WAIT_OPENED = 2 };
+
 /* Waits for the event, which was `came` when the wait began. Returns 1 when it was set, 0 when the time ran
- * out, -1 with an exception set. The waiters of an event need not be told apart, so this waits without the
- * core, as golock/event.go does for goroutines; the protocol is described there. */
-NO_INLINE static int
-wait_slow(EventObject *self, uint32_t came, PyObject *limit)
+ * out, -1 with an exception set, WAIT_OPENED when it was opened. The waiters of an event need not be told apart,
+ * so this waits without the core, as golock/event.go does for goroutines; the protocol is described there. */
+static int
+wait_native(EventObject *self, uint32_t came, bool in_time, int64_t deadline)
 {
-    int64_t timeout;
-    if (golock_parse_timeout(limit, false, &timeout) < 0) {
-        return -1;
-    }
-    int64_t deadline = golock_deadline_after(timeout);
-    bool in_time = timeout != 0;
     for (;;) {
         /* Signals that came up to here would go unseen while the thread sleeps. */
         if (in_time && Py_MakePendingCalls() < 0) {
             return -1;
         }
-        uint32_t word = __atomic_load_n(&self->word, __ATOMIC_ACQUIRE);
+        uint32_t word = load(self);
+        if (is_opened(word)) {
+            return WAIT_OPENED;
+        }
         if (over(came, word)) {
             return 1;
         }
@@ -203,7 +241,7 @@ wait_slow(EventObject *self, uint32_t came, PyObject *limit)
             return 0;
         }
         if ((word & GOLOCK_SLEEPERS) != 0 ||
-            __atomic_compare_exchange_n(&self->word, &word, word | GOLOCK_SLEEPERS, false, __ATOMIC_RELAXED,
+            __atomic_compare_exchange_n(&self->word, &word, word | GOLOCK_SLEEPERS, false, __ATOMIC_SEQ_CST,
                                         __ATOMIC_RELAXED)) {
             PyThreadState *thread = PyEval_SaveThread();
             in_time = sleep_detached(self, word | GOLOCK_SLEEPERS, deadline);
@@ -212,8 +250,55 @@ wait_slow(EventObject *self, uint32_t came, PyObject *limit)
     }
 }
 
+/* The same, and goes on at the condition of an event that was opened meanwhile. */
+static int
+wait_listening(EventObject *self, golock_listener *listener, uint32_t came, int64_t timeout)
+{
+    int64_t deadline = golock_deadline_after(timeout);
+    golock_listen(&self->listeners, listener);
+    int result = wait_native(self, came, timeout != 0, deadline);
+    if (listener->condition == NULL) {
+        golock_withdraw(listener);
+        return result;
+    }
+    PyObject *raised = result < 0 ? golock_raised() : NULL;
+    result = golock_condition_resume(listener, raised != NULL ? 0 : deadline);
+    golock_condition_unlock(listener);
+    if (raised != NULL) {
+        golock_raise(raised);
+        return -1;
+    }
+    return result;
+}
+
+NO_INLINE static PyObject *
+wait_slow(PyObject *op, uint32_t came, PyObject *limit)
+{
+    EventObject *self = (EventObject *)op;
+    int64_t timeout;
+    if (is_opened(came)) {
+        return call(op, "wait", &limit, 1);
+    }
+    if (golock_parse_timeout(limit, false, &timeout) < 0) {
+        return NULL;
+    }
+    if (golock_object_opened(op)) { /* for the timeout may have run any code */
+        return call(op, "wait", &limit, 1);
+    }
+    golock_listener *listener = golock_listener_new();
+    if (listener == NULL) {
+        return NULL;
+    }
+    int result;
+    GOLOCK_BEGIN_CRITICAL_SECTION(op);
+    result = wait_listening(self, listener, came, timeout);
+    GOLOCK_END_CRITICAL_SECTION();
+    golock_listener_free(listener);
+    return result < 0 ? NULL : PyBool_FromLong(result);
+}
+
 static PyObject *
-event_wait(EventObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+event_wait(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
     static const char *const names[] = {"timeout"};
     PyObject *timeout = Py_None;
@@ -221,55 +306,45 @@ event_wait(EventObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject 
         golock_bind("wait", names, 1, 0, args, nargs, kwnames, &timeout) < 0) {
         return NULL;
     }
-    uint32_t came = __atomic_load_n(&self->word, __ATOMIC_ACQUIRE);
-    if (came & GOLOCK_SET) {
+    uint32_t came = load((EventObject *)self);
+    if ((came & OPENED) == GOLOCK_SET) {
         Py_RETURN_TRUE;
     }
-    int result = wait_slow(self, came, timeout);
-    return result < 0 ? NULL : PyBool_FromLong(result);
+    return wait_slow(self, came, timeout);
+}
+
+/* The condition of a native event is free, and nobody waits at it. */
+static PyObject *
+event_at_fork_reinit(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    return golock_object_opened(self) ? call(self, "_at_fork_reinit", NULL, 0) : Py_NewRef(Py_None);
 }
 
 static PyObject *
-event_at_fork_reinit(EventObject *self, PyObject *Py_UNUSED(ignored))
+event_repr(PyObject *self)
 {
-    if (has_condition(self)) {
-        return PyObject_CallMethod(self->condition, "_at_fork_reinit", NULL);
+    if (golock_object_opened(self)) {
+#if PY_VERSION_HEX >= 0x030B0000
+        return call(self, "__repr__", NULL, 0);
+#else
+        return golock_object_repr(self, "");
+#endif
     }
-    Py_RETURN_NONE;
+    return golock_object_repr(self, load((EventObject *)self) & GOLOCK_SET ? "set" : "unset");
 }
 
 static PyObject *
-event_repr(EventObject *self)
+native_flag(PyObject *self)
 {
-    return golock_object_repr((PyObject *)self, is_set(self) ? "set" : "unset");
+    return PyBool_FromLong(load((EventObject *)self) & GOLOCK_SET);
 }
 
-static PyObject *
-get_flag(EventObject *self, void *Py_UNUSED(closure))
-{
-    return PyBool_FromLong(is_set(self));
-}
+static const golock_field field_flag = {&golock_event_class, "_flag", native_flag};
+static const golock_field field_condition = {&golock_event_class, "_cond", NULL};
 
-static PyObject *
-get_condition(EventObject *self, void *Py_UNUSED(closure))
-{
-    if (!has_condition(self)) {
-        const golock_state *state = golock_state_of((PyObject *)self);
-        PyObject *lock = golock_lock_new(state->lock_type);
-        PyObject *condition =
-            lock == NULL ? NULL : PyObject_CallOneArg((PyObject *)state->condition_type, lock);
-        Py_XDECREF(lock);
-        if (condition == NULL) {
-            return NULL;
-        }
-        PyObject *none = NULL;
-        if (!__atomic_compare_exchange_n(&self->condition, &none, condition, false, __ATOMIC_RELEASE,
-                                         __ATOMIC_RELAXED)) {
-            Py_DECREF(condition);
-        }
-    }
-    return Py_NewRef(self->condition);
-}
+static const char *const used[] = {"_cond", "_flag", "is_set", NULL};
+
+const golock_class golock_event_class = {3, "Event", used, event_open};
 
 PyDoc_STRVAR(event_doc, "Event()\n--\n\nA flag that threads can wait for. It is not set at first.");
 
@@ -281,33 +356,33 @@ PyDoc_STRVAR(wait_doc,
              "Raises OverflowError for a timeout that is too large, and from 3.14 on ValueError for NaN.");
 
 static PyMethodDef event_methods[] = {
-    {"is_set", (PyCFunction)event_is_set, METH_NOARGS,
+    {"is_set", event_is_set, METH_NOARGS,
      PyDoc_STR("is_set($self, /)\n--\n\nReturn whether the event is set.")},
-    {"isSet", (PyCFunction)event_is_set_deprecated, METH_NOARGS,
+    {"isSet", event_is_set_deprecated, METH_NOARGS,
      PyDoc_STR("isSet($self, /)\n--\n\nThe old name of is_set.")},
-    {"set", (PyCFunction)event_set, METH_NOARGS,
+    {"set", event_set, METH_NOARGS,
      PyDoc_STR("set($self, /)\n--\n\nSet the event, and let all threads go on that wait for it.")},
-    {"clear", (PyCFunction)event_clear, METH_NOARGS, PyDoc_STR("clear($self, /)\n--\n\nClear the event.")},
+    {"clear", event_clear, METH_NOARGS, PyDoc_STR("clear($self, /)\n--\n\nClear the event.")},
     {"wait", (PyCFunction)(void (*)(void))event_wait, METH_FASTCALL | METH_KEYWORDS, wait_doc},
-    {"_at_fork_reinit", (PyCFunction)event_at_fork_reinit, METH_NOARGS,
+    GOLOCK_OBJECT_METHODS,
+    {"_at_fork_reinit", event_at_fork_reinit, METH_NOARGS,
      PyDoc_STR("_at_fork_reinit($self, /)\n--\n\nForget who waits, in a child process just forked.")},
     {NULL, NULL, 0, NULL},
 };
 
 static PyGetSetDef event_getset[] = {
-    GOLOCK_OBJECT_DICT,
-    {"_flag", (getter)get_flag, NULL, PyDoc_STR("Whether the event is set."), NULL},
-    {"_cond", (getter)get_condition, NULL, PyDoc_STR("A condition that is held while the event changes."),
-     NULL},
+    GOLOCK_OBJECT_DICT(golock_event_class),
+    GOLOCK_FIELD(field_flag, "Whether the event is set."),
+    GOLOCK_FIELD(field_condition, "What those who wait for the event wait at."),
     {NULL, NULL, NULL, NULL, NULL},
 };
 
 static PyType_Slot event_slots[] = {
-    {Py_tp_new, PyType_GenericNew},
+    {Py_tp_new, event_new},
     {Py_tp_init, event_init},
     {Py_tp_dealloc, event_dealloc},
-    {Py_tp_traverse, event_traverse},
-    {Py_tp_clear, event_clear_references},
+    {Py_tp_traverse, golock_object_traverse},
+    {Py_tp_clear, golock_object_clear},
     {Py_tp_repr, event_repr},
     {Py_tp_doc, (void *)event_doc},
     {Py_tp_methods, event_methods},
@@ -317,7 +392,7 @@ static PyType_Slot event_slots[] = {
 };
 
 PyType_Spec golock_event_spec = {
-    .name = "golock.Event",
+    .name = "threading.Event",
     .basicsize = sizeof(EventObject),
     .flags = GOLOCK_OBJECT_FLAGS,
     .slots = event_slots,

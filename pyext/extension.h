@@ -22,6 +22,23 @@ golock_now(void)
     return (int64_t)now.tv_sec * NANOSECONDS + now.tv_nsec;
 }
 
+/* Without a GIL, what the GIL is to one object. */
+#if PY_VERSION_HEX >= 0x030D0000
+#define GOLOCK_BEGIN_CRITICAL_SECTION(object) Py_BEGIN_CRITICAL_SECTION(object)
+#define GOLOCK_END_CRITICAL_SECTION() Py_END_CRITICAL_SECTION()
+#else
+#define GOLOCK_BEGIN_CRITICAL_SECTION(object) {
+#define GOLOCK_END_CRITICAL_SECTION() }
+#endif
+
+/* What a class of threading looks like while nobody has changed it: see object.h. */
+typedef struct {
+    PyObject *attributes; /* a tuple of those that the interpreter's methods use on self */
+    unsigned int version; /* of the last type that was found to have these */
+} golock_class_state;
+
+#define GOLOCK_CLASSES 5
+
 typedef struct {
     PyTypeObject *lock_type;
     PyTypeObject *rlock_type;
@@ -31,12 +48,14 @@ typedef struct {
     PyTypeObject *event_type;
     PyTypeObject *barrier_type;
     PyObject *core_error;
+    golock_class_state classes[GOLOCK_CLASSES];
+    PyObject *opened; /* the interpreter's methods by class and name, when they are first needed, or NULL */
 } golock_state;
 
 /* module.c */
 
 /* Returns the state of the module that made the object's type, or a base of it. */
-const golock_state *golock_state_of(PyObject *self);
+golock_state *golock_state_of(PyObject *self);
 
 /* core.c */
 
@@ -148,38 +167,61 @@ int golock_wait(const golock_state *state, uint32_t *word, bool semaphore, int64
 
 /* listen.c */
 
-/* A wait for a notification, and the core that knows of it. */
-typedef struct golock_listening {
-    struct golock_listener listener;
-    const struct golock_core *core;
-    uint32_t *word;
-    struct golock_listening *outer;
-} golock_listening;
+/* A wait for a notification. */
+typedef struct golock_listener {
+    struct golock_listener *previous, *next;
+    struct golock_listeners *listeners; /* among which it stands, or NULL */
+    struct golock_listener *outer;      /* the wait below, in whose signal handler this one began */
+    PyObject *condition;                /* to which it was moved, and which it keeps alive */
+    PyObject *lock;                     /* GOLOCK_OPENED: what it waits on from now on */
+    uint32_t told;                      /* 0, or what it was told; the thread sleeps on this word */
+} golock_listener;
 
-/* Returns a new one, or NULL with MemoryError set. It belongs to the thread that waits, which frees it by
- * PyMem_RawFree: unless the interpreter ends while it sleeps, and with it the thread. */
-golock_listening *golock_listening_new(void);
+/* Those who wait at one object, first come first. All zero at first. Guarded by the GIL, or else by a lock of
+ * their own. */
+typedef struct golock_listeners {
+    golock_listener *first, *last;
+    uint32_t length;
+    uint32_t process; /* that they belong to: fork copies the list, and not those in it */
+#ifdef Py_GIL_DISABLED
+    bool locked;
+#endif
+} golock_listeners;
 
-/* Begins to listen to the word. Returns 0, or -1 with CoreError or MemoryError set. */
-int golock_listen(const golock_state *state, uint32_t *word, golock_listening *listening);
+/* What a listener is told: to go on; that the barrier is broken; to wait on its lock. */
+enum { GOLOCK_TOLD = 1, GOLOCK_BROKEN, GOLOCK_OPENED };
 
-/* Waits to be told something, which is returned, or until the deadline has passed: 0. Needs the GIL, and
- * drops it while it waits. Returns -1 with an exception set when a signal handler raised or, in a child that
- * a handler has forked, the core could not be loaded. In the last two cases it has still to be withdrawn. */
-int64_t golock_await(const golock_state *state, uint32_t *word, golock_listening *listening,
-                     int64_t deadline);
+#define GOLOCK_EVERYONE UINT32_MAX
+
+/* Returns a new one, or NULL with MemoryError set. It belongs to the thread that waits, which frees it when it
+ * listens no more: unless the interpreter ends while it sleeps, and with it the thread. */
+golock_listener *golock_listener_new(void);
+void golock_listener_free(golock_listener *listener);
+
+/* How many there are. Those that were copied by fork do not count. */
+uint32_t golock_count_listeners(golock_listeners *listeners);
+
+/* Puts a listener behind all others. */
+void golock_listen(golock_listeners *listeners, golock_listener *listener);
+
+/* Waits to be told something, and returns it: GOLOCK_TOLD also where it was told GOLOCK_OPENED and then got the
+ * lock. Returns 0 when the deadline has passed, -1 with an exception set when a signal handler raised; it can
+ * still be told something then, until it is withdrawn. Needs the GIL, and drops it while it waits. */
+int golock_await(golock_listener *listener, int64_t deadline);
 
 /* Ends the wait. Returns what was told, or 0. */
-uint32_t golock_withdraw(uint32_t *word, golock_listening *listening);
+uint32_t golock_withdraw(golock_listener *listener);
 
-/* Tells up to n of those that listen to the word. Returns 0, or -1 with CoreError or MemoryError set. */
-int golock_notify(const golock_state *state, uint32_t *word, uint32_t n, uint32_t told);
+/* Tells up to n of them, those that came first. */
+void golock_notify(golock_listeners *listeners, uint32_t n, uint32_t told);
 
-/* Whether a thread of this process waits below a signal handler that has forked it: who notifies it may not
- * find it among those who listen to the word. */
-bool golock_has_inherited(void);
+/* Moves all listeners to those of a condition, of which there are none. */
+void golock_move_listeners(golock_listeners *from, golock_listeners *to, PyObject *condition);
 
-/* To be called in the child process, when the core is forgotten. */
+/* Forgets all of them. They wait on, as those of a condition that is initialized again. */
+void golock_forget_listeners(golock_listeners *listeners);
+
+/* To be called in a child process. The waits below the signal handler that has forked go on in it. */
 void golock_listen_after_fork(void);
 
 /* lock.c */
@@ -191,10 +233,17 @@ PyObject *golock_lock_new(PyTypeObject *type);
 PyObject *golock_lock_vectorcall(PyObject *type, PyObject *const *args, size_t nargsf, PyObject *kwnames);
 #endif
 
-/* condition.c: what the methods of that name do; over golock's locks they need no memory. */
-PyObject *golock_condition_acquire(PyObject *condition);
-PyObject *golock_condition_release(PyObject *condition);
-PyObject *golock_condition_notify_all(PyObject *condition);
+/* condition.c, for objects that are being opened, and whose interpreter's algorithm waits at a condition.
+ * golock_condition_adopt lets those who listen elsewhere listen to the condition, which is a new one, made by
+ * golock over a Lock. golock_condition_resume waits on for one of them, and returns as golock_await does, but
+ * with the lock taken, for which golock_condition_unlock is to be called. */
+void golock_condition_adopt(PyObject *condition, golock_listeners *from);
+int golock_condition_resume(golock_listener *listener, int64_t deadline);
+void golock_condition_unlock(golock_listener *listener);
+
+/* Ends the wait of such a listener, of which golock_await said `told`; an exception that is set stays so. The
+ * lock is taken. */
+void golock_condition_finish(golock_listener *listener, int told);
 
 /* rlock.c, condition.c, semaphore.c, event.c, barrier.c */
 extern PyType_Spec golock_rlock_spec;

@@ -1,117 +1,207 @@
-/* How a Python thread waits for a notification: the core keeps the listeners of each word, and each thread
- * sleeps on its own listener. */
-#include "corecall.h"
-#include "extension.h"
+/* How a Python thread waits for a notification. Those who wait at a condition or a barrier stand in a list in the
+ * object, first come first, and each sleeps on a word of its own. The protocol is that of golock/listener.go,
+ * with the GIL, or the object's critical section, for the mutex of the list. */
+#include "lock.h"
 
 #include <errno.h>
 #include <linux/futex.h>
-#include <pthread.h>
-#include <string.h>
+#include <sched.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-golock_listening *
-golock_listening_new(void)
+/* Changes in each child process. */
+static uint32_t process = 1;
+
+/* The waits of this thread, one below the other. With the default model the first access allocates memory, and
+ * ends the process where there is none. */
+static _Thread_local golock_listener *innermost __attribute__((tls_model("initial-exec")));
+
+golock_listener *
+golock_listener_new(void)
 {
-    golock_listening *listening = PyMem_RawCalloc(1, sizeof(golock_listening));
-    if (listening == NULL) {
+    golock_listener *listener = PyMem_RawCalloc(1, sizeof(golock_listener));
+    if (listener == NULL) {
         PyErr_NoMemory();
     }
-    return listening;
+    return listener;
 }
 
-int
-golock_listen(const golock_state *state, uint32_t *word, golock_listening *listening)
+void
+golock_listener_free(golock_listener *listener)
 {
-    memset(&listening->listener, 0, sizeof(listening->listener));
-    listening->core = golock_core_require(state);
-    if (listening->core == NULL) {
-        return -1;
-    }
-    golock_core_listen(listening->core, word, &listening->listener);
-    return 0;
+    PyObject *lock = listener->lock, *condition = listener->condition;
+    PyMem_RawFree(listener);
+    Py_XDECREF(lock);
+    Py_XDECREF(condition);
 }
 
 /* What is told comes with what was done before: an acquire. */
 static uint32_t
-told(const golock_listening *listening)
+told(const golock_listener *listener)
 {
-    return __atomic_load_n(&listening->listener.told, __ATOMIC_ACQUIRE);
+    return __atomic_load_n(&listener->told, __ATOMIC_ACQUIRE);
+}
+
+/* In a child process the listeners of the parent do not exist. */
+static void
+forget_the_parents(golock_listeners *listeners)
+{
+    if (listeners->process != process) {
+        *listeners = (golock_listeners){.process = process};
+    }
+}
+
+#ifdef Py_GIL_DISABLED
+/* A PyMutex would let go of the critical section in which the caller changes more than this. */
+static void
+lock_list(golock_listeners *listeners)
+{
+    while (__atomic_exchange_n(&listeners->locked, true, __ATOMIC_ACQUIRE)) {
+        sched_yield();
+    }
+}
+
+static void
+unlock_list(golock_listeners *listeners)
+{
+    __atomic_store_n(&listeners->locked, false, __ATOMIC_RELEASE);
+}
+#else
+#define lock_list(listeners) ((void)(listeners))
+#define unlock_list(listeners) ((void)(listeners))
+#endif
+
+uint32_t
+golock_count_listeners(golock_listeners *listeners)
+{
+    forget_the_parents(listeners);
+    return __atomic_load_n(&listeners->length, __ATOMIC_RELAXED);
+}
+
+static void
+unlink_listener(golock_listener *listener)
+{
+    golock_listeners *listeners = listener->listeners;
+    *(listener->previous == NULL ? &listeners->first : &listener->previous->next) = listener->next;
+    *(listener->next == NULL ? &listeners->last : &listener->next->previous) = listener->previous;
+    listener->previous = listener->next = NULL;
+    __atomic_store_n(&listener->listeners, NULL, __ATOMIC_RELEASE);
+    __atomic_store_n(&listeners->length, listeners->length - 1, __ATOMIC_RELAXED);
+}
+
+void
+golock_listen(golock_listeners *listeners, golock_listener *listener)
+{
+    forget_the_parents(listeners);
+    lock_list(listeners);
+    __atomic_store_n(&listener->listeners, listeners, __ATOMIC_RELAXED);
+    listener->previous = listeners->last;
+    *(listeners->last == NULL ? &listeners->first : &listeners->last->next) = listener;
+    listeners->last = listener;
+    __atomic_store_n(&listeners->length, listeners->length + 1, __ATOMIC_RELAXED);
+    unlock_list(listeners);
 }
 
 uint32_t
-golock_withdraw(uint32_t *word, golock_listening *listening)
+golock_withdraw(golock_listener *listener)
 {
-    if (told(listening) == 0 && listening->core != NULL && listening->core == golock_core_loaded()) {
-        golock_core_withdraw(listening->core, word, &listening->listener);
+    golock_listeners *listeners;
+    while ((listeners = __atomic_load_n(&listener->listeners, __ATOMIC_ACQUIRE)) != NULL) {
+        lock_list(listeners);
+        if (listener->listeners == listeners) { /* it was neither told nor moved meanwhile */
+            unlink_listener(listener);
+        }
+        unlock_list(listeners);
     }
-    return told(listening);
+    return told(listener);
 }
 
-/* A signal handler may fork, and in the child process the wait below it goes on. The child's core does not
- * know of it until the handler has returned, but who notifies before must find it: so these waits are kept
- * here. */
-static _Thread_local golock_listening *innermost;
-static struct {
-    pthread_mutex_t mutex;
-    golock_listening *first;
-} inherited = {.mutex = PTHREAD_MUTEX_INITIALIZER};
+/* Takes the first out of the list, and says so to it. Returns where it sleeps, or NULL if there is none. */
+static uint32_t *
+tell_first(golock_listeners *listeners, uint32_t what)
+{
+    lock_list(listeners);
+    golock_listener *listener = listeners->first;
+    uint32_t *word = NULL;
+    if (listener != NULL) {
+        word = &listener->told;
+        /* One that withdraws, and finds itself in no list, looks at what it was told. */
+        __atomic_store_n(word, what, __ATOMIC_RELEASE);
+        unlink_listener(listener);
+    }
+    unlock_list(listeners);
+    return word;
+}
+
+/* The listener may be gone, and its memory used for something else, as soon as it has been told: who sleeps at
+ * that address then is woken for nothing. */
+void
+golock_notify(golock_listeners *listeners, uint32_t n, uint32_t what)
+{
+    forget_the_parents(listeners);
+    uint32_t *word;
+    while (n-- > 0 && (word = tell_first(listeners, what)) != NULL) {
+        syscall(SYS_futex, word, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, 1);
+    }
+}
+
+void
+golock_move_listeners(golock_listeners *from, golock_listeners *to, PyObject *condition)
+{
+    forget_the_parents(from);
+    lock_list(from);
+    to->first = from->first;
+    to->last = from->last;
+    to->length = from->length;
+    to->process = process;
+    for (golock_listener *each = to->first; each != NULL; each = each->next) {
+        each->condition = Py_NewRef(condition);
+        __atomic_store_n(&each->listeners, to, __ATOMIC_RELEASE);
+    }
+    from->first = from->last = NULL;
+    from->length = 0;
+    unlock_list(from);
+}
+
+void
+golock_forget_listeners(golock_listeners *listeners)
+{
+    forget_the_parents(listeners);
+    lock_list(listeners);
+    while (listeners->first != NULL) {
+        unlink_listener(listeners->first);
+    }
+    unlock_list(listeners);
+}
 
 void
 golock_listen_after_fork(void)
 {
-    inherited.mutex = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
-    inherited.first = innermost;
-}
-
-bool
-golock_has_inherited(void)
-{
-    return __atomic_load_n(&inherited.first, __ATOMIC_RELAXED) != NULL;
-}
-
-static uint32_t
-notify_inherited(const uint32_t *word, uint32_t n, uint32_t what)
-{
-    uint32_t count = 0;
-    pthread_mutex_lock(&inherited.mutex);
-    for (golock_listening *each = inherited.first; each != NULL && count < n; each = each->outer) {
-        if (each->word == word && told(each) == 0) {
-            __atomic_store_n(&each->listener.told, what, __ATOMIC_RELEASE);
-            count++;
+    process++;
+    for (golock_listener *each = innermost; each != NULL; each = each->outer) {
+        golock_listeners *listeners = each->listeners;
+        if (listeners == NULL) {
+            continue;
         }
+        forget_the_parents(listeners);
+        each->previous = NULL;
+        each->next = listeners->first;
+        *(listeners->first == NULL ? &listeners->last : &listeners->first->previous) = each;
+        listeners->first = each;
+        listeners->length++;
     }
-    pthread_mutex_unlock(&inherited.mutex);
-    return count;
-}
-
-int
-golock_notify(const golock_state *state, uint32_t *word, uint32_t n, uint32_t told)
-{
-    if (golock_has_inherited()) {
-        n -= notify_inherited(word, n, told);
-    }
-    if (golock_core_forgets(word, 0)) {
-        return 0;
-    }
-    const struct golock_core *core = golock_core_require(state);
-    if (core == NULL) {
-        return -1;
-    }
-    golock_core_notify(core, word, n, told);
-    return 0;
 }
 
 /* Sleeps until told, or until the time has come: then returns false. A thread that runs signal handlers also
  * returns when a signal has come. */
 static bool
-sleep_detached(const golock_listening *listening, int64_t deadline)
+sleep_detached(const golock_listener *listener, int64_t deadline)
 {
     const struct timespec until = {.tv_sec = deadline / NANOSECONDS, .tv_nsec = deadline % NANOSECONDS};
     for (;;) {
-        long result = syscall(SYS_futex, &listening->listener.told, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG, 0,
+        long result = syscall(SYS_futex, &listener->told, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG, 0,
                               deadline == GOLOCK_FOREVER ? NULL : &until, NULL, FUTEX_BITSET_MATCH_ANY);
-        if (told(listening) != 0) {
+        if (told(listener) != 0) {
             return true;
         }
         if (result < 0 && errno == ETIMEDOUT) {
@@ -123,59 +213,46 @@ sleep_detached(const golock_listening *listening, int64_t deadline)
     }
 }
 
-/* The innermost goes first. The caller has the mutex. */
-static void
-disinherit(const golock_listening *listening)
-{
-    if (inherited.first == listening) {
-        __atomic_store_n(&inherited.first, listening->outer, __ATOMIC_RELAXED);
-    }
-}
-
-/* Listens anew if a handler has forked, and this is the child process: in one step, for another thread of the
- * child to find it in either place. Returns 0, or -1 with an exception set. */
+/* Waits on the lock that the opener has put among the condition's waiters. Returns as golock_await. */
 static int
-listen_again(const golock_state *state, uint32_t *word, golock_listening *listening)
+await_lock(golock_listener *listener, int64_t deadline)
 {
-    if (listening->core == golock_core_loaded()) {
-        return 0;
+    LockObject *lock = (LockObject *)listener->lock;
+    int64_t timeout = -1;
+    if (deadline != GOLOCK_FOREVER) {
+        int64_t left = deadline - golock_now();
+        timeout = left > 0 ? left : 0;
     }
-    pthread_mutex_lock(&inherited.mutex);
-    int result = told(listening) != 0 ? 0 : golock_listen(state, word, listening);
-    disinherit(listening);
-    pthread_mutex_unlock(&inherited.mutex);
-    return result;
+    int taken = golock_mutex_acquire((PyObject *)lock, &lock->mutex, timeout);
+    return taken > 0 ? GOLOCK_TOLD : taken;
 }
 
-static int64_t
-sleep_until_told(const golock_state *state, uint32_t *word, golock_listening *listening, int64_t deadline)
+static int
+sleep_until_told(golock_listener *listener, int64_t deadline)
 {
     bool in_time = true;
-    while (in_time && told(listening) == 0) {
+    while (in_time && told(listener) == 0) {
         /* Signals that came up to here would go unseen while the thread sleeps. Their handlers may do
-         * anything, even fork: nobody knows this listener in the child. */
-        if (Py_MakePendingCalls() < 0 || listen_again(state, word, listening) < 0) {
+         * anything. */
+        if (Py_MakePendingCalls() < 0) {
             return -1;
         }
         PyThreadState *thread = PyEval_SaveThread();
-        in_time = sleep_detached(listening, deadline);
+        in_time = sleep_detached(listener, deadline);
         PyEval_RestoreThread(thread);
     }
-    return told(listening);
+    return (int)told(listener);
 }
 
-int64_t
-golock_await(const golock_state *state, uint32_t *word, golock_listening *listening, int64_t deadline)
+int
+golock_await(golock_listener *listener, int64_t deadline)
 {
-    listening->word = word;
-    listening->outer = innermost;
-    innermost = listening;
-    int64_t result = sleep_until_told(state, word, listening, deadline);
-    innermost = listening->outer;
-    if (golock_has_inherited()) {
-        pthread_mutex_lock(&inherited.mutex);
-        disinherit(listening);
-        pthread_mutex_unlock(&inherited.mutex);
+    listener->outer = innermost;
+    innermost = listener;
+    int result = sleep_until_told(listener, deadline);
+    if (result == GOLOCK_OPENED) {
+        result = await_lock(listener, deadline);
     }
+    innermost = listener->outer;
     return result;
 }

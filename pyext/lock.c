@@ -1,4 +1,4 @@
-/* The type golock.lock: the interface of CPython's _thread.lock (Modules/_threadmodule.c). */
+/* The type golock.Lock, which is called `_thread.lock` as the interpreter's is: the interface of CPython's _thread.lock (Modules/_threadmodule.c). */
 #include "lock.h"
 
 #include "share.h"
@@ -279,7 +279,7 @@ static PyType_Slot lock_slots[] = {
 #endif
 
 PyType_Spec golock_lock_spec = {
-    .name = "golock.lock",
+    .name = "_thread.lock",
     .basicsize = sizeof(LockObject),
     .flags = LOCK_FLAGS,
     .slots = lock_slots,

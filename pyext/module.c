@@ -1,6 +1,7 @@
 /* The extension module golock._golock. */
 #include "extension.h"
 #include "fastpath.h"
+#include "object.h"
 #include "share.h"
 
 #include <math.h>
@@ -225,19 +226,26 @@ add_types(PyObject *module, golock_state *state)
         PyTypeObject **type;
         PyType_Spec *spec;
         PyTypeObject **base;
+        const golock_class *class;
     } types[] = {
-        {&state->lock_type, &golock_lock_spec, NULL},
-        {&state->rlock_type, &golock_rlock_spec, NULL},
-        {&state->condition_type, &golock_condition_spec, NULL},
-        {&state->semaphore_type, &golock_semaphore_spec, NULL},
-        {&state->bounded_semaphore_type, &golock_bounded_semaphore_spec, &state->semaphore_type},
-        {&state->event_type, &golock_event_spec, NULL},
-        {&state->barrier_type, &golock_barrier_spec, NULL},
+        {&state->lock_type, &golock_lock_spec, NULL, NULL},
+        {&state->rlock_type, &golock_rlock_spec, NULL, NULL},
+        {&state->condition_type, &golock_condition_spec, NULL, &golock_condition_class},
+        {&state->semaphore_type, &golock_semaphore_spec, NULL, &golock_semaphore_class},
+        {&state->bounded_semaphore_type, &golock_bounded_semaphore_spec, &state->semaphore_type,
+         &golock_bounded_semaphore_class},
+        {&state->event_type, &golock_event_spec, NULL, &golock_event_class},
+        {&state->barrier_type, &golock_barrier_spec, NULL, &golock_barrier_class},
     };
     for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
         PyTypeObject *base = types[i].base == NULL ? NULL : *types[i].base;
         *types[i].type = new_type(module, types[i].spec, base);
         if (*types[i].type == NULL) {
+            return -1;
+        }
+        const golock_class *class = types[i].class;
+        if (class != NULL &&
+            golock_class_remember(&state->classes[class->number], *types[i].type, class) < 0) {
             return -1;
         }
         if (types[i].spec != &golock_lock_spec && PyModule_AddType(module, *types[i].type) < 0) {
@@ -291,6 +299,10 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->event_type);
     Py_VISIT(state->barrier_type);
     Py_VISIT(state->core_error);
+    for (int i = 0; i < GOLOCK_CLASSES; i++) {
+        Py_VISIT(state->classes[i].attributes);
+    }
+    Py_VISIT(state->opened);
     return 0;
 }
 
@@ -306,6 +318,10 @@ module_clear(PyObject *module)
     Py_CLEAR(state->event_type);
     Py_CLEAR(state->barrier_type);
     Py_CLEAR(state->core_error);
+    for (int i = 0; i < GOLOCK_CLASSES; i++) {
+        Py_CLEAR(state->classes[i].attributes);
+    }
+    Py_CLEAR(state->opened);
     return 0;
 }
 
@@ -342,7 +358,7 @@ static PyModuleDef golock_module = {
 #define PyType_GetModuleByDef _PyType_GetModuleByDef
 #endif
 
-const golock_state *
+golock_state *
 golock_state_of(PyObject *self)
 {
     return PyModule_GetState(PyType_GetModuleByDef(Py_TYPE(self), &golock_module));

@@ -1,11 +1,28 @@
-/* What the objects have that threading writes in Python. */
+/* What the objects have that threading writes in Python: see object.h. */
 #include "object.h"
+
+#include <stdarg.h>
+
+/* No type has this version. */
+#define NEVER UINT_MAX
 
 PyMemberDef golock_object_members[] = {
     {"__dictoffset__", T_PYSSIZET, offsetof(golock_object, dict), READONLY, NULL},
     {"__weaklistoffset__", T_PYSSIZET, offsetof(golock_object, weakrefs), READONLY, NULL},
     {NULL, 0, 0, 0, NULL},
 };
+
+PyObject *
+golock_object_new(PyTypeObject *type, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED(kwargs))
+{
+    golock_object *self = (golock_object *)type->tp_alloc(type, 0);
+    if (self != NULL) {
+        self->checked = NEVER;
+        self->opened = true;
+        self->fresh = true;
+    }
+    return (PyObject *)self;
+}
 
 int
 golock_object_traverse(PyObject *self, visitproc visit, void *arg)
@@ -22,17 +39,352 @@ golock_object_clear(PyObject *self)
     return 0;
 }
 
+/* A chain of objects, each the action of the next, may be of any length: hence the trashcan. */
 void
 golock_object_free(PyObject *self, inquiry clear)
 {
     PyTypeObject *type = Py_TYPE(self);
     PyObject_GC_UnTrack(self);
+    Py_TRASHCAN_BEGIN(self, type->tp_dealloc)
     if (((golock_object *)self)->weakrefs != NULL) {
         PyObject_ClearWeakRefs(self);
     }
     clear(self);
     type->tp_free(self);
     Py_DECREF(type);
+    Py_TRASHCAN_END
+}
+
+/* Returns a new reference to golock._opened, or NULL with an exception set. */
+static PyObject *
+opened_module(void)
+{
+    return PyImport_ImportModule("golock._opened");
+}
+
+/* Returns a new reference to the interpreter's attribute of the class, or NULL with an exception set. */
+static PyObject *
+interpreters(PyObject *self, const golock_class *class, const char *name)
+{
+    golock_state *state = golock_state_of(self);
+    if (state->opened == NULL) {
+        PyObject *module = opened_module();
+        PyObject *classes = module == NULL ? NULL : PyObject_CallMethod(module, "classes", NULL);
+        Py_XDECREF(module);
+        if (classes == NULL) {
+            return NULL;
+        }
+        PyObject *none = NULL;
+        if (!__atomic_compare_exchange_n(&state->opened, &none, classes, false, __ATOMIC_ACQ_REL,
+                                         __ATOMIC_ACQUIRE)) {
+            Py_DECREF(classes);
+        }
+    }
+    PyObject *members = PyDict_GetItemString(state->opened, class->name);
+    PyObject *found = members == NULL ? NULL : PyDict_GetItemString(members, name);
+    if (found == NULL && !PyErr_Occurred()) {
+        PyErr_Format(PyExc_AttributeError, "'%s' object has no attribute '%s'", class->name, name);
+    }
+    return Py_XNewRef(found);
+}
+
+/* Returns 1 if an attribute that the interpreter's methods use on self is not that of golock's own type, 0 if all
+ * are, or -1 with an exception set. */
+static int
+overrides(PyObject *self, const golock_class *class)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    PyObject *dict = ((golock_object *)self)->dict;
+    if (dict != NULL && PyDict_GET_SIZE(dict) > 0) {
+        for (int i = 0; class->used[i] != NULL; i++) {
+            if (PyDict_GetItemString(dict, class->used[i]) != NULL) {
+                return 1;
+            }
+        }
+    }
+    golock_state *state = golock_state_of(self);
+    golock_class_state *known = &state->classes[class->number];
+    unsigned int version = __atomic_load_n(&type->tp_version_tag, __ATOMIC_RELAXED);
+    if (version == 0 || version != __atomic_load_n(&known->version, __ATOMIC_RELAXED)) {
+        for (int i = 0; class->used[i] != NULL; i++) {
+            PyObject *found = PyObject_GetAttrString((PyObject *)type, class->used[i]);
+            if (found == NULL) {
+                if (!PyErr_ExceptionMatches(PyExc_AttributeError)) {
+                    return -1;
+                }
+                PyErr_Clear(); /* this version of the interpreter does not have it, or somebody deleted it */
+            }
+            bool own = found == PyTuple_GET_ITEM(known->attributes, i) ||
+                       (found == NULL && PyTuple_GET_ITEM(known->attributes, i) == Py_None);
+            Py_XDECREF(found);
+            if (!own) {
+                return 1;
+            }
+        }
+        version = __atomic_load_n(&type->tp_version_tag, __ATOMIC_RELAXED);
+        __atomic_store_n(&known->version, version, __ATOMIC_RELAXED);
+    }
+    if (!golock_object_opened(self)) {
+        __atomic_store_n(&((golock_object *)self)->checked, version == 0 ? NEVER : version, __ATOMIC_RELAXED);
+    }
+    return 0;
+}
+
+int
+golock_class_remember(golock_class_state *known, PyTypeObject *type, const golock_class *class)
+{
+    Py_ssize_t length = 0;
+    while (class->used[length] != NULL) {
+        length++;
+    }
+    known->attributes = PyTuple_New(length);
+    for (Py_ssize_t i = 0; known->attributes != NULL && i < length; i++) {
+        PyObject *own = PyObject_GetAttrString((PyObject *)type, class->used[i]);
+        if (own == NULL) {
+            PyErr_Clear();
+            own = Py_NewRef(Py_None);
+        }
+        PyTuple_SET_ITEM(known->attributes, i, own);
+    }
+    return known->attributes == NULL ? -1 : 0;
+}
+
+bool
+golock_object_check(PyObject *self, const golock_class *class)
+{
+    if (golock_object_opened(self)) {
+        return false;
+    }
+    int found = overrides(self, class);
+    if (found < 0) {
+        PyErr_Clear(); /* the interpreter's method will meet it again */
+    }
+    return found == 0 && !golock_object_opened(self);
+}
+
+bool
+golock_object_may_be_native(PyObject *self, const golock_class *class)
+{
+    if (!((golock_object *)self)->fresh) {
+        return false;
+    }
+    int found = overrides(self, class);
+    if (found < 0) {
+        PyErr_Clear();
+    }
+    return found == 0 && ((golock_object *)self)->fresh;
+}
+
+void
+golock_object_make_native(PyObject *self)
+{
+    golock_object *object = (golock_object *)self;
+    object->fresh = false;
+    __atomic_store_n(&object->opened, false, __ATOMIC_RELEASE);
+}
+
+/* Opens the object if it is not. Returns 0, or -1 with an exception set. */
+static int
+open(PyObject *self, const golock_class *class)
+{
+    int result = 0;
+    if (!golock_object_opened(self)) {
+        GOLOCK_BEGIN_CRITICAL_SECTION(self);
+        result = class->open(self);
+        GOLOCK_END_CRITICAL_SECTION();
+    }
+    return result;
+}
+
+PyObject *
+golock_object_call(PyObject *self, const golock_class *class, const char *method, PyObject *const *args,
+                   Py_ssize_t nargs, PyObject *kwnames)
+{
+    if (open(self, class) < 0) {
+        return NULL;
+    }
+    PyObject *function = interpreters(self, class, method);
+    PyObject *bound = function == NULL ? NULL : PyMethod_New(function, self);
+    PyObject *result = bound == NULL ? NULL : PyObject_Vectorcall(bound, args, (size_t)nargs, kwnames);
+    Py_XDECREF(function);
+    Py_XDECREF(bound);
+    return result;
+}
+
+int
+golock_object_call_init(PyObject *self, const golock_class *class, PyObject *args, PyObject *kwargs)
+{
+    if (open(self, class) < 0) {
+        return -1;
+    }
+    ((golock_object *)self)->fresh = false;
+    PyObject *function = interpreters(self, class, "__init__");
+    PyObject *bound = function == NULL ? NULL : PyMethod_New(function, self);
+    PyObject *result = bound == NULL ? NULL : PyObject_Call(bound, args, kwargs);
+    Py_XDECREF(function);
+    Py_XDECREF(bound);
+    Py_XDECREF(result);
+    return result == NULL ? -1 : 0;
+}
+
+PyObject *
+golock_opened_call(PyObject *self, const char *function, const char *format, ...)
+{
+    PyObject *module = opened_module();
+    PyObject *callable = module == NULL ? NULL : PyObject_GetAttrString(module, function);
+    Py_XDECREF(module);
+    va_list arguments;
+    va_start(arguments, format);
+    PyObject *tuple = Py_VaBuildValue(format, arguments);
+    va_end(arguments);
+    PyObject *bound = callable == NULL ? NULL : PyMethod_New(callable, self);
+    PyObject *result = bound == NULL || tuple == NULL ? NULL : PyObject_Call(bound, tuple, NULL);
+    Py_XDECREF(callable);
+    Py_XDECREF(bound);
+    Py_XDECREF(tuple);
+    return result;
+}
+
+PyObject *
+golock_object_fields(PyObject *self, const golock_class *class, const char *format, ...)
+{
+    PyObject *module = opened_module();
+    PyObject *function = interpreters(self, class, "__init__");
+    va_list arguments;
+    va_start(arguments, format);
+    PyObject *tuple = Py_VaBuildValue(format, arguments);
+    va_end(arguments);
+    PyObject *fields = module == NULL || function == NULL || tuple == NULL
+                           ? NULL
+                           : PyObject_CallMethod(module, "fields", "OO", function, tuple);
+    Py_XDECREF(module);
+    Py_XDECREF(function);
+    Py_XDECREF(tuple);
+    return fields;
+}
+
+PyObject *
+golock_object_merge(PyObject *self, PyObject *fields)
+{
+    PyObject *own = ((golock_object *)self)->dict;
+    PyObject *merged = own == NULL ? PyDict_New() : PyDict_Copy(own);
+    if (merged != NULL && PyDict_Merge(merged, fields, 0) < 0) {
+        Py_CLEAR(merged);
+    }
+    return merged;
+}
+
+void
+golock_object_commit(PyObject *self, PyObject *dict)
+{
+    golock_object *object = (golock_object *)self;
+    PyObject *before = object->dict;
+    object->dict = dict;
+    object->fresh = false;
+    __atomic_store_n(&object->checked, NEVER, __ATOMIC_RELAXED);
+    __atomic_store_n(&object->opened, true, __ATOMIC_RELEASE);
+    Py_XDECREF(before);
+}
+
+/* Returns 0, or -1 with AttributeError set. */
+static int
+no_attribute(PyObject *self, const char *name)
+{
+    PyErr_Format(PyExc_AttributeError, "'%.200s' object has no attribute '%s'", Py_TYPE(self)->tp_name, name);
+    return -1;
+}
+
+PyObject *
+golock_get_field(PyObject *self, void *closure)
+{
+    const golock_field *field = closure;
+    if (!golock_object_opened(self)) {
+        if (field->native != NULL) {
+            return field->native(self);
+        }
+        if (open(self, field->class) < 0) {
+            return NULL;
+        }
+    }
+    PyObject *dict = ((golock_object *)self)->dict;
+    PyObject *value = dict == NULL ? NULL : PyDict_GetItemString(dict, field->name);
+    if (value == NULL && !PyErr_Occurred()) {
+        no_attribute(self, field->name);
+    }
+    return Py_XNewRef(value);
+}
+
+int
+golock_set_field(PyObject *self, PyObject *value, void *closure)
+{
+    const golock_field *field = closure;
+    if (open(self, field->class) < 0) {
+        return -1;
+    }
+    golock_object *object = (golock_object *)self;
+    if (object->dict == NULL) {
+        if (value == NULL) {
+            return no_attribute(self, field->name);
+        }
+        object->dict = PyDict_New();
+        if (object->dict == NULL) {
+            return -1;
+        }
+    }
+    if (value != NULL) {
+        return PyDict_SetItemString(object->dict, field->name, value);
+    }
+    if (PyDict_DelItemString(object->dict, field->name) < 0) {
+        return PyErr_ExceptionMatches(PyExc_KeyError) ? no_attribute(self, field->name) : -1;
+    }
+    return 0;
+}
+
+PyObject *
+golock_get_property(PyObject *self, void *closure)
+{
+    const golock_field *field = closure;
+    if (!golock_object_opened(self)) {
+        return field->native(self);
+    }
+    PyObject *property = interpreters(self, field->class, field->name);
+    PyObject *value =
+        property == NULL ? NULL : PyObject_CallMethod(property, "__get__", "OO", self, Py_TYPE(self));
+    Py_XDECREF(property);
+    return value;
+}
+
+/* Whoever has the __dict__ may do anything to the object. */
+PyObject *
+golock_get_dict(PyObject *self, void *class)
+{
+    if (open(self, class) < 0) {
+        return NULL;
+    }
+    ((golock_object *)self)->fresh = false;
+    return PyObject_GenericGetDict(self, NULL);
+}
+
+int
+golock_set_dict(PyObject *self, PyObject *value, void *class)
+{
+    if (open(self, class) < 0) {
+        return -1;
+    }
+    ((golock_object *)self)->fresh = false;
+    return PyObject_GenericSetDict(self, value, NULL);
+}
+
+PyObject *
+golock_object_getstate(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    return golock_opened_call(self, "state", "()");
+}
+
+PyObject *
+golock_object_reduce(PyObject *self, PyObject *protocol)
+{
+    return golock_opened_call(self, "reduce", "(O)", protocol);
 }
 
 #if PY_VERSION_HEX >= 0x030B0000

@@ -350,7 +350,7 @@ golock_rlock_match(PyTypeObject *type)
 }
 
 PyType_Spec golock_rlock_spec = {
-    .name = "golock.RLock",
+    .name = "_thread.RLock",
     .basicsize = sizeof(RLockObject),
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_IMMUTABLETYPE,
     .slots = rlock_slots,

@@ -3,6 +3,7 @@
 #include "corecall.h"
 #include "mutex.h"
 #include "object.h"
+#include "permit_shim.h"
 #include "share.h"
 
 #include <stddef.h>
@@ -13,14 +14,18 @@ typedef struct {
     golock_object base;
     struct golock_header header;
     union golock_semaphore semaphore;
-    uint32_t bound; /* UINT32_MAX, or a bounded semaphore's */
+    uint32_t bound; /* of a bounded semaphore; UINT32_MAX of another */
     uint8_t turns;
     bool bounded;
+    golock_listeners listeners; /* those who wait for a permit, for when the semaphore is opened */
 } SemaphoreObject;
 
 _Static_assert(offsetof(SemaphoreObject, semaphore) ==
                    offsetof(SemaphoreObject, header) + sizeof(struct golock_header),
                "the word follows the header");
+
+/* What an opened semaphore's word says for ever: to the fast paths, that they cannot do it. */
+#define OPENED ((uint64_t)(GOLOCK_HELD | GOLOCK_WAITERS | GOLOCK_HANDOFF))
 
 static uint32_t
 permits(SemaphoreObject *self)
@@ -35,74 +40,80 @@ fill(SemaphoreObject *self, uint32_t value)
     __atomic_store_n(&self->semaphore.both, both, __ATOMIC_RELAXED);
 }
 
-static PyObject *
-semaphore_new(PyTypeObject *type, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED(kwargs))
+static const golock_class *
+class_of(PyObject *self)
 {
-    SemaphoreObject *self = (SemaphoreObject *)type->tp_alloc(type, 0);
+    return ((SemaphoreObject *)self)->bounded ? &golock_bounded_semaphore_class : &golock_semaphore_class;
+}
+
+static PyObject *
+semaphore_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+    SemaphoreObject *self = (SemaphoreObject *)golock_object_new(type, args, kwargs);
     if (self != NULL) {
-        self->bound = UINT32_MAX;
-        fill(self, 1);
+        __atomic_store_n(&self->semaphore.both, OPENED, __ATOMIC_RELAXED);
     }
     return (PyObject *)self;
 }
 
-/* Reads a number of permits, at least `least`; if it is less, raises ValueError with the message. Returns 0,
- * or -1 with an exception set. */
-static int
-parse_permits(PyObject *number, int least, const char *message, uint32_t *result)
+static PyObject *
+bounded_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
-    PyObject *whole = PyNumber_Index(number);
-    if (whole == NULL) {
-        return -1;
+    PyObject *self = semaphore_new(type, args, kwargs);
+    if (self != NULL) {
+        ((SemaphoreObject *)self)->bounded = true;
+    }
+    return self;
+}
+
+/* The interpreter's semaphore takes any number. Those that a native one takes are int, and no subclass of it. */
+static bool
+parse_permits(PyObject *number, uint32_t *result)
+{
+    if (!PyLong_CheckExact(number)) {
+        return false;
     }
     int overflow;
-    long long value = PyLong_AsLongLongAndOverflow(whole, &overflow);
-    Py_DECREF(whole);
-    if (overflow < 0 || (overflow == 0 && value < least)) {
-        PyErr_SetString(PyExc_ValueError, message);
-        return -1;
-    }
-    if (overflow > 0 || value > UINT32_MAX) {
-        PyErr_SetString(PyExc_OverflowError, "a semaphore has at most 4294967295 permits");
-        return -1;
+    long long value = PyLong_AsLongLongAndOverflow(number, &overflow);
+    if (overflow != 0 || value < 0 || value > UINT32_MAX) {
+        return false;
     }
     *result = (uint32_t)value;
-    return 0;
+    return true;
 }
 
 static int
-initialize(SemaphoreObject *self, const char *function, PyObject *args, PyObject *kwargs, uint32_t *value)
+initialize(PyObject *op, const golock_class *class, PyObject *args, PyObject *kwargs)
 {
     static const char *const names[] = {"value"};
+    SemaphoreObject *self = (SemaphoreObject *)op;
     PyObject *number = NULL;
-    *value = 1;
-    if (golock_bind_init(function, names, 1, 0, args, kwargs, &number) < 0) {
+    uint32_t value = 1;
+    if (golock_bind_init(class->name, names, 1, 0, args, kwargs, &number) < 0) {
         return -1;
     }
-    if (number != NULL && parse_permits(number, 0, "semaphore initial value must be >= 0", value) < 0) {
-        return -1;
+    bool native = (number == NULL || parse_permits(number, &value)) && golock_object_may_be_native(op, class);
+    GOLOCK_BEGIN_CRITICAL_SECTION(op);
+    native = native && self->base.fresh;
+    if (native) {
+        self->bound = self->bounded ? value : UINT32_MAX;
+        fill(self, value);
+        golock_object_make_native(op);
     }
-    fill(self, *value);
-    return 0;
+    GOLOCK_END_CRITICAL_SECTION();
+    return native ? 0 : golock_object_call_init(op, class, args, kwargs);
 }
 
 static int
-semaphore_init(SemaphoreObject *self, PyObject *args, PyObject *kwargs)
+semaphore_init(PyObject *self, PyObject *args, PyObject *kwargs)
 {
-    uint32_t value;
-    return initialize(self, "Semaphore", args, kwargs, &value);
+    return initialize(self, &golock_semaphore_class, args, kwargs);
 }
 
 static int
-bounded_init(SemaphoreObject *self, PyObject *args, PyObject *kwargs)
+bounded_init(PyObject *self, PyObject *args, PyObject *kwargs)
 {
-    uint32_t value;
-    if (initialize(self, "BoundedSemaphore", args, kwargs, &value) < 0) {
-        return -1;
-    }
-    self->bound = value;
-    self->bounded = true;
-    return 0;
+    return initialize(self, &golock_bounded_semaphore_class, args, kwargs);
 }
 
 static void
@@ -110,6 +121,54 @@ semaphore_dealloc(PyObject *self)
 {
     golock_unshare(&((SemaphoreObject *)self)->header);
     golock_object_free(self, golock_object_clear);
+}
+
+/* Those who wait for a permit then wait for the interpreter's condition. */
+static int
+semaphore_open(PyObject *op)
+{
+    SemaphoreObject *self = (SemaphoreObject *)op;
+    if (golock_is_shared(&self->header)) {
+        return golock_refuse_to_open(op);
+    }
+    PyObject *fields = golock_object_fields(op, &golock_semaphore_class, "(i)", 0);
+    PyObject *condition = fields == NULL ? NULL : PyDict_GetItemString(fields, "_cond");
+    PyObject *dict = NULL;
+    int result = -1;
+    while (condition != NULL) {
+        uint64_t both = __atomic_load_n(&self->semaphore.both, __ATOMIC_RELAXED);
+        PyObject *value = PyLong_FromUnsignedLong((unsigned long)(both >> 32));
+        PyObject *bound = PyLong_FromUnsignedLong(self->bound);
+        int set = value == NULL || bound == NULL ? -1 : PyDict_SetItemString(fields, "_value", value);
+        if (set == 0 && self->bounded) {
+            set = PyDict_SetItemString(fields, "_initial_value", bound);
+        }
+        Py_XDECREF(value);
+        Py_XDECREF(bound);
+        Py_XSETREF(dict, set < 0 ? NULL : golock_object_merge(op, fields));
+        if (dict == NULL) {
+            break;
+        }
+        if (golock_object_opened(op)) { /* the code that ran meanwhile has opened it */
+            result = 0;
+            break;
+        }
+        if (golock_is_shared(&self->header)) {
+            result = golock_refuse_to_open(op);
+            break;
+        }
+        if (__atomic_compare_exchange_n(&self->semaphore.both, &both, OPENED, false, __ATOMIC_ACQ_REL,
+                                        __ATOMIC_RELAXED)) {
+            golock_object_commit(op, Py_NewRef(dict));
+            golock_condition_adopt(condition, &self->listeners);
+            golock_wake_all(&self->semaphore.word);
+            result = 0;
+            break;
+        }
+    }
+    Py_XDECREF(dict);
+    Py_XDECREF(fields);
+    return result;
 }
 
 struct golock_header *
@@ -126,37 +185,101 @@ golock_semaphore_with(struct golock_header *header)
     return (PyObject *)((char *)header - offsetof(SemaphoreObject, header));
 }
 
-/* Takes a permit if there is one, without waiting. Returns 1 or 0, or -1 with CoreError or MemoryError set.
- */
-static int
+/* Takes a permit if there is one, without waiting. */
+static bool
 try_acquire(SemaphoreObject *self)
 {
-    if (golock_fastpath && permits(self) == 0) {
-        return 0;
-    }
-    const struct golock_core *core = golock_core_require(golock_state_of((PyObject *)self));
-    return core == NULL ? -1 : golock_core_try_acquire(core, &self->semaphore.word, true);
+    return golock_permit_try_acquire(&self->semaphore);
 }
 
-NO_INLINE static PyObject *
-acquire_slow(SemaphoreObject *self, int64_t timeout)
+/* Seconds until the deadline, for the interpreter's acquire. Returns a new reference, or NULL with MemoryError
+ * set. */
+static PyObject *
+seconds_left(int64_t deadline)
 {
-    if (golock_forgot_the_parent(&self->semaphore.word) && golock_fast_take(&self->semaphore)) {
-        Py_RETURN_TRUE;
+    if (deadline == GOLOCK_FOREVER) {
+        return Py_NewRef(Py_None);
     }
-    int taken = timeout == 0 ? try_acquire(self)
-                             : golock_wait(golock_state_of((PyObject *)self), &self->semaphore.word, true,
-                                           timeout, true);
+    int64_t left = deadline - golock_now();
+    return PyFloat_FromDouble(left > 0 ? (double)left / NANOSECONDS : 0);
+}
+
+/* Goes on in an acquire whose semaphore was opened while it waited: at the interpreter's condition, to which the
+ * listener was moved, and then in its acquire. */
+static PyObject *
+acquire_opened(PyObject *self, golock_listener *listener, int64_t deadline)
+{
+    int told = golock_condition_resume(listener, deadline);
+    golock_condition_unlock(listener);
+    if (told < 0) {
+        return NULL;
+    }
+    PyObject *left = seconds_left(deadline);
+    PyObject *taken = left == NULL ? NULL
+                                   : golock_object_call(self, class_of(self), "acquire",
+                                                        (PyObject *[]){Py_True, left}, 2, NULL);
+    Py_XDECREF(left);
+    return taken;
+}
+
+static PyObject *
+wait_for_a_permit(SemaphoreObject *self, golock_listener *listener, int64_t timeout)
+{
+    int64_t deadline = golock_deadline_after(timeout);
+    golock_listen(&self->listeners, listener);
+    int taken = golock_permit_wait((PyObject *)self, &self->semaphore, deadline, &self->base.opened);
+    if (taken == GOLOCK_WAIT_ENDED) {
+        return acquire_opened((PyObject *)self, listener, deadline);
+    }
+    golock_withdraw(listener);
     return taken < 0 ? NULL : PyBool_FromLong(taken);
 }
 
+/* Takes a permit of a native semaphore, and waits for it up to timeout nanoseconds (-1: no limit). */
+static PyObject *
+acquire_native(SemaphoreObject *self, int64_t timeout)
+{
+    if (golock_fast_take(&self->semaphore) || try_acquire(self)) {
+        Py_RETURN_TRUE;
+    }
+    if (timeout == 0) {
+        Py_RETURN_FALSE;
+    }
+    golock_listener *listener = golock_listener_new();
+    if (listener == NULL) {
+        return NULL;
+    }
+    PyObject *taken = wait_for_a_permit(self, listener, timeout);
+    golock_listener_free(listener);
+    return taken;
+}
+
+/* The slow paths are outlined, so that the fast ones save no registers. */
 NO_INLINE static PyObject *
-acquire_with_arguments(SemaphoreObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+acquire_slow(PyObject *self, int64_t timeout)
+{
+    PyObject *taken = NULL;
+    bool opened;
+    GOLOCK_BEGIN_CRITICAL_SECTION(self);
+    opened = golock_object_opened(self);
+    if (!opened) {
+        taken = acquire_native((SemaphoreObject *)self, timeout);
+    }
+    GOLOCK_END_CRITICAL_SECTION();
+    return opened ? golock_object_call(self, class_of(self), "acquire", NULL, 0, NULL) : taken;
+}
+
+NO_INLINE static PyObject *
+acquire_with_arguments(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
     static const char *const names[] = {"blocking", "timeout"};
+    SemaphoreObject *self = (SemaphoreObject *)op;
     PyObject *values[2] = {Py_True, Py_None};
     if (golock_bind("acquire", names, 2, 0, args, nargs, kwnames, values) < 0) {
         return NULL;
+    }
+    if (golock_object_opened(op)) {
+        return golock_object_call(op, class_of(op), "acquire", values, 2, NULL);
     }
     int blocking = PyObject_IsTrue(values[0]);
     if (blocking < 0) {
@@ -167,56 +290,59 @@ acquire_with_arguments(SemaphoreObject *self, PyObject *const *args, Py_ssize_t 
         return NULL;
     }
     /* The timeout counts only where there is none to take. */
-    int taken = golock_fast_take(&self->semaphore) ? 1 : golock_fastpath ? 0 : try_acquire(self);
-    if (taken != 0) {
-        return taken < 0 ? NULL : Py_NewRef(Py_True);
+    if (golock_fast_take(&self->semaphore)) {
+        Py_RETURN_TRUE;
     }
     int64_t timeout = 0;
-    if (blocking && golock_parse_timeout(values[1], true, &timeout) < 0) {
-        return NULL;
+    if (blocking && values[1] != Py_None) {
+        if (!golock_object_opened(op) && try_acquire(self)) {
+            Py_RETURN_TRUE;
+        }
+        if (golock_parse_timeout(values[1], true, &timeout) < 0) {
+            return NULL;
+        }
+    } else if (blocking) {
+        timeout = -1;
     }
-    return acquire_slow(self, timeout);
+    if (golock_object_opened(op)) { /* by the truth of an argument, or its number */
+        return golock_object_call(op, class_of(op), "acquire", values, 2, NULL);
+    }
+    return acquire_slow(op, timeout);
 }
 
 static PyObject *
-semaphore_acquire(SemaphoreObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+semaphore_acquire(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
     if (nargs > 0 || kwnames != NULL) {
         return acquire_with_arguments(self, args, nargs, kwnames);
     }
-    if (golock_fast_take(&self->semaphore)) {
+    if (golock_fast_take(&((SemaphoreObject *)self)->semaphore)) {
         Py_RETURN_TRUE;
     }
     return acquire_slow(self, -1);
 }
 
-NO_INLINE static PyObject *
-release_slow(SemaphoreObject *self, uint32_t n)
+/* Gives n permits to a native semaphore. Returns 1, or 0 if there would be more than `most`; or -1 if the
+ * semaphore is opened. */
+static int
+give(PyObject *op, uint32_t n, uint32_t most)
 {
-    if (golock_forgot_the_parent(&self->semaphore.word) &&
-        golock_fast_give(&self->semaphore, n, self->bound, &self->turns)) {
-        Py_RETURN_NONE;
+    SemaphoreObject *self = (SemaphoreObject *)op;
+    int given = -1;
+    GOLOCK_BEGIN_CRITICAL_SECTION(op);
+    if (!golock_object_opened(op)) {
+        given = golock_fast_give(&self->semaphore, n, most, &self->turns) ||
+                golock_permits_release(&self->semaphore, n, most);
     }
-    bool too_many = golock_fastpath && permits(self) > self->bound - n;
-    if (n <= self->bound && !too_many) {
-        const struct golock_core *core = golock_core_require(golock_state_of((PyObject *)self));
-        if (core == NULL) {
-            return NULL;
-        }
-        if (golock_core_release_semaphore(core, &self->semaphore.word, n, self->bound)) {
-            Py_RETURN_NONE;
-        }
-    }
-    if (self->bounded) {
-        PyErr_SetString(PyExc_ValueError, "Semaphore released too many times");
-    } else {
-        PyErr_SetString(PyExc_OverflowError, "a semaphore has at most 4294967295 permits");
-    }
-    return NULL;
+    GOLOCK_END_CRITICAL_SECTION();
+    return given;
 }
 
+/* `class` is that whose release was called: one of Semaphore itself does not look at the bound. What a native
+ * semaphore cannot do is done by the interpreter's. */
 NO_INLINE static PyObject *
-release_with_arguments(SemaphoreObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+release_slow(PyObject *op, const golock_class *class, PyObject *const *args, Py_ssize_t nargs,
+             PyObject *kwnames)
 {
     static const char *const names[] = {"n"};
     PyObject *number = NULL;
@@ -224,65 +350,94 @@ release_with_arguments(SemaphoreObject *self, PyObject *const *args, Py_ssize_t 
     if (golock_bind("release", names, 1, 0, args, nargs, kwnames, &number) < 0) {
         return NULL;
     }
-    if (number != NULL && parse_permits(number, 1, "n must be one or more", &n) < 0) {
-        if (self->bounded && PyErr_ExceptionMatches(PyExc_OverflowError)) {
-            PyErr_SetString(PyExc_ValueError, "Semaphore released too many times");
-        }
+    bool bounded = class == &golock_bounded_semaphore_class;
+    int given = -1;
+    if (number == NULL || (parse_permits(number, &n) && n > 0)) {
+        given = give(op, n, bounded ? ((SemaphoreObject *)op)->bound : UINT32_MAX);
+    }
+    if (given > 0) {
+        Py_RETURN_NONE;
+    }
+    if (given == 0 && bounded) {
+        PyErr_SetString(PyExc_ValueError, "Semaphore released too many times");
         return NULL;
     }
-    if (golock_fast_give(&self->semaphore, n, self->bound, &self->turns)) {
-        Py_RETURN_NONE;
-    }
-    return release_slow(self, n);
+    return golock_object_call(op, class, "release", number == NULL ? NULL : &number, number != NULL, NULL);
 }
 
 static PyObject *
-semaphore_release(SemaphoreObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+semaphore_release(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
-    if (nargs > 0 || kwnames != NULL) {
-        return release_with_arguments(self, args, nargs, kwnames);
-    }
-    if (golock_fast_give(&self->semaphore, 1, self->bound, &self->turns)) {
+    SemaphoreObject *self = (SemaphoreObject *)op;
+    if (nargs == 0 && kwnames == NULL && golock_fast_give(&self->semaphore, 1, UINT32_MAX, &self->turns)) {
         Py_RETURN_NONE;
     }
-    return release_slow(self, 1);
+    return release_slow(op, &golock_semaphore_class, args, nargs, kwnames);
 }
 
-/* A class derived from this one may have a release of its own, which is to be called then. */
 static PyObject *
-semaphore_exit(SemaphoreObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+bounded_release(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    SemaphoreObject *self = (SemaphoreObject *)op;
+    if (nargs == 0 && kwnames == NULL && golock_fast_give(&self->semaphore, 1, self->bound, &self->turns)) {
+        Py_RETURN_NONE;
+    }
+    return release_slow(op, &golock_bounded_semaphore_class, args, nargs, kwnames);
+}
+
+static PyObject *
+semaphore_exit(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
     static const char *const names[] = {"t", "v", "tb"};
     PyObject *values[3] = {NULL, NULL, NULL};
     if (golock_bind("__exit__", names, 3, 3, args, nargs, kwnames, values) < 0) {
         return NULL;
     }
-    if (golock_object_exact((PyObject *)self, semaphore_dealloc)) {
-        return semaphore_release(self, NULL, 0, NULL);
+    const SemaphoreObject *semaphore = (const SemaphoreObject *)self;
+    if (!golock_object_is_native(self, class_of(self))) {
+        return golock_object_call(self, class_of(self), "__exit__", values, 3, NULL);
     }
-    return PyObject_CallMethod((PyObject *)self, "release", NULL);
+    return semaphore->bounded ? bounded_release(self, NULL, 0, NULL) : semaphore_release(self, NULL, 0, NULL);
 }
 
 static PyObject *
-semaphore_repr(SemaphoreObject *self)
+semaphore_repr(PyObject *self)
 {
-    if (self->bounded) {
-        return golock_object_repr((PyObject *)self, "value=%u/%u", permits(self), self->bound);
+    if (golock_object_opened(self)) {
+#if PY_VERSION_HEX >= 0x030B0000
+        return golock_object_call(self, class_of(self), "__repr__", NULL, 0, NULL);
+#else
+        return golock_object_repr(self, "");
+#endif
     }
-    return golock_object_repr((PyObject *)self, "value=%u", permits(self));
+    if (((SemaphoreObject *)self)->bounded) {
+        return golock_object_repr(self, "value=%u/%u", permits((SemaphoreObject *)self),
+                                  ((SemaphoreObject *)self)->bound);
+    }
+    return golock_object_repr(self, "value=%u", permits((SemaphoreObject *)self));
 }
 
 static PyObject *
-get_value(SemaphoreObject *self, void *Py_UNUSED(closure))
+native_value(PyObject *self)
 {
-    return PyLong_FromUnsignedLong(permits(self));
+    return PyLong_FromUnsignedLong(permits((SemaphoreObject *)self));
 }
+
+static PyObject *
+native_initial_value(PyObject *self)
+{
+    return PyLong_FromUnsignedLong(((SemaphoreObject *)self)->bound);
+}
+
+static const golock_field field_condition = {&golock_semaphore_class, "_cond", NULL};
+static const golock_field field_value = {&golock_semaphore_class, "_value", native_value};
+static const golock_field field_initial_value = {&golock_bounded_semaphore_class, "_initial_value",
+                                                 native_initial_value};
 
 PyDoc_STRVAR(semaphore_doc, "Semaphore(value=1)\n--\n\n"
                             "A number of permits, to be taken and given back by any thread.\n\n"
                             "Waiters are served in the order of their arrival; newcomers may go first, for\n"
-                            "get_handoff() seconds. Raises ValueError for a negative value, OverflowError\n"
-                            "for one above 2**32 - 1, TypeError for what is no integer.");
+                            "get_handoff() seconds. Raises ValueError for a negative value.");
 
 PyDoc_STRVAR(bounded_doc, "BoundedSemaphore(value=1)\n--\n\n"
                           "A semaphore that never has more permits than at first.\n\n"
@@ -295,12 +450,11 @@ PyDoc_STRVAR(acquire_doc,
              "Return False when the time has run out, and at once when blocking is false. A\n"
              "signal handler that raises ends the wait.\n\n"
              "Raises ValueError for a timeout without blocking and for NaN, OverflowError for one\n"
-             "that is too large, CoreError when the lock core cannot be loaded; no permit\n"
-             "is then taken.");
+             "that is too large; no permit is then taken.");
 
 PyDoc_STRVAR(release_doc, "release($self, /, n=1)\n--\n\n"
                           "Give back n permits, and let so many of the threads that wait go on.\n\n"
-                          "Raises ValueError when n is less than 1, OverflowError past 2**32 - 1 permits.");
+                          "Raises ValueError when n is less than 1.");
 
 PyDoc_STRVAR(bounded_release_doc,
              "release($self, /, n=1)\n--\n\n"
@@ -316,25 +470,32 @@ static PyMethodDef semaphore_methods[] = {
     METHOD("release", semaphore_release, release_doc),
     METHOD("__enter__", semaphore_acquire, acquire_doc),
     METHOD("__exit__", semaphore_exit, PyDoc_STR("__exit__($self, /, t, v, tb)\n--\n\nGive back a permit.")),
+    GOLOCK_OBJECT_METHODS,
     {NULL, NULL, 0, NULL},
 };
 
 static PyMethodDef bounded_methods[] = {
-    METHOD("release", semaphore_release, bounded_release_doc),
+    METHOD("release", bounded_release, bounded_release_doc),
     {NULL, NULL, 0, NULL},
 };
 
 static PyGetSetDef semaphore_getset[] = {
-    GOLOCK_OBJECT_DICT,
-    {"_value", (getter)get_value, NULL, PyDoc_STR("How many permits there are."), NULL},
+    GOLOCK_OBJECT_DICT(golock_semaphore_class),
+    GOLOCK_FIELD(field_condition, "What those who wait for a permit wait at."),
+    GOLOCK_FIELD(field_value, "How many permits there are."),
     {NULL, NULL, NULL, NULL, NULL},
 };
 
-static PyMemberDef bounded_members[] = {
-    {"_initial_value", T_UINT, offsetof(SemaphoreObject, bound), 0,
-     PyDoc_STR("How many permits there may be.")},
-    {NULL, 0, 0, 0, NULL},
+static PyGetSetDef bounded_getset[] = {
+    GOLOCK_FIELD(field_initial_value, "How many permits there may be."),
+    {NULL, NULL, NULL, NULL, NULL},
 };
+
+static const char *const used[] = {"_cond", "_value", "release", NULL};
+static const char *const used_of_bounded[] = {"_cond", "_value", "_initial_value", "release", NULL};
+
+const golock_class golock_semaphore_class = {1, "Semaphore", used, semaphore_open};
+const golock_class golock_bounded_semaphore_class = {2, "BoundedSemaphore", used_of_bounded, semaphore_open};
 
 static PyType_Slot semaphore_slots[] = {
     {Py_tp_new, semaphore_new},
@@ -351,25 +512,26 @@ static PyType_Slot semaphore_slots[] = {
 };
 
 PyType_Spec golock_semaphore_spec = {
-    .name = "golock.Semaphore",
+    .name = "threading.Semaphore",
     .basicsize = sizeof(SemaphoreObject),
     .flags = GOLOCK_OBJECT_FLAGS,
     .slots = semaphore_slots,
 };
 
 static PyType_Slot bounded_slots[] = {
+    {Py_tp_new, bounded_new},
     {Py_tp_init, bounded_init},
     {Py_tp_dealloc, semaphore_dealloc},
     {Py_tp_traverse, golock_object_traverse},
     {Py_tp_clear, golock_object_clear},
     {Py_tp_doc, (void *)bounded_doc},
     {Py_tp_methods, bounded_methods},
-    {Py_tp_members, bounded_members},
+    {Py_tp_getset, bounded_getset},
     {0, NULL},
 };
 
 PyType_Spec golock_bounded_semaphore_spec = {
-    .name = "golock.BoundedSemaphore",
+    .name = "threading.BoundedSemaphore",
     .basicsize = sizeof(SemaphoreObject),
     .flags = GOLOCK_OBJECT_FLAGS,
     .slots = bounded_slots,

@@ -1,6 +1,8 @@
 /* Handing an object's word to code that is not Python, and back. */
 #include "share.h"
 
+#include "object.h"
+
 #include <errno.h>
 #include <linux/futex.h>
 #include <sys/syscall.h>
@@ -15,6 +17,28 @@ golock_share(struct golock_header *header, enum golock_kind kind)
     __atomic_store_n(&header->magic, GOLOCK_HEADER_MAGIC, __ATOMIC_RELEASE);
 }
 
+int
+golock_refuse_to_open(PyObject *self)
+{
+    PyErr_Format(PyExc_RuntimeError,
+                 "the insides of a %s that is shared with code outside Python cannot be used",
+                 Py_TYPE(self)->tp_name);
+    return -1;
+}
+
+/* Returns whether the object is native, or sets TypeError. */
+static bool
+check_native(PyObject *object)
+{
+    bool opened = golock_object_opened(object);
+    if (opened) {
+        PyErr_Format(PyExc_TypeError,
+                     "a %s whose insides were used, or whose class overrides them, cannot be shared",
+                     Py_TYPE(object)->tp_name);
+    }
+    return !opened;
+}
+
 /* Returns the header of an object that can be shared, or NULL with TypeError set. */
 static struct golock_header *
 header_of(const golock_state *state, PyObject *object)
@@ -23,10 +47,10 @@ header_of(const golock_state *state, PyObject *object)
         return golock_lock_share(object);
     }
     if (PyObject_TypeCheck(object, state->semaphore_type)) {
-        return golock_semaphore_share(object);
+        return check_native(object) ? golock_semaphore_share(object) : NULL;
     }
     if (PyObject_TypeCheck(object, state->event_type)) {
-        return golock_event_share(object);
+        return check_native(object) ? golock_event_share(object) : NULL;
     }
     PyErr_Format(PyExc_TypeError, "a Lock, a Semaphore or an Event of golock can be shared, not '%.200s'",
                  Py_TYPE(object)->tp_name);

@@ -17,6 +17,17 @@ golock_unshare(struct golock_header *header)
     }
 }
 
+/* Whether code that is not Python's may know the word behind the header. */
+static inline bool
+golock_is_shared(const struct golock_header *header)
+{
+    return __atomic_load_n(&header->kind, __ATOMIC_RELAXED) != 0;
+}
+
+/* Such an object cannot be opened: the interpreter's algorithm knows nothing of the word. Returns -1 with
+ * RuntimeError set. */
+int golock_refuse_to_open(PyObject *self);
+
 /* What a Lock, a Semaphore and an Event do to be shared: they return their header, written. */
 struct golock_header *golock_lock_share(PyObject *lock);
 struct golock_header *golock_semaphore_share(PyObject *semaphore);

@@ -9,7 +9,7 @@ from threading import BrokenBarrierError
 import pytest
 
 import golock
-from waiting import asleep_on, join, start, wait_until
+from waiting import asleep_for_ever, join, start, wait_until
 
 
 def wait_in_threads(barrier, number, timeout=None):
@@ -108,7 +108,7 @@ def test_nobody_gives_up_while_the_action_runs():
 
     def act():
         for thread in waiters:
-            wait_until(lambda thread=thread: asleep_on(barrier, thread), "its time is up")
+            wait_until(lambda thread=thread: asleep_for_ever(thread), "its time is up")
 
     barrier = golock.Barrier(3, act)
     while True:
@@ -191,7 +191,7 @@ def test_abort_and_reset_wait_for_the_action():
     late, their_answers = wait_in_threads(barrier, 1)
     others = [start(barrier.abort), start(barrier.reset)]
     for thread in others + late:
-        wait_until(lambda thread=thread: asleep_on(barrier, thread), "it waits for the action")
+        wait_until(lambda thread=thread: asleep_for_ever(thread), "it waits for the action")
     assert not barrier.broken
     go_on.set()
     join(threads + others + late)
@@ -206,4 +206,4 @@ def test_action_that_looks_at_the_barrier():
         1, lambda: seen.append((barrier.n_waiting, barrier.broken, barrier.parties, repr(barrier)))
     )
     assert barrier.wait() == 0
-    assert seen[0][:3] == (0, False, 1)
+    assert seen[0][:3] == (1, False, 1)  # it is in the barrier

@@ -194,7 +194,7 @@ object = kind()
 for _ in range(1 if kind is family.Barrier else 3):
     start(object.wait)
 if issubclass(kind, family.Condition):
-    while len(object.object._waiters) < 3:
+    while family.waiters(object.object) < 3:
         time.sleep(0.001)
     object.object.acquire()  # they have it no more, and sleep
     object.object.release()

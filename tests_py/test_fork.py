@@ -380,6 +380,8 @@ def test_what_the_child_sees_of_those_that_wait_in_the_parent(python):
     result = python(
         PRELUDE
         + """
+def waiters(condition):
+    return int(repr(condition).rstrip(')>').rpartition(' ')[2])
 condition, event, barrier = golock.Condition(), golock.Event(), golock.Barrier(3)
 semaphore, bounded = golock.Semaphore(0), golock.BoundedSemaphore(2)
 bounded.acquire(), bounded.acquire()
@@ -391,15 +393,15 @@ for work in works * 2:
     threading.Thread(target=work, daemon=True).start()
 def all_wait():
     tasks = [thread.native_id for thread in threading.enumerate()[1:]]
-    return len(condition._waiters) == barrier.n_waiting == 2 and all(
+    return waiters(condition) == barrier.n_waiting == 2 and all(
         open(f'/proc/self/task/{task}/stat').read().rpartition(') ')[2][0] == 'S' for task in tasks)
 while not all_wait():
     time.sleep(0.001)
 def child():
-    say(len(condition._waiters), barrier.n_waiting, event.is_set())
+    say(waiters(condition), barrier.n_waiting, event.is_set())
     with condition:
         condition.notify()
-        say(len(condition._waiters))
+        say(waiters(condition))
         condition.notify_all()
     event.set(), event.clear(), event.set()
     say(event.is_set(), event.wait())

@@ -52,3 +52,8 @@ def join(threads):
     for thread in threads:
         thread.join(60)
         assert not thread.is_alive()
+
+
+def waiters(condition):
+    """How many wait at a condition, without a look at its insides."""
+    return int(repr(condition).rstrip(")>").rpartition(" ")[2])

@@ -53,22 +53,6 @@ func golockReleaseSemaphore(word *C.uint32_t, n, most C.uint32_t) C.int {
 	return truth(semaphoreAt(word).ReleaseUpTo(uint32(n), uint32(most)))
 }
 
-//export golockListen
-func golockListen(word *C.uint32_t, listener *C.struct_golock_listener) C.int {
-	golock.Listen((*uint32)(word), viewListener(listener))
-	return 1
-}
-
-//export golockNotify
-func golockNotify(word *C.uint32_t, n, told C.uint32_t) C.uint32_t {
-	return C.uint32_t(golock.Notify((*uint32)(word), uint32(n), uint32(told)))
-}
-
-//export golockWithdraw
-func golockWithdraw(word *C.uint32_t, listener *C.struct_golock_listener) C.uint32_t {
-	return C.uint32_t(golock.Withdraw((*uint32)(word), viewListener(listener)))
-}
-
 //export golockSetHandoff
 func golockSetHandoff(nanoseconds C.int64_t) {
 	golock.SetHandoff(time.Duration(nanoseconds))
@@ -87,10 +71,6 @@ func semaphoreAt(word *C.uint32_t) *golock.Semaphore {
 
 func view(waiter *C.struct_golock_waiter) *golock.Waiter {
 	return (*golock.Waiter)(unsafe.Pointer(waiter))
-}
-
-func viewListener(listener *C.struct_golock_listener) *golock.Listener {
-	return (*golock.Listener)(unsafe.Pointer(listener))
 }
 
 func truth(b bool) C.int {

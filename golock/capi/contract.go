@@ -27,9 +27,6 @@ var (
 	_ = [1]struct{}{}[golock.Sleepers-C.GOLOCK_SLEEPERS]
 	_ = [1]struct{}{}[golock.SetOnce-C.GOLOCK_SET_ONCE]
 	_ = [1]struct{}{}[golock.EventChannel-C.GOLOCK_EVENT_CHANNEL]
-	_ = [1]struct{}{}[golock.Everyone-C.GOLOCK_EVERYONE]
-	_ = [1]struct{}{}[golock.Told-C.GOLOCK_TOLD]
-	_ = [1]struct{}{}[golock.Broken-C.GOLOCK_BROKEN]
 	_ = [1]struct{}{}[golock.Forever-C.GOLOCK_FOREVER]
 	_ = [1]struct{}{}[golock.DefaultHandoff-C.GOLOCK_DEFAULT_HANDOFF]
 
@@ -45,12 +42,11 @@ var (
 	_ = [1]struct{}{}[int(golock.Aborted)-C.GOLOCK_ABORTED]
 )
 
-// The declarations of the header, the waiter, the listener and the semaphore have one layout: their sizes and the
+// The declarations of the header, the waiter and the semaphore have one layout: their sizes and the
 // fields that C shares.
 var (
 	_ = [1]struct{}{}[golock.HeaderLayout-headerLayout]
 	_ = [1]struct{}{}[golock.WaiterLayout-waiterLayout]
-	_ = [1]struct{}{}[golock.ListenerLayout-listenerLayout]
 	_ = [1]struct{}{}[unsafe.Sizeof(C.struct_golock_waiter{})-waiterFields]
 	_ = [1]struct{}{}[unsafe.Sizeof(golock.Semaphore{})-unsafe.Sizeof(C.union_golock_semaphore{})]
 )
@@ -71,9 +67,3 @@ const waiterLayout = uint64(unsafe.Sizeof(C.struct_golock_waiter{})) |
 // waiterFields is where the last field that C names ends: what C leaves zero would be left as it was in padding.
 const waiterFields = unsafe.Offsetof(C.struct_golock_waiter{}.goroutine) +
 	unsafe.Sizeof(C.struct_golock_waiter{}.goroutine)
-
-const listenerLayout = uint64(unsafe.Sizeof(C.struct_golock_listener{})) |
-	uint64(unsafe.Offsetof(C.struct_golock_listener{}.told))<<8 |
-	uint64(unsafe.Offsetof(C.struct_golock_listener{}.turn))<<16 |
-	uint64(unsafe.Offsetof(C.struct_golock_listener{}.previous))<<24 |
-	uint64(unsafe.Offsetof(C.struct_golock_listener{}.next))<<32

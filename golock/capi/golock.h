@@ -1,6 +1,6 @@
 /* The contract between golock's C and Go, and with all other code of the process that uses a Python object's
- * lock: the header of a shared object, the bits of the words, the waiter, the listener, and the table of
- * functions that the core exports. The protocols are described in golock/word.go, event.go and listener.go;
+ * lock: the header of a shared object, the bits of the words, the waiter, and the table of
+ * functions that the core exports. The protocols are described in golock/word.go and event.go;
  * golock/capi does not compile when the two differ. */
 #ifndef GOLOCK_H
 #define GOLOCK_H
@@ -10,7 +10,7 @@
 #include <stdint.h>
 
 /* The version of everything in this file. */
-#define GOLOCK_VERSION 3
+#define GOLOCK_VERSION 4
 
 /* What golock.shared(object) gives the address of, for a Lock, a Semaphore or an Event of the Python package;
  * a Lock also has it as its attributes `address` (an int) and `capsule` (of this name). It is there from the
@@ -79,13 +79,6 @@ union golock_semaphore {
  * on EVENT_CHANNEL, while the word is what it wrote. Who sets it adds SET_ONCE, sets SET and clears SLEEPERS,
  * all in one step, and wakes all if SLEEPERS was set. Who clears it takes SET away. */
 
-/* The word of a condition or a barrier says how many listen. */
-#define GOLOCK_EVERYONE 0x7FFFFFFFu
-
-/* What a listener is told; the barrier's second word for it. */
-#define GOLOCK_TOLD 1
-#define GOLOCK_BROKEN 2
-
 #define GOLOCK_FOREVER INT64_MAX
 #define GOLOCK_DEFAULT_HANDOFF 1000000 /* nanoseconds */
 
@@ -129,15 +122,6 @@ struct golock_waiter {
     uint8_t goroutine[4]; /* what only a goroutine's waiter has; named, so that it is zero and no padding */
 };
 
-/* One wait for a notification. Zero at first. From listen on until it was told or withdrawn the core points
- * to it, so it must outlive the thread that waits, whose stack may end with the interpreter. The thread
- * sleeps by FUTEX_WAIT | FUTEX_PRIVATE_FLAG while told == 0. */
-struct golock_listener {
-    uint32_t told;
-    void *turn;
-    void *previous, *next;
-};
-
 /* How C code takes a lock that is shared, and frees it:
  *
  *     uint32_t free = 0;
@@ -159,7 +143,7 @@ struct golock_listener {
  * sleep. Calls into a core run on a stack of some KiB: block the signals whose handlers need more
  * (corecall.h blocks all), or have SA_ONSTACK set for them. */
 
-/* The core: golock_core_3, the one function that libgolock.so exports, returns it, and
+/* The core: golock_core_4, the one function that libgolock.so exports, returns it, and
  * golock.use_core(address) takes another's. The number in the name is the version. None of its functions
  * sleeps. Those that write the word of a lock that is not shared are called with the GIL: see fastpath.h. */
 struct golock_core {
@@ -178,12 +162,6 @@ struct golock_core {
     int (*release)(uint32_t *word);
     /* Adds n permits and returns 1, or returns 0 if there would be more than most. */
     int (*release_semaphore)(uint32_t *word, uint32_t n, uint32_t most);
-    /* Puts the listener behind all who listen to the word. Returns 1. */
-    int (*listen)(uint32_t *word, struct golock_listener *listener);
-    /* Tells up to n listeners, those that came first, something other than 0. Returns how many. */
-    uint32_t (*notify)(uint32_t *word, uint32_t n, uint32_t told);
-    /* Ends the wait of a listener. Returns what it was told, or 0. */
-    uint32_t (*withdraw)(uint32_t *word, struct golock_listener *listener);
     /* Sets the hand-off threshold, in nanoseconds >= 0. */
     void (*set_handoff)(int64_t nanoseconds);
     /* The version of the Go runtime, such as "go1.26.8". */
@@ -191,7 +169,7 @@ struct golock_core {
 };
 
 #define GOLOCK_CORE_MAGIC 0x65726FC1u
-#define GOLOCK_CORE_SYMBOL "golock_core_3"
+#define GOLOCK_CORE_SYMBOL "golock_core_4"
 typedef const struct golock_core *(*golock_core_function)(void);
 
 #endif

@@ -15,9 +15,6 @@ static struct golock_core core = {
     .stay = golockStay,
     .release = golockRelease,
     .release_semaphore = golockReleaseSemaphore,
-    .listen = golockListen,
-    .notify = golockNotify,
-    .withdraw = golockWithdraw,
     .set_handoff = golockSetHandoff,
 };
 

@@ -19,6 +19,10 @@ from queue import SimpleQueue
 import golock
 
 
+def waiters(condition):
+    return int(repr(condition).rstrip(")>").rpartition(" ")[2])
+
+
 class Lock:
     def __init__(self):
         self.object = golock.allocate_lock()

@@ -35,6 +35,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+import family
 import golock
 
 THREADS, LOCKS = 4, 3
@@ -521,7 +522,7 @@ class Side:
         if self.kind == "Barrier":
             return self.object.n_waiting == self.waiting
         if self.kind == "Condition":
-            return len(self.object._waiters) == self.waiting
+            return family.waiters(self.object) == self.waiting
         if isinstance(self.object, golock.Event | golock.Semaphore):
             call = Path(f"/proc/self/task/{thread.native_id}/syscall").read_text().split()
             return call[0] == FUTEX and int(call[4], 16) == 0  # without a limit: not for the GIL

@@ -1,0 +1,127 @@
+"""The interpreter's own algorithms, for objects of golock whose insides a program touches.
+
+An opened object keeps its state in its ``__dict__`` under the names that ``threading`` uses, and its
+methods run the functions of the interpreter's classes, made here once more from the code of
+``threading``, over golock's locks and conditions. ``pyext/object.h`` says when an object is opened.
+
+The last functions are what is left to do of a call that began natively.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+import threading
+from types import CodeType, SimpleNamespace
+
+from . import _golock
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+_NAMES = ("Condition", "Semaphore", "BoundedSemaphore", "Event", "Barrier")
+
+
+@functools.cache
+def classes() -> dict[str, dict[str, Any]]:
+    """Return what the interpreter's classes have, by the names of the classes."""
+    surroundings = {
+        **vars(threading),
+        "Lock": _golock.allocate_lock,
+        "_allocate_lock": _golock.allocate_lock,
+        "RLock": _golock.RLock,
+        "Condition": _golock.Condition,
+    }
+    found: dict[str, dict[str, Any]] = {}
+    for code in threading_code().co_consts:
+        if isinstance(code, CodeType) and code.co_name in _NAMES:
+            base = "Semaphore" if code.co_name == "BoundedSemaphore" else ""
+            members: dict[str, Any] = dict(found.get(base, {}))
+            exec(code, surroundings, members)
+            cell = members.pop("__classcell__", None)
+            if cell is not None:  # what super() stands on
+                cell.cell_contents = getattr(_golock, code.co_name)
+            found[code.co_name] = members
+    return found
+
+
+def threading_code() -> CodeType:
+    """Return the code of the interpreter's ``threading``."""
+    loader = threading.__spec__ and threading.__spec__.loader
+    code = loader.get_code("threading") if hasattr(loader, "get_code") else None
+    if not isinstance(code, CodeType):
+        raise ImportError("the code of this interpreter's threading module cannot be found")
+    return code
+
+
+def fields(initialize: Callable[..., None], arguments: tuple[Any, ...]) -> dict[str, Any]:
+    """Return the attributes that an ``__init__`` gives to its object."""
+    namespace = SimpleNamespace()
+    initialize(namespace, *arguments)
+    return vars(namespace)
+
+
+def state(self: Any) -> Any:
+    """Do the work of ``__getstate__``: an object is copied by what the interpreter's has in it."""
+    insides = vars(self)  # opens it
+    return object.__getstate__(self) if sys.version_info >= (3, 11) else insides
+
+
+def reduce(self: Any, protocol: int) -> Any:
+    """Do the work of ``__reduce_ex__``: a class of golock need not be the one of ``threading``."""
+    name = type(self).__name__
+    if type(self) is getattr(_golock, name, None):
+        return new, (name,), state(self)
+    return object.__reduce_ex__(self, protocol)
+
+
+def new(name: str) -> Any:
+    """Return an object that is not initialized, for what ``reduce`` has returned."""
+    kind = getattr(_golock, name)
+    return kind.__new__(kind)
+
+
+def stop_waiting(self: Any, waiter: Any) -> None:
+    """Take the lock of a waiter that was not notified out of a condition, whose lock is held."""
+    try:
+        self._waiters.remove(waiter)
+    except ValueError:
+        pass
+
+
+def wait_on(self: Any, index: int, timeout: float | None) -> int:
+    """Go on in ``Barrier.wait`` where it waits for the others; the lock of ``_cond`` is held."""
+    try:
+        self._wait(timeout)
+        return index
+    finally:
+        self._count -= 1
+        self._exit()
+
+
+def leave(self: Any, error: BaseException) -> None:
+    """Go on in ``Barrier.wait`` where the wait was interrupted; the lock of ``_cond`` is held."""
+    try:
+        raise error
+    finally:
+        self._count -= 1
+        self._exit()
+
+
+def trip(self: Any, index: int, error: BaseException | None) -> int:
+    """Go on in ``Barrier.wait`` after the action; the lock of ``_cond`` is held."""
+    try:
+        try:
+            if error is not None:
+                raise error
+            self._state = 1
+            self._cond.notify_all()
+        except BaseException:
+            self._break()
+            raise
+        return index
+    finally:
+        self._count -= 1
+        self._exit()
