@@ -65,7 +65,7 @@ func TestAtRefusesWhatIsNoSharedObject(t *testing.T) {
 		"the word":   {uintptr(unsafe.Pointer(&lock.word)), "no shared golock object"},
 		"zeros":      {uintptr(unsafe.Pointer(other)), "no shared golock object"},
 		"gone":       {gone.address(), "gone"},
-		"newer":      {newer.address(), "of version 4 of golock's protocol, and this is version 3"},
+		"newer":      {newer.address(), "of version 5 of golock's protocol, and this is version 4"},
 		"semaphore":  {sharedAs(KindSemaphore).address(), "shared as Semaphore, not as Lock"},
 	} {
 		l, err := At(c.address)

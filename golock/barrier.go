@@ -20,14 +20,11 @@ type Barrier struct {
 // given up; it stands for Python's BrokenBarrierError.
 var ErrBrokenBarrier = errors.New("broken barrier")
 
-// Broken is what those that wait at a barrier are told when it breaks. When all have arrived they are [Told].
-const Broken = Told + 1
-
 // NewBarrier returns a barrier for so many parties. The last that arrives calls the action, which may be
 // nil, before all of them go on; the action may look at the barrier, but must not wait at it, abort it or
 // reset it. NewBarrier panics when parties is less than 1, or more than 2^31-1.
 func NewBarrier(parties int, action func()) *Barrier {
-	if parties < 1 || parties > Everyone {
+	if parties < 1 || parties > everyone {
 		panic("golock: a barrier for no parties, or for too many")
 	}
 	return &Barrier{parties: parties, action: action}
@@ -59,16 +56,15 @@ func (b *Barrier) Wait(ctx context.Context) (int, error) {
 		b.trip()
 		return index, nil
 	}
-	listener, done := newListener()
-	defer done()
-	Listen(&b.word, listener)
+	l := newListener()
+	listen(&b.word, l)
 	b.lock.Unlock()
-	listener.await(ctx)
+	l.await(ctx)
 
-	told := atomic.LoadUint32(&listener.told)
+	told := atomic.LoadUint32(&l.told)
 	if told == 0 {
 		b.lock.Lock() // the action may be running: then nobody gives up any more
-		if told = Withdraw(&b.word, listener); told == 0 {
+		if told = withdraw(&b.word, l); told == 0 {
 			b.breaks()
 		}
 		b.lock.Unlock()
@@ -76,7 +72,7 @@ func (b *Barrier) Wait(ctx context.Context) (int, error) {
 	switch told {
 	case 0:
 		return 0, ctx.Err()
-	case Broken:
+	case barrierBroken:
 		return 0, ErrBrokenBarrier
 	}
 	return index, nil
@@ -94,16 +90,16 @@ func (b *Barrier) trip() {
 		b.action()
 		returned = true
 	}
-	b.tell(Told)
+	b.tell(notified)
 }
 
 // breaks breaks the barrier. The caller has its lock.
 func (b *Barrier) breaks() {
 	b.broken.Store(true)
-	b.tell(Broken)
+	b.tell(barrierBroken)
 }
 
-func (b *Barrier) tell(what uint32) { Notify(&b.word, Everyone, what) }
+func (b *Barrier) tell(what uint32) { notify(&b.word, everyone, what) }
 
 // Abort breaks the barrier: those that wait get [ErrBrokenBarrier], and those that come, until it is reset.
 func (b *Barrier) Abort() {
@@ -116,7 +112,7 @@ func (b *Barrier) Abort() {
 func (b *Barrier) Reset() {
 	b.lock.Lock()
 	defer b.lock.Unlock()
-	b.tell(Broken)
+	b.tell(barrierBroken)
 	b.broken.Store(false)
 }
 

@@ -73,8 +73,8 @@ func TestBarrierArguments(t *testing.T) {
 	if o := end(t, arrive(new(Barrier), context.Background())); o.panicked == nil {
 		t.Errorf("Wait at a barrier for nobody: %v", o)
 	}
-	b := NewBarrier(Everyone, nil)
-	if b.Parties() != Everyone || b.Waiting() != 0 || b.Broken() {
+	b := NewBarrier(everyone, nil)
+	if b.Parties() != everyone || b.Waiting() != 0 || b.Broken() {
 		t.Errorf("%d parties, %d wait, broken: %v", b.Parties(), b.Waiting(), b.Broken())
 	}
 }

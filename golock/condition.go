@@ -25,16 +25,15 @@ type Condition struct {
 //
 // That it was notified does not mean that what it waits for is true: Wait stands in a loop.
 func (c *Condition) Wait(ctx context.Context) (err error) {
-	listener, done := newListener()
-	defer done()
-	Listen(&c.word, listener)
+	l := newListener()
+	listen(&c.word, l)
 	defer func() { // also when c.L panics, because it is not locked
-		if Withdraw(&c.word, listener) == 0 {
+		if withdraw(&c.word, l) == 0 {
 			err = ctx.Err()
 		}
 	}()
 	c.L.Unlock()
-	listener.await(ctx)
+	l.await(ctx)
 	c.L.Lock()
 	return nil
 }
@@ -43,12 +42,12 @@ func (c *Condition) Wait(ctx context.Context) (err error) {
 // holds c.L, or does not mind that somebody who is about to wait is not woken.
 func (c *Condition) Notify(n int) {
 	if n > 0 && atomic.LoadUint32(&c.word) != 0 {
-		Notify(&c.word, uint32(min(n, Everyone)), Told)
+		notify(&c.word, uint32(min(n, everyone)), notified)
 	}
 }
 
 // NotifyAll wakes all that wait, as [Condition.Notify] does.
-func (c *Condition) NotifyAll() { c.Notify(Everyone) }
+func (c *Condition) NotifyAll() { c.Notify(everyone) }
 
 // Waiting returns how many wait and have not been notified.
 func (c *Condition) Waiting() int { return int(atomic.LoadUint32(&c.word)) }

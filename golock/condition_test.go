@@ -172,12 +172,12 @@ func TestNoNotificationIsLost(t *testing.T) {
 		go cancel()
 		told := uint32(0)
 		for range 1 + round%waiters {
-			told += Notify(&c.word, 1, Told)
+			told += notify(&c.word, 1, notified)
 		}
 		eventually(t, "those that were cancelled gave up", func() bool {
 			return int(woken.Load()+gaveUp.Load())+c.Waiting() == waiters && c.Waiting() <= waiters/4
 		})
-		told += Notify(&c.word, Everyone, Told)
+		told += notify(&c.word, everyone, notified)
 		within(t, "all go on", ended)
 		if uint32(woken.Load()) != told {
 			t.Fatalf("%d were told, %d answer so", told, woken.Load())

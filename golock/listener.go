@@ -2,7 +2,7 @@ package golock
 
 import (
 	"context"
-	"runtime"
+	"math"
 	"sync"
 	"sync/atomic"
 	"unsafe"
@@ -11,37 +11,39 @@ import (
 // Notifications.
 //
 // Whoever waits for a condition or a barrier does not want to take something: it listens, and waits to be
-// told. Each of them has a word of 32 bits, which says how many listen, so that nobody is told where nobody
-// does.
+// told. Each condition and barrier has a word of 32 bits, which says how many goroutines listen, so that
+// nobody is told where nobody does.
 //
-// The listeners themselves stand in a list in the core, in the order in which they came. Each has a word
-// of its own, which it sleeps on, and which says what it was told. Telling takes it out of the list. So a
-// notification goes to none that came after it, none is told twice, and one that gives up learns
-// whether it was told in the same moment.
+// The listeners themselves stand in a list, in the order in which they came. Telling takes a listener out of the
+// list. So a notification goes to none that came after it, none is told twice, and one that gives up learns
+// whether it was told in the same moment. The word and the list are changed together.
 //
-// The word and the list are changed together. A child made by fork has a core of its own, whose lists are
-// empty: the number that was copied with the word is put right by the first change.
+// Python's conditions and barriers do the same in C, with the list in the object and the GIL for its mutex: see
+// pyext/listen.c.
 
-// A Listener is one wait for a notification.
-type Listener struct {
+// A listener is one wait for a notification.
+type listener struct {
 	told       uint32        // what it was told, or 0
-	turn       chan struct{} // of a goroutine: closed when it is told
-	prev, next *Listener
+	turn       chan struct{} // closed when it is told
+	prev, next *listener
 }
 
-// Told is what a listener is told when there is nothing else to say.
-const Told = 1
+// What a listener is told: to go on, or that its barrier is broken.
+const (
+	notified      = 1
+	barrierBroken = 2
+)
 
-// Everyone is the number of listeners to notify when all are meant.
-const Everyone = 1<<31 - 1
+// everyone is the number of listeners to notify when all are meant.
+const everyone = math.MaxInt32
 
 // A list of those who listen to one word, in the order in which they came.
 type list struct {
-	first, last *Listener
+	first, last *listener
 	length      uint32
 }
 
-func (l *list) push(new *Listener) {
+func (l *list) push(new *listener) {
 	new.prev, new.next = l.last, nil
 	if l.last == nil {
 		l.first = new
@@ -52,7 +54,7 @@ func (l *list) push(new *Listener) {
 	l.length++
 }
 
-func (l *list) remove(gone *Listener) {
+func (l *list) remove(gone *listener) {
 	if gone.prev == nil {
 		l.first = gone.next
 	} else {
@@ -63,12 +65,12 @@ func (l *list) remove(gone *Listener) {
 	} else {
 		gone.next.prev = gone.prev
 	}
-	gone.prev, gone.next = nil, nil // C's memory keeps no pointer into Go's
+	gone.prev, gone.next = nil, nil
 	l.length--
 }
 
 // take removes up to n listeners, those that came first, and returns the first of them.
-func (l *list) take(n uint32) *Listener {
+func (l *list) take(n uint32) *listener {
 	taken, rest := l.first, l.first
 	for ; n > 0 && rest != nil; n-- {
 		if rest == l.last {
@@ -121,67 +123,48 @@ func (l *list) write(s *shard, word *uint32) {
 	}
 }
 
-// Listen puts the listener behind all others who listen to the word.
-func Listen(word *uint32, listener *Listener) {
-	l, s := listOf(word)
-	defer s.Unlock()
-	l.push(listener)
-	l.write(s, word)
+// listen puts a listener behind all others who listen to the word.
+func listen(word *uint32, l *listener) {
+	list, shard := listOf(word)
+	defer shard.Unlock()
+	list.push(l)
+	list.write(shard, word)
 }
 
-// Notify tells up to n listeners, those that came first, something other than 0, and returns how many it
-// told.
-func Notify(word *uint32, n, told uint32) uint32 {
-	l, s := listOf(word)
-	defer s.Unlock()
-	before := l.length
-	first := l.take(n)
-	n = before - l.length
-	l.write(s, word)
-	tell(first, told)
-	return n
-}
-
-// tell wakes the listeners that were taken out of a list together. Each may be gone, and its memory used
-// for something else, as soon as it has been told.
-func tell(first *Listener, told uint32) {
-	for listener := first; listener != nil; {
-		next, turn := listener.next, listener.turn
-		listener.prev, listener.next = nil, nil
-		atomic.StoreUint32(&listener.told, told)
-		if turn != nil {
-			close(turn)
-		} else {
-			wake(&listener.told, channelAny)
-		}
-		listener = next
+// notify tells up to n listeners, those that came first, and returns how many it told.
+func notify(word *uint32, n, what uint32) uint32 {
+	list, shard := listOf(word)
+	defer shard.Unlock()
+	before := list.length
+	first := list.take(n)
+	list.write(shard, word)
+	for l := first; l != nil; {
+		next := l.next
+		l.prev, l.next = nil, nil
+		atomic.StoreUint32(&l.told, what)
+		close(l.turn)
+		l = next
 	}
+	return before - list.length
 }
 
-// Withdraw ends the wait of a listener that gives up. It returns what the listener was told, or 0.
-func Withdraw(word *uint32, listener *Listener) uint32 {
-	l, s := listOf(word)
-	defer s.Unlock()
-	if listener.told == 0 {
-		l.remove(listener)
-		l.write(s, word)
+// withdraw ends the wait of a listener that gives up. It returns what the listener was told, or 0.
+func withdraw(word *uint32, l *listener) uint32 {
+	list, shard := listOf(word)
+	defer shard.Unlock()
+	if l.told == 0 {
+		list.remove(l)
+		list.write(shard, word)
 	}
-	return listener.told
+	return l.told
 }
 
-// await waits, for a goroutine that listens, until it is told something or the context ends.
-func (l *Listener) await(ctx context.Context) {
+// await waits until the listener is told something or the context ends.
+func (l *listener) await(ctx context.Context) {
 	select {
 	case <-l.turn:
 	case <-ctx.Done():
 	}
 }
 
-// newListener returns the listener of a goroutine, and what is to be called when it listens no more.
-// Others in the list may be in C's memory and point to this one, where the collector does not see it.
-func newListener() (*Listener, func()) {
-	listener := &Listener{turn: make(chan struct{})}
-	pinner := new(runtime.Pinner)
-	pinner.Pin(listener)
-	return listener, pinner.Unpin
-}
+func newListener() *listener { return &listener{turn: make(chan struct{})} }

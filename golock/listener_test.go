@@ -5,14 +5,13 @@ import (
 	"runtime"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"testing"
 )
 
 // watched is a word with the listeners that are to be in its list, in order.
 type watched struct {
 	word      uint32
-	listeners []*Listener
+	listeners []*listener
 }
 
 // check compares the word and the list, forwards and backwards, with what they are to be.
@@ -25,7 +24,7 @@ func (w *watched) check() error {
 	if _, kept := s.of[&w.word]; kept != (len(w.listeners) > 0) {
 		return fmt.Errorf("of %d listeners a list is kept: %v", len(w.listeners), kept)
 	}
-	var forwards, backwards []*Listener
+	var forwards, backwards []*listener
 	for listener := l.first; listener != nil && len(forwards) <= len(w.listeners); listener = listener.next {
 		forwards = append(forwards, listener)
 	}
@@ -40,15 +39,15 @@ func (w *watched) check() error {
 }
 
 func (w *watched) listen() error {
-	listener := &Listener{turn: make(chan struct{})}
-	Listen(&w.word, listener)
-	w.listeners = append(w.listeners, listener)
+	l := newListener()
+	listen(&w.word, l)
+	w.listeners = append(w.listeners, l)
 	return nil
 }
 
 func (w *watched) notify(n, what uint32) error {
 	want := w.listeners[:min(int(n), len(w.listeners))]
-	if told := Notify(&w.word, n, what); int(told) != len(want) {
+	if told := notify(&w.word, n, what); int(told) != len(want) {
 		return fmt.Errorf("Notify(%d) told %d, want %d", n, told, len(want))
 	}
 	for i, listener := range want {
@@ -60,7 +59,7 @@ func (w *watched) notify(n, what uint32) error {
 		if listener.told != what || listener.prev != nil || listener.next != nil {
 			return fmt.Errorf("a listener is %+v after Notify(%d)", listener, n)
 		}
-		if told := Withdraw(&w.word, listener); told != what {
+		if told := withdraw(&w.word, listener); told != what {
 			return fmt.Errorf("a listener that was told %d withdraws with %d", what, told)
 		}
 	}
@@ -78,7 +77,7 @@ func (w *watched) withdraw(i int) error {
 		return nil
 	}
 	listener := w.listeners[i]
-	if told := Withdraw(&w.word, listener); told != 0 || listener.prev != nil || listener.next != nil {
+	if told := withdraw(&w.word, listener); told != 0 || listener.prev != nil || listener.next != nil {
 		return fmt.Errorf("a listener that was told nothing withdraws with %d and is %+v", told, listener)
 	}
 	w.listeners = slices.Delete(slices.Clone(w.listeners), i, i+1)
@@ -99,10 +98,10 @@ func TestEverySequenceOfListening(t *testing.T) {
 			}
 			return w.listen()
 		}},
-		{"notify none", func(w *watched) error { return w.notify(0, Told) }},
-		{"notify one", func(w *watched) error { return w.notify(1, Told) }},
-		{"notify two", func(w *watched) error { return w.notify(2, Broken) }},
-		{"notify all", func(w *watched) error { return w.notify(Everyone, Told) }},
+		{"notify none", func(w *watched) error { return w.notify(0, notified) }},
+		{"notify one", func(w *watched) error { return w.notify(1, notified) }},
+		{"notify two", func(w *watched) error { return w.notify(2, barrierBroken) }},
+		{"notify all", func(w *watched) error { return w.notify(everyone, notified) }},
 		{"withdraw the first", func(w *watched) error { return w.withdraw(0) }},
 		{"withdraw the second", func(w *watched) error { return w.withdraw(1) }},
 		{"withdraw the last", func(w *watched) error { return w.withdraw(len(w.listeners) - 1) }},
@@ -125,28 +124,9 @@ func TestEverySequenceOfListening(t *testing.T) {
 				t.Fatalf("%s%v", names, err)
 			}
 		}
-		if err := w.notify(Everyone, Told); err != nil {
+		if err := w.notify(everyone, notified); err != nil {
 			t.Fatalf("%sall told: %v", names, err)
 		}
-	}
-}
-
-// A word that was copied with its listeners by fork has none here; the first change says so.
-func TestListenersOfTheParent(t *testing.T) {
-	const copied = 5
-	for name, c := range map[string]struct {
-		do   func(word *uint32)
-		word uint32
-	}{
-		"listen": {func(word *uint32) { Listen(word, &Listener{}) }, 1},
-		"notify": {func(word *uint32) { Notify(word, 1, Told) }, 0},
-	} {
-		word := uint32(copied)
-		c.do(&word)
-		if word != c.word {
-			t.Errorf("%s: the word is %#x, want %#x", name, word, c.word)
-		}
-		Notify(&word, Everyone, Told)
 	}
 }
 
@@ -154,62 +134,41 @@ func TestListenersOfTheParent(t *testing.T) {
 func TestNotifyIsForOneWord(t *testing.T) {
 	var words [2 * 64 * 4]uint32 // a shard has 16 bytes in 1024
 	ours, theirs := &words[0], &words[len(words)/2]
-	mine, other := &Listener{}, &Listener{}
-	Listen(ours, mine)
-	Listen(theirs, other)
-	if Notify(ours, Everyone, Told) != 1 || mine.told != Told || other.told != 0 || *theirs != 1 {
+	mine, other := newListener(), newListener()
+	listen(ours, mine)
+	listen(theirs, other)
+	if notify(ours, everyone, notified) != 1 || mine.told != notified || other.told != 0 || *theirs != 1 {
 		t.Errorf("told %d and %d, the other word is %#x", mine.told, other.told, *theirs)
 	}
-	Notify(theirs, Everyone, Told)
+	notify(theirs, everyone, notified)
 }
 
-// listensInThread listens as a Python thread does, on an OS thread that sleeps on the listener's own word.
-// The listener is used again at once, as C's memory is.
-func listensInThread(word *uint32, listener *Listener) uint32 {
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	*listener = Listener{}
-	Listen(word, listener)
-	for atomic.LoadUint32(&listener.told) == 0 {
-		park(&listener.told, 0, channelAny, Forever)
-	}
-	return Withdraw(word, listener)
-}
-
-// Threads and goroutines stand in one list, and each is told as often as it listened.
-func TestThreadsAndGoroutinesListenTogether(t *testing.T) {
-	const threads, goroutines, rounds = 4, 4, 300
+// Each is told as often as it listened.
+func TestManyListenTogether(t *testing.T) {
+	const goroutines, rounds = 8, 300
 	var word uint32
 	var group sync.WaitGroup
-	for i := range threads + goroutines {
+	for range goroutines {
 		group.Add(1)
 		go func() {
 			defer group.Done()
-			var own Listener
 			for range rounds {
-				if i < threads {
-					if listensInThread(&word, &own) != Told {
-						t.Error("a thread was told nothing")
-					}
-					continue
-				}
-				listener, done := newListener()
-				Listen(&word, listener)
-				<-listener.turn
-				if Withdraw(&word, listener) != Told {
+				l := newListener()
+				listen(&word, l)
+				<-l.turn
+				if withdraw(&word, l) != notified {
 					t.Error("a goroutine was told nothing")
 				}
-				done()
 			}
 		}()
 	}
-	told := uint32(0)
-	for n := uint32(0); told < (threads+goroutines)*rounds; n++ {
-		told += Notify(&word, n%4, Told)
+	count := uint32(0)
+	for n := uint32(0); count < goroutines*rounds; n++ {
+		count += notify(&word, n%4, notified)
 		runtime.Gosched()
 	}
 	group.Wait()
-	if told != (threads+goroutines)*rounds || word != 0 {
-		t.Errorf("told %d times, want %d; the word is %#x", told, (threads+goroutines)*rounds, word)
+	if count != goroutines*rounds || word != 0 {
+		t.Errorf("told %d times, want %d; the word is %#x", count, goroutines*rounds, word)
 	}
 }

@@ -1,25 +1,31 @@
-/* The protocol of those who listen, at a condition or a barrier: golock/listener.go tells it, this model
- * checks it for a condition, as lock.pml does for the lock word.
+/* The protocol of those who listen, at a condition or a barrier: golock/listener.go tells it, pyext/listen.c has it
+ * for Python, with the GIL for the mutex of the list. This model checks it for a condition, as lock.pml does for the
+ * lock word.
  *
  * A step is one access to the word or to what a listener is told, one call of the kernel, or one taking of a
  * mutex. What is done between is done under the mutex of the list. Each thread waits and notifies again and
  * again; its waits run out of time, are interrupted, and end for no reason at any point, and the memory of a
- * listener is another's, at the same address, as soon as its wait has returned. Goroutines wait in the same
- * steps: their channel is closed where a thread is woken.
+ * listener is another's, at the same address, as soon as its wait has returned. A goroutine's channel is closed
+ * where a thread is woken.
  *
  *     THREADS  how many threads, 2 to 4
  *     ROUNDS   how many calls each of them makes; without it, they never end
- *     FORK     the word begins as one that fork copied, with the number of those who listened in another
- *              process; thread 0 may have forked in a signal handler while it waited
+ *     OPEN     once, at any point, a thread opens the condition: each listener gets a lock, which stands for it
+ *              among the interpreter's _waiters, and waits on that; notify releases such locks
  */
 
 /* Reads that only choose the way to one of the steps below, or tell a user what was: */
 	/* golock/condition.go Waiting: func (c *Condition) Waiting() int { return int(atomic.LoadUint32(&c.word)) } */
 	/* golock/barrier.go Waiting: func (b *Barrier) Waiting() int { return int(atomic.LoadUint32(&b.word)) } */
-	/* golock/barrier.go Wait: told := atomic.LoadUint32(&listener.told) */
-	/* pyext/barrier.c waiting: return __atomic_load_n(&self->word, __ATOMIC_RELAXED); */
-/* Writes to a word that nobody else knows: */
-	/* pyext/condition.c condition_at_fork_reinit: __atomic_store_n(&self->word, 0, __ATOMIC_RELAXED); */
+	/* golock/barrier.go Wait: told := atomic.LoadUint32(&l.told) */
+	/* pyext/listen.c golock_count_listeners: return __atomic_load_n(&listeners->length, __ATOMIC_RELAXED); */
+/* The mutex of a list of C's, where there is no GIL; and the way of a listener to its list, which tells one that
+ * withdraws whether it stands in one: */
+	/* pyext/listen.c lock_list: while (__atomic_exchange_n(&listeners->locked, true, __ATOMIC_ACQUIRE)) { */
+	/* pyext/listen.c unlock_list: __atomic_store_n(&listeners->locked, false, __ATOMIC_RELEASE); */
+	/* pyext/listen.c unlink_listener: __atomic_store_n(&listener->listeners, NULL, __ATOMIC_RELEASE); */
+	/* pyext/listen.c golock_listen: __atomic_store_n(&listener->listeners, listeners, __ATOMIC_RELAXED); */
+	/* pyext/listen.c golock_move_listeners: __atomic_store_n(&each->listeners, to, __ATOMIC_RELEASE); */
 
 #define NOBODY    THREADS
 #define EVERYONE  THREADS
@@ -29,20 +35,17 @@ chan list = [THREADS] of { byte }; /* of those who listen, in the core */
 bool mutex;                        /* of the list: locked */
 byte behind[4];              /* links those that were taken out of the list together */
 bool told[4];
+#ifdef OPEN
+bool opened;
+chan waiters = [THREADS] of { byte }; /* the interpreter's, of those whose locks are taken */
+bool given_lock[4];                   /* the listener waits on its lock */
+bool on_lock[4];                      /* and sleeps on it */
+bool free[4];                         /* which notify has released */
+#endif
 bool asleep[4];
 byte holder;                       /* 1 + the thread that has the lock of the condition, or 0 */
 byte busy;                         /* threads that are neither idle nor asleep */
 
-#ifdef FORK
-bool loaded;                       /* this process has a core */
-bool stale;                        /* the number in the word is that of another process */
-bool inherited;                    /* thread 0 waits below a handler that has forked: pyext/listen.c */
-#define LOADED loaded = true
-#else
-#define stale  false
-#define LOADED skip
-#define tells  notify
-#endif
 
 /* What the properties need. */
 bool exists[4];                    /* the memory of the thread's listener */
@@ -50,20 +53,17 @@ chan came = [THREADS] of { byte }; /* who waits, in the order in which they came
 byte given;                        /* notifications whose waiters have not returned */
 /* The properties. While nobody has the mutex, the word says how many are in the list. First come is first
  * told, and none is told whose memory is another's. What one was told it returns or passes on. Who
- * notifies with the lock held tells as many as it means, of all who have begun to wait; one that has forked
- * begins again when the child's core knows of it. When nobody is under way, nobody is asleep that was told
+ * notifies with the lock held tells as many as it means, of all who have begun to wait. When nobody is under way, nobody is asleep that was told
  * something, or never will be. */
-#define WRITE(next) RIGHT; word = next; assert(mutex || NUMBER)
-#ifdef FORK
-#define RIGHT       stale = false
-#define TELLS       came??eval(first) /* one that has forked listens again behind others */
-#else
-#define RIGHT       skip
+#define WRITE(next) word = next; assert(mutex || NUMBER)
 #define TELLS       assert(came?[eval(first)]); came?eval(first)
-#endif
-#define NUMBER      (stale || word == len(list))
+#define NUMBER      (word == len(list))
 #define UNLOCK      assert(NUMBER); mutex = false
+#ifdef OPEN
+#define DEAF(i)     (asleep[i] && (given_lock[i] -> !on_lock[i] || free[i] || !waiters??[i] : opened || told[i]))
+#else
 #define DEAF(i)     (asleep[i] && (!list??[i] || told[i]))
+#endif
 #define REST \
 	busy--; \
 	assert(busy > 0 || (!mutex && holder == 0 && given == 0 && !DEAF(0) && !DEAF(1) && !DEAF(2) && !DEAF(3)))
@@ -75,7 +75,7 @@ byte given;                        /* notifications whose waiters have not retur
 	:: else \
 	fi
 
-proctype Thread(byte me; bool forked)
+proctype Thread(byte me)
 {
 	byte old, n, most, first, count;
 	bool timed, raises, locked;
@@ -83,12 +83,6 @@ proctype Thread(byte me; bool forked)
 	byte round;
 #endif
 
-#ifdef FORK
-	if
-	:: forked -> goto again
-	:: else
-	fi;
-#endif
 
 end_idle:
 	atomic {
@@ -103,6 +97,9 @@ end_idle:
 		:: n = 1; locked = true; goto lock
 		:: n = 2; locked = true; goto lock
 		:: n = EVERYONE; locked = true; goto lock
+#ifdef OPEN
+		:: !opened -> goto open
+#endif
 		fi
 	}
 
@@ -115,32 +112,39 @@ lock:
 		fi
 	}
 
-#ifdef FORK
-again: /* in the child process, when the handler has returned */
-	if
-	:: true
-	:: atomic { raises = true; inherited = false; goto reacquire } /* pyext/listen.c sleep_until_told: if (Py_MakePendingCalls() < 0 || listen_again(state, word, listening) < 0) { */
-	fi;
-	/* One step: nobody looks for those inherited meanwhile. */
-	atomic {
-		!mutex -> /* pyext/listen.c listen_again: pthread_mutex_lock(&inherited.mutex); */
-		if
-		:: told[me]
-		:: !told[me] -> LOADED; list!me; came!me; WRITE(len(list)) /* pyext/listen.c listen_again: int result = told(listening) != 0 ? 0 : golock_listen(state, word, listening); */
-		fi;
-		inherited = false; /* pyext/listen.c disinherit: __atomic_store_n(&inherited.first, listening->outer, __ATOMIC_RELAXED); */
-		forked = false;
-		goto awaits
+#ifdef OPEN
+open:
+	atomic { /* with the GIL */
+		!mutex -> opened = true;
+		do
+		:: len(list) > 0 ->
+			list?most;
+			waiters!most;
+			given_lock[most] = true; /* pyext/condition.c commit: each->lock = Py_NewRef(PyList_GET_ITEM(locks, i++)); */
+			told[most] = true; /* pyext/condition.c commit: golock_notify(&self->listeners, GOLOCK_EVERYONE, GOLOCK_OPENED); */
+			WAKE(most)
+		:: else -> break
+		od;
+		most = 0;
+		word = 0;
+		goto done
 	}
 #endif
 
-listen: /* golock/listener.go Listen: func Listen(word *uint32, listener *Listener) { */
+listen: /* golock/listener.go listen: func listen(word *uint32, l *listener) { */
 	atomic {
 		!mutex -> mutex = true; /* golock/listener.go listOf: s.Lock() */
-		LOADED;
-		list!me /* golock/listener.go Listen: l.push(listener) */
+#ifdef OPEN
+		if
+		:: opened -> waiters!me; given_lock[me] = true; told[me] = true; UNLOCK; goto unlock
+		:: else
+		fi;
+#endif
+		list!me /* golock/listener.go listen: list.push(l) */
 	}
-	atomic { WRITE(len(list)); UNLOCK } /* golock/listener.go write: atomic.StoreUint32(word, l.length) */
+	atomic { WRITE(len(list)); UNLOCK }
+		/* golock/listener.go write: atomic.StoreUint32(word, l.length) */
+		/* pyext/listen.c golock_listen: __atomic_store_n(&listeners->length, listeners->length + 1, __ATOMIC_RELAXED); */
 
 unlock:
 	atomic {
@@ -148,18 +152,23 @@ unlock:
 		holder = 0 /* golock/condition.go Wait: c.L.Unlock() */
 	}
 
-awaits: /* pyext/listen.c sleep_until_told: while (in_time && told(listening) == 0) { */
+awaits: /* pyext/listen.c sleep_until_told: while (in_time && told(listener) == 0) { */
 	if
-	:: told[me] -> goto reacquire /* pyext/listen.c told: return __atomic_load_n(&listening->listener.told, __ATOMIC_ACQUIRE); */
+#ifdef OPEN
+	:: told[me] && given_lock[me] -> goto waits_on_lock /* pyext/listen.c golock_await: if (result == GOLOCK_OPENED) { */
+	:: told[me] && !given_lock[me] -> goto reacquire
+#else
+	:: told[me] -> goto reacquire /* pyext/listen.c told: return __atomic_load_n(&listener->told, __ATOMIC_ACQUIRE); */
+#endif
 	:: !told[me]
 	fi;
 
 sleep:
 	atomic {
 		if
-		:: !told[me] -> asleep[me] = true; REST /* pyext/listen.c sleep_detached: long result = syscall(SYS_futex, &listening->listener.told, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG, 0, */
+		:: !told[me] -> asleep[me] = true; REST /* pyext/listen.c sleep_detached: long result = syscall(SYS_futex, &listener->told, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG, 0, */
 		:: told[me] -> goto awaits
-		:: raises = true; goto reacquire /* pyext/listen.c sleep_until_told: if (Py_MakePendingCalls() < 0 || listen_again(state, word, listening) < 0) { */
+		:: raises = true; goto reacquire /* pyext/listen.c sleep_until_told: if (Py_MakePendingCalls() < 0) { */
 		fi
 	}
 
@@ -172,23 +181,60 @@ end_sleeps: /* for ever, if nobody notifies */
 		fi
 	}
 
+#ifdef OPEN
+waits_on_lock: /* the word of its own lock: lock.pml has what that is like */
+	atomic {
+		if
+		:: free[me] -> goto reacquire
+		:: !free[me] -> on_lock[me] = true; asleep[me] = true; REST
+		fi
+	}
+end_sleeps_on_lock:
+	atomic {
+		if
+		:: !asleep[me] -> on_lock[me] = false; goto waits_on_lock
+		:: asleep[me] && timed -> on_lock[me] = false; asleep[me] = false; busy++; goto reacquire
+		fi
+	}
+#endif
+
 reacquire:
 	atomic { holder == 0 -> holder = me + 1 } /* golock/condition.go Wait: c.L.Lock() */
 
-withdraw: /* golock/listener.go Withdraw: func Withdraw(word *uint32, listener *Listener) uint32 { */
+withdraw: /* golock/listener.go withdraw: func withdraw(word *uint32, l *listener) uint32 { */
 	if
-	:: told[me] -> goto returns /* pyext/listen.c golock_withdraw: if (told(listening) == 0 && listening->core != NULL && listening->core == golock_core_loaded()) { */
-	:: !told[me] && !forked
-	:: !told[me] && forked -> goto returns
+#ifdef OPEN
+	:: given_lock[me] -> /* pyext/condition.c finish_wait: if (listener->lock != NULL) { */
+		atomic {
+			if
+			:: free[me] -> given--
+			:: !free[me] -> assert(waiters??[eval(me)]); waiters??eval(me); came??eval(me) /* pyext/condition.c leave_waiters: PyObject *left = golock_opened_call(self, "stop_waiting", "(O)", listener->lock); */
+			fi;
+			given_lock[me] = false;
+			free[me] = false;
+			told[me] = false;
+			exists[me] = false;
+			goto done
+		}
+	:: told[me] && !given_lock[me] -> goto returns
+#else
+	:: told[me] -> goto returns /* pyext/listen.c golock_withdraw: while ((listeners = __atomic_load_n(&listener->listeners, __ATOMIC_ACQUIRE)) != NULL) { */
+#endif
+	:: !told[me]
 	fi;
 	atomic {
 		!mutex -> mutex = true;
 		if
-		:: told[me] -> UNLOCK; goto returns /* golock/listener.go Withdraw: if listener.told == 0 { */
-		:: else -> assert(list??[eval(me)]); list??eval(me); came??eval(me) /* golock/listener.go Withdraw: l.remove(listener) */
+#ifdef OPEN
+		:: given_lock[me] -> UNLOCK; goto withdraw
+		:: told[me] && !given_lock[me] -> UNLOCK; goto returns
+#else
+		:: told[me] -> UNLOCK; goto returns /* golock/listener.go withdraw: if l.told == 0 { */
+#endif
+		:: else -> assert(list??[eval(me)]); list??eval(me); came??eval(me) /* golock/listener.go withdraw: list.remove(l) */
 		fi
 	}
-	atomic { WRITE(len(list)); UNLOCK }
+	atomic { WRITE(len(list)); UNLOCK } /* pyext/listen.c unlink_listener: __atomic_store_n(&listeners->length, listeners->length - 1, __ATOMIC_RELAXED); */
 
 returns:
 	atomic {
@@ -196,48 +242,61 @@ returns:
 		assert(holder == me + 1);
 		locked = true;
 		if
-		:: raises && told[me] -> told[me] = false; given--; n = 1; goto tells /* pyext/condition.c wait_without_lock: pass_on(self); */
-		:: !raises && told[me] -> told[me] = false; given--; goto done /* pyext/condition.c wait_without_lock: return golock_withdraw(&self->word, listening) != 0; */
+		:: raises && told[me] -> told[me] = false; given--; n = 1; goto look /* pyext/condition.c finish_wait: pass_on(self); */
+		:: !raises && told[me] -> told[me] = false; given--; goto done /* pyext/condition.c finish_wait: return notified; */
 		:: !told[me] -> goto done
 		fi
 	}
 
 look:
 	atomic {
-		assert(!locked || mutex || stale || word == len(came));
+		#ifdef OPEN
+		assert(!locked || mutex || word + len(waiters) == len(came));
+#else
+		assert(!locked || mutex || word == len(came));
+#endif
 		if
+#ifdef OPEN
+		:: opened && !locked -> goto done /* the interpreter's refuses */
+		:: opened && locked ->
+			do
+			:: n > 0 && len(waiters) > 0 ->
+				waiters?most;
+				assert(came?[eval(most)]);
+				came??eval(most);
+				free[most] = true;
+				given++;
+				if
+				:: on_lock[most] -> WAKE(most)
+				:: else
+				fi;
+				n = (n == EVERYONE -> n : n - 1)
+			:: else -> break
+			od;
+			most = 0;
+			goto done
+		:: !opened && word == 0 -> goto done
+#else
 		:: word == 0 -> goto done
+#endif
 			/* golock/condition.go Notify: if n > 0 && atomic.LoadUint32(&c.word) != 0 { */
-			/* pyext/condition.c waiting: return __atomic_load_n(&self->word, __ATOMIC_RELAXED); */
 		:: word != 0 && n == 2 && word < 2 -> n = 1
 		:: word != 0 && !(n == 2 && word < 2)
 		fi
 	}
 
-#ifdef FORK
-tells:
-	atomic {
-		if
-		:: inherited && !told[0] -> told[0] = true; given++; n--
-			/* pyext/listen.c golock_has_inherited: return __atomic_load_n(&inherited.first, __ATOMIC_RELAXED) != NULL; */
-			/* pyext/listen.c notify_inherited: __atomic_store_n(&each->listener.told, what, __ATOMIC_RELEASE); */
-		:: else
-		fi
-	}
-	atomic {
-		if
-		:: loaded -> goto notify
-		:: !loaded -> WRITE(0); goto done /* pyext/listen.c golock_notify: if (golock_core_forgets(word, 0)) { */
-		fi
-	}
-#endif
-
-notify: /* golock/listener.go Notify: func Notify(word *uint32, n, told uint32) uint32 { */
+notify: /* golock/listener.go notify: func notify(word *uint32, n, what uint32) uint32 { */
 	atomic {
 		!mutex -> mutex = true;
+#ifdef OPEN
+		if
+		:: opened -> UNLOCK; goto look
+		:: else
+		fi;
+#endif
 		first = NOBODY;
 		count = 0;
-		do /* golock/listener.go Notify: first := l.take(n) */
+		do /* golock/listener.go notify: first := list.take(n) */
 		:: count < n && len(list) > 0 ->
 			list?most;
 			behind[most] = NOBODY;
@@ -254,18 +313,22 @@ notify: /* golock/listener.go Notify: func Notify(word *uint32, n, told uint32) 
 	}
 	atomic { WRITE(len(list)) }
 
-tell: /* golock/listener.go tell: for listener := first; listener != nil; { */
+tell: /* golock/listener.go notify: for l := first; l != nil; { */
 	do
 	:: first != NOBODY ->
 		atomic {
 			assert(exists[first] && !told[first]);
-			old = behind[first]; /* golock/listener.go tell: next, turn := listener.next, listener.turn */
-			told[first] = true; /* golock/listener.go tell: atomic.StoreUint32(&listener.told, told) */
+			old = behind[first]; /* golock/listener.go notify: next := l.next */
+			told[first] = true;
+				/* golock/listener.go notify: atomic.StoreUint32(&l.told, what) */
+				/* pyext/listen.c tell_first: __atomic_store_n(word, what, __ATOMIC_RELEASE); */
 			given++;
 			TELLS
 		}
 		atomic {
-			WAKE(first); /* golock/listener.go tell: wake(&listener.told, channelAny) */
+			WAKE(first);
+				/* golock/listener.go notify: close(l.turn) */
+				/* pyext/listen.c golock_notify: syscall(SYS_futex, word, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, 1); */
 			first = old;
 			old = 0
 		}
@@ -284,7 +347,7 @@ done:
 		:: holder == me + 1 -> holder = 0
 		:: else
 		fi;
-		old = 0; n = 0; count = 0; timed = false; raises = false; locked = false; forked = false;
+		old = 0; n = 0; count = 0; timed = false; raises = false; locked = false;
 		REST
 	}
 	goto end_idle
@@ -294,16 +357,8 @@ init
 {
 	byte i;
 	atomic {
-#ifdef FORK
-		stale = true;
-		word = 1;
-		if
-		:: inherited = true; exists[0] = true; busy = 1; run Thread(0, true); i = 1
-		:: true
-		fi;
-#endif
 		do
-		:: i < THREADS -> run Thread(i, false); i++
+		:: i < THREADS -> run Thread(i); i++
 		:: else -> break
 		od
 	}

@@ -306,6 +306,24 @@ leave_waiters(PyObject *self, golock_listener *listener, int told)
     return told;
 }
 
+/* Gives a notification to the next waiter, though an exception is set, which stays so. */
+static void
+pass_on(ConditionObject *self)
+{
+    if (!golock_object_opened((PyObject *)self)) {
+        golock_notify(&self->listeners, 1, GOLOCK_TOLD);
+        return;
+    }
+    PyObject *raised = golock_raised();
+    PyObject *notified = PyObject_CallMethod((PyObject *)self, "notify", NULL);
+    if (notified == NULL) {
+        golock_chain(raised);
+    } else {
+        golock_raise(raised);
+        Py_DECREF(notified);
+    }
+}
+
 /* Ends a wait of which golock_await said `told`, when the lock is taken again: not before does a waiter give up,
  * for until then it can be notified. Returns as golock_await. */
 static int
@@ -318,8 +336,8 @@ finish_wait(ConditionObject *self, golock_listener *listener, int told)
     if (told >= 0) {
         return notified;
     }
-    if (notified) { /* who raises leaves the notification to the next */
-        golock_notify(&self->listeners, 1, GOLOCK_TOLD);
+    if (notified) {
+        pass_on(self);
     }
     return -1;
 }

@@ -4,11 +4,9 @@ import (
 	"context"
 	"errors"
 	"math"
-	"reflect"
 	"slices"
 	"sync"
 	"time"
-	"unsafe"
 
 	"github.com/golock/golock/golock"
 	"pgregory.net/rapid"
@@ -56,12 +54,6 @@ func (m *conditionModel) wait(t *rapid.T, ctx context.Context) *pending {
 	return c
 }
 
-// wordOf is the word that the listeners of a condition have in common.
-func wordOf(c *golock.Condition) *uint32 {
-	word, _ := reflect.TypeFor[golock.Condition]().FieldByName("word")
-	return (*uint32)(unsafe.Add(unsafe.Pointer(c), word.Offset))
-}
-
 // notified takes out the first n, whose answers are to be nil.
 func (m *conditionModel) notified(n int) []*pending {
 	n = min(max(n, 0), len(m.waiting))
@@ -105,15 +97,6 @@ func (m *conditionModel) actions() map[string]func(*rapid.T) {
 				t.Fatalf("Wait with an ended context: %v", err)
 			}
 			m.condition.L.Unlock()
-			totals.calls++
-		},
-		"wait in a thread": func(t *rapid.T) {
-			if !threadsCanWait || len(m.waiting) >= 6 {
-				t.Skip("a thread would not wait")
-			}
-			before := m.condition.Waiting()
-			m.waiting = append(m.waiting, listenInThread(wordOf(&m.condition), m.condition.L))
-			until(t, "it waits", func() bool { return m.condition.Waiting() == before+1 })
 			totals.calls++
 		},
 		"cancel": func(t *rapid.T) {

@@ -8,7 +8,6 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"unsafe"
 
@@ -38,20 +37,6 @@ const layout = uint64(unsafe.Sizeof(waiter{})) |
 	uint64(unsafe.Offsetof(waiter{}.semaphore))<<56
 
 var _ = map[bool]int{false: 0, layout == golock.WaiterLayout: 0} // does not compile when they differ
-
-// listener mirrors golock.Listener, as struct golock_listener in golock/capi/golock.h does for C.
-type listener struct {
-	told                 uint32
-	turn, previous, next unsafe.Pointer
-}
-
-const listenerLayout = uint64(unsafe.Sizeof(listener{})) |
-	uint64(unsafe.Offsetof(listener{}.told))<<8 |
-	uint64(unsafe.Offsetof(listener{}.turn))<<16 |
-	uint64(unsafe.Offsetof(listener{}.previous))<<24 |
-	uint64(unsafe.Offsetof(listener{}.next))<<32
-
-var _ = map[bool]int{false: 0, listenerLayout == golock.ListenerLayout: 0}
 
 // inThread makes a call in an OS thread of its own, and returns it when the thread is known.
 func inThread(run func() answer) *pending {
@@ -91,17 +76,6 @@ func waitInThread(word *uint32, semaphore bool) *pending {
 	})
 }
 
-// foreign is memory that is not Go's, for one listener after the other.
-var foreign = func() []listener {
-	memory, err := unix.Mmap(-1, 0, os.Getpagesize(), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE)
-	if err != nil {
-		panic(err)
-	}
-	return unsafe.Slice((*listener)(unsafe.Pointer(&memory[0])), len(memory)/int(unsafe.Sizeof(listener{})))
-}()
-
-var listened atomic.Uint32
-
 // awaitInThread waits for an event in an OS thread, which sleeps on the event's word as a Python thread does.
 func awaitInThread(word *uint32) *pending {
 	const flags = golock.Set | golock.Sleepers
@@ -116,29 +90,6 @@ func awaitInThread(word *uint32) *pending {
 		return answer{taken: true}
 	})
 	c.sleepsOn = unsafe.Pointer(word)
-	return c
-}
-
-// listenInThread waits at a condition in an OS thread, which sleeps on its listener as a Python thread does. The
-// listener is in memory that is not Go's.
-func listenInThread(word *uint32, l sync.Locker) *pending {
-	shared := &foreign[int(listened.Add(1))%len(foreign)]
-	*shared = listener{}
-	c := inThread(func() answer {
-		l.Lock()
-		defer l.Unlock()
-		golock.Listen(word, (*golock.Listener)(unsafe.Pointer(shared)))
-		l.Unlock()
-		for atomic.LoadUint32(&shared.told) == 0 {
-			_, _, _ = unix.Syscall6(unix.SYS_FUTEX, uintptr(unsafe.Pointer(&shared.told)), 9|128, 0, 0, 0, 1<<32-1)
-		}
-		l.Lock()
-		if told := golock.Withdraw(word, (*golock.Listener)(unsafe.Pointer(shared))); told != golock.Told {
-			return answer{err: fmt.Errorf("a thread was told %d", told)}
-		}
-		return answer{taken: true}
-	})
-	c.sleepsOn = unsafe.Pointer(&shared.told)
 	return c
 }
 

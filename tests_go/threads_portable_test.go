@@ -2,17 +2,12 @@
 
 package tests_go
 
-import (
-	"sync"
-	"unsafe"
-)
+import "unsafe"
 
 const threadsCanWait = false
 
 func waitInThread(*uint32, bool) *pending { panic("there are no futexes") }
 
 func awaitInThread(*uint32) *pending { panic("there are no futexes") }
-
-func listenInThread(*uint32, sync.Locker) *pending { panic("there are no futexes") }
 
 func sleepsOn(int, unsafe.Pointer) bool { return true }
