@@ -18,7 +18,7 @@ import golock
 WITHOUT = {**os.environ, "GOLOCK_CORE": "0"}
 
 PRELUDE = """
-import ctypes, os, signal, sys, threading, time, warnings
+import ctypes, os, signal, sys, threading, time, types, warnings
 import golock
 from golock import _golock
 sys.path.insert(0, os.environ['TESTS'])
@@ -213,7 +213,7 @@ lock, pids = {MAKE[kind]}, []
 lock.acquire()
 def handler(signum, frame):
     pids.append(os.fork())
-    here = threading.main_thread()
+    here = types.SimpleNamespace(native_id=threading.get_native_id())
     def free():
         wait_until(lambda: asleep_on(lock, here), 'the main thread waits')
         lock.release()
