@@ -204,21 +204,21 @@ barrier_open(PyObject *op)
 static int
 enter(BarrierObject *self)
 {
-    return golock_mutex_acquire(self->lock, &((LockObject *)self->lock)->mutex, -1) < 0 ? -1 : 0;
+    return golock_mutex_acquire(&((LockObject *)self->lock)->mutex, -1) < 0 ? -1 : 0;
 }
 
 /* The same, without running signal handlers. */
 static void
 enter_again(BarrierObject *self)
 {
-    golock_mutex_reacquire(self->lock, &((LockObject *)self->lock)->mutex);
+    golock_mutex_reacquire(&((LockObject *)self->lock)->mutex);
 }
 
 /* Frees the lock. */
 static void
 leave(BarrierObject *self)
 {
-    golock_mutex_release(self->lock, &((LockObject *)self->lock)->mutex);
+    golock_mutex_release(&((LockObject *)self->lock)->mutex);
 }
 
 static void

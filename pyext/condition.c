@@ -79,7 +79,7 @@ add_waiters(const golock_state *state, PyObject *locks, PyObject *waiters, Py_ss
     while (PyList_GET_SIZE(locks) < length) {
         PyObject *lock = golock_lock_new(state->lock_type);
         PyObject *appended = NULL;
-        if (lock != NULL && golock_mutex_acquire(lock, &((LockObject *)lock)->mutex, 0) > 0 &&
+        if (lock != NULL && golock_mutex_acquire(&((LockObject *)lock)->mutex, 0) > 0 &&
             PyList_Append(locks, lock) == 0) {
             appended = PyObject_CallMethod(waiters, "append", "O", lock);
         }
@@ -260,14 +260,9 @@ release_save(const ConditionObject *self, saved *state)
         if (golock_rlock_save((RLockObject *)state->lock, &state->count, &state->owner) < 0) {
             return -1;
         }
-    } else {
-        int freed = golock_mutex_release(state->lock, &((LockObject *)state->lock)->mutex);
-        if (freed <= 0) {
-            if (freed == 0) {
-                PyErr_SetString(PyExc_RuntimeError, "release unlocked lock");
-            }
-            return -1;
-        }
+    } else if (!golock_mutex_release(&((LockObject *)state->lock)->mutex)) {
+        PyErr_SetString(PyExc_RuntimeError, "release unlocked lock");
+        return -1;
     }
     Py_INCREF(state->lock);
     return 0;
@@ -280,7 +275,7 @@ acquire_restore(saved *state)
     if (state->reentrant) {
         golock_rlock_restore((RLockObject *)state->lock, state->count, state->owner);
     } else {
-        golock_mutex_reacquire(state->lock, &((LockObject *)state->lock)->mutex);
+        golock_mutex_reacquire(&((LockObject *)state->lock)->mutex);
     }
     Py_CLEAR(state->lock);
 }
@@ -374,7 +369,7 @@ golock_condition_resume(golock_listener *listener, int64_t deadline)
     ConditionObject *condition = (ConditionObject *)listener->condition;
     int told = golock_await(listener, deadline);
     PyObject *raised = told < 0 ? golock_raised() : NULL;
-    golock_mutex_reacquire(condition->lock, &((LockObject *)condition->lock)->mutex);
+    golock_mutex_reacquire(&((LockObject *)condition->lock)->mutex);
     if (raised != NULL) {
         golock_raise(raised);
     }
@@ -393,7 +388,7 @@ void
 golock_condition_unlock(golock_listener *listener)
 {
     PyObject *lock = ((ConditionObject *)listener->condition)->lock;
-    golock_mutex_release(lock, &((LockObject *)lock)->mutex);
+    golock_mutex_release(&((LockObject *)lock)->mutex);
 }
 
 /* Waits for a notification, see condition_wait. */

@@ -13,6 +13,7 @@
 #include <sys/mman.h>
 
 bool golock_fastpath = true;
+bool golock_core_wanted = true;
 
 static struct {
     pthread_mutex_t loading;
@@ -23,7 +24,6 @@ static struct {
     bool forked;  /* this is a child process of one that had the extension */
     bool spent;   /* the file is mapped, or may be, but of no use: by a parent, or by a dlopen that failed */
     bool offered; /* the table is not the file's, but what golock.use_core was given */
-    bool shares;  /* code of this process that is not Python's may wait on words */
     bool chosen;  /* the threshold was set, not only left at its default */
     int64_t handoff;
 } core = {.loading = PTHREAD_MUTEX_INITIALIZER, .handoff = GOLOCK_DEFAULT_HANDOFF};
@@ -51,7 +51,6 @@ after_fork_in_child(void)
     core.spent |= core.table != NULL && !core.offered;
     core.table = NULL;
     core.offered = false;
-    core.shares = false;
     golock_last_thread_in_child();
     golock_listen_after_fork();
 }
@@ -287,23 +286,12 @@ golock_core_forgets(uint32_t *word, uint32_t keep)
         return false;
     }
     pthread_mutex_lock(&core.loading);
-    bool absent = core.table == NULL && !core.shares;
+    bool absent = core.table == NULL;
     if (absent) {
         __atomic_and_fetch(word, keep, __ATOMIC_RELAXED);
     }
     pthread_mutex_unlock(&core.loading);
     return absent;
-}
-
-void
-golock_core_shares(uint32_t *word, enum golock_kind kind)
-{
-    if (kind != GOLOCK_EVENT) {
-        golock_core_forgets(word, GOLOCK_HELD);
-    }
-    pthread_mutex_lock(&core.loading);
-    core.shares = true;
-    pthread_mutex_unlock(&core.loading);
 }
 
 /* What is wrong with a table that was offered, or NULL. */
@@ -380,7 +368,7 @@ const struct golock_core *
 golock_core_get(void)
 {
     char reason[4096] = "";
-    return get(reason, sizeof(reason));
+    return golock_core_wanted ? get(reason, sizeof(reason)) : NULL;
 }
 
 const struct golock_core *

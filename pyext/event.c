@@ -1,6 +1,6 @@
 /* The type golock.Event: the class of that name in CPython's Lib/threading.py. */
 #include "object.h"
-#include "permit_shim.h"
+#include "plain.h"
 #include "share.h"
 
 #include <errno.h>

@@ -223,7 +223,7 @@ await_lock(golock_listener *listener, int64_t deadline)
         int64_t left = deadline - golock_now();
         timeout = left > 0 ? left : 0;
     }
-    int taken = golock_mutex_acquire((PyObject *)lock, &lock->mutex, timeout);
+    int taken = golock_mutex_acquire(&lock->mutex, timeout);
     return taken > 0 ? GOLOCK_TOLD : taken;
 }
 

@@ -1,9 +1,8 @@
 /* The types golock.Semaphore and golock.BoundedSemaphore: the classes of that name in CPython's
  * Lib/threading.py. */
-#include "corecall.h"
 #include "mutex.h"
 #include "object.h"
-#include "permit_shim.h"
+#include "plain.h"
 #include "share.h"
 
 #include <stddef.h>
@@ -189,7 +188,7 @@ golock_semaphore_with(struct golock_header *header)
 static bool
 try_acquire(SemaphoreObject *self)
 {
-    return golock_permit_try_acquire(&self->semaphore);
+    return (!golock_fastpath || permits(self) > 0) && golock_permit_try_acquire(&self->semaphore);
 }
 
 /* Seconds until the deadline, for the interpreter's acquire. Returns a new reference, or NULL with MemoryError
@@ -227,8 +226,8 @@ wait_for_a_permit(SemaphoreObject *self, golock_listener *listener, int64_t time
 {
     int64_t deadline = golock_deadline_after(timeout);
     golock_listen(&self->listeners, listener);
-    int taken = golock_permit_wait((PyObject *)self, &self->semaphore, deadline, &self->base.opened);
-    if (taken == GOLOCK_WAIT_ENDED) {
+    int taken = golock_wait(&self->semaphore.word, timeout, GOLOCK_WAIT_FOR_PERMIT, &self->base.opened);
+    if (taken == GOLOCK_ENDED) {
         return acquire_opened((PyObject *)self, listener, deadline);
     }
     golock_withdraw(listener);
@@ -239,11 +238,11 @@ wait_for_a_permit(SemaphoreObject *self, golock_listener *listener, int64_t time
 static PyObject *
 acquire_native(SemaphoreObject *self, int64_t timeout)
 {
-    if (golock_fast_take(&self->semaphore) || try_acquire(self)) {
+    if (golock_fast_take(&self->semaphore)) {
         Py_RETURN_TRUE;
     }
     if (timeout == 0) {
-        Py_RETURN_FALSE;
+        return PyBool_FromLong(try_acquire(self));
     }
     golock_listener *listener = golock_listener_new();
     if (listener == NULL) {
@@ -295,7 +294,7 @@ acquire_with_arguments(PyObject *op, PyObject *const *args, Py_ssize_t nargs, Py
     }
     int64_t timeout = 0;
     if (blocking && values[1] != Py_None) {
-        if (!golock_object_opened(op) && try_acquire(self)) {
+        if (!golock_fastpath && !golock_object_opened(op) && try_acquire(self)) {
             Py_RETURN_TRUE;
         }
         if (golock_parse_timeout(values[1], true, &timeout) < 0) {
