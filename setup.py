@@ -21,6 +21,16 @@ ROOT = Path(__file__).resolve().parent
 PYEXT = Path("pyext")
 CONTRACT = Path("golock", "capi", "golock.h")
 GO_NEEDED = (1, 24)
+# The functions of the C library in whose place golock/capi/libgolock/guest.c puts its own.
+WRAPPED = (
+    "malloc",
+    "mmap",
+    "munmap",
+    "pthread_attr_init",
+    "pthread_create",
+    "pthread_getattr_np",
+    "sigaction",
+)
 MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
@@ -86,10 +96,11 @@ def find_go() -> str:
 def build_core(output: Path) -> None:
     """Build libgolock.so; golock/capi/libgolock says what the linker flags are for."""
     exports = ROOT / "golock" / "capi" / "libgolock" / "exports.map"
+    external = [f"'-Wl,--version-script={exports}'", *(f"-Wl,--wrap={name}" for name in WRAPPED)]
     ldflags = [
         "-s -w",
         "-X runtime.godebugDefault=asyncpreemptoff=1,containermaxprocs=0",
-        f"\"-extldflags='-Wl,--version-script={exports}'\"",
+        f'"-extldflags={" ".join(external)}"',
     ]
     go = find_go()
     output.parent.mkdir(parents=True, exist_ok=True)

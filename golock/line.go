@@ -4,6 +4,7 @@ import (
 	queue "container/list"
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 	"unsafe"
 )
@@ -39,6 +40,10 @@ type shardOfLines struct {
 
 var lines [64]shardOfLines
 
+// standing counts the lines there are. A thread of another language, which has no line, then need not touch a mutex,
+// for which it could wait in Go's scheduler.
+var standing atomic.Int32
+
 // linesOf returns the shard with the line of the word, locked.
 func linesOf(word *uint32) *shardOfLines {
 	s := &lines[uintptr(unsafe.Pointer(word))>>2%uintptr(len(lines))]
@@ -56,6 +61,7 @@ func enter(word *uint32) *turn {
 		if s.of == nil {
 			s.of = make(map[*uint32]*line)
 		}
+		standing.Add(1)
 		s.of[word] = &line{}
 		return nil
 	}
@@ -73,6 +79,7 @@ func leave(word *uint32, claim bool) bool {
 	next := l.behind.Front()
 	if next == nil {
 		delete(s.of, word)
+		standing.Add(-1)
 		return false
 	}
 	t := l.behind.Remove(next).(*turn)
@@ -97,6 +104,9 @@ func abandon(word *uint32, t *turn) bool {
 
 // inLine reports whether somebody waits in the line of the word.
 func inLine(word *uint32) bool {
+	if standing.Load() == 0 {
+		return false
+	}
 	s := linesOf(word)
 	defer s.Unlock()
 	return s.of[word] != nil

@@ -11,6 +11,22 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#if PY_VERSION_HEX < 0x030D0000
+#define Py_IsFinalizing _Py_IsFinalizing
+#endif
+
+/* Nanoseconds. For how long a first wait waits for the Go runtime; it starts in some milliseconds. */
+#define START_LIMIT (NANOSECONDS / 2)
+
+/* Nanoseconds. After how long the core is loaded again that could not be: doubled each time. */
+#define FIRST_PAUSE (NANOSECONDS / 10)
+#define LONGEST_PAUSE ((int64_t)10 * NANOSECONDS)
+
+/* Of the core in one process, the parents' among them; each takes some MB. */
+#define MOST_COPIES 64
 
 bool golock_fastpath = true;
 bool golock_core_wanted = true;
@@ -19,22 +35,35 @@ static struct {
     pthread_mutex_t loading;
     const struct golock_core *table; /* NULL: not loaded in this process */
     char *path;
-    int copies;   /* how many of the runtimes mapped into this process are private copies */
-    int opened;   /* how many private copies were opened, also in vain */
-    bool forked;  /* this is a child process of one that had the extension */
+    int copies;       /* how many of the runtimes mapped into this process are private copies */
+    int opened;       /* how many private copies the dynamic linker was given, also in vain */
+    bool forked;      /* this is a child process of one that had the extension */
+    bool of_a_thread; /* and one of its ancestors was forked by another thread than the main one */
+    bool forker_is_main;
+    bool warned;                   /* that threads wait without a core */
+    golock_core_function function; /* of the library that is loaded, whose runtime may not have started yet */
+    int64_t again_at;              /* not before is the core loaded again */
+    int64_t pause;
+    char missing[512]; /* why there is no core */
     bool spent;   /* the file is mapped, or may be, but of no use: by a parent, or by a dlopen that failed */
     bool offered; /* the table is not the file's, but what golock.use_core was given */
     bool chosen;  /* the threshold was set, not only left at its default */
     int64_t handoff;
 } core = {.loading = PTHREAD_MUTEX_INITIALIZER, .handoff = GOLOCK_DEFAULT_HANDOFF};
 
+static const char of_a_thread[] =
+    "this process was forked by a thread other than the main one, and is to end with its last thread";
+
 /* A core must not be half loaded when the process forks, and the Go runtime does not survive fork: its
- * threads are gone. The child loads a fresh one when it needs one. */
+ * threads are gone. The child loads a fresh one when it needs one.
+ *
+ * Not so a child that a thread other than the main one has forked. Nobody runs main there, and the C library
+ * ends the process with its last thread, while Go's threads never end. */
 static void
 before_fork(void)
 {
     pthread_mutex_lock(&core.loading);
-    golock_last_thread_before_fork();
+    core.forker_is_main = syscall(SYS_gettid) == getpid();
 }
 
 static void
@@ -48,10 +77,15 @@ after_fork_in_child(void)
 {
     pthread_mutex_unlock(&core.loading);
     core.forked = true;
-    core.spent |= core.table != NULL && !core.offered;
+    core.of_a_thread |= !core.forker_is_main;
+    core.spent |= core.function != NULL;
+    core.function = NULL;
     core.table = NULL;
     core.offered = false;
-    golock_last_thread_in_child();
+    core.warned = false;
+    core.again_at = 0;
+    core.pause = 0;
+    core.missing[0] = '\0';
     golock_listen_after_fork();
 }
 
@@ -105,14 +139,12 @@ golock_core_locate(PyObject *module)
     return result;
 }
 
-/* What a Go runtime reserves of the address space when it starts; 1.2 GB were measured with Go 1.26. */
+/* What a Go runtime takes when it starts: it maps 1.1 GB of address space, and has five threads and some 8 MB
+ * that it may write, and as much in reserve (Go 1.26). */
 #define GO_ADDRESS_SPACE ((size_t)1280 << 20)
-
-static void *
-return_at_once(void *argument)
-{
-    return argument;
-}
+#define GO_MEMORY ((size_t)24 << 20)
+#define GO_THREADS 6
+#define GO_STACK ((size_t)320 << 10)
 
 /* A thread's first call into a Go runtime asks the C library for the bounds of the thread's stack, and
  * frees what was never allocated if there is no memory for the answer. */
@@ -127,8 +159,47 @@ memory_for_bounds(void)
     return error != ENOMEM;
 }
 
-/* A Go runtime that cannot have its memory and its threads ends the process. Returns NULL when it can,
- * otherwise the reason. */
+static void *
+wait_for_others(void *barrier)
+{
+    pthread_mutex_lock(barrier);
+    pthread_mutex_unlock(barrier);
+    return NULL;
+}
+
+/* Whether so many threads can be started at once. */
+static bool
+room_for_threads(void)
+{
+    static pthread_mutex_t barrier = PTHREAD_MUTEX_INITIALIZER;
+    pthread_t threads[GO_THREADS];
+    pthread_attr_t attributes;
+    int started = 0;
+    if (pthread_attr_init(&attributes) != 0) {
+        return false;
+    }
+    long least = sysconf(_SC_THREAD_STACK_MIN);
+    pthread_attr_setstacksize(&attributes,
+                              GO_STACK + (least > 0 ? ((size_t)least + 0xFFFF) & ~(size_t)0xFFFF : 0));
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before); /* signals are the program's threads' */
+    pthread_mutex_lock(&barrier);
+    while (started < GO_THREADS &&
+           pthread_create(&threads[started], &attributes, wait_for_others, &barrier) == 0) {
+        started++;
+    }
+    pthread_mutex_unlock(&barrier);
+    for (int i = 0; i < started; i++) {
+        pthread_join(threads[i], NULL);
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_attr_destroy(&attributes);
+    return started == GO_THREADS;
+}
+
+/* A Go runtime that cannot have what it needs waits for it, with the library loaded in vain. Returns NULL
+ * when it can, otherwise the reason. */
 static const char *
 lacking(void)
 {
@@ -139,33 +210,14 @@ lacking(void)
     if (space == MAP_FAILED) {
         return "not enough address space for a Go runtime";
     }
-    pthread_t thread;
-    int error = pthread_create(&thread, NULL, return_at_once, NULL);
-    if (error == 0) {
-        pthread_join(thread, NULL);
+    const char *lack = NULL;
+    if (mprotect(space, GO_MEMORY, PROT_READ | PROT_WRITE) != 0) {
+        lack = "not enough memory for a Go runtime";
+    } else if (!room_for_threads()) {
+        lack = "a Go runtime's threads cannot be started";
     }
     munmap(space, GO_ADDRESS_SPACE);
-    return error == 0 ? NULL : "no thread can be started";
-}
-
-/* Puts a signal's handler back where the Go runtime has replaced it, or added SA_ONSTACK to it. The core
- * needs neither: it does not count on a fault being turned into a panic, and no handler of the program
- * runs on a goroutine's stack. With the flag it would run on one of 32 KiB. */
-static void
-put_back_handler(int signal, const struct sigaction *before, const void *function_of_the_core)
-{
-    struct sigaction now;
-    if (sigaction(signal, NULL, &now) != 0) {
-        return;
-    }
-    Dl_info handler, core_file;
-    bool same = now.sa_handler == before->sa_handler;
-    if (same
-            ? now.sa_flags != before->sa_flags
-            : dladdr((void *)now.sa_handler, &handler) != 0 &&
-                  dladdr(function_of_the_core, &core_file) != 0 && handler.dli_fbase == core_file.dli_fbase) {
-        sigaction(signal, before, NULL);
-    }
+    return lack;
 }
 
 /* A thread's first call into a Go runtime gives it a stack of 32 KiB for handlers with SA_ONSTACK, if it
@@ -179,33 +231,27 @@ put_back_stack(const stack_t *before)
     }
 }
 
-/* Calls dlopen and starts the Go runtime as a guest. Its threads start with all signals blocked, which
- * are the program's own; the runtime unblocks again SIGCHLD, SIGPROF and those that faults raise. */
-static const struct golock_core *
-load(char *reason, size_t size)
+/* Loads the library, whose Go runtime then starts by itself: golock/capi/libgolock/guest.c says what it
+ * leaves alone. Returns NULL with the reason in words when it cannot be loaded. */
+static golock_core_function
+open_core(char *reason, size_t size)
 {
     const char *lack = lacking();
     if (lack != NULL) {
         snprintf(reason, size, "%s", lack);
         return NULL;
     }
-    sigset_t all, before;
-    sigfillset(&all);
-    struct sigaction handlers[NSIG];
-    for (int signal = 1; signal < NSIG; signal++) {
-        sigaction(signal, NULL, &handlers[signal]);
+    if (!golock_corefile_check(core.path, reason, size)) {
+        return NULL;
     }
-    stack_t stack;
-    sigaltstack(NULL, &stack);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    char name[GOLOCK_THREAD_NAME];
-    golock_name_threads(name);
-
-    const struct golock_core *table = NULL;
     void *handle;
     bool private = core.spent;
+    if (private && core.copies >= MOST_COPIES) {
+        snprintf(reason, size, "there are %d private copies of it already", core.copies);
+        return NULL;
+    }
     if (private) {
-        handle = golock_corefile_open_copy(core.path, core.opened++, reason, size);
+        handle = golock_corefile_open_copy(core.path, &core.opened, reason, size);
     } else {
         handle = dlopen(core.path, RTLD_NOW | RTLD_LOCAL);
         if (handle == NULL) {
@@ -215,34 +261,72 @@ load(char *reason, size_t size)
             core.spent = true;
         }
     }
-    if (handle != NULL) {
-        golock_core_function function = (golock_core_function)dlsym(handle, GOLOCK_CORE_SYMBOL);
-        if (function == NULL) {
-            snprintf(reason, size, "%s", dlerror());
-        } else {
-            table = function();
-            table->set_handoff(core.handoff);
-            core.copies += private;
-            for (int signal = 1; signal < NSIG; signal++) {
-                put_back_handler(signal, &handlers[signal], (void *)function);
-            }
-        }
+    if (handle == NULL) {
+        return NULL;
     }
-    golock_restore_name(name);
-    put_back_stack(&stack);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    golock_core_function function = (golock_core_function)dlsym(handle, GOLOCK_CORE_SYMBOL);
+    if (function == NULL) {
+        snprintf(reason, size, "%s", dlerror());
+        dlclose(handle);
+        return NULL;
+    }
+    core.copies += private;
+    return function;
+}
+
+static bool set_handoff_of(const struct golock_core *table, int64_t nanoseconds);
+
+/* Returns the core's table, or NULL with the reason in words. It is not long in doing so: a runtime that has
+ * not started by then may later. Unless it must, it does not try again at once what has just failed. */
+static const struct golock_core *
+load(bool must, char *reason, size_t size)
+{
+    int64_t at = golock_now(), limit = at;
+    if (core.of_a_thread) {
+        snprintf(reason, size, "%s", of_a_thread);
+        return NULL;
+    }
+    if (core.function == NULL) {
+        if (!must && at < core.again_at) {
+            snprintf(reason, size, "%s", core.missing);
+            return NULL;
+        }
+        core.function = open_core(reason, size);
+        if (core.function == NULL) {
+            core.pause = core.pause == 0 ? FIRST_PAUSE : core.pause * 2;
+            core.pause = core.pause < LONGEST_PAUSE ? core.pause : LONGEST_PAUSE;
+            core.again_at = golock_now() + core.pause;
+            return NULL;
+        }
+        limit = at + START_LIMIT;
+    }
+    if (must) {
+        limit = at + START_LIMIT;
+    }
+    const struct golock_core *table;
+    const struct timespec pause = {.tv_nsec = 200000};
+    while ((table = core.function()) == NULL && golock_now() < limit) {
+        nanosleep(&pause, NULL);
+    }
+    if (table == NULL) {
+        snprintf(reason, size, "its Go runtime waits for threads or memory to start with");
+    } else if (!set_handoff_of(table, core.handoff)) {
+        snprintf(reason, size, "not enough memory for the thread's first call");
+        table = NULL;
+    }
     return table;
 }
 
 /* A thread's first call into a Go runtime binds it to the runtime, which changes the thread's signal
- * mask and stack. Later calls do not. Returns false when there is no memory for it. */
+ * mask and stack. Later calls do not. Returns false when there is no memory for it: the runtime could do
+ * nothing but wait for some. */
 static bool
 bind_thread(const struct golock_core *table)
 {
     /* With the default model the first access allocates memory, and ends the process where there is none. */
     static _Thread_local const struct golock_core *bound __attribute__((tls_model("initial-exec")));
     if (bound != table) {
-        if (!memory_for_bounds()) {
+        if (!memory_for_bounds() || (!core.offered && core.function != NULL && core.function() == NULL)) {
             return false;
         }
         golock_signals before = golock_block_signals();
@@ -277,21 +361,6 @@ const struct golock_core *
 golock_core_loaded(void)
 {
     return __atomic_load_n(&core.table, __ATOMIC_ACQUIRE);
-}
-
-bool
-golock_core_forgets(uint32_t *word, uint32_t keep)
-{
-    if (!core.forked || golock_core_loaded() != NULL) {
-        return false;
-    }
-    pthread_mutex_lock(&core.loading);
-    bool absent = core.table == NULL;
-    if (absent) {
-        __atomic_and_fetch(word, keep, __ATOMIC_RELAXED);
-    }
-    pthread_mutex_unlock(&core.loading);
-    return absent;
 }
 
 /* What is wrong with a table that was offered, or NULL. */
@@ -346,36 +415,73 @@ golock_core_use(const golock_state *state, const struct golock_core *table)
 
 /* Returns the core's table, loaded if need be, or NULL with the reason in words. */
 static const struct golock_core *
-get(char *reason, size_t size)
+get(bool must, char *reason, size_t size)
 {
     const struct golock_core *table = __atomic_load_n(&core.table, __ATOMIC_ACQUIRE);
-    if (table == NULL) {
-        pthread_mutex_lock(&core.loading);
-        if (core.table == NULL) {
-            __atomic_store_n(&core.table, load(reason, size), __ATOMIC_RELEASE);
+    if (table != NULL && bind_thread(table)) {
+        return table;
+    }
+    pthread_mutex_lock(&core.loading);
+    if (core.table == NULL) {
+        table = load(must, reason, size);
+        __atomic_store_n(&core.table, table, __ATOMIC_RELEASE);
+    } else {
+        table = bind_thread(core.table) ? core.table : NULL;
+        if (table == NULL) {
+            snprintf(reason, size, "not enough memory for the thread's first call");
         }
-        table = core.table;
-        pthread_mutex_unlock(&core.loading);
     }
-    if (table != NULL && !bind_thread(table)) {
-        snprintf(reason, size, "not enough memory for the thread's first call");
-        return NULL;
+    if (table == NULL && reason != core.missing) {
+        snprintf(core.missing, sizeof(core.missing), "%s", reason);
     }
+    pthread_mutex_unlock(&core.loading);
     return table;
+}
+
+/* Says once a process that threads wait without the core. What comes of it is no matter of the caller's. */
+static void
+warn(const char *reason)
+{
+    if (core.of_a_thread || Py_IsFinalizing() || __atomic_exchange_n(&core.warned, true, __ATOMIC_RELAXED)) {
+        return;
+    }
+#if PY_VERSION_HEX >= 0x030C0000
+    PyObject *before = PyErr_GetRaisedException();
+#else
+    PyObject *type, *value, *traceback;
+    PyErr_Fetch(&type, &value, &traceback);
+#endif
+    if (PyErr_WarnFormat(PyExc_RuntimeWarning, 1,
+                         "golock waits without its lock core, in no order: the core cannot be loaded: %s",
+                         reason) < 0) {
+        PyErr_WriteUnraisable(NULL);
+    }
+#if PY_VERSION_HEX >= 0x030C0000
+    PyErr_SetRaisedException(before);
+#else
+    PyErr_Restore(type, value, traceback);
+#endif
 }
 
 const struct golock_core *
 golock_core_get(void)
 {
-    char reason[4096] = "";
-    return golock_core_wanted ? get(reason, sizeof(reason)) : NULL;
+    char reason[sizeof(core.missing)] = "";
+    if (!golock_core_wanted) {
+        return NULL;
+    }
+    const struct golock_core *table = get(false, reason, sizeof(reason));
+    if (table == NULL) {
+        warn(reason);
+    }
+    return table;
 }
 
 const struct golock_core *
 golock_core_require(const golock_state *state)
 {
-    char reason[4096] = "";
-    const struct golock_core *table = get(reason, sizeof(reason));
+    char reason[sizeof(core.missing)] = "";
+    const struct golock_core *table = get(true, reason, sizeof(reason));
     if (table == NULL) {
         PyErr_Format(state->core_error, "the lock core cannot be loaded: %s", reason);
     }
@@ -412,13 +518,22 @@ golock_core_describe(void)
     const struct golock_core *table = core.table;
     int copies = core.copies;
     bool offered = core.offered;
+    char missing[sizeof(core.missing)] = "";
+    if (table == NULL) {
+        memcpy(missing, core.of_a_thread ? of_a_thread : core.missing,
+               core.of_a_thread ? sizeof(of_a_thread) : sizeof(missing));
+    }
     pthread_mutex_unlock(&core.loading);
     PyObject *path = PyUnicode_DecodeFSDefault(core.path);
-    if (path == NULL) {
+    PyObject *why = missing[0] == '\0' ? Py_NewRef(Py_None) : PyUnicode_DecodeFSDefault(missing);
+    if (path == NULL || why == NULL) {
+        Py_XDECREF(path);
+        Py_XDECREF(why);
         return NULL;
     }
-    return Py_BuildValue("{s:N,s:O,s:O,s:s,s:z,s:O,s:i}", "path", path, "loaded",
+    return Py_BuildValue("{s:N,s:O,s:O,s:s,s:z,s:O,s:i,s:N}", "path", path, "loaded",
                          table != NULL ? Py_True : Py_False, "offered", offered ? Py_True : Py_False,
                          "symbol", GOLOCK_CORE_SYMBOL, "go", table != NULL ? table->go_version : NULL,
-                         "fastpath", golock_fastpath ? Py_True : Py_False, "private_copies", copies);
+                         "fastpath", golock_fastpath ? Py_True : Py_False, "private_copies", copies,
+                         "core_missing", why);
 }

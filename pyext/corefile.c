@@ -10,12 +10,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 bool golock_corefile_check(const char *path, char *reason, size_t size);
-void *golock_corefile_open_copy(const char *path, int number, char *reason, size_t size);
+void *golock_corefile_open_copy(const char *path, int *opened, char *reason, size_t size);
 
 #if defined(__x86_64__)
 #define THIS_MACHINE EM_X86_64
@@ -135,7 +136,12 @@ copy(const char *path, int to)
 {
     struct stat status;
     int from = open(path, O_RDONLY | O_CLOEXEC);
+    struct rlimit limit;
     bool copied = from >= 0 && fstat(from, &status) == 0;
+    if (copied && getrlimit(RLIMIT_FSIZE, &limit) == 0 && (rlim_t)status.st_size > limit.rlim_cur) {
+        errno = EFBIG; /* else SIGXFSZ would say it */
+        copied = false;
+    }
     off_t left = copied ? status.st_size : 0;
     while (copied && left > 0) {
         ssize_t n = sendfile(to, from, NULL, (size_t)left);
@@ -155,12 +161,13 @@ copy(const char *path, int to)
 
 /* Copies the file into fd, an empty file, opens the copy under the given name and closes fd. */
 static void *
-open_copied(const char *path, int fd, const char *name, char *reason, size_t size)
+open_copied(const char *path, int fd, const char *name, int *opened, char *reason, size_t size)
 {
     void *handle = NULL;
     if (!copy(path, fd)) {
         snprintf(reason, size, "copying %s: %s", path, strerror(errno));
     } else {
+        ++*opened;
         handle = dlopen(name, RTLD_NOW | RTLD_LOCAL);
         if (handle == NULL) {
             snprintf(reason, size, "%s", dlerror());
@@ -170,22 +177,36 @@ open_copied(const char *path, int fd, const char *name, char *reason, size_t siz
     return handle;
 }
 
+/* The dynamic linker knows libraries by name too, and an earlier copy may have had the same descriptor: one
+ * slash more for each makes another name for the same file. */
+static bool
+name_of(int fd, int number, char *name, size_t size)
+{
+    static const char slashes[] = "////////////////////////////////";
+    size_t length = (size_t)snprintf(name, size, "/proc/self");
+    for (; number > 0 && length < size; number -= (int)sizeof(slashes) - 1) {
+        int n = number < (int)sizeof(slashes) - 1 ? number : (int)sizeof(slashes) - 1;
+        length += (size_t)snprintf(name + length, size - length, "%.*s", n, slashes);
+    }
+    return length < size && (size_t)snprintf(name + length, size - length, "/fd/%d", fd) < size - length;
+}
+
 void *
-golock_corefile_open_copy(const char *path, int number, char *reason, size_t size)
+golock_corefile_open_copy(const char *path, int *opened, char *reason, size_t size)
 {
     char name[4096];
+    snprintf(reason, size, "there is no place for a private copy of %s", path);
     int fd = memfd_create("libgolock.so", MFD_CLOEXEC);
-    if (fd >= 0) {
-        /* The dynamic linker knows libraries by name too, and a parent's copy may have had the same
-         * descriptor: one slash more for each copy makes another name for the same file. */
-        snprintf(name, sizeof(name), "/proc/self%*s%d", number + (int)strlen("/fd/"), "/fd/", fd);
-        memset(name + strlen("/proc/self"), '/', (size_t)number);
-        void *handle = open_copied(path, fd, name, reason, size);
+    if (fd < 0) {
+        snprintf(reason, size, "memfd_create: %s", strerror(errno));
+    } else if (!name_of(fd, *opened, name, sizeof(name))) {
+        snprintf(reason, size, "too many private copies were tried");
+        close(fd);
+    } else {
+        void *handle = open_copied(path, fd, name, opened, reason, size);
         if (handle != NULL) {
             return handle;
         }
-    } else {
-        snprintf(reason, size, "memfd_create: %s", strerror(errno));
     }
     const char *folders[] = {getenv("TMPDIR"), "/tmp", "/var/tmp", "/dev/shm"};
     for (size_t i = 0; i < sizeof(folders) / sizeof(folders[0]); i++) {
@@ -197,7 +218,7 @@ golock_corefile_open_copy(const char *path, int number, char *reason, size_t siz
         if (fd < 0) {
             continue;
         }
-        void *handle = open_copied(path, fd, name, reason, size);
+        void *handle = open_copied(path, fd, name, opened, reason, size);
         unlink(name);
         if (handle != NULL) {
             return handle;

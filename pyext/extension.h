@@ -67,8 +67,9 @@ int golock_core_locate(PyObject *module);
 extern bool golock_core_wanted;
 
 /* Returns the core's table; loads the core if this process has none yet. Needs the GIL. Returns NULL, without
- * an exception, when it cannot be had: then threads wait without it. The table stays valid until the process
- * forks: ask again after running any Python code. */
+ * an exception, when it cannot be had: then threads wait without it. The first time it warns, which may run any
+ * Python code: so it is called before the caller announces or owes anything. The table stays valid until the
+ * process forks: ask again after running any Python code. */
 const struct golock_core *golock_core_get(void);
 
 /* The same for callers that cannot do without: NULL comes with CoreError set. */
@@ -76,11 +77,6 @@ const struct golock_core *golock_core_require(const golock_state *state);
 
 /* Returns the core's table, or NULL if this process has none. */
 const struct golock_core *golock_core_loaded(void);
-
-/* In a child process that has no core yet nobody listens, whatever a word copied from the parent says. If
- * this is one, clears all bits of the word but those to keep, and returns true; meanwhile no core is loaded
- * by another thread, which might listen then. */
-bool golock_core_forgets(uint32_t *word, uint32_t keep);
 
 /* Makes a core that others have loaded into this process the one that its threads wait by. The address may be
  * anything. Returns 0, or -1 with CoreError set when there is no core, or one of another version or of a
@@ -100,22 +96,9 @@ PyObject *golock_core_describe(void);
  * true, or false with the reason in words. */
 bool golock_corefile_check(const char *path, char *reason, size_t size);
 
-/* Opens a private copy of the file, the number-th of this process and its ancestors. Returns dlopen's
- * handle, or NULL with the reason in words. */
-void *golock_corefile_open_copy(const char *path, int number, char *reason, size_t size);
-
-/* lastthread.c */
-
-#define GOLOCK_THREAD_NAME 16 /* bytes: TASK_COMM_LEN */
-
-/* Gives the calling thread the name of the core's threads, which those that it starts take over, and its own
- * back. */
-void golock_name_threads(char before[GOLOCK_THREAD_NAME]);
-void golock_restore_name(const char before[GOLOCK_THREAD_NAME]);
-
-/* Called by the fork handlers, with core.loading held. */
-void golock_last_thread_before_fork(void);
-void golock_last_thread_in_child(void);
+/* Opens a private copy of the file. *opened is how many copies the dynamic linker was given in this process and
+ * its ancestors, which it counts on. Returns dlopen's handle, or NULL with the reason in words. */
+void *golock_corefile_open_copy(const char *path, int *opened, char *reason, size_t size);
 
 /* timeout.c */
 

@@ -143,9 +143,11 @@ struct golock_waiter {
  * sleep. Calls into a core run on a stack of some KiB: block the signals whose handlers need more
  * (corecall.h blocks all), or have SA_ONSTACK set for them. */
 
-/* The core: golock_core_4, the one function that libgolock.so exports, returns it, and
- * golock.use_core(address) takes another's. The number in the name is the version. None of its functions
- * sleeps. Those that write the word of a lock that is not shared are called with the GIL: see fastpath.h. */
+/* The core: golock_core_4, the one function that libgolock.so exports, returns it, or NULL while its Go
+ * runtime has not started or is short of memory; a thread that has not called the core must not then. It
+ * never waits. golock.use_core(address) takes another's. The number in the name is the version. None of its
+ * functions sleeps. Those that write the word of a lock that is not shared are called with the GIL: see
+ * fastpath.h. */
 struct golock_core {
     uint32_t magic;
     uint32_t version;

@@ -19,6 +19,7 @@ class _Core(TypedDict):
     go: str | None
     fastpath: bool
     private_copies: int
+    core_missing: str | None
 
 TIMEOUT_MAX: Final[float]
 error = RuntimeError

@@ -35,7 +35,8 @@ def main(arguments: list[str]) -> int:
 def describe() -> dict[str, Any]:
     """Return versions, the core and its settings.
 
-    ``handoff`` is in seconds; ``go`` is None until the core is loaded.
+    ``handoff`` is in seconds; ``go`` is None until the core is loaded, and ``core_missing`` is why
+    threads wait without it, or None.
     """
     state = core()
     return {
@@ -49,6 +50,7 @@ def describe() -> dict[str, Any]:
         "gil": _gil_enabled(),
         "core": state["path"],
         "core_loaded": state["loaded"],
+        "core_missing": state["core_missing"],
         "core_symbol": state["symbol"],
         "core_private_copies": state["private_copies"],
         "go": state["go"],

@@ -1,22 +1,26 @@
 // Command libgolock is the lock core as a C shared library: [capi] with a Go runtime of its own, which it
 // sets up as a guest in another program's process.
 //
-// It is built with two linker flags:
+// It is built with these linker flags:
 //
 //	-X runtime.godebugDefault=asyncpreemptoff=1,containermaxprocs=0
-//	-extldflags -Wl,--version-script=golock/capi/libgolock/exports.map
+//	-extldflags -Wl,--version-script=golock/capi/libgolock/exports.map -Wl,--wrap=...
 //
 // The first keeps the runtime from sending SIGURG to threads that are not Go's, because nothing in the
 // core runs long enough to need it; and from keeping the files of its cgroup open, which every forked
 // child would inherit. (A //go:debug line cannot say the former: the go command knows only the settings
-// of internal/godebugs.) The second hides every symbol but one.
+// of internal/godebugs.) The second hides every symbol but one. The last puts guest.c between the runtime and the
+// C library.
 package main
 
 // #cgo CFLAGS: -Wall -Wextra -Werror
 import "C"
 
 import (
+	"math"
 	"runtime"
+	"runtime/debug"
+	"sync"
 
 	_ "github.com/golock/golock/golock/capi"
 )
@@ -26,8 +30,29 @@ import (
 // long: up to 56 ms were measured with 2 slots and 32 threads.
 const schedulerSlots = 128
 
+// The runtime's own goroutines seldom run, and seldom two at once. The threads for them are started now, when one
+// that cannot be started delays nobody.
+const goroutineThreads = 2
+
 func init() {
+	// Calls into the core allocate nothing once warm (golock/allocations_test.go), so there is nothing to collect.
+	debug.SetGCPercent(-1)
+	debug.SetMemoryLimit(math.MaxInt64)
 	runtime.GOMAXPROCS(max(schedulerSlots, runtime.GOMAXPROCS(0)))
+
+	var together, done sync.WaitGroup
+	together.Add(goroutineThreads)
+	done.Add(goroutineThreads)
+	for range goroutineThreads {
+		go func() {
+			defer done.Done()
+			runtime.LockOSThread()
+			defer runtime.UnlockOSThread()
+			together.Done()
+			together.Wait()
+		}()
+	}
+	done.Wait()
 }
 
 func main() {}

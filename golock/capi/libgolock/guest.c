@@ -1,0 +1,310 @@
+/* What makes the Go runtime a guest. The linker puts the functions below in the place of the C library's, for
+ * the calls that runtime/cgo makes (see setup.py). The runtime ends the process where one of them fails: so
+ * none does. A thread that cannot be started is started later, and memory that cannot be had is waited for.
+ */
+#include "guest.h"
+
+#include "../table.h"
+
+#include <elf.h>
+#include <errno.h>
+#include <limits.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/auxv.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <time.h>
+#include <unistd.h>
+
+#define REAL(type, name, parameters)                                                                         \
+    type __real_##name parameters;                                                                           \
+    type __wrap_##name parameters;
+
+REAL(int, pthread_create, (pthread_t *, const pthread_attr_t *, void *(*)(void *), void *))
+REAL(int, pthread_attr_init, (pthread_attr_t *))
+REAL(int, pthread_getattr_np, (pthread_t, pthread_attr_t *))
+REAL(void *, mmap, (void *, size_t, int, int, int, off_t))
+REAL(int, munmap, (void *, size_t))
+REAL(void *, malloc, (size_t))
+REAL(int, sigaction, (int, const struct sigaction *, struct sigaction *))
+
+/* Memory kept back for the time when there is no more: as much as the Go heap grows by, some times. Threads
+ * that have called the core need none; those that have not are turned away once it is given back. */
+#define RESERVE ((size_t)8 << 20)
+/* Address space, which the heap takes in pieces of 64 MiB. */
+#define RESERVE_SPACE ((size_t)72 << 20)
+
+static void *reserve, *reserve_space;
+
+static bool
+keep(void **kept, size_t size, int protection)
+{
+    if (__atomic_load_n(kept, __ATOMIC_ACQUIRE) != NULL) {
+        return true;
+    }
+    void *none = NULL;
+    void *memory = __real_mmap(NULL, size, protection, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED) {
+        return false;
+    }
+    if (!__atomic_compare_exchange_n(kept, &none, memory, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
+        __real_munmap(memory, size);
+    }
+    return true;
+}
+
+static bool
+give_back(void **kept, size_t size)
+{
+    void *memory = __atomic_exchange_n(kept, NULL, __ATOMIC_ACQ_REL);
+    return memory != NULL && __real_munmap(memory, size) == 0;
+}
+
+/* Called where there is no memory, before the next try. */
+static void
+find_memory(void)
+{
+    const struct timespec pause = {.tv_nsec = 10000000};
+    bool found = give_back(&reserve, RESERVE);
+    found |= give_back(&reserve_space, RESERVE_SPACE);
+    if (!found) {
+        nanosleep(&pause, NULL);
+    }
+}
+
+void *
+__wrap_mmap(void *address, size_t size, int protection, int flags, int fd, off_t offset)
+{
+    void *memory;
+    while ((memory = __real_mmap(address, size, protection, flags, fd, offset)) == MAP_FAILED &&
+           (errno == ENOMEM || errno == EAGAIN)) {
+        find_memory();
+    }
+    return memory;
+}
+
+/* The kernel may need memory to split a mapping. One that stays is a lesser harm. */
+int
+__wrap_munmap(void *address, size_t size)
+{
+    __real_munmap(address, size);
+    return 0;
+}
+
+void *
+__wrap_malloc(size_t size)
+{
+    void *memory;
+    while ((memory = __real_malloc(size)) == NULL) {
+        find_memory();
+    }
+    return memory;
+}
+
+int
+__wrap_pthread_getattr_np(pthread_t thread, pthread_attr_t *attributes)
+{
+    int error;
+    while ((error = __real_pthread_getattr_np(thread, attributes)) == ENOMEM) {
+        find_memory();
+    }
+    return error;
+}
+
+/* Signal handlers stay the program's. The core counts on none: a fault in it is to end the process, and the
+ * runtime sends its threads no signals (asyncpreemptoff). */
+int
+__wrap_sigaction(int signal, const struct sigaction *action, struct sigaction *before)
+{
+    (void)action;
+    return before == NULL ? 0 : __real_sigaction(signal, NULL, before);
+}
+
+/* A Go thread's C stack runs the scheduler and system calls. The C library takes the program's thread-local
+ * variables from it, which its least stack size counts. */
+#define STACK ((size_t)256 << 10)
+
+static size_t
+stack_size(void)
+{
+    long least = sysconf(_SC_THREAD_STACK_MIN);
+    return STACK + (least > 0 ? ((size_t)least + 0xFFFF) & ~(size_t)0xFFFF : 0);
+}
+
+/* The runtime asks the attributes how large the stack will be. */
+int
+__wrap_pthread_attr_init(pthread_attr_t *attributes)
+{
+    int error = __real_pthread_attr_init(attributes);
+    return error != 0 ? error : pthread_attr_setstacksize(attributes, stack_size());
+}
+
+/* The threads that could not be started yet. There are some five in all. */
+struct start {
+    void *(*function)(void *);
+    void *argument;
+};
+static struct {
+    pthread_mutex_t mutex;
+    struct start waiting[64];
+    int length;
+} threads = {.mutex = PTHREAD_MUTEX_INITIALIZER};
+
+static void *
+run(void *memory)
+{
+    struct start start = *(struct start *)memory;
+    free(memory);
+    prctl(PR_SET_NAME, "golock");
+    return start.function(start.argument);
+}
+
+/* Starts a thread with all signals blocked, which are the program's own. */
+static bool
+try_start(struct start start)
+{
+    struct start *copy = __real_malloc(sizeof(*copy));
+    if (copy == NULL) {
+        return false;
+    }
+    *copy = start;
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_attr_t attributes;
+    pthread_t thread;
+    int error = __wrap_pthread_attr_init(&attributes);
+    if (error == 0) {
+        pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+        pthread_sigmask(SIG_SETMASK, &all, &before);
+        error = __real_pthread_create(&thread, &attributes, run, copy);
+        pthread_sigmask(SIG_SETMASK, &before, NULL);
+        pthread_attr_destroy(&attributes);
+    }
+    if (error != 0) {
+        free(copy);
+    }
+    return error == 0;
+}
+
+/* Starts the threads that wait for it. Returns whether all run. */
+static bool
+start_waiting(void)
+{
+    pthread_mutex_lock(&threads.mutex);
+    while (threads.length > 0 && try_start(threads.waiting[0])) {
+        threads.length--;
+        for (int i = 0; i < threads.length; i++) {
+            threads.waiting[i] = threads.waiting[i + 1];
+        }
+    }
+    bool all = threads.length == 0;
+    pthread_mutex_unlock(&threads.mutex);
+    return all;
+}
+
+static void
+start_or_wait(void *(*function)(void *), void *argument)
+{
+    struct start start = {function, argument};
+    pthread_mutex_lock(&threads.mutex);
+    if ((threads.length > 0 || !try_start(start)) &&
+        threads.length < (int)(sizeof(threads.waiting) / sizeof(threads.waiting[0]))) {
+        threads.waiting[threads.length++] = start;
+    }
+    pthread_mutex_unlock(&threads.mutex);
+}
+
+/* Starts the runtime. It has been called already as a constructor of the library, in vain, with the
+ * arguments of the program; behind them lies an environment whose GOGC, GODEBUG and others speak to Go
+ * programs, and would end the process if malformed. So it is called once more, with arguments of a program
+ * that has none. */
+extern const Elf64_Dyn _DYNAMIC[] __attribute__((visibility("hidden")));
+extern const char __ehdr_start[] __attribute__((visibility("hidden")));
+
+static void
+start_go(void)
+{
+    static struct {
+        char *arguments[2];
+        char *environment[1];
+        uint64_t auxiliary[16][2];
+    } block;
+    static const uint64_t kinds[] = {AT_PAGESZ, AT_RANDOM, AT_SYSINFO_EHDR, AT_HWCAP, AT_HWCAP2, AT_SECURE};
+    static char name[] = "golock";
+    block.arguments[0] = name;
+    int n = 0;
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+        uint64_t value = getauxval(kinds[i]);
+        if (value != 0) {
+            block.auxiliary[n][0] = kinds[i];
+            block.auxiliary[n++][1] = value;
+        }
+    }
+    typedef void (*constructor)(int, char **, char **);
+    const constructor *constructors = NULL;
+    size_t size = 0;
+    for (const Elf64_Dyn *entry = _DYNAMIC; entry->d_tag != DT_NULL; entry++) {
+        if (entry->d_tag == DT_INIT_ARRAY) {
+            constructors = (const constructor *)(__ehdr_start + entry->d_un.d_ptr);
+        }
+        if (entry->d_tag == DT_INIT_ARRAYSZ) {
+            size = entry->d_un.d_val;
+        }
+    }
+    for (size_t i = 0; i < size / sizeof(*constructors); i++) {
+        constructors[i](1, block.arguments, block.environment);
+    }
+}
+
+static bool asked; /* to start the runtime */
+static bool warm;
+
+/* Waits for the runtime, and makes each call once: what is allocated and started for the first is there
+ * after. */
+static void *
+warm_up(void *nothing)
+{
+    const struct golock_core *core = golock_core_table();
+    uint32_t lock = 0;
+    union golock_semaphore semaphore = {.both = GOLOCK_HELD};
+    core->try_acquire(&lock, false);
+    struct golock_waiter waiter = {.word = &lock, .deadline = GOLOCK_FOREVER};
+    core->next(&waiter, GOLOCK_ENTERED);
+    core->stay(&waiter);
+    core->next(&waiter, GOLOCK_INTERRUPTED);
+    core->release(&lock);
+    core->release_semaphore(&semaphore.word, 1, 1);
+    __atomic_store_n(&warm, true, __ATOMIC_RELEASE);
+    return nothing;
+}
+
+int
+__wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*function)(void *),
+                      void *argument)
+{
+    (void)thread; /* runtime/cgo detaches its threads, and has no use for their names */
+    (void)attributes;
+    if (__atomic_load_n(&asked, __ATOMIC_ACQUIRE)) {
+        start_or_wait(function, argument);
+    }
+    return 0;
+}
+
+static void
+start(void)
+{
+    __atomic_store_n(&asked, true, __ATOMIC_RELEASE);
+    start_go();
+    start_or_wait(warm_up, NULL);
+}
+
+bool
+golock_guest_ready(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, start);
+    return start_waiting() && __atomic_load_n(&warm, __ATOMIC_ACQUIRE) &&
+           keep(&reserve, RESERVE, PROT_READ | PROT_WRITE) && keep(&reserve_space, RESERVE_SPACE, PROT_NONE);
+}
