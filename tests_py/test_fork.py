@@ -275,7 +275,9 @@ def contend_for(object):
             time.sleep(0)
     waiter.join()
     assert served == [True] * 10
-    assert loaded() or isinstance(object, family.Event)
+    # The others need no core; and none is loaded in the child of a thread, which ends with its last one.
+    assert isinstance(object, (family.Lock, family.RLock, family.Semaphore)) == loaded() or (
+        golock._golock.core()['core_missing'] or loaded())
 """
 )
 each_kind = pytest.mark.parametrize("kind", KINDS)
@@ -376,7 +378,7 @@ say(*map(wait, pids))
 
 @pytest.mark.skipif(not FAST, reason="every operation needs the core")
 def test_what_the_child_sees_of_those_that_wait_in_the_parent(python):
-    """The numbers are copied, as the interpreter's are, and forgotten at the first change."""
+    """Nobody waits there."""
     result = python(
         PRELUDE
         + """
@@ -420,5 +422,5 @@ say(wait(in_child(child)))
     )
     assert (result.returncode, result.stderr) == (0, "")
     assert result.stdout.splitlines() == [
-        "2 2 False", "0", "True True", "True False 0 1", "ValueError", "0 False False", "0"
+        "0 0 False", "0", "True True", "True False 0 1", "ValueError", "0 False False", "0"
     ]  # fmt: skip
