@@ -61,7 +61,7 @@ def alone(request, python, check):
 @kinds
 def test_every_acquire_is_exclusive(alone, kind):
     alone(f"""
-lock, number, rounds = {MAKE[kind]}, 0, 20_000
+lock, number, rounds = {MAKE[kind]}, 0, 5_000
 def add():
     global number
     for i in range(rounds):
@@ -130,8 +130,10 @@ def wait():
     lock.acquire()
     passed.append(1)
 threads = [start(wait) for _ in range(8)]
+def all_wait():
+    return all(asleep_on(lock, thread) for thread in threads if thread.is_alive())
 for number in range(8):
-    wait_until(lambda: all(asleep_on(lock, each) for each in threads if each.is_alive()), 'they wait')
+    wait_until(all_wait, 'they wait')
     assert len(passed) == number
     lock.release()
     wait_until(lambda: len(passed) == number + 1, 'one goes on')
@@ -162,7 +164,7 @@ for n in 1, 2, 3, 8:
 
 def test_permits_are_counted_exactly(alone):
     alone("""
-semaphore, rounds = golock.Semaphore(3), 5_000
+semaphore, rounds = golock.Semaphore(3), 2_000
 def work(turn):
     for i in range(rounds):
         if i % 5 == turn % 5:
@@ -235,7 +237,8 @@ def message(function, *arguments):
     except (RuntimeError, ValueError) as error:
         return type(error), str(error)
 assert message(golock.Lock().release) == (RuntimeError, 'release unlocked lock')
-assert message(golock.BoundedSemaphore(2).release) == (ValueError, 'Semaphore released too many times')
+too_many = 'Semaphore released too many times'
+assert message(golock.BoundedSemaphore(2).release) == (ValueError, too_many)
 """)
 
 
@@ -251,11 +254,13 @@ def c_library(tmp_path_factory):
 
 def test_beside_threads_that_use_a_core(python, check, c_library):
     """Python's threads wait without a core here, and the C program's by one."""
-    program = PRELUDE + """
+    program = (
+        PRELUDE
+        + """
 library = ctypes.CDLL(sys.argv[1])
 library.count.argtypes = [ctypes.c_void_p] * 3 + [ctypes.c_int]
 library.count.restype = None
-lock, rounds = golock.Lock(), 20_000
+lock, rounds = golock.Lock(), 5_000
 number = ctypes.c_long(0)
 with golock.shared(lock) as address:
     core = golock.core_address()
@@ -276,6 +281,7 @@ assert number.value == 8 * rounds, number.value
 assert lock.acquire(False)
 print('end')
 """
+    )
     environment = {**WITHOUT, "TESTS": str(Path(__file__).parent)}
     check(python(program, c_library, env=environment), "end\n")
 
@@ -283,7 +289,8 @@ print('end')
 def test_a_release_loads_no_core(python, check):
     """In a child the word says that threads wait; the core would have to be loaded anew for it."""
     check(
-        python("""
+        python(
+            """
 import os, sys, threading, warnings
 sys.path.insert(0, os.environ['TESTS'])
 import golock
@@ -305,6 +312,8 @@ for lock in golock.Lock(), golock.Semaphore(), golock.BoundedSemaphore():
     assert os.waitpid(pid, 0)[1] == 0
     lock.release()
     thread.join()
-""", env={**os.environ, "GOLOCK_CORE": "1", "TESTS": str(Path(__file__).parent)}),
+""",
+            env={**os.environ, "GOLOCK_CORE": "1", "TESTS": str(Path(__file__).parent)},
+        ),
         "",
     )
