@@ -1,6 +1,7 @@
 /* The type golock.Barrier: the class of that name in CPython's Lib/threading.py. Those that arrive listen
  * until the last one tells them how it went, so a barrier may be used again while some have not left yet. */
 #include "corecall.h"
+#include "install.h"
 #include "mutex.h"
 #include "object.h"
 
@@ -353,7 +354,7 @@ static PyGetSetDef barrier_getset[] = {
 };
 
 static PyType_Slot barrier_slots[] = {
-    {Py_tp_new, PyType_GenericNew},
+    {Py_tp_new, golock_green_new},
     {Py_tp_init, barrier_init},
     {Py_tp_dealloc, barrier_dealloc},
     {Py_tp_traverse, barrier_traverse},

@@ -1,6 +1,7 @@
 /* The type golock.Condition: the class of that name in CPython's Lib/threading.py. Over golock's own locks it
  * looks into them; any other lock it uses by its methods. */
 #include "corecall.h"
+#include "install.h"
 #include "lock.h"
 #include "object.h"
 
@@ -737,7 +738,7 @@ static PyGetSetDef condition_getset[] = {
 };
 
 static PyType_Slot condition_slots[] = {
-    {Py_tp_new, PyType_GenericNew},
+    {Py_tp_new, golock_green_new},
     {Py_tp_init, condition_init},
     {Py_tp_dealloc, condition_dealloc},
     {Py_tp_traverse, condition_traverse},

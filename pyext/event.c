@@ -1,4 +1,5 @@
 /* The type golock.Event: the class of that name in CPython's Lib/threading.py. */
+#include "install.h"
 #include "object.h"
 #include "share.h"
 
@@ -303,7 +304,7 @@ static PyGetSetDef event_getset[] = {
 };
 
 static PyType_Slot event_slots[] = {
-    {Py_tp_new, PyType_GenericNew},
+    {Py_tp_new, golock_green_new},
     {Py_tp_init, event_init},
     {Py_tp_dealloc, event_dealloc},
     {Py_tp_traverse, event_traverse},

@@ -31,6 +31,7 @@ typedef struct {
     PyTypeObject *event_type;
     PyTypeObject *barrier_type;
     PyObject *core_error;
+    struct golock_green *green; /* install.h */
 } golock_state;
 
 /* module.c */

@@ -1,6 +1,7 @@
 /* The types golock.Semaphore and golock.BoundedSemaphore: the classes of that name in CPython's
  * Lib/threading.py. */
 #include "corecall.h"
+#include "install.h"
 #include "mutex.h"
 #include "object.h"
 #include "share.h"
@@ -36,14 +37,14 @@ fill(SemaphoreObject *self, uint32_t value)
 }
 
 static PyObject *
-semaphore_new(PyTypeObject *type, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED(kwargs))
+semaphore_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
     SemaphoreObject *self = (SemaphoreObject *)type->tp_alloc(type, 0);
     if (self != NULL) {
         self->bound = UINT32_MAX;
         fill(self, 1);
     }
-    return (PyObject *)self;
+    return golock_green_exchange((PyObject *)self, args, kwargs);
 }
 
 /* Reads a number of permits, at least `least`; if it is less, raises ValueError with the message. Returns 0,
