@@ -18,6 +18,7 @@ PROGRAM = Path(__file__).parent / "programs" / "frozen.py"
 @pytest.mark.skipif(
     not sysconfig.get_config_var("Py_ENABLE_SHARED"), reason="the interpreter has no shared library"
 )
+@pytest.mark.slow
 def test_frozen_program(tmp_path):
     pytest.importorskip("PyInstaller")
     if not any(hook.value.startswith("golock.") for hook in entry_points(group="pyinstaller40")):

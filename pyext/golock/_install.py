@@ -176,6 +176,7 @@ def install() -> None:
             _replace()
         finally:
             _guard.release()
+        _teach_picklers()
     if green_threads():
         _stand_aside()
 
@@ -192,6 +193,7 @@ def uninstall() -> None:
         _put_back()
     finally:
         _guard.release()
+    _teach_picklers()
 
 
 def installed() -> bool:
@@ -278,4 +280,20 @@ def _on_green_threads(kind: type | None) -> object:
     return _origin(f"threading.{kind.__name__}")
 
 
+def _teach_picklers() -> None:
+    """Have dill, where it is, pickle golock's locks as the interpreter's, and the other way round.
+
+    It knows a type by what ``_thread`` held when it was imported.
+    """
+    dill = sys.modules.get("dill")
+    dispatch = getattr(getattr(dill, "Pickler", None), "dispatch", {})
+    for name in ("LockType", "RLock"):
+        kinds = {_replacements[name], _origin(name)}
+        known = [dispatch[kind] for kind in kinds if kind in dispatch]
+        for kind in kinds:
+            if known and kind not in dispatch:
+                dispatch[kind] = known[0]
+
+
 on_green_threads(_on_green_threads)
+_teach_picklers()
