@@ -35,8 +35,8 @@ golock_green_threads(const golock_state *state)
     return golock_green_look(green);
 }
 
-/* Takes what a tp_new has made, or NULL. Under green threads it returns an object of the interpreter's class in
- * place of one of golock's own class. */
+/* Takes what a tp_new has made, or NULL. Under green threads it returns an object of the interpreter's class
+ * in place of one of golock's own class. */
 PyObject *golock_green_exchange(PyObject *self, PyObject *args, PyObject *kwargs);
 
 /* A tp_new that does so. */
@@ -46,8 +46,8 @@ PyObject *golock_green_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
  * interpreter's class. Returns None. */
 PyObject *golock_green_listen(PyObject *module, PyObject *listener);
 
-/* Returns a new reference to the dict that the copies of the package in this interpreter share, or NULL with an
- * exception set. */
+/* Returns a new reference to the dict that the copies of the package in this interpreter share, or NULL with
+ * an exception set. */
 PyObject *golock_installation(void);
 
 #endif

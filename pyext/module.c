@@ -166,9 +166,8 @@ PyDoc_STRVAR(
     "(the version of its runtime, None before it is loaded), fastpath (false with\n"
     "GOLOCK_FASTPATH=0), private_copies (of a child process).");
 
-PyDoc_STRVAR(installation_doc,
-             "installation($module, /)\n--\n\n"
-             "Return a dict that all copies of the package share in this interpreter.");
+PyDoc_STRVAR(installation_doc, "installation($module, /)\n--\n\n"
+                               "Return a dict that all copies of the package share in this interpreter.");
 
 PyDoc_STRVAR(green_threads_doc,
              "green_threads($module, /)\n--\n\n"

@@ -44,7 +44,7 @@ def test_frozen_program(tmp_path):
     assert (done.returncode, done.stderr) == (0, "")
     assert json.loads(done.stdout) == {
         "frozen": True,
-        "golocks": [True, True],
+        "golocks": True,
         "core": True,
         "header": True,
         "code of threading": "code",

@@ -143,23 +143,23 @@ def test_patched_after_install(run, patch):
 
 
 def test_installed_is_honest_at_once(run, patch):
-    program = """
+    program = f"""
         import golock, threading
         before = threading.Condition
         golock.install()
         print(golock.installed())
-        {}
+        {patch.strip()}
         print(golock.installed(), threading.Condition is before)
-    """.format(patch.strip())
+    """
     assert run(PRELUDE, program) == ("True\nFalse True\n", 1)
 
 
 def test_explicit_locks_stay_golocks(run, patch):
-    program = """
+    program = f"""
         import golock
-        {}
+        {patch.strip()}
         print(type(golock.Lock()) is golock.LockType, type(golock.RLock()) is golock.RLock)
-    """.format(patch.strip())
+    """
     assert run(PRELUDE, program) == ("True True\n", 0)
 
 

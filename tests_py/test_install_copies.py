@@ -27,7 +27,7 @@ PRELUDE = """
 @pytest.mark.parametrize("order", list(itertools.permutations("ab")), ids="".join)
 @pytest.mark.parametrize("last", "ab")
 def test_two_instances(python, check, order, last):
-    code = PRELUDE + """
+    code = """
     a, b = anew(), anew()
     a.install()
     b.install()
@@ -41,12 +41,12 @@ def test_two_instances(python, check, order, last):
     print(stands() == before)
     """
     printed = "True True True True\nTrue False False\nTrue False False\nTrue\nTrue\n"
-    check(python(code, "".join(order), last), printed)
+    check(python(PRELUDE + code, "".join(order), last), printed)
 
 
 def test_many_instances(python, check):
     """More of them than an interpreter has watchers."""
-    code = PRELUDE + """
+    code = """
     instances = [anew() for _ in range(12)]
     for instance in instances:
         instance.install()
@@ -54,12 +54,12 @@ def test_many_instances(python, check):
     instances[3].uninstall()
     print(stands() == before)
     """
-    check(python(code), "True\n")
+    check(python(PRELUDE + code), "True\n")
 
 
 def test_a_copy_on_disk(python, check, tmp_path):
     shutil.copytree(Path(golock.__file__).parent, tmp_path / "golock")
-    code = PRELUDE + """
+    code = """
     a = anew()
     sys.path.insert(0, sys.argv[1])
     b = anew()
@@ -70,22 +70,22 @@ def test_a_copy_on_disk(python, check, tmp_path):
     a.uninstall()
     print(stands() == before, _strptime._thread_allocate_lock is _thread.allocate_lock)
     """
-    check(python(code, str(tmp_path)), "True True\nTrue True\n")
+    check(python(PRELUDE + code, str(tmp_path)), "True True\nTrue True\n")
 
 
 def test_imported_anew_while_installed(python, check):
-    code = PRELUDE + """
+    code = """
     anew().install()
     golock = anew()
     print(golock.installed(), type(threading.Lock()) is golock.LockType)
     golock.uninstall()
     print(golock.installed(), stands() == before)
     """
-    check(python(code), "True False\nFalse True\n")
+    check(python(PRELUDE + code), "True False\nFalse True\n")
 
 
 def test_reloaded(python, check):
-    code = PRELUDE + """
+    code = """
     import golock
     golock.install()
     for module in (golock._install, golock, tempfile, functools):
@@ -96,12 +96,12 @@ def test_reloaded(python, check):
           tempfile._allocate_lock is _thread.allocate_lock, functools.RLock is _thread.RLock,
           before['_thread', 'RLock'] is _thread.RLock)
     """
-    check(python(code), "True True\nFalse False True True True\n")
+    check(python(PRELUDE + code), "True True\nFalse False True True True\n")
 
 
 def test_modules_imported_anew(python, check):
     """Both the old and the new one are put back, also under another name."""
-    code = PRELUDE + """
+    code = """
     import golock
     golock.install()
     old = sys.modules.pop('tempfile')
@@ -112,11 +112,11 @@ def test_modules_imported_anew(python, check):
     golock.uninstall()
     print({old._allocate_lock, new._allocate_lock} == {_thread.allocate_lock})
     """
-    check(python(code), "True True\nTrue\n")
+    check(python(PRELUDE + code), "True True\nTrue\n")
 
 
 def test_what_somebody_puts_back_later(python, check):
-    code = PRELUDE + """
+    code = """
     import golock
     golock.install()
     golocks = threading.Lock
@@ -128,7 +128,7 @@ def test_what_somebody_puts_back_later(python, check):
     golock.uninstall()
     print(stands() == before)
     """
-    check(python(code), "<built-in function len>\nFalse\nTrue\n")
+    check(python(PRELUDE + code), "<built-in function len>\nFalse\nTrue\n")
 
 
 def test_replaced_by_somebody_before_a_module_was_imported(python, check):
@@ -142,7 +142,7 @@ def test_replaced_by_somebody_before_a_module_was_imported(python, check):
     golock.uninstall()
     print(multiprocessing.dummy.Condition is original, threading.Condition is Condition)
     """
-    check(python(code), "True True\n")
+    check(python(PRELUDE + code), "True True\n")
 
 
 def test_lazy_modules_stay_unloaded(python, check, tmp_path):
@@ -158,11 +158,11 @@ def test_lazy_modules_stay_unloaded(python, check, tmp_path):
     golock.install()
     golock.uninstall()
     """
-    check(python(code, str(tmp_path)), "")
+    check(python(PRELUDE + code, str(tmp_path)), "")
 
 
 def test_threads_race(python, check):
-    code = PRELUDE + """
+    code = """
     instances = [anew() for _ in range(4)]
     start = _thread.start_new_thread
     done = [_thread.allocate_lock() for _ in instances]
@@ -178,11 +178,11 @@ def test_threads_race(python, check):
         lock.acquire()
     print(stands() == before, any(instance.installed() for instance in instances))
     """
-    check(python(code), "True False\n")
+    check(python(PRELUDE + code), "True False\n")
 
 
 def test_forked_while_another_instance_installs(python, check):
-    code = PRELUDE + """
+    code = """
     import os, signal
     a, b = anew(), anew()
     with a._install._guard:
@@ -194,7 +194,7 @@ def test_forked_while_another_instance_installs(python, check):
             os._exit(0 if threading.Event is before['threading', 'Event'] else 1)
     print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
     """
-    check(python(code), "0\n")
+    check(python(PRELUDE + code), "0\n")
 
 
 def test_subinterpreters_have_their_own(python, check):
@@ -213,4 +213,4 @@ def test_subinterpreters_have_their_own(python, check):
     print(golock.installed(), flush=True)
     interpreters.destroy(identifier)
     """
-    check(python(code), "False\nTrue\n")
+    check(python(PRELUDE + code), "False\nTrue\n")

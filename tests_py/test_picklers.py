@@ -128,5 +128,7 @@ def test_golocks_own_where_nothing_is_installed(python, check):
 
 
 def test_nothing_is_imported_for_it(python, check):
-    program = "import sys, golock; golock.install(); golock.uninstall(); print('dill' in sys.modules)"
+    program = (
+        "import sys, golock; golock.install(); golock.uninstall(); print('dill' in sys.modules)"
+    )
     check(python(program), "False\n")

@@ -169,8 +169,8 @@ def install() -> None:
     import threading  # noqa: F401, PLC0415 - its classes are there to be replaced then
 
     if not green_threads():
-        # With no memory left, this may fail anywhere and is to be called again; and a with statement
-        # would not free the lock, whose __exit__ needs memory.
+        # With no memory left, this may fail anywhere and is to be called again; and a with
+        # statement would not free the lock, whose __exit__ needs memory.
         _guard.acquire()
         try:
             _replace()
@@ -236,7 +236,8 @@ def _places_of(module: object) -> list[Place]:
     """Return the places in a module imported since, whatever sys.modules calls it."""
     if not isinstance(module, type(sys)):
         return []
-    name = object.__getattribute__(module, "__dict__").get("__name__")  # vars() would load a lazy one
+    namespace = object.__getattribute__(module, "__dict__")  # vars() would load a lazy module
+    name = namespace.get("__name__")
     return [place for place in places() if place.module == name]
 
 

@@ -130,7 +130,7 @@ def _compile_code(source: str) -> CodeType:
 def _dedent(source: str) -> str:
     lines = [line if line.strip(" \t") else "" for line in source.split("\n")]
     margins = [line[: len(line) - len(line.lstrip(" \t"))] for line in lines if line]
-    margin = len(os.path.commonprefix(margins))
+    margin = len(os.path.commonprefix(margins))  # noqa: RUF071 - these are no paths
     return "\n".join(line[margin:] for line in lines)
 
 

@@ -34,9 +34,10 @@ def main() -> None:
     spec = threading.__spec__
     assert spec is not None
     assert spec.loader is not None
+    golocks = isinstance(lock, golock.LockType) and isinstance(tasks.not_empty, golock.Condition)
     result = {
         "frozen": getattr(sys, "frozen", False),
-        "golocks": [isinstance(lock, golock.LockType), isinstance(tasks.not_empty, golock.Condition)],
+        "golocks": golocks,
         "core": core != 0,
         "header": Path(golock.get_include(), "golock.h").is_file(),
         "code of threading": type(spec.loader.get_code("threading")).__name__,  # type: ignore[attr-defined]

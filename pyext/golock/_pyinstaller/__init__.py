@@ -1,4 +1,4 @@
-"""For PyInstaller, which asks for this by the entry point: what a frozen program needs of golock."""
+"""What a frozen program needs of golock, for PyInstaller, which finds this by the entry point."""
 
 
 def get_hook_dirs() -> list[str]:
