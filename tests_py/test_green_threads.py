@@ -17,7 +17,7 @@ PATCHES = {
 # Each program ends by a signal when a thread sleeps in the kernel and with it all green threads.
 PRELUDE = """
     import signal, sys, warnings
-    signal.alarm(60)
+    signal.alarm(30)
     warnings.filterwarnings('ignore', module='eventlet|__main__', category=DeprecationWarning)
     def spawn(*functions):
         if 'gevent' in sys.modules:
@@ -140,6 +140,48 @@ def test_patched_after_install(run, patch):
     """
     printed = "used\nFalse\nTrue\n[]\n"
     assert run(PRELUDE, install, CAPTURE, patch, USE, show) == (printed, 1)
+
+
+# In the interpreter's classes it is the waiting that makes a lock, so that these are green too.
+
+MADE_BEFORE = """
+    import queue, threading
+    semaphore, event, barrier = threading.Semaphore(0), threading.Event(), threading.Barrier(2)
+    condition, tasks, told = threading.Condition(), queue.Queue(), []
+    class Derived(threading.Semaphore):
+        pass
+    derived = Derived(0)
+"""
+
+USED_AFTERWARDS = """
+    def wait():
+        with condition:
+            while not told:
+                condition.wait()
+    def tell():
+        with condition:
+            told.append(1)
+            condition.notify()
+    spawn(semaphore.acquire, semaphore.release)
+    spawn(derived.acquire, derived.release)
+    spawn(event.wait, event.set)
+    spawn(barrier.wait, barrier.wait)
+    spawn(wait, tell)
+    spawn(tasks.get, lambda: tasks.put(1))
+    late = Derived(0)
+    spawn(late.acquire, late.release)
+    print('used')
+"""
+
+
+@pytest.mark.parametrize(
+    "install", ["", "import golock; golock.install()"], ids=["plain", "golock"]
+)
+def test_objects_and_classes_made_before_the_patch(run, patch, install):
+    if "eventlet" in patch:
+        pytest.skip("hangs without golock too")
+    parts = [PRELUDE, "\n" + install, MADE_BEFORE, patch, USED_AFTERWARDS]
+    assert run(*parts) == ("used\n", 1 if install else 0)
 
 
 def test_installed_is_honest_at_once(run, patch):
