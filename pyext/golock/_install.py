@@ -225,26 +225,32 @@ def _put_back() -> None:
     for (module, attribute), original in _originals.items():
         if id(getattr(module, attribute, None)) in _golocks:
             setattr(module, attribute, original)
+    here = places()
+    names = {place.module for place in here}
     for module in list(sys.modules.values()):
-        for place in _places_of(module):
-            if id(getattr(module, place.attribute, None)) in _golocks:
+        name = _name(module)
+        for place in here if name in names else ():
+            if place.module == name and id(getattr(module, place.attribute, None)) in _golocks:
                 setattr(module, place.attribute, _origin(place.origin))
     _record["installed"] = False
 
 
-def _places_of(module: object) -> list[Place]:
-    """Return the places in a module imported since, whatever sys.modules calls it."""
+def _name(module: object) -> str | None:
+    """Return what a module calls itself, whatever sys.modules calls it."""
     if not isinstance(module, type(sys)):
-        return []
+        return None
     namespace = object.__getattribute__(module, "__dict__")  # vars() would load a lazy module
     name = namespace.get("__name__")
-    return [place for place in places() if place.module == name]
+    return name if isinstance(name, str) else None
 
 
 def _origin(origin: str) -> object:
     """Return what the interpreter, without golock, has under a name that `Place` describes."""
     name, dot, attribute = origin.rpartition(".")
     name = name if dot else "_thread"
+    original = _originals.get((sys.modules[name], attribute), _MISSING)
+    if original is not _MISSING:
+        return original
     for (module, its_attribute), original in _originals.items():
         if its_attribute == attribute and getattr(module, "__name__", None) == name:
             return original
