@@ -6,6 +6,7 @@
 # make bench-go      the same for goroutines, beside sync.Mutex, a channel and semaphore.Weighted
 # make conformance   compare golock with the interpreter, case by case; and the interpreter's own
 #                    tests without golock and on it, test by test (some minutes)
+# make test-suites   the same with other projects' tests: gevent, trio, anyio, urllib3 (half an hour)
 # make lint          every formatter and checker
 #
 # make gopy                 build examples/gopy_counter, and the Go side of the tests, with gopy
@@ -26,7 +27,7 @@ SPIN := $(or $(shell command -v spin),$(CURDIR)/build/spin/usr/bin/spin)
 SOURCES := setup.py pyproject.toml go.mod go.sum $(wildcard golock/*.go golock/capi/*.* golock/capi/libgolock/*) \
 	$(wildcard pyext/*.[ch] pyext/golock/*.py* pyext/golock/*/*.py pyext/golock/*/*.json)
 
-.PHONY: demo test test-go test-python verify soak gopy free-threaded test-free-threaded test-tsan bench bench-go conformance lint format dist clean
+.PHONY: demo test test-go test-python verify soak gopy free-threaded test-free-threaded test-tsan test-suites bench bench-go conformance lint format dist clean
 
 demo: $(VENV)/golock
 	$(BIN)/python -I -m golock info
@@ -97,6 +98,9 @@ $(TSAN)/requirements: tests_py/requirements.txt | free-threaded
 conformance: $(VENV)/golock
 	$(BIN)/python -I -m golock conformance
 	$(BIN)/python -I -m golock conformance --standard-library
+
+test-suites:
+	$(PYTHON) tests_py/programs/suites.py
 
 bench: $(VENV)/bench
 	$(BIN)/python bench/run.py
@@ -174,9 +178,11 @@ $(VENV)/embed: $(VENV)/golock $(wildcard examples/embed/*)
 	$(BIN)/python examples/embed/cgo.py $(GO) build -buildvcs=false -o $@ ./examples/embed
 	touch $@
 
-$(VENV)/tests: $(VENV)/golock $(VENV)/gopy $(VENV)/embed tests_py/requirements.txt tests_py/programs/requirements.txt
+$(VENV)/tests: $(VENV)/golock $(VENV)/gopy $(VENV)/embed tests_py/requirements.txt tests_py/programs/requirements.txt tests_py/programs/requirements-wheels.txt
 	$(BIN)/python -m pip install --quiet -r tests_py/requirements.txt
 	$(BIN)/python -m pip install --quiet --no-deps -r tests_py/programs/requirements.txt
+	$(BIN)/python -m pip install --quiet --no-deps --only-binary :all: -r tests_py/programs/requirements-wheels.txt \
+		|| echo "no gevent and no eventlet for this interpreter"
 	touch $@
 
 $(VENV)/bench: $(VENV)/golock $(VENV)/gopy bench/requirements.txt

@@ -1,6 +1,7 @@
 /* The type golock.Barrier: the class of that name in CPython's Lib/threading.py. Those who arrive at a native one
  * listen until the last one tells them how it went, so a barrier may be used again while some have not left
  * yet. */
+#include "install.h"
 #include "lock.h"
 #include "object.h"
 
@@ -68,6 +69,12 @@ find_error(void)
     PyObject *error = threading == NULL ? NULL : PyObject_GetAttrString(threading, "BrokenBarrierError");
     Py_XDECREF(threading);
     return error;
+}
+
+static PyObject *
+barrier_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+    return golock_green_exchange(golock_object_new(type), args, kwargs);
 }
 
 static int
@@ -557,7 +564,7 @@ static const char *const used[] = {
 const golock_class golock_barrier_class = {4, "Barrier", used, barrier_open};
 
 static PyType_Slot barrier_slots[] = {
-    {Py_tp_new, golock_object_new},
+    {Py_tp_new, barrier_new},
     {Py_tp_init, barrier_init},
     {Py_tp_dealloc, barrier_dealloc},
     {Py_tp_traverse, barrier_traverse},

@@ -1,5 +1,6 @@
 /* The type golock.Condition: the class of that name in CPython's Lib/threading.py. Native over golock's own
  * locks, into which it looks; over any other lock the interpreter's algorithm uses the lock's methods. */
+#include "install.h"
 #include "lock.h"
 #include "object.h"
 
@@ -32,6 +33,12 @@ static void
 condition_dealloc(PyObject *self)
 {
     golock_object_free(self, (inquiry)condition_clear);
+}
+
+static PyObject *
+condition_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+    return golock_green_exchange(golock_object_new(type), args, kwargs);
 }
 
 static int
@@ -779,7 +786,7 @@ static const char *const used[] = {
 const golock_class golock_condition_class = {0, "Condition", used, condition_open};
 
 static PyType_Slot condition_slots[] = {
-    {Py_tp_new, golock_object_new},
+    {Py_tp_new, condition_new},
     {Py_tp_init, condition_init},
     {Py_tp_dealloc, condition_dealloc},
     {Py_tp_traverse, condition_traverse},

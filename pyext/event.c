@@ -1,4 +1,5 @@
 /* The type golock.Event: the class of that name in CPython's Lib/threading.py. */
+#include "install.h"
 #include "object.h"
 #include "plain.h"
 #include "share.h"
@@ -34,11 +35,11 @@ is_opened(uint32_t word)
 static PyObject *
 event_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
-    EventObject *self = (EventObject *)golock_object_new(type, args, kwargs);
+    EventObject *self = (EventObject *)golock_object_new(type);
     if (self != NULL) {
         __atomic_store_n(&self->word, OPENED, __ATOMIC_RELAXED);
     }
-    return (PyObject *)self;
+    return golock_green_exchange((PyObject *)self, args, kwargs);
 }
 
 static void

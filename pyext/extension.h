@@ -50,6 +50,7 @@ typedef struct {
     PyObject *core_error;
     golock_class_state classes[GOLOCK_CLASSES];
     PyObject *opened; /* the interpreter's methods by class and name, when they are first needed, or NULL */
+    struct golock_green *green; /* install.h */
 } golock_state;
 
 /* module.c */

@@ -1,6 +1,7 @@
 /* The extension module golock._golock. */
 #include "extension.h"
 #include "fastpath.h"
+#include "install.h"
 #include "object.h"
 #include "share.h"
 
@@ -92,6 +93,18 @@ use_core(PyObject *module, PyObject *address)
     Py_RETURN_NONE;
 }
 
+static PyObject *
+installation(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
+{
+    return golock_installation();
+}
+
+static PyObject *
+green_threads(PyObject *module, PyObject *Py_UNUSED(ignored))
+{
+    return PyBool_FromLong(golock_green_threads(PyModule_GetState(module)));
+}
+
 PyDoc_STRVAR(allocate_lock_doc, "allocate_lock($module, /)\n--\n\nReturn a new lock, which is free.");
 
 PyDoc_STRVAR(set_handoff_doc,
@@ -154,6 +167,19 @@ PyDoc_STRVAR(
     "(the version of its runtime, None before it is loaded), fastpath (false with\n"
     "GOLOCK_FASTPATH=0), private_copies (of a child process).");
 
+PyDoc_STRVAR(installation_doc, "installation($module, /)\n--\n\n"
+                               "Return a dict that all copies of the package share in this interpreter.");
+
+PyDoc_STRVAR(green_threads_doc,
+             "green_threads($module, /)\n--\n\n"
+             "Return whether _thread.start_new_thread or _thread.allocate_lock is neither the\n"
+             "interpreter's nor golock's.");
+
+PyDoc_STRVAR(on_green_threads_doc,
+             "on_green_threads($module, listener, /)\n--\n\n"
+             "Have the listener called with None when green_threads() becomes true, and with a\n"
+             "class of golock's, called meanwhile, to return the one whose object is made instead.");
+
 static PyMethodDef module_methods[] = {
     {"allocate_lock", allocate_lock, METH_NOARGS, allocate_lock_doc},
     {"set_handoff", set_handoff, METH_O, set_handoff_doc},
@@ -166,6 +192,9 @@ static PyMethodDef module_methods[] = {
     {"let_go", let_go, METH_O, let_go_doc},
     {"core_address", core_address, METH_NOARGS, core_address_doc},
     {"use_core", use_core, METH_O, use_core_doc},
+    {"installation", installation, METH_NOARGS, installation_doc},
+    {"green_threads", green_threads, METH_NOARGS, green_threads_doc},
+    {"on_green_threads", golock_green_listen, METH_O, on_green_threads_doc},
     {NULL, NULL, 0, NULL},
 };
 
@@ -261,7 +290,8 @@ static int
 module_exec(PyObject *module)
 {
     golock_state *state = PyModule_GetState(module);
-    if (golock_core_locate(module) < 0 || read_environment() < 0 || add_constants(module) < 0) {
+    if (golock_core_locate(module) < 0 || read_environment() < 0 || add_constants(module) < 0 ||
+        golock_green_watch(state) < 0) {
         return -1;
     }
     state->core_error = PyErr_NewExceptionWithDoc(
@@ -305,7 +335,7 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
         Py_VISIT(state->classes[i].attributes);
     }
     Py_VISIT(state->opened);
-    return 0;
+    return golock_green_traverse(state, visit, arg);
 }
 
 static int
@@ -324,6 +354,7 @@ module_clear(PyObject *module)
         Py_CLEAR(state->classes[i].attributes);
     }
     Py_CLEAR(state->opened);
+    golock_green_unwatch(state);
     return 0;
 }
 
@@ -331,6 +362,7 @@ static void
 module_free(void *module)
 {
     module_clear(module);
+    PyMem_Free(((golock_state *)PyModule_GetState(module))->green);
 }
 
 static PyModuleDef_Slot module_slots[] = {

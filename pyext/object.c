@@ -13,7 +13,7 @@ PyMemberDef golock_object_members[] = {
 };
 
 PyObject *
-golock_object_new(PyTypeObject *type, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED(kwargs))
+golock_object_new(PyTypeObject *type)
 {
     golock_object *self = (golock_object *)type->tp_alloc(type, 0);
     if (self != NULL) {

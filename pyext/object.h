@@ -80,8 +80,8 @@ PyObject *golock_object_reduce(PyObject *self, PyObject *protocol);
 
 #define GOLOCK_OBJECT_FLAGS (Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC)
 
-/* A tp_new. */
-PyObject *golock_object_new(PyTypeObject *type, PyObject *args, PyObject *kwargs);
+/* Makes an object, for a tp_new, which ends with golock_green_exchange (install.h). */
+PyObject *golock_object_new(PyTypeObject *type);
 
 int golock_object_traverse(PyObject *self, visitproc visit, void *arg);
 int golock_object_clear(PyObject *self);

@@ -1,5 +1,6 @@
 /* The types golock.Semaphore and golock.BoundedSemaphore: the classes of that name in CPython's
  * Lib/threading.py. */
+#include "install.h"
 #include "mutex.h"
 #include "object.h"
 #include "plain.h"
@@ -45,24 +46,28 @@ class_of(PyObject *self)
     return ((SemaphoreObject *)self)->bounded ? &golock_bounded_semaphore_class : &golock_semaphore_class;
 }
 
+/* Returns a new semaphore, or NULL with MemoryError set. */
 static PyObject *
-semaphore_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+make(PyTypeObject *type, bool bounded)
 {
-    SemaphoreObject *self = (SemaphoreObject *)golock_object_new(type, args, kwargs);
+    SemaphoreObject *self = (SemaphoreObject *)golock_object_new(type);
     if (self != NULL) {
+        self->bounded = bounded;
         __atomic_store_n(&self->semaphore.both, OPENED, __ATOMIC_RELAXED);
     }
     return (PyObject *)self;
 }
 
 static PyObject *
+semaphore_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+    return golock_green_exchange(make(type, false), args, kwargs);
+}
+
+static PyObject *
 bounded_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
-    PyObject *self = semaphore_new(type, args, kwargs);
-    if (self != NULL) {
-        ((SemaphoreObject *)self)->bounded = true;
-    }
-    return self;
+    return golock_green_exchange(make(type, true), args, kwargs);
 }
 
 /* The interpreter's semaphore takes any number. Those that a native one takes are int, and no subclass of it. */

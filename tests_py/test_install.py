@@ -31,7 +31,7 @@ def name_of(place: Place) -> str:
 @pytest.mark.parametrize("place", places(), ids=name_of)
 def test_place_holds_what_the_table_says(place: Place) -> None:
     module = importlib.import_module(place.module)
-    assert getattr(module, place.attribute) is _install._origin(place)
+    assert getattr(module, place.attribute) is _install._origin(place.origin)
 
 
 @pytest.mark.parametrize(

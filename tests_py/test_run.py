@@ -335,6 +335,38 @@ def test_standard_input(runner: Runner, program: str) -> None:
     runner.compare("-", "one", stdin=PROGRAMS[program].encode())
 
 
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_code(runner: Runner, program: str) -> None:
+    runner.compare("-c", PROGRAMS[program], "one", "-m", "--two", stdin=b"some input\n")
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "",
+        "\n",
+        "   ",
+        "# coding: latin-1\nprint(ascii('\u00e9'))",
+        "print('\udcff')",
+        "  print(1)\n\n  print(2)",
+        "  def f():\n      1 / 0\n \n  f()",
+        "\tif 1:\n\t    print('''\n\t  \n\t    x''')",
+        "def f():\r\n    1 / 0\r\nf()",
+        "import inspect\ndef f(): pass\nprint(inspect.getsource(f))",
+        "import linecache\nprint([key for key in linecache.cache if isinstance(key, str)])",
+    ],
+    ids=ascii,
+)
+def test_code_as_it_stands(runner: Runner, code: str) -> None:
+    runner.compare("-c", code)
+
+
+def test_code_joined_to_the_option(runner: Runner) -> None:
+    runner.compare("-c" + PROGRAMS["frame"], "one", "-c", "two")
+    runner.compare("-c-m", "one")
+    runner.compare("-c=1", "one")
+
+
 @pytest.mark.parametrize("name", BYTES)
 def test_source_bytes(runner: Runner, name: str) -> None:
     runner.write("program.py", BYTES[name])
@@ -474,6 +506,7 @@ def test_interpreter_options(runner: Runner, program: str, options: tuple[str, .
         pytest.skip("golock is not on the path with this option")
     runner.write("program.py", PROGRAMS[program])
     runner.compare("program.py", "one", options=options)
+    runner.compare("-c", PROGRAMS[program], "one", options=options)
 
 
 @pytest.mark.parametrize("method", ["spawn", "fork", "forkserver"])
@@ -484,7 +517,7 @@ def test_multiprocessing(runner: Runner, arguments: tuple[str, ...], method: str
     assert (result.status, b"[2, 4]" in result.stdout) == (0, True)
 
 
-@pytest.mark.parametrize("arguments", [(), ("-m",), ("--no-such-option", "program.py")])
+@pytest.mark.parametrize("arguments", [(), ("-c",), ("-m",), ("--no-such-option", "program.py")])
 def test_wrong_command_line(runner: Runner, arguments: tuple[str, ...]) -> None:
     result = runner.run("-m", "golock", "run", *arguments)
     assert (result.status, result.stdout) == (2, b"")

@@ -6,7 +6,6 @@ themselves. What needs a line here is every module global that holds a function 
 
 from __future__ import annotations
 
-import _thread
 import os
 import sys
 
@@ -19,7 +18,12 @@ from ._golock import (
     RLock,
     Semaphore,
     allocate_lock,
+    green_threads,
+    installation,
+    on_green_threads,
 )
+
+_MISSING = object()
 
 TYPE_CHECKING = False  # without importing typing, which takes longer than all of golock
 if TYPE_CHECKING:
@@ -121,25 +125,18 @@ _replacements: dict[str, object] = {
     "Event": Event,
     "Barrier": Barrier,
 }
-_originals: list[tuple[Any, Place, object]] = []
-_guard = _thread.allocate_lock()
-os.register_at_fork(after_in_child=_guard._at_fork_reinit)  # type: ignore[attr-defined]
 
+# The package may be imported anew, or be there in two copies. All of them find the same record.
+_record: dict[str, Any] = installation()
+_fresh = allocate_lock()
+_guard: LockType = _record.setdefault("guard", _fresh)
+if _guard is _fresh:
+    os.register_at_fork(after_in_child=_guard._at_fork_reinit)
 
-def complete(derived: type) -> None:
-    """Give a class derived from `Barrier` the interpreter's methods, for it stands on its fields.
-
-    ``multiprocessing.synchronize.Barrier`` keeps in shared memory what ``threading.Barrier`` keeps
-    in private fields, and takes the methods that use them from its base. golock's barrier has none
-    of these fields.
-    """
-    original = next(
-        (original for _, place, original in _originals if place.origin == "threading.Barrier"),
-        sys.modules["threading"].Barrier,
-    )
-    for name, value in vars(original).items():
-        if name not in vars(derived) and name not in ("__dict__", "__weakref__"):
-            setattr(derived, name, value)
+# What stood in a place, by module and attribute; and, by its id, each object of golock's that has
+# taken one. Nothing is taken out again: who has replaced golock's may put it back after uninstall.
+_originals: dict[tuple[Any, str], object] = _record.setdefault("originals", {})
+_golocks: dict[int, object] = _record.setdefault("golocks", {})
 
 
 def places() -> tuple[Place, ...]:
@@ -153,62 +150,145 @@ def install() -> None:
     Those made before stay as they are. ``threading`` is imported, and no other module: one that is
     imported later takes golock's by itself. A second call does nothing. A forked child inherits the
     state.
+
+    Where a library of green threads has made ``_thread`` its own, nothing is replaced, with a
+    RuntimeWarning; and when one does so later, what ``install`` has replaced is put back.
     """
     import threading  # noqa: F401, PLC0415 - its classes are there to be replaced then
 
-    # With no memory left, install may fail anywhere and is to be called again; and a with statement
-    # would not free the interpreter's lock, whose __exit__ needs memory.
-    _guard.acquire()
-    try:
-        if not _originals:
-            _originals.extend(_found())
-        for module, place, original in _originals:
-            if getattr(module, place.attribute, None) is original:
-                setattr(module, place.attribute, _replacements[place.replacement])
-    finally:
-        _guard.release()
+    if not green_threads():
+        # With no memory left, this may fail anywhere and is to be called again; and a with
+        # statement would not free the lock, whose __exit__ needs memory.
+        _guard.acquire()
+        try:
+            _replace()
+        finally:
+            _guard.release()
+        _teach_picklers()
+    if green_threads():
+        _stand_aside()
 
 
 def uninstall() -> None:
     """Put back exactly what ``install`` replaced, also in modules imported since.
 
     A global that no longer holds golock's object, because somebody replaced it in turn, is left as
-    it is. Locks made in between stay valid. A second call does nothing.
+    it is. Locks made in between stay valid. A second call does nothing. It does not matter which
+    copy of the package was installed, where there are several.
     """
     _guard.acquire()
     try:
-        if not _originals:
-            return
-        for module, place, original in _originals:
-            _put_back(module, place, original)
-        for place in places():
-            module = sys.modules.get(place.module)
-            if module is not None:
-                _put_back(module, place, _origin(place))
-        _originals.clear()
+        _put_back()
     finally:
         _guard.release()
+    _teach_picklers()
 
 
 def installed() -> bool:
     """Return whether ``install`` is in force."""
-    return bool(_originals)
+    green_threads()  # calls _on_green_threads when they are new
+    return bool(_record.get("installed"))
 
 
-def _found() -> list[tuple[Any, Place, object]]:
-    found = []
+def _replace() -> None:
+    in_force = _record.get("installed", False)
     for place in places():
         module = sys.modules.get(place.module)
-        if module is not None and hasattr(module, place.attribute):
-            found.append((module, place, getattr(module, place.attribute)))
-    return found
+        value = getattr(module, place.attribute, _MISSING)
+        if value is _MISSING:
+            continue
+        key = (module, place.attribute)
+        if id(value) not in _golocks:
+            if in_force and _originals.get(key, value) is not value:
+                continue  # somebody else's
+            _originals[key] = value
+        replacement = _replacements[place.replacement]
+        _golocks[id(replacement)] = replacement
+        _record["installed"] = True
+        setattr(module, place.attribute, replacement)
+    _record["warned"] = False
 
 
-def _origin(place: Place) -> object:
-    module, dot, attribute = place.origin.rpartition(".")
-    return getattr(sys.modules[module] if dot else _thread, attribute)
+def _put_back() -> None:
+    for (module, attribute), original in _originals.items():
+        if id(getattr(module, attribute, None)) in _golocks:
+            setattr(module, attribute, original)
+    here = places()
+    names = {place.module for place in here}
+    for module in list(sys.modules.values()):
+        name = _name(module)
+        for place in here if name in names else ():
+            if place.module == name and id(getattr(module, place.attribute, None)) in _golocks:
+                setattr(module, place.attribute, _origin(place.origin))
+    _record["installed"] = False
 
 
-def _put_back(module: Any, place: Place, original: object) -> None:
-    if getattr(module, place.attribute, None) is _replacements[place.replacement]:
-        setattr(module, place.attribute, original)
+def _name(module: object) -> str | None:
+    """Return what a module calls itself, whatever sys.modules calls it."""
+    if not isinstance(module, type(sys)):
+        return None
+    namespace = object.__getattribute__(module, "__dict__")  # vars() would load a lazy module
+    name = namespace.get("__name__")
+    return name if isinstance(name, str) else None
+
+
+def _origin(origin: str) -> object:
+    """Return what the interpreter, without golock, has under a name that `Place` describes."""
+    name, dot, attribute = origin.rpartition(".")
+    name = name if dot else "_thread"
+    original = _originals.get((sys.modules[name], attribute), _MISSING)
+    if original is not _MISSING:
+        return original
+    for (module, its_attribute), original in _originals.items():
+        if its_attribute == attribute and getattr(module, "__name__", None) == name:
+            return original
+    return getattr(sys.modules[name], attribute)
+
+
+def _stand_aside() -> None:
+    _guard.acquire()
+    try:
+        if _record.get("installed"):
+            _put_back()
+        warned = _record.get("warned", False)
+        _record["warned"] = True
+    finally:
+        _guard.release()
+    if not warned:
+        import warnings  # noqa: PLC0415
+
+        warnings.warn(
+            "golock stands aside: a library of green threads has made _thread its own, and the "
+            "program goes on with the interpreter's and the library's primitives",
+            RuntimeWarning,
+            stacklevel=3,
+        )
+
+
+def _on_green_threads(kind: type | None) -> object:
+    if _record.get("installed"):
+        _stand_aside()
+    if kind is None:
+        return None
+    import threading  # noqa: F401, PLC0415
+
+    return _origin(f"threading.{kind.__name__}")
+
+
+def _teach_picklers() -> None:
+    """Have dill, where it is, pickle golock's locks as the interpreter's, and the other way round.
+
+    It knows a type by what ``_thread`` held when it was imported.
+    """
+    dill = sys.modules.get("dill")
+    dispatch = getattr(getattr(dill, "Pickler", None), "dispatch", {})
+    for name in ("LockType", "RLock"):
+        kinds = {_replacements[name], _origin(name)}
+        known = [dispatch[kind] for kind in kinds if kind in dispatch]
+        for kind in kinds:
+            if known and kind not in dispatch:
+                dispatch[kind] = known[0]
+
+
+on_green_threads(_on_green_threads)
+_teach_picklers()

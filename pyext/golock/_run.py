@@ -30,10 +30,11 @@ if TYPE_CHECKING:
     from typing import Any, NoReturn
 
 USAGE = """\
-usage: python -m golock run [-m MODULE | SCRIPT | -] [ARGS...]
+usage: python -m golock run [-c CODE | -m MODULE | SCRIPT | -] [ARGS...]
 
 Run a Python program, unchanged, with golock's locks in place of the interpreter's.
 
+  -c CODE     run a string, as 'python -c CODE' does
   -m MODULE   run a module, as 'python -m MODULE' does
   SCRIPT      run a file, or a folder or zip file that holds a __main__.py
   -           run the program read from standard input
@@ -67,6 +68,11 @@ def run(arguments: list[str]) -> None:
         program = program[2:] or (rest.pop(0) if rest else "")
         if not program:
             _refuse("-m needs the name of a module")
+    elif program.startswith("-c"):
+        start = _run_code
+        if program == "-c" and not rest:
+            _refuse("-c needs a program")
+        program = program[2:] or rest.pop(0)
     elif program == "-":
         start = _run_stdin
     elif not program or program.startswith("-"):
@@ -93,6 +99,39 @@ def _fresh_main() -> ModuleType:
 def _run_module(module: str, arguments: list[str]) -> None:
     sys.argv[:] = ["-m", *arguments]
     _finish(lambda: runpy._run_module_as_main(module), exec_calls=1)  # type: ignore[attr-defined]
+
+
+def _run_code(code: str, arguments: list[str]) -> None:
+    sys.argv[:] = ["-c", *arguments]
+    _set_first_path("")
+    try:
+        code.encode()
+    except UnicodeEncodeError as error:
+        sys.stderr.write("Unable to decode the command from the command line:\n")
+        sys.__excepthook__(type(error), error.with_traceback(None), None)
+        sys.exit(1)
+    namespace = sys.modules["__main__"].__dict__
+    _finish(lambda: exec(_compile_code(code + "\n"), namespace), exec_calls=2)
+
+
+def _compile_code(source: str) -> CodeType:
+    if sys.version_info >= (3, 14):
+        source = _dedent(source)
+    code = _compile(source, "<string>")
+    if sys.version_info >= (3, 13):  # tracebacks show the lines
+        import linecache  # noqa: PLC0415
+
+        # The first releases of 3.13 keep the lines under the name of the file.
+        key = code if hasattr(linecache, "_interactive_cache") else "<string>"
+        linecache._register_code(key, source, "<string>")  # type: ignore[attr-defined]
+    return code
+
+
+def _dedent(source: str) -> str:
+    lines = [line if line.strip(" \t") else "" for line in source.split("\n")]
+    margins = [line[: len(line) - len(line.lstrip(" \t"))] for line in lines if line]
+    margin = len(os.path.commonprefix(margins))  # noqa: RUF071 - these are no paths
+    return "\n".join(line[margin:] for line in lines)
 
 
 def _run_stdin(dash: str, arguments: list[str]) -> None:
@@ -145,7 +184,7 @@ def _read(path: str) -> bytes:
         sys.exit(2)
 
 
-def _compile(source: bytes, filename: str) -> CodeType:
+def _compile(source: str | bytes, filename: str) -> CodeType:
     return compile(source, filename, "exec", dont_inherit=True)
 
 
