@@ -11,7 +11,7 @@ typedef struct {
     golock_object base;
     bool broken;
     bool acting; /* the last one has arrived, and runs the action with the lock */
-    /* NULL before the barrier was native. The lock is held while somebody arrives, gives up, or runs the
+    /* NULL before the barrier was native, and never again. The lock is held while somebody arrives, gives up, or runs the
      * action, and is that of the interpreter's condition when the barrier is opened. */
     PyObject *lock, *parties, *action, *timeout;
     PyObject *error; /* threading.BrokenBarrierError, which cannot be imported at exit */
@@ -21,16 +21,30 @@ typedef struct {
 static int
 barrier_traverse(BarrierObject *self, visitproc visit, void *arg)
 {
-    Py_VISIT(self->lock);
-    Py_VISIT(self->parties);
     Py_VISIT(self->action);
     Py_VISIT(self->timeout);
     Py_VISIT(self->error);
     return golock_object_traverse((PyObject *)self, visit, arg);
 }
 
+static void
+forget(PyObject **value)
+{
+    if (*value != NULL) {
+        Py_SETREF(*value, Py_NewRef(Py_None));
+    }
+}
+
 static int
 barrier_clear(BarrierObject *self)
+{
+    forget(&self->action);
+    forget(&self->timeout);
+    return golock_object_clear((PyObject *)self);
+}
+
+static int
+drop(BarrierObject *self)
 {
     Py_CLEAR(self->lock);
     Py_CLEAR(self->parties);
@@ -43,7 +57,7 @@ barrier_clear(BarrierObject *self)
 static void
 barrier_dealloc(PyObject *self)
 {
-    golock_object_free(self, (inquiry)barrier_clear);
+    golock_object_free(self, barrier_dealloc, (inquiry)drop);
 }
 
 static PyObject *
@@ -86,34 +100,35 @@ barrier_init(PyObject *op, PyObject *args, PyObject *kwargs)
     if (golock_bind_init("Barrier", names, 3, 1, args, kwargs, values) < 0) {
         return -1;
     }
-    if (!can_count_to(values[0]) || !golock_object_may_be_native(op, &golock_barrier_class)) {
+    if (!can_count_to(values[0])) {
         return golock_object_call_init(op, &golock_barrier_class, args, kwargs);
     }
+    /* References of its own: the look at the class and the import may run code that takes them out of kwargs. */
+    PyObject *parties = Py_NewRef(values[0]), *action = Py_NewRef(values[1]), *timeout = Py_NewRef(values[2]);
     PyObject *error = find_error();
     PyObject *lock = golock_lock_new(golock_state_of(op)->lock_type);
-    if (error == NULL || lock == NULL) {
-        Py_XDECREF(error);
-        Py_XDECREF(lock);
-        return -1;
-    }
-    bool fresh;
+    bool made = error != NULL && lock != NULL;
+    bool native = made && golock_object_may_be_native(op, &golock_barrier_class);
     GOLOCK_BEGIN_CRITICAL_SECTION(op);
-    fresh = self->base.fresh;
-    if (fresh) {
-        self->lock = lock;
-        self->error = error;
-        self->parties = Py_NewRef(values[0]);
-        self->action = Py_NewRef(values[1]);
-        self->timeout = Py_NewRef(values[2]);
+    native = native && self->base.fresh;
+    if (native) {
+        self->lock = Py_NewRef(lock);
+        self->error = Py_NewRef(error);
+        self->parties = Py_NewRef(parties);
+        self->action = Py_NewRef(action);
+        self->timeout = Py_NewRef(timeout);
         golock_object_make_native(op);
     }
     GOLOCK_END_CRITICAL_SECTION();
-    if (!fresh) { /* the import, or another thread, was faster */
-        Py_DECREF(error);
-        Py_DECREF(lock);
-        return golock_object_call_init(op, &golock_barrier_class, args, kwargs);
+    Py_XDECREF(lock);
+    Py_XDECREF(error);
+    Py_DECREF(parties);
+    Py_DECREF(action);
+    Py_DECREF(timeout);
+    if (!made) {
+        return -1;
     }
-    return 0;
+    return native ? 0 : golock_object_call_init(op, &golock_barrier_class, args, kwargs);
 }
 
 static uint32_t
@@ -179,12 +194,9 @@ barrier_open(PyObject *op)
     BarrierObject *self = (BarrierObject *)op;
     PyObject *fields =
         golock_object_fields(op, &golock_barrier_class, "(iOO)", 1, self->action, self->timeout);
-    PyObject *condition = fields == NULL
-                              ? NULL
-                              : PyObject_CallOneArg((PyObject *)golock_state_of(op)->condition_type, self->lock);
+    PyObject *condition = fields == NULL ? NULL : golock_condition_add(op, fields, self->lock);
     PyObject *state = native_state(op), *count = native_count(op), *dict = NULL;
     if (condition != NULL && state != NULL && count != NULL &&
-        PyDict_SetItemString(fields, "_cond", condition) == 0 &&
         PyDict_SetItemString(fields, "_parties", self->parties) == 0 &&
         PyDict_SetItemString(fields, "_state", state) == 0 &&
         PyDict_SetItemString(fields, "_count", count) == 0) {
@@ -196,8 +208,8 @@ barrier_open(PyObject *op)
     bool same = result == 0 && PyLong_AsUnsignedLong(count) == (unsigned long)waiting(self) + self->acting &&
                 PyLong_AsLong(state) == (is_broken(self) ? -2 : 0);
     if (same && !opened) {
-        golock_object_commit(op, Py_NewRef(dict));
         golock_condition_adopt(condition, &self->listeners);
+        golock_object_commit(op, Py_NewRef(dict));
     }
     Py_XDECREF(dict);
     Py_XDECREF(count);

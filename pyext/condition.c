@@ -11,19 +11,12 @@
 typedef struct {
     golock_object base;
     bool reentrant; /* the lock is an RLock */
-    PyObject *lock; /* a Lock or an RLock, from when the condition was native to its end */
+    PyObject *lock; /* a Lock or an RLock, from when the condition was native to its end; no part of a cycle */
     golock_listeners listeners;
 } ConditionObject;
 
 static int
-condition_traverse(ConditionObject *self, visitproc visit, void *arg)
-{
-    Py_VISIT(self->lock);
-    return golock_object_traverse((PyObject *)self, visit, arg);
-}
-
-static int
-condition_clear(ConditionObject *self)
+drop(ConditionObject *self)
 {
     Py_CLEAR(self->lock);
     return golock_object_clear((PyObject *)self);
@@ -32,7 +25,7 @@ condition_clear(ConditionObject *self)
 static void
 condition_dealloc(PyObject *self)
 {
-    golock_object_free(self, (inquiry)condition_clear);
+    golock_object_free(self, condition_dealloc, (inquiry)drop);
 }
 
 static PyObject *
@@ -52,28 +45,41 @@ condition_init(PyObject *op, PyObject *args, PyObject *kwargs)
     }
     const golock_state *state = golock_state_of(op);
     bool reentrant = lock == Py_None || Py_IS_TYPE(lock, state->rlock_type);
-    if (!golock_object_may_be_native(op, &golock_condition_class) ||
-        !(reentrant || Py_IS_TYPE(lock, state->lock_type))) {
-        return golock_object_call_init(op, &golock_condition_class, args, kwargs);
-    }
-    lock = lock == Py_None ? state->rlock_type->tp_new(state->rlock_type, NULL, NULL) : Py_NewRef(lock);
+    bool native = reentrant || Py_IS_TYPE(lock, state->lock_type);
+    /* A reference of its own: the look at the class may run code that takes the lock out of kwargs. */
+    lock = native && lock == Py_None ? state->rlock_type->tp_new(state->rlock_type, NULL, NULL) : Py_NewRef(lock);
     if (lock == NULL) {
         return -1;
     }
-    bool fresh;
+    native = native && golock_object_may_be_native(op, &golock_condition_class);
     GOLOCK_BEGIN_CRITICAL_SECTION(op);
-    fresh = self->base.fresh;
-    if (fresh) {
+    native = native && self->base.fresh;
+    if (native) {
         self->reentrant = reentrant;
-        self->lock = lock;
+        self->lock = Py_NewRef(lock);
         golock_object_make_native(op);
     }
     GOLOCK_END_CRITICAL_SECTION();
-    if (!fresh) { /* another thread was faster */
-        Py_DECREF(lock);
-        return golock_object_call_init(op, &golock_condition_class, args, kwargs);
+    Py_DECREF(lock);
+    return native ? 0 : golock_object_call_init(op, &golock_condition_class, args, kwargs);
+}
+
+PyObject *
+golock_condition_add(PyObject *op, PyObject *fields, PyObject *lock)
+{
+    const golock_state *state = golock_state_of(op);
+    lock = lock == NULL ? golock_lock_new(state->lock_type) : Py_NewRef(lock);
+    PyObject *self = lock == NULL ? NULL : golock_object_new(state->condition_type, NULL, NULL);
+    if (self == NULL) {
+        Py_XDECREF(lock);
+        return NULL;
     }
-    return 0;
+    ((ConditionObject *)self)->lock = lock;
+    golock_object_make_native(self);
+    if (PyDict_SetItemString(fields, "_cond", self) < 0) {
+        Py_CLEAR(self);
+    }
+    return self;
 }
 
 /* Opening gives each of those who listen a lock of its own among the interpreter's _waiters, which the
@@ -152,18 +158,9 @@ condition_open(PyObject *op)
 static PyObject *
 call_field(PyObject *self, const char *name, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
-    PyObject *dict = ((golock_object *)self)->dict;
-    PyObject *method = dict == NULL ? NULL : PyDict_GetItemString(dict, name);
-    if (method == NULL) {
-        if (!PyErr_Occurred()) {
-            PyErr_Format(PyExc_AttributeError, "'%.200s' object has no attribute '%s'",
-                         Py_TYPE(self)->tp_name, name);
-        }
-        return NULL;
-    }
-    Py_INCREF(method);
-    PyObject *result = PyObject_Vectorcall(method, args, (size_t)nargs, kwnames);
-    Py_DECREF(method);
+    PyObject *method = golock_object_attribute(self, name);
+    PyObject *result = method == NULL ? NULL : PyObject_Vectorcall(method, args, (size_t)nargs, kwnames);
+    Py_XDECREF(method);
     return result;
 }
 
@@ -789,8 +786,8 @@ static PyType_Slot condition_slots[] = {
     {Py_tp_new, condition_new},
     {Py_tp_init, condition_init},
     {Py_tp_dealloc, condition_dealloc},
-    {Py_tp_traverse, condition_traverse},
-    {Py_tp_clear, condition_clear},
+    {Py_tp_traverse, golock_object_traverse},
+    {Py_tp_clear, golock_object_clear},
     {Py_tp_repr, condition_repr},
     {Py_tp_doc, (void *)condition_doc},
     {Py_tp_methods, condition_methods},

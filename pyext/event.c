@@ -46,7 +46,7 @@ static void
 event_dealloc(PyObject *self)
 {
     golock_unshare(&((EventObject *)self)->header);
-    golock_object_free(self, golock_object_clear);
+    golock_object_free(self, event_dealloc, golock_object_clear);
 }
 
 struct golock_header *
@@ -93,7 +93,7 @@ event_open(PyObject *op)
 {
     EventObject *self = (EventObject *)op;
     PyObject *fields = golock_object_fields(op, &golock_event_class, "()");
-    PyObject *condition = fields == NULL ? NULL : PyDict_GetItemString(fields, "_cond");
+    PyObject *condition = fields == NULL ? NULL : golock_condition_add(op, fields, NULL);
     PyObject *dict = NULL;
     int result = -1;
     while (condition != NULL) {
@@ -112,14 +112,15 @@ event_open(PyObject *op)
             break;
         }
         if (__atomic_compare_exchange_n(&self->word, &word, OPENED, false, __ATOMIC_SEQ_CST, __ATOMIC_ACQUIRE)) {
-            golock_object_commit(op, Py_NewRef(dict));
             golock_condition_adopt(condition, &self->listeners);
+            golock_object_commit(op, Py_NewRef(dict));
             golock_wake_all(&self->word);
             result = 0;
             break;
         }
     }
     Py_XDECREF(dict);
+    Py_XDECREF(condition);
     Py_XDECREF(fields);
     return result;
 }
@@ -251,11 +252,15 @@ wait_native(EventObject *self, uint32_t came, bool in_time, int64_t deadline)
     }
 }
 
-/* The same, and goes on at the condition of an event that was opened meanwhile. */
+/* The same, and goes on at the condition of an event that is opened meanwhile. Returns WAIT_OPENED only if the
+ * event was opened before. */
 static int
 wait_listening(EventObject *self, golock_listener *listener, uint32_t came, int64_t timeout)
 {
     int64_t deadline = golock_deadline_after(timeout);
+    if (golock_object_opened((PyObject *)self)) {
+        return WAIT_OPENED;
+    }
     golock_listen(&self->listeners, listener);
     int result = wait_native(self, came, timeout != 0, deadline);
     if (listener->condition == NULL) {
@@ -283,9 +288,6 @@ wait_slow(PyObject *op, uint32_t came, PyObject *limit)
     if (golock_parse_timeout(limit, false, &timeout) < 0) {
         return NULL;
     }
-    if (golock_object_opened(op)) { /* for the timeout may have run any code */
-        return call(op, "wait", &limit, 1);
-    }
     golock_listener *listener = golock_listener_new();
     if (listener == NULL) {
         return NULL;
@@ -295,6 +297,9 @@ wait_slow(PyObject *op, uint32_t came, PyObject *limit)
     result = wait_listening(self, listener, came, timeout);
     GOLOCK_END_CRITICAL_SECTION();
     golock_listener_free(listener);
+    if (result == WAIT_OPENED) { /* for the timeout may have run any code */
+        return call(op, "wait", &limit, 1);
+    }
     return result < 0 ? NULL : PyBool_FromLong(result);
 }
 

@@ -147,7 +147,7 @@ bool golock_runs_handlers(void);
 typedef struct golock_listener {
     struct golock_listener *previous, *next;
     struct golock_listeners *listeners; /* among which it stands, or NULL */
-    struct golock_listener *outer;      /* the wait below, in whose signal handler this one began */
+    struct golock_listener *outer;      /* the thread's wait below, in whose signal handler this one began */
     PyObject *condition;                /* to which it was moved, and which it keeps alive */
     PyObject *lock;                     /* GOLOCK_OPENED: what it waits on from now on */
     uint32_t told;                      /* 0, or what it was told; the thread sleeps on this word */
@@ -169,8 +169,8 @@ enum { GOLOCK_TOLD = 1, GOLOCK_BROKEN, GOLOCK_OPENED };
 
 #define GOLOCK_EVERYONE UINT32_MAX
 
-/* Returns a new one, or NULL with MemoryError set. It belongs to the thread that waits, which frees it when it
- * listens no more: unless the interpreter ends while it sleeps, and with it the thread. */
+/* Returns a new one, or NULL with MemoryError set. It belongs to the calling thread, which frees it when it has
+ * waited: unless the interpreter ends while it sleeps, and with it the thread. */
 golock_listener *golock_listener_new(void);
 void golock_listener_free(golock_listener *listener);
 
@@ -210,9 +210,11 @@ PyObject *golock_lock_vectorcall(PyObject *type, PyObject *const *args, size_t n
 #endif
 
 /* condition.c, for objects that are being opened, and whose interpreter's algorithm waits at a condition.
- * golock_condition_adopt lets those who listen elsewhere listen to the condition, which is a new one, made by
- * golock over a Lock. golock_condition_resume waits on for one of them, and returns as golock_await does, but
+ * golock_condition_add makes the field _cond a condition over a Lock (NULL: a new one), native whatever has been
+ * done to its class, and returns a new reference to it, or NULL with an exception set.
+ * golock_condition_adopt lets those who listen elsewhere listen to it. golock_condition_resume waits on for one of them, and returns as golock_await does, but
  * with the lock taken, for which golock_condition_unlock is to be called. */
+PyObject *golock_condition_add(PyObject *self, PyObject *fields, PyObject *lock);
 void golock_condition_adopt(PyObject *condition, golock_listeners *from);
 int golock_condition_resume(golock_listener *listener, int64_t deadline);
 void golock_condition_unlock(golock_listener *listener);

@@ -12,7 +12,7 @@
 /* Changes in each child process. */
 static uint32_t process = 1;
 
-/* The waits of this thread, one below the other. With the default model the first access allocates memory, and
+/* The listeners of this thread, the newest first. With the default model the first access allocates memory, and
  * ends the process where there is none. */
 static _Thread_local golock_listener *innermost __attribute__((tls_model("initial-exec")));
 
@@ -22,17 +22,11 @@ golock_listener_new(void)
     golock_listener *listener = PyMem_RawCalloc(1, sizeof(golock_listener));
     if (listener == NULL) {
         PyErr_NoMemory();
+        return NULL;
     }
+    listener->outer = innermost;
+    innermost = listener;
     return listener;
-}
-
-void
-golock_listener_free(golock_listener *listener)
-{
-    PyObject *lock = listener->lock, *condition = listener->condition;
-    PyMem_RawFree(listener);
-    Py_XDECREF(lock);
-    Py_XDECREF(condition);
 }
 
 /* What is told comes with what was done before: an acquire. */
@@ -114,6 +108,23 @@ golock_withdraw(golock_listener *listener)
         unlock_list(listeners);
     }
     return told(listener);
+}
+
+/* Who told the listener something may not have let go of it yet: hence the withdrawal. The waits of a thread end in
+ * another order than that of their beginnings where it has several stacks, as greenlets do. */
+void
+golock_listener_free(golock_listener *listener)
+{
+    golock_withdraw(listener);
+    golock_listener **each = &innermost;
+    while (*each != listener) {
+        each = &(*each)->outer;
+    }
+    *each = listener->outer;
+    PyObject *lock = listener->lock, *condition = listener->condition;
+    PyMem_RawFree(listener);
+    Py_XDECREF(lock);
+    Py_XDECREF(condition);
 }
 
 /* Takes the first out of the list, and says so to it. Returns where it sleeps, or NULL if there is none. */
@@ -247,12 +258,6 @@ sleep_until_told(golock_listener *listener, int64_t deadline)
 int
 golock_await(golock_listener *listener, int64_t deadline)
 {
-    listener->outer = innermost;
-    innermost = listener;
     int result = sleep_until_told(listener, deadline);
-    if (result == GOLOCK_OPENED) {
-        result = await_lock(listener, deadline);
-    }
-    innermost = listener->outer;
-    return result;
+    return result == GOLOCK_OPENED ? await_lock(listener, deadline) : result;
 }

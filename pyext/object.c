@@ -41,11 +41,11 @@ golock_object_clear(PyObject *self)
 
 /* A chain of objects, each the action of the next, may be of any length: hence the trashcan. */
 void
-golock_object_free(PyObject *self, inquiry clear)
+golock_object_free(PyObject *self, destructor dealloc, inquiry clear)
 {
     PyTypeObject *type = Py_TYPE(self);
     PyObject_GC_UnTrack(self);
-    Py_TRASHCAN_BEGIN(self, type->tp_dealloc)
+    Py_TRASHCAN_BEGIN(self, dealloc)
     if (((golock_object *)self)->weakrefs != NULL) {
         PyObject_ClearWeakRefs(self);
     }
@@ -53,6 +53,40 @@ golock_object_free(PyObject *self, inquiry clear)
     type->tp_free(self);
     Py_DECREF(type);
     Py_TRASHCAN_END
+}
+
+/* Returns a new reference to the object's __dict__, or NULL if it has none. Whoever looks into it needs one: the
+ * keys may be anything, and their __eq__ may give the object another __dict__. */
+static PyObject *
+own_dict(PyObject *self)
+{
+    PyObject *dict;
+    GOLOCK_BEGIN_CRITICAL_SECTION(self);
+    dict = Py_XNewRef(((golock_object *)self)->dict);
+    GOLOCK_END_CRITICAL_SECTION();
+    return dict;
+}
+
+/* Looks for an attribute in the object's __dict__. Returns 1 with a new reference, or 0 if there is none, or -1
+ * with an exception set. */
+static int
+find_own(PyObject *self, const char *name, PyObject **value)
+{
+    PyObject *dict = own_dict(self);
+    PyObject *key = dict == NULL ? NULL : PyUnicode_FromString(name);
+    int found = dict == NULL ? 0 : -1;
+    *value = NULL;
+    if (key != NULL) {
+#if PY_VERSION_HEX >= 0x030D0000
+        found = PyDict_GetItemRef(dict, key, value);
+#else
+        *value = Py_XNewRef(PyDict_GetItemWithError(dict, key));
+        found = *value != NULL ? 1 : PyErr_Occurred() ? -1 : 0;
+#endif
+    }
+    Py_XDECREF(key);
+    Py_XDECREF(dict);
+    return found;
 }
 
 /* Returns a new reference to golock._opened, or NULL with an exception set. */
@@ -88,46 +122,72 @@ interpreters(PyObject *self, const golock_class *class, const char *name)
     return Py_XNewRef(found);
 }
 
+/* Returns 1 if the object has an attribute of its own that the interpreter's methods use on self, 0 if not, or -1
+ * with an exception set. */
+static int
+overrides_itself(PyObject *self, const golock_class *class)
+{
+    int found = 0;
+    for (int i = 0; found == 0 && ((golock_object *)self)->dict != NULL && class->used[i] != NULL; i++) {
+        PyObject *value;
+        found = find_own(self, class->used[i], &value);
+        Py_XDECREF(value);
+    }
+    return found;
+}
+
+/* The same for the attributes of the type. */
+static int
+type_overrides(PyTypeObject *type, const golock_class *class, PyObject *attributes)
+{
+    for (int i = 0; class->used[i] != NULL; i++) {
+        PyObject *found = PyObject_GetAttrString((PyObject *)type, class->used[i]);
+        if (found == NULL) {
+            if (!PyErr_ExceptionMatches(PyExc_AttributeError)) {
+                return -1;
+            }
+            PyErr_Clear(); /* this version of the interpreter does not have it, or somebody deleted it */
+        }
+        PyObject *own = PyTuple_GET_ITEM(attributes, i);
+        bool same = found == own || (found == NULL && own == Py_None);
+        Py_XDECREF(found);
+        if (!same) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+static unsigned int
+version_of(const PyTypeObject *type)
+{
+    return __atomic_load_n(&type->tp_version_tag, __ATOMIC_RELAXED);
+}
+
 /* Returns 1 if an attribute that the interpreter's methods use on self is not that of golock's own type, 0 if all
- * are, or -1 with an exception set. */
+ * are, or -1 with an exception set. A metaclass may run any code, which may give the object another type. */
 static int
 overrides(PyObject *self, const golock_class *class)
 {
-    PyTypeObject *type = Py_TYPE(self);
-    PyObject *dict = ((golock_object *)self)->dict;
-    if (dict != NULL && PyDict_GET_SIZE(dict) > 0) {
-        for (int i = 0; class->used[i] != NULL; i++) {
-            if (PyDict_GetItemString(dict, class->used[i]) != NULL) {
-                return 1;
-            }
-        }
+    int found = overrides_itself(self, class);
+    if (found != 0) {
+        return found;
     }
-    golock_state *state = golock_state_of(self);
-    golock_class_state *known = &state->classes[class->number];
-    unsigned int version = __atomic_load_n(&type->tp_version_tag, __ATOMIC_RELAXED);
+    PyTypeObject *type = (PyTypeObject *)Py_NewRef(Py_TYPE(self));
+    golock_class_state *known = &golock_state_of(self)->classes[class->number];
+    unsigned int version = version_of(type);
     if (version == 0 || version != __atomic_load_n(&known->version, __ATOMIC_RELAXED)) {
-        for (int i = 0; class->used[i] != NULL; i++) {
-            PyObject *found = PyObject_GetAttrString((PyObject *)type, class->used[i]);
-            if (found == NULL) {
-                if (!PyErr_ExceptionMatches(PyExc_AttributeError)) {
-                    return -1;
-                }
-                PyErr_Clear(); /* this version of the interpreter does not have it, or somebody deleted it */
-            }
-            bool own = found == PyTuple_GET_ITEM(known->attributes, i) ||
-                       (found == NULL && PyTuple_GET_ITEM(known->attributes, i) == Py_None);
-            Py_XDECREF(found);
-            if (!own) {
-                return 1;
-            }
-        }
-        version = __atomic_load_n(&type->tp_version_tag, __ATOMIC_RELAXED);
+        found = type_overrides(type, class, known->attributes);
+    }
+    /* One that has changed meanwhile has another version, or none. */
+    if (found == 0 && version != 0 && version == version_of(type)) {
         __atomic_store_n(&known->version, version, __ATOMIC_RELAXED);
+        if (!golock_object_opened(self)) {
+            __atomic_store_n(&((golock_object *)self)->checked, version, __ATOMIC_RELAXED);
+        }
     }
-    if (!golock_object_opened(self)) {
-        __atomic_store_n(&((golock_object *)self)->checked, version == 0 ? NEVER : version, __ATOMIC_RELAXED);
-    }
-    return 0;
+    Py_DECREF(type);
+    return found;
 }
 
 int
@@ -183,6 +243,15 @@ golock_object_make_native(PyObject *self)
     __atomic_store_n(&object->opened, false, __ATOMIC_RELEASE);
 }
 
+/* Keeps an object that is not initialized from becoming native. */
+static void
+touch(PyObject *self)
+{
+    GOLOCK_BEGIN_CRITICAL_SECTION(self);
+    ((golock_object *)self)->fresh = false;
+    GOLOCK_END_CRITICAL_SECTION();
+}
+
 /* Opens the object if it is not. Returns 0, or -1 with an exception set. */
 static int
 open(PyObject *self, const golock_class *class)
@@ -217,7 +286,7 @@ golock_object_call_init(PyObject *self, const golock_class *class, PyObject *arg
     if (open(self, class) < 0) {
         return -1;
     }
-    ((golock_object *)self)->fresh = false;
+    touch(self);
     PyObject *function = interpreters(self, class, "__init__");
     PyObject *bound = function == NULL ? NULL : PyMethod_New(function, self);
     PyObject *result = bound == NULL ? NULL : PyObject_Call(bound, args, kwargs);
@@ -266,8 +335,9 @@ golock_object_fields(PyObject *self, const golock_class *class, const char *form
 PyObject *
 golock_object_merge(PyObject *self, PyObject *fields)
 {
-    PyObject *own = ((golock_object *)self)->dict;
+    PyObject *own = own_dict(self);
     PyObject *merged = own == NULL ? PyDict_New() : PyDict_Copy(own);
+    Py_XDECREF(own);
     if (merged != NULL && PyDict_Merge(merged, fields, 0) < 0) {
         Py_CLEAR(merged);
     }
@@ -295,6 +365,16 @@ no_attribute(PyObject *self, const char *name)
 }
 
 PyObject *
+golock_object_attribute(PyObject *self, const char *name)
+{
+    PyObject *value;
+    if (find_own(self, name, &value) == 0) {
+        no_attribute(self, name);
+    }
+    return value;
+}
+
+PyObject *
 golock_get_field(PyObject *self, void *closure)
 {
     const golock_field *field = closure;
@@ -306,12 +386,27 @@ golock_get_field(PyObject *self, void *closure)
             return NULL;
         }
     }
-    PyObject *dict = ((golock_object *)self)->dict;
-    PyObject *value = dict == NULL ? NULL : PyDict_GetItemString(dict, field->name);
-    if (value == NULL && !PyErr_Occurred()) {
-        no_attribute(self, field->name);
+    return golock_object_attribute(self, field->name);
+}
+
+/* Returns a new reference to the object's __dict__, made if it has none, or NULL with MemoryError set. */
+static PyObject *
+make_dict(PyObject *self)
+{
+    golock_object *object = (golock_object *)self;
+    PyObject *made = PyDict_New();
+    if (made == NULL) {
+        return NULL;
     }
-    return Py_XNewRef(value);
+    PyObject *dict;
+    GOLOCK_BEGIN_CRITICAL_SECTION(self);
+    if (object->dict == NULL) {
+        object->dict = Py_NewRef(made);
+    }
+    dict = Py_NewRef(object->dict);
+    GOLOCK_END_CRITICAL_SECTION();
+    Py_DECREF(made);
+    return dict;
 }
 
 int
@@ -321,23 +416,17 @@ golock_set_field(PyObject *self, PyObject *value, void *closure)
     if (open(self, field->class) < 0) {
         return -1;
     }
-    golock_object *object = (golock_object *)self;
-    if (object->dict == NULL) {
-        if (value == NULL) {
-            return no_attribute(self, field->name);
-        }
-        object->dict = PyDict_New();
-        if (object->dict == NULL) {
-            return -1;
-        }
+    PyObject *dict = value == NULL ? own_dict(self) : make_dict(self);
+    if (dict == NULL) {
+        return value == NULL ? no_attribute(self, field->name) : -1;
     }
-    if (value != NULL) {
-        return PyDict_SetItemString(object->dict, field->name, value);
+    int result = value == NULL ? PyDict_DelItemString(dict, field->name)
+                               : PyDict_SetItemString(dict, field->name, value);
+    Py_DECREF(dict);
+    if (result < 0 && value == NULL && PyErr_ExceptionMatches(PyExc_KeyError)) {
+        return no_attribute(self, field->name);
     }
-    if (PyDict_DelItemString(object->dict, field->name) < 0) {
-        return PyErr_ExceptionMatches(PyExc_KeyError) ? no_attribute(self, field->name) : -1;
-    }
-    return 0;
+    return result;
 }
 
 PyObject *
@@ -361,7 +450,7 @@ golock_get_dict(PyObject *self, void *class)
     if (open(self, class) < 0) {
         return NULL;
     }
-    ((golock_object *)self)->fresh = false;
+    touch(self);
     return PyObject_GenericGetDict(self, NULL);
 }
 
@@ -371,7 +460,7 @@ golock_set_dict(PyObject *self, PyObject *value, void *class)
     if (open(self, class) < 0) {
         return -1;
     }
-    ((golock_object *)self)->fresh = false;
+    touch(self);
     return PyObject_GenericSetDict(self, value, NULL);
 }
 
@@ -395,8 +484,10 @@ golock_object_repr(PyObject *self, const char *format, ...)
     va_start(arguments, format);
     PyObject *what = PyUnicode_FromFormatV(format, arguments);
     va_end(arguments);
-    PyObject *module = PyObject_GetAttrString((PyObject *)Py_TYPE(self), "__module__");
-    PyObject *name = PyType_GetQualName(Py_TYPE(self));
+    PyTypeObject *type = (PyTypeObject *)Py_NewRef(Py_TYPE(self)); /* a metaclass may give it another */
+    PyObject *module = PyObject_GetAttrString((PyObject *)type, "__module__");
+    PyObject *name = PyType_GetQualName(type);
+    Py_DECREF(type);
     PyObject *repr = NULL;
     if (what != NULL && module != NULL && name != NULL) {
         repr = PyUnicode_FromFormat("<%S.%U at %p: %U>", module, name, self, what);

@@ -53,6 +53,9 @@ typedef struct {
     PyObject *(*native)(PyObject *self);
 } golock_field;
 
+/* Returns a new reference to an attribute in the object's __dict__, or NULL with an exception set. */
+PyObject *golock_object_attribute(PyObject *self, const char *name);
+
 PyObject *golock_get_field(PyObject *self, void *field);
 int golock_set_field(PyObject *self, PyObject *value, void *field);
 
@@ -86,8 +89,11 @@ PyObject *golock_object_new(PyTypeObject *type);
 int golock_object_traverse(PyObject *self, visitproc visit, void *arg);
 int golock_object_clear(PyObject *self);
 
-/* A tp_dealloc: clears the object by `clear`, frees it, and drops its reference to its type. */
-void golock_object_free(PyObject *self, inquiry clear);
+/* What the tp_dealloc `dealloc` does: clears the object by `clear`, frees it, and drops its reference to its type.
+ *
+ * A tp_clear is something else: methods can still be called after it, by destructors of what it drops. So it
+ * leaves a native object whole. */
+void golock_object_free(PyObject *self, destructor dealloc, inquiry clear);
 
 /* <module.Name at 0x...: what>, as threading writes it; on 3.10 as object does, without what is said.
  * `format` says it, as PyUnicode_FromFormat takes it. */
@@ -133,8 +139,9 @@ PyObject *golock_opened_call(PyObject *self, const char *function, const char *f
 
 /* Opening is done in two steps. golock_object_fields returns a new dict: the attributes that the interpreter's
  * __init__ gives an object, called with these arguments, or NULL with an exception set. It may run any code.
- * golock_object_merge returns a new dict of those and the object's own, or NULL with MemoryError set: that and
- * golock_object_commit, which takes the reference and cannot fail, run none. */
+ * golock_object_merge returns a new dict of those and the object's own, or NULL with an exception set; its
+ * allocations may collect garbage, and so run any code too. golock_object_commit takes the reference, cannot
+ * fail, and runs none. */
 PyObject *golock_object_fields(PyObject *self, const golock_class *class, const char *format, ...);
 PyObject *golock_object_merge(PyObject *self, PyObject *fields);
 void golock_object_commit(PyObject *self, PyObject *dict);

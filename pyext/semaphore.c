@@ -124,7 +124,7 @@ static void
 semaphore_dealloc(PyObject *self)
 {
     golock_unshare(&((SemaphoreObject *)self)->header);
-    golock_object_free(self, golock_object_clear);
+    golock_object_free(self, semaphore_dealloc, golock_object_clear);
 }
 
 /* Those who wait for a permit then wait for the interpreter's condition. */
@@ -136,7 +136,7 @@ semaphore_open(PyObject *op)
         return golock_refuse_to_open(op);
     }
     PyObject *fields = golock_object_fields(op, &golock_semaphore_class, "(i)", 0);
-    PyObject *condition = fields == NULL ? NULL : PyDict_GetItemString(fields, "_cond");
+    PyObject *condition = fields == NULL ? NULL : golock_condition_add(op, fields, NULL);
     PyObject *dict = NULL;
     int result = -1;
     while (condition != NULL) {
@@ -163,14 +163,15 @@ semaphore_open(PyObject *op)
         }
         if (__atomic_compare_exchange_n(&self->semaphore.both, &both, OPENED, false, __ATOMIC_ACQ_REL,
                                         __ATOMIC_RELAXED)) {
-            golock_object_commit(op, Py_NewRef(dict));
             golock_condition_adopt(condition, &self->listeners);
+            golock_object_commit(op, Py_NewRef(dict));
             golock_wake_all(&self->semaphore.word);
             result = 0;
             break;
         }
     }
     Py_XDECREF(dict);
+    Py_XDECREF(condition);
     Py_XDECREF(fields);
     return result;
 }
@@ -258,9 +259,10 @@ acquire_native(SemaphoreObject *self, int64_t timeout)
     return taken;
 }
 
-/* The slow paths are outlined, so that the fast ones save no registers. */
+/* The slow paths are outlined, so that the fast ones save no registers. What an opened semaphore does is up to the
+ * interpreter's acquire, with the arguments as they were given. */
 NO_INLINE static PyObject *
-acquire_slow(PyObject *self, int64_t timeout)
+acquire_slow(PyObject *self, int64_t timeout, PyObject *const *args, Py_ssize_t nargs)
 {
     PyObject *taken = NULL;
     bool opened;
@@ -270,7 +272,7 @@ acquire_slow(PyObject *self, int64_t timeout)
         taken = acquire_native((SemaphoreObject *)self, timeout);
     }
     GOLOCK_END_CRITICAL_SECTION();
-    return opened ? golock_object_call(self, class_of(self), "acquire", NULL, 0, NULL) : taken;
+    return opened ? golock_object_call(self, class_of(self), "acquire", args, nargs, NULL) : taken;
 }
 
 NO_INLINE static PyObject *
@@ -308,10 +310,7 @@ acquire_with_arguments(PyObject *op, PyObject *const *args, Py_ssize_t nargs, Py
     } else if (blocking) {
         timeout = -1;
     }
-    if (golock_object_opened(op)) { /* by the truth of an argument, or its number */
-        return golock_object_call(op, class_of(op), "acquire", values, 2, NULL);
-    }
-    return acquire_slow(op, timeout);
+    return acquire_slow(op, timeout, values, 2);
 }
 
 static PyObject *
@@ -323,7 +322,7 @@ semaphore_acquire(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObj
     if (golock_fast_take(&((SemaphoreObject *)self)->semaphore)) {
         Py_RETURN_TRUE;
     }
-    return acquire_slow(self, -1);
+    return acquire_slow(self, -1, NULL, 0);
 }
 
 /* Gives n permits to a native semaphore. Returns 1, or 0 if there would be more than `most`; or -1 if the

@@ -38,6 +38,18 @@ check_native(PyObject *object)
     return !opened;
 }
 
+/* Returns the header of a native object, or NULL with TypeError set. It is not opened between the check and
+ * the writing of the header. */
+static struct golock_header *
+share_native(PyObject *object, struct golock_header *(*share)(PyObject *))
+{
+    struct golock_header *header;
+    GOLOCK_BEGIN_CRITICAL_SECTION(object);
+    header = check_native(object) ? share(object) : NULL;
+    GOLOCK_END_CRITICAL_SECTION();
+    return header;
+}
+
 /* Returns the header of an object that can be shared, or NULL with TypeError set. */
 static struct golock_header *
 header_of(const golock_state *state, PyObject *object)
@@ -46,10 +58,10 @@ header_of(const golock_state *state, PyObject *object)
         return golock_lock_share(object);
     }
     if (PyObject_TypeCheck(object, state->semaphore_type)) {
-        return check_native(object) ? golock_semaphore_share(object) : NULL;
+        return share_native(object, golock_semaphore_share);
     }
     if (PyObject_TypeCheck(object, state->event_type)) {
-        return check_native(object) ? golock_event_share(object) : NULL;
+        return share_native(object, golock_event_share);
     }
     PyErr_Format(PyExc_TypeError, "a Lock, a Semaphore or an Event of golock can be shared, not '%.200s'",
                  Py_TYPE(object)->tp_name);
@@ -114,7 +126,7 @@ is_or_derives(PyTypeObject *type, const void *address)
 }
 
 /* Returns the object whose header this is, or NULL if there is none of this interpreter, or with an exception
- * set. Who is not Python can write a header too: then there is no object around it. */
+ * set. One that is being deallocated is none: what it drops may ask for it. Who is not Python can write a header too: then there is no object around it. */
 static PyObject *
 object_with(const golock_state *state, struct golock_header *header)
 {
@@ -136,7 +148,8 @@ object_with(const golock_state *state, struct golock_header *header)
     default:
         return NULL;
     }
-    bool found = golock_readable(object, sizeof(*object)) && is_or_derives(type, Py_TYPE(object)) > 0;
+    bool found = golock_readable(object, sizeof(*object)) && is_or_derives(type, Py_TYPE(object)) > 0 &&
+                 Py_REFCNT(object) > 0;
     return found ? object : NULL;
 }
 

@@ -87,6 +87,10 @@ bind_arguments(const char *function, PyObject *const *args, Py_ssize_t nargs, Py
     }
     for (Py_ssize_t i = 0; i < nkeywords; i++) {
         PyObject *name = PyTuple_GET_ITEM(kwnames, i);
+        if (!PyUnicode_Check(name)) {
+            PyErr_SetString(PyExc_TypeError, "keywords must be strings");
+            return -1;
+        }
         int at = 0;
         while (at < 2 && PyUnicode_CompareWithASCIIString(name, names[at]) != 0) {
             at++;

@@ -1,0 +1,175 @@
+/* The contract between golock's C and Go, and with all other code of the process that uses a Python object's
+ * lock: the header of a shared object, the bits of the words, the waiter, and the table of
+ * functions that the core exports. The protocols are described in golock/word.go and event.go;
+ * golock/capi does not compile when the two differ. */
+#ifndef GOLOCK_H
+#define GOLOCK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* The version of everything in this file. */
+#define GOLOCK_VERSION 4
+
+/* What golock.shared(object) gives the address of, for a Lock, a Semaphore or an Event of the Python package;
+ * a Lock also has it as its attributes `address` (an int) and `capsule` (of this name). It is there from the
+ * first use of one of them until the object is gone, all zero before and its magic zero after. The word
+ * follows it.
+ *
+ * An address keeps nothing alive, and a capsule its object. The address is that of memory in this process: a
+ * child made by fork asks for it again. */
+struct golock_header {
+    uint32_t magic;
+    uint16_t version;
+    uint8_t kind;
+    uint8_t reserved;
+};
+
+#define GOLOCK_CAPSULE "golock.header"
+#define GOLOCK_HEADER_MAGIC 0x6B636FC1u
+
+enum golock_kind {
+    GOLOCK_LOCK = 1,
+    GOLOCK_SEMAPHORE,
+    GOLOCK_EVENT,
+};
+
+/* Returns the word of a shared object of that kind, or NULL if this is the address of nothing that this
+ * version knows. The memory must be readable. A semaphore's word is that of a union golock_semaphore. */
+static inline uint32_t *
+golock_word(const void *address, enum golock_kind kind)
+{
+    const struct golock_header *header = (const struct golock_header *)address; /* for C++ */
+    if (address == NULL || (uintptr_t)address % 8 != 0 ||
+        __atomic_load_n(&header->magic, __ATOMIC_ACQUIRE) != GOLOCK_HEADER_MAGIC ||
+        header->version != GOLOCK_VERSION || header->kind != kind) {
+        return NULL;
+    }
+    return (uint32_t *)(header + 1);
+}
+
+/* The lock word. */
+#define GOLOCK_HELD 0x1u
+#define GOLOCK_WAITERS 0x2u
+#define GOLOCK_HANDOFF 0x4u
+#define GOLOCK_DUE_SHIFT 3
+#define GOLOCK_DUE_BITS 7
+#define GOLOCK_DUE_UNIT 17 /* 2^17 nanoseconds */
+#define GOLOCK_CLAIMANT_SHIFT 10
+#define GOLOCK_CLAIMANT_MASK 0xFFFFFC00u
+
+/* A semaphore: its word, and its permits, changed together. Held is set just where there are none. */
+union golock_semaphore {
+    uint64_t both;
+    struct {
+        uint32_t word, permits;
+    };
+};
+#define GOLOCK_PERMIT ((uint64_t)1 << 32) /* in both: little-endian */
+
+/* The word of an event. */
+#define GOLOCK_SET 0x1u
+#define GOLOCK_SLEEPERS 0x2u
+#define GOLOCK_SET_ONCE 0x4u
+#define GOLOCK_EVENT_CHANNEL 0x1u
+
+/* An event needs no core. Who waits goes on when it is set, or was since it came (what is from SET_ONCE on is
+ * another number). To sleep it sets SLEEPERS by compare-and-swap, and sleeps as a struct golock_waiter does,
+ * on EVENT_CHANNEL, while the word is what it wrote. Who sets it adds SET_ONCE, sets SET and clears SLEEPERS,
+ * all in one step, and wakes all if SLEEPERS was set. Who clears it takes SET away. */
+
+#define GOLOCK_FOREVER INT64_MAX
+#define GOLOCK_DEFAULT_HANDOFF 1000000 /* nanoseconds */
+
+enum golock_reason {
+    GOLOCK_ENTERED,
+    GOLOCK_WOKEN,
+    GOLOCK_CHANGED,
+    GOLOCK_EXPIRED,
+    GOLOCK_INTERRUPTED,
+};
+
+enum golock_action {
+    GOLOCK_ACQUIRED,
+    GOLOCK_PARK,
+    GOLOCK_TIMED_OUT,
+    GOLOCK_ABORTED,
+};
+
+/* One acquire that has to wait. It lives on the stack of the thread that waits. The caller fills in
+ * word, deadline (CLOCK_MONOTONIC in nanoseconds, or GOLOCK_FOREVER), patience (for how many
+ * nanoseconds to trust that the thread comes for which the lock is reserved, or 0 for ever) and semaphore
+ * (whether the word is a semaphore's) and leaves the rest zero. */
+struct golock_waiter {
+    uint32_t *word;
+    int64_t deadline;
+    int64_t patience;
+
+    int64_t since;
+
+    /* After GOLOCK_PARK: sleep by FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG while *word == value, with the
+     * bitset channel, until this CLOCK_MONOTONIC time in nanoseconds or GOLOCK_FOREVER. */
+    uint32_t value;
+    uint32_t channel;
+    int64_t until;
+
+    bool owes;
+    bool returns;
+    bool counted;
+    bool semaphore;
+
+    uint8_t goroutine[4]; /* what only a goroutine's waiter has; named, so that it is zero and no padding */
+};
+
+/* How C code takes a lock that is shared, and frees it:
+ *
+ *     uint32_t free = 0;
+ *     if (!__atomic_compare_exchange_n(word, &free, GOLOCK_HELD, false, __ATOMIC_ACQUIRE,
+ *                                      __ATOMIC_RELAXED)) {
+ *         struct golock_waiter waiter = {.word = word, .deadline = GOLOCK_FOREVER};
+ *         int reason = GOLOCK_ENTERED;
+ *         while (core->next(&waiter, reason) == GOLOCK_PARK) {
+ *             // Sleep as the waiter says: 0 is GOLOCK_WOKEN, ETIMEDOUT is GOLOCK_EXPIRED, EAGAIN and
+ *             // EINTR are GOLOCK_CHANGED.
+ *             reason = ...;
+ *         }
+ *     }
+ *     ...
+ *     core->release(word);
+ *
+ * with the core at golock.core_address(), which a child made by fork asks for again. As with any lock,
+ * whoever has the GIL must not wait for one whose owner may need the GIL: a C extension drops the GIL to
+ * sleep. Calls into a core run on a stack of some KiB: block the signals whose handlers need more
+ * (corecall.h blocks all), or have SA_ONSTACK set for them. */
+
+/* The core: golock_core_4, the one function that libgolock.so exports, returns it, and
+ * golock.use_core(address) takes another's. The number in the name is the version. None of its functions
+ * sleeps. Those that write the word of a lock that is not shared are called with the GIL: see fastpath.h. */
+struct golock_core {
+    uint32_t magic;
+    uint32_t version;
+    /* The process that the core's Go runtime lives in: it does not live on in a child made by fork. */
+    int64_t process;
+    /* Takes the lock, or a permit, and returns 1 if there is one and it is not reserved, otherwise
+     * returns 0. */
+    int (*try_acquire)(uint32_t *word, bool semaphore);
+    /* Takes what happened, returns what to do: enum golock_reason, enum golock_action. */
+    int (*next)(struct golock_waiter *waiter, int reason);
+    /* After GOLOCK_CHANGED: returns 1 if the waiter may sleep again as it is. Writes no word. */
+    int (*stay)(struct golock_waiter *waiter);
+    /* Frees the lock and returns 1, or returns 0 if it was free. */
+    int (*release)(uint32_t *word);
+    /* Adds n permits and returns 1, or returns 0 if there would be more than most. */
+    int (*release_semaphore)(uint32_t *word, uint32_t n, uint32_t most);
+    /* Sets the hand-off threshold, in nanoseconds >= 0. */
+    void (*set_handoff)(int64_t nanoseconds);
+    /* The version of the Go runtime, such as "go1.26.8". */
+    const char *go_version;
+};
+
+#define GOLOCK_CORE_MAGIC 0x65726FC1u
+#define GOLOCK_CORE_SYMBOL "golock_core_4"
+typedef const struct golock_core *(*golock_core_function)(void);
+
+#endif
