@@ -69,7 +69,7 @@ golock_condition_add(PyObject *op, PyObject *fields, PyObject *lock)
 {
     const golock_state *state = golock_state_of(op);
     lock = lock == NULL ? golock_lock_new(state->lock_type) : Py_NewRef(lock);
-    PyObject *self = lock == NULL ? NULL : golock_object_new(state->condition_type, NULL, NULL);
+    PyObject *self = lock == NULL ? NULL : golock_object_new(state->condition_type);
     if (self == NULL) {
         Py_XDECREF(lock);
         return NULL;
