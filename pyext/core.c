@@ -143,7 +143,8 @@ golock_core_locate(PyObject *module)
 }
 
 /* What a Go runtime takes when it starts, with the C library's heaps of its threads and what guest.c keeps in
- * reserve: 1665 MB of address space, 55 MB of which it may write, and six threads were measured with Go 1.26. */
+ * reserve: 1665 MB of address space, 55 MB of which it may write, and six threads were measured with Go 1.26.
+ */
 #define GO_ADDRESS_SPACE ((size_t)1700 << 20)
 #define GO_MEMORY ((size_t)56 << 20)
 #define GO_THREADS 6

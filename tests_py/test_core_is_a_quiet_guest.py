@@ -84,7 +84,7 @@ def test_core_with_few_threads_to_spare(python, check, spare: int) -> None:
         import golock
 
         os.setuid(70000 + int(sys.argv[1]))
-        resource.setrlimit(resource.RLIMIT_NPROC, (1 + int(sys.argv[1]), resource.RLIM_INFINITY))
+        resource.setrlimit(resource.RLIMIT_NPROC, (1 + int(sys.argv[1]),) * 2)
         core = golock._golock.core_address
         def use():
             try:
@@ -124,11 +124,11 @@ def test_core_with_little_memory(python, check, limit: str, loaded: bool) -> Non
                 pass
         if loaded:
             core()
-        field = {"RLIMIT_DATA": "VmData:", "RLIMIT_AS": "VmSize:"}[sys.argv[1]]
+        field = {"RLIMIT_DATA": "VmData", "RLIMIT_AS": "VmSize"}[sys.argv[1]]
         for megabytes in range(8, 120, 16):
             pid = os.fork() if not loaded else 0
             if pid == 0:
-                status = dict(line.split(None, 1) for line in open("/proc/self/status"))
+                status = dict(line.split(":", 1) for line in open("/proc/self/status"))
                 used = int(status[field].split()[0]) * 1024
                 resource.setrlimit(limit, (used + megabytes * 2**20, resource.RLIM_INFINITY))
                 use()
