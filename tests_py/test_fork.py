@@ -275,7 +275,7 @@ def contend_for(object):
             time.sleep(0)
     waiter.join()
     assert served == [True] * 10
-    assert loaded() or isinstance(object, family.Event)
+    assert loaded() or isinstance(object, family.Event) or golock._golock.core()["core_missing"]
 """
 )
 each_kind = pytest.mark.parametrize("kind", KINDS)
