@@ -19,6 +19,7 @@
 	/* golock/barrier.go Wait: told := atomic.LoadUint32(&listener.told) */
 	/* pyext/barrier.c waiting: return __atomic_load_n(&self->word, __ATOMIC_RELAXED); */
 /* Writes to a word that nobody else knows: */
+	/* pyext/core.c golock_core_forgets: __atomic_and_fetch(word, keep, __ATOMIC_RELAXED); */
 	/* pyext/condition.c condition_at_fork_reinit: __atomic_store_n(&self->word, 0, __ATOMIC_RELAXED); */
 
 #define NOBODY    THREADS

@@ -20,6 +20,9 @@
  *     LINE     the threads are goroutines, of which one may leave its claim to another that has stood in the
  *              line, and knows nothing of the word before that: one that is idle here
  *     GIL      the threads run under a GIL, and the fast paths are plain loads and stores
+ *     CORELESS each call may be made without a core, by pyext/plain.c: it never asks, hands over nothing by the
+ *              clock and does not keep the order. These are choices that any call has, so what is shown without
+ *              CORELESS covers such calls too; with it, a fault of theirs alone can be seeded
  *     LIVE     see below
  */
 
@@ -34,16 +37,13 @@
 	/* golock/wait.go inherit: word := atomic.LoadUint32(w.word) */
 	/* golock/wait.go spin: if atomic.LoadUint32(c.word)&Held == 0 { */
 	/* golock/waiter.go locked: func (c cell) locked() bool { return taken(c.load().word()) } */
-	/* pyext/mutex.c try_acquire: if (golock_fastpath && __atomic_load_n(&mutex->word, __ATOMIC_RELAXED) & GOLOCK_HELD) { */
-	/* pyext/mutex.c golock_mutex_release_slow: if (golock_fastpath && !(__atomic_load_n(&mutex->word, __ATOMIC_RELAXED) & GOLOCK_HELD)) { */
-	/* pyext/mutex.c golock_forgot_the_parent: return golock_fastpath && (__atomic_load_n(word, __ATOMIC_RELAXED) & ~GOLOCK_HELD) != 0 && */
+	/* pyext/mutex.c golock_mutex_acquire_slow: if (golock_fastpath && __atomic_load_n(&mutex->word, __ATOMIC_RELAXED) & GOLOCK_HELD) { */
 	/* pyext/mutex.c golock_mutex_locked: uint32_t word = __atomic_load_n(&mutex->word, __ATOMIC_RELAXED); */
 	/* golock/semaphore.go Permits: func (s *Semaphore) Permits() uint32 { return s.cell().load().permits() } */
 	/* pyext/semaphore.c permits: return (uint32_t)(__atomic_load_n(&self->semaphore.both, __ATOMIC_RELAXED) >> 32); */
-/* Writes to what nobody else knows, and in a child process, in which nobody has waited: */
+/* Writes to what nobody else knows: */
 	/* golock/semaphore.go init: func (s *Semaphore) init(permits uint32) { s.memory.Store(memoryOf(permits)) } */
 	/* pyext/semaphore.c fill: __atomic_store_n(&self->semaphore.both, both, __ATOMIC_RELAXED); */
-	/* pyext/core.c golock_core_forgets: __atomic_and_fetch(word, keep, __ATOMIC_RELAXED); */
 	/* pyext/mutex.c golock_mutex_reset: __atomic_store_n(&mutex->word, 0, __ATOMIC_RELAXED); */
 /* What makes a zero value a semaphore without permits, before anything else is done with it: */
 	/* golock/semaphore.go cell: if s.memory.Load() == 0 { */
@@ -54,6 +54,15 @@
 	/* golock/cell.go change: return atomic.CompareAndSwapUint32(c.word, old.word(), next.word()) */
 	/* golock/cell.go load: return fromMemory(atomic.LoadUint64(c.both())) */
 	/* golock/cell.go change: return atomic.CompareAndSwapUint64(c.both(), uint64(fromMemory(uint64(old))), uint64(fromMemory(uint64(next)))) */
+	/* pyext/plain.c load: return __atomic_load_n((uint64_t *)c.word, __ATOMIC_ACQUIRE); */
+	/* pyext/plain.c load: uint32_t word = __atomic_load_n(c.word, __ATOMIC_ACQUIRE); */
+	/* pyext/plain.c change: return __atomic_compare_exchange_n((uint64_t *)c.word, &old, new, false, __ATOMIC_ACQ_REL, */
+	/* pyext/plain.c change: return __atomic_compare_exchange_n(c.word, &word, (uint32_t)new, false, __ATOMIC_ACQ_REL, */
+
+/* What wakes all: to the others these are wakes from strangers, and a sleep refused for no reason. */
+	/* pyext/plain.c golock_wake_all: uint32_t old = __atomic_load_n(word, __ATOMIC_RELAXED); */
+	/* pyext/plain.c golock_wake_all: } while (!__atomic_compare_exchange_n(word, &old, new, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED)); */
+	/* pyext/plain.c golock_wake_all: syscall(SYS_futex, word, FUTEX_WAKE_BITSET | FUTEX_PRIVATE_FLAG, INT_MAX, NULL, NULL, EVERYBODY); */
 
 #define HELD     1
 #define WAITERS  2
@@ -125,6 +134,15 @@ bool claimant[THREADS]; /* the claim was left to it */
 #else
 #define RESTS            skip
 #define FORGET_HEIR      skip
+#endif
+
+#ifdef CORELESS
+#define CHOOSE_WAY if :: coreless = true :: coreless = false fi
+#define FORGET_WAY coreless = false
+#else
+#define coreless   false
+#define CHOOSE_WAY skip
+#define FORGET_WAY skip
 #endif
 
 #ifdef DEATH
@@ -276,20 +294,21 @@ chan before = [THREADS] of { byte, byte }; /* and of those on the others */
 	fi }
 
 /* golock/waiter.go announced: func (w *Waiter) announced(old uint32, at int64) (next, channel uint32) { */
+/* pyext/plain.c announced: bool told = !(word & GOLOCK_HELD) || asked(c, word) || (has_claimant(c, word) && !waiter->owes); */
 inline announced()
 {
 	next = old & BITS;
 	offered = (returns -> RETURNER : SLEEPER);
 	if
-	:: owes && (old & HELD) != 0 && (asks || AGED && !asked(old)) -> next = HELD | WAITERS | HANDOFF | NAMED; offered = CLAIMANT
-	:: !owes || (old & HELD) == 0 || (!asks && (YOUNG || asked(old))) ->
+	:: owes && (old & HELD) != 0 && !coreless && (asks || AGED && !asked(old)) -> next = HELD | WAITERS | HANDOFF | NAMED; offered = CLAIMANT
+	:: !owes || (old & HELD) == 0 || coreless || (!asks && (YOUNG || asked(old))) ->
 		if
 		:: (old & HELD) != 0 && !asked(old) && (owes || !hasClaimant(old)) -> next = (old & BITS & ~NAME) | WAITERS
 		:: else
 		fi;
 		if
-		:: ZERO && !owes -> next = next | HANDOFF
-		:: POSITIVE || owes
+		:: ZERO && !owes && !coreless -> next = next | HANDOFF
+		:: POSITIVE || owes || coreless
 		fi
 	fi
 }
@@ -298,6 +317,9 @@ proctype Thread(byte me; bool has)
 {
 	byte old, next, offered, reason, who, n;
 	bool tries, timed, owes, asks, returns, outlived;
+#ifdef CORELESS
+	bool coreless;
+#endif
 #ifdef LINE
 	bool bequeaths;
 #endif
@@ -325,6 +347,7 @@ end_idle:
 		MAY_BEGIN -> begun = begun + (round == 0 && me != 0); round++;
 #endif
 		busy++;
+		CHOOSE_WAY;
 		if
 		:: OTHER -> tries = true
 		:: WAITS(true)
@@ -352,6 +375,8 @@ acquire:
 		old = cell;
 			/* golock/waiter.go decide: old := c.load() */
 			/* golock/waiter.go tryAcquire: old := c.load() */
+			/* pyext/plain.c golock_plain_next: uint64_t old = load(c); */
+			/* pyext/plain.c golock_plain_try_acquire: uint64_t old = load(c); */
 			/* pyext/fastpath.h golock_fast_acquire: uint32_t old = __atomic_load_n(word, __ATOMIC_RELAXED); */
 			/* pyext/fastpath.h golock_fast_take: uint64_t old = __atomic_load_n(&semaphore->both, __ATOMIC_RELAXED); */
 		if
@@ -359,8 +384,8 @@ acquire:
 			reason = ENTERED;
 			owes = owes || reserved(old);
 			if
-			:: owes && ZERO -> next = marked(old - PERMIT, (permits(old) > 1 -> NAMED : WAITERS) | HANDOFF)
-			:: owes && POSITIVE -> next = marked(old - PERMIT, (permits(old) > 1 -> NAMED : WAITERS))
+			:: owes && ZERO && !coreless -> next = marked(old - PERMIT, (permits(old) > 1 -> NAMED : WAITERS) | HANDOFF)
+			:: owes && (POSITIVE || coreless) -> next = marked(old - PERMIT, (permits(old) > 1 -> NAMED : WAITERS))
 #ifdef LINE
 			:: owes && POSITIVE && permits(old) == 1 && some_idle -> next = marked(old - PERMIT, NAMED); bequeaths = true
 				/* golock/waiter.go claimed: if w.bequeaths || next.permits() > 0 { */
@@ -391,11 +416,14 @@ acquire:
 		:: UNCHANGED && offered == 0 -> STORE(next); TAKE; has = true; goto took
 			/* golock/waiter.go decide: if !c.change(old, next) { */
 			/* golock/waiter.go tryAcquire: if c.change(old, barged(old)) { */
+			/* pyext/plain.c golock_plain_next: if (!change(c, old, new)) { */
+			/* pyext/plain.c golock_plain_try_acquire: if (change(c, old, barged(c, old))) { */
 			/* pyext/fastpath.h golock_fast_take: if (__atomic_compare_exchange_n(&semaphore->both, &old, new < GOLOCK_PERMIT ? new | GOLOCK_HELD : new, */
 			/* pyext/fastpath.h golock_change: return __atomic_compare_exchange_n(word, old, new, false, order, __ATOMIC_RELAXED); */
 			/* pyext/fastpath.h golock_change: __atomic_store_n(word, new, __ATOMIC_RELAXED); */
 		:: UNCHANGED && offered != 0 -> STORE(marked(old, next))
 			/* golock/waiter.go decide: if announced == word || c.change(old, old.marked(announced)) { */
+			/* pyext/plain.c golock_plain_next: if (next == word || change(c, old, marked(old, next))) { */
 		fi;
 announces:
 		owes = (offered == CLAIMANT); asks = owes; outlived = false; offered = 0; old = 0;
@@ -422,7 +450,9 @@ sleep_at_once:
 
 stay:
 	atomic {
-		old = cell; /* golock/waiter.go Stay: word := w.cell().load().word() */
+		old = cell;
+			/* golock/waiter.go Stay: word := w.cell().load().word() */
+			/* pyext/plain.c golock_plain_stay: uint32_t word = (uint32_t)load(c); */
 		if
 		:: (old & HELD) == 0 && ((owes && (asks || !asked(old))) || !hasClaimant(old))
 		:: else ->
@@ -471,7 +501,9 @@ took:
 		fi;
 #endif
 		if
-		:: owes && permits(next) > 0 -> owes = false; APPOINT; goto appoints /* golock/waiter.go decide: c.appoint() */
+		:: owes && permits(next) > 0 -> owes = false; APPOINT; goto appoints
+			/* golock/waiter.go decide: c.appoint() */
+			/* pyext/plain.c golock_plain_next: appoint(c); */
 		:: else -> owes = false; goto resigned
 		fi
 	}
@@ -486,15 +518,19 @@ resign:
 		:: owes -> owes = false
 		fi;
 		AND_AT(owed)
-		old = cell; /* golock/waiter.go resign: old := c.load() */
+		old = cell;
+			/* golock/waiter.go resign: old := c.load() */
+			/* pyext/plain.c resign: uint64_t old = load(c); */
 		AND_THEN
 		if
 		:: CHANGED_MEANWHILE -> old = 0; goto owed
 		:: UNCHANGED && asked(old) && !asks -> goto resigned
 		:: UNCHANGED && !(asked(old) && !asks) && (old & HELD) != 0 -> STORE(marked(old, (old & ~NAME) | WAITERS)); goto resigned
 			/* golock/waiter.go resign: if c.change(old, old.marked(word&^nameMask|Waiters)) { */
+			/* pyext/plain.c resign: if (change(c, old, marked(old, (word & ~NAME_MASK) | GOLOCK_WAITERS))) { */
 		:: UNCHANGED && !(asked(old) && !asks) && (old & HELD) == 0 -> STORE(marked(old, (old & HANDOFF) | NAMED)); APPOINT; goto appoints
 			/* golock/waiter.go resign: if c.change(old, old.marked(word&Handoff|self)) { */
+			/* pyext/plain.c resign: } else if (change(c, old, marked(old, (word & GOLOCK_HANDOFF) | c.self))) { */
 		fi
 	}
 
@@ -504,6 +540,7 @@ released:
 holds:
 		old = 0; next = 0; has = false; owes = false; asks = false; returns = false; outlived = false; timed = false; tries = false;
 		n = 1;
+		CHOOSE_WAY;
 		DETACH;
 		goto ATTACHED(release)
 	}
@@ -513,6 +550,7 @@ release:
 	atomic {
 		old = cell;
 			/* golock/waiter.go release: old := c.load() */
+			/* pyext/plain.c release: uint64_t old = load(c); */
 			/* pyext/fastpath.h golock_fast_release: uint32_t old = __atomic_load_n(word, __ATOMIC_RELAXED); */
 			/* pyext/fastpath.h golock_fast_give: uint64_t old = __atomic_load_n(&semaphore->both, __ATOMIC_RELAXED); */
 		if
@@ -522,8 +560,8 @@ release:
 		if
 		:: (old & (WAITERS | HANDOFF)) == 0 -> next = marked(old + n * PERMIT, old) /* by the fast path */
 		:: (old & HELD) == 0 -> next = old + n * PERMIT
-		:: (old & HELD) != 0 && hasClaimant(old) && ((old & HANDOFF) != 0 || DUE) -> next = marked(old + n * PERMIT, old | HANDOFF)
-		:: (old & HELD) != 0 && hasClaimant(old) && (old & HANDOFF) == 0 && NOT_DUE -> next = marked(old + n * PERMIT, old & NAME)
+		:: (old & HELD) != 0 && hasClaimant(old) && ((old & HANDOFF) != 0 || (DUE && !coreless)) -> next = marked(old + n * PERMIT, old | HANDOFF)
+		:: (old & HELD) != 0 && hasClaimant(old) && (old & HANDOFF) == 0 && (NOT_DUE || coreless) -> next = marked(old + n * PERMIT, old & NAME)
 		:: (old & HELD) != 0 && !hasClaimant(old) && (old & (HANDOFF | WAITERS)) != 0 -> next = marked(old + n * PERMIT, (old & HANDOFF) | NAMED)
 		:: (old & HELD) != 0 && !hasClaimant(old) && (old & (HANDOFF | WAITERS)) == 0 -> next = marked(old + n * PERMIT, 0)
 		fi;
@@ -532,18 +570,25 @@ release:
 		:: CHANGED_MEANWHILE -> old = 0; next = 0; goto release
 		:: UNCHANGED && (old & HELD) == 0 -> STORE(next); FREE; goto done
 			/* golock/waiter.go release: if c.change(old, next) { */
+			/* pyext/plain.c release: if (change(c, old, new)) { */
 		:: UNCHANGED && (old & HELD) != 0 && !hasClaimant(old) && (next & NAMED) == 0 -> STORE(next); FREE; goto done
 			/* golock/waiter.go release: if c.change(old, next.marked(0)) { */
+			/* pyext/plain.c release: } else if (change(c, old, marked(new, 0))) { */
 			/* pyext/fastpath.h golock_fast_give: if (__atomic_compare_exchange_n(&semaphore->both, &old, new, false, __ATOMIC_RELEASE, */
 		:: UNCHANGED && (old & HELD) != 0 && !hasClaimant(old) && (next & NAMED) != 0 -> STORE(next); FREE; APPOINT; goto appoints
 			/* golock/waiter.go release: if c.change(old, next.marked(word&Handoff|name(c.word))) { */
+			/* pyext/plain.c release: if (change(c, old, marked(new, (word & GOLOCK_HANDOFF) | name(c)))) { */
 		:: UNCHANGED && (old & HELD) != 0 && hasClaimant(old) && (next & HANDOFF) == 0 -> STORE(next); FREE; goto done
 			/* golock/waiter.go release: if c.change(old, next.marked(word&nameMask)) { */
+			/* pyext/plain.c release: if (change(c, old, marked(new, word & NAME_MASK))) { */
 		:: UNCHANGED && (old & HELD) != 0 && hasClaimant(old) && (next & HANDOFF) != 0 -> STORE(next); FREE; old = 0; next = 0
 			/* golock/waiter.go release: if c.change(old, next.marked(word|Handoff)) { */
+			/* pyext/plain.c release: if (change(c, old, marked(new, word))) { */
 		fi;
 		AND_THEN
-		WAKE(FIRST_CLAIMANT, done, done) /* golock/waiter.go release: wake(c.word, channelClaimant) */
+		WAKE(FIRST_CLAIMANT, done, done)
+			/* golock/waiter.go release: wake(c.word, channelClaimant) */
+			/* pyext/plain.c release: wake(c.word, CLAIMANTS); */
 	}
 
 appoint:
@@ -552,18 +597,23 @@ appoint:
 appoints:
 		old = 0; next = 0;
 		/* golock/waiter.go wakeFirst: return wake(word, channelReturner|channelClaimant) || wake(word, channelAny) */
+		/* pyext/plain.c wake_first: return wake(word, RETURNERS | CLAIMANTS) || wake(word, EVERYBODY); */
+		/* pyext/plain.c wake: return syscall(SYS_futex, word, FUTEX_WAKE_BITSET | FUTEX_PRIVATE_FLAG, 1, NULL, NULL, channels) == 1; */
 		AND_THEN
 		WAKE(FIRST_BEFORE, resigned, else_any);
 		AND_AT(else_any)
 		WAKE(FIRST_OF_ANY, resigned, take_back);
 		AND_AT(take_back)
-		old = cell; /* golock/waiter.go appoint: old := c.load() */
+		old = cell;
+			/* golock/waiter.go appoint: old := c.load() */
+			/* pyext/plain.c appoint: uint64_t old = load(c); */
 		AND_THEN
 		if
 		:: CHANGED_MEANWHILE -> old = 0; goto take_back
 		:: UNCHANGED && asked(old) -> goto resigned
 		:: UNCHANGED && !asked(old) && (old & HELD) != 0 -> STORE(marked(old, (old & ~NAME) | WAITERS)); old = 0
 			/* golock/waiter.go appoint: if c.change(old, old.marked(bits)) { */
+			/* pyext/plain.c appoint: if (change(c, old, marked(old, bits))) { */
 		:: UNCHANGED && !asked(old) && (old & HELD) == 0 -> STORE(marked(old, 0)); old = 0
 		fi;
 		AND_THEN
@@ -587,7 +637,7 @@ resigned:
 		:: reason == INTERRUPTED -> /* a handler runs; then the wait goes on, or the handler raised */
 			reason = ENTERED;
 			if
-			:: DETACH; goto ATTACHED(load)
+			:: CHOOSE_WAY; DETACH; goto ATTACHED(load) /* it may have forked */
 			:: OTHER
 			fi
 		:: else
@@ -595,6 +645,7 @@ resigned:
 done:
 		assert(!HAS);
 		old = 0; next = 0; has = false; n = 0; reason = ENTERED; asks = false; returns = false; timed = false; tries = false; outlived = false;
+		FORGET_WAY;
 		REST;
 		RESTS;
 		DETACH

@@ -56,6 +56,10 @@ PROOF = [
     ),
     Run("lock.pml", "THREADS=4 ROUNDS=1 PLAIN", "four threads without strangers, a call each"),
     Run("lock.pml", "THREADS=3 GIL", "three threads under a GIL, for ever"),
+    Run("lock.pml", "THREADS=2 CORELESS", "calls without a core beside others, for ever"),
+    Run("lock.pml", "THREADS=3 ROUNDS=1 CORELESS", "calls without a core, a call each"),
+    Run("lock.pml", "THREADS=3 ROUNDS=1 CORELESS LIVE", "each ends when others come to an end"),
+    Run("lock.pml", "THREADS=2 PERMITS=2 CORELESS FORK", "permits without a core, copied by fork"),
     Run("lock.pml", "THREADS=3 ROUNDS=1 FORK DEATH", "a word copied by fork; a thread dies"),
     Run("lock.pml", "THREADS=2 FORK", "a word copied by fork, for ever"),
     Run(
@@ -103,6 +107,7 @@ ACCESS = {
     "golock/barrier.go": r"atomic\.\w+Uint32\(",
     "pyext/fastpath.h": r"__atomic_\w+\((word|&semaphore)",
     "pyext/core.c": r"__atomic_\w+\(word",
+    "pyext/plain.c": r"__atomic_\w+\(|[ !(]load\(c\)|[ !(]change\(c, |[ (]wake\(c?\.?word|SYS_futex",  # noqa: E501
     "pyext/mutex.c": r"__atomic_\w+\((&mutex->)?word",
     "pyext/semaphore.c": r"__atomic_\w+\(&self->semaphore",
     "pyext/wait.c": r"syscall\(SYS_futex",

@@ -96,21 +96,14 @@ is_broken(const BarrierObject *self)
 static int
 enter(BarrierObject *self)
 {
-    return golock_mutex_acquire((PyObject *)self, &self->mutex, -1) < 0 ? -1 : 0;
+    return golock_mutex_acquire(&self->mutex, -1) < 0 ? -1 : 0;
 }
 
-/* Frees the mutex. Returns 0, or -1 with CoreError set, which takes the place of what was set before. */
-static int
+/* Frees the mutex. */
+static void
 leave(BarrierObject *self)
 {
-    PyObject *raised = PyErr_Occurred() ? golock_raised() : NULL;
-    int result = golock_mutex_release((PyObject *)self, &self->mutex) < 0 ? -1 : 0;
-    if (raised != NULL && result < 0) {
-        golock_chain(raised);
-    } else if (raised != NULL) {
-        golock_raise(raised);
-    }
-    return result;
+    golock_mutex_release(&self->mutex);
 }
 
 /* Tells all that wait how it went. Returns 0, or -1 with CoreError or MemoryError set. */
@@ -173,30 +166,23 @@ wait_for_the_others(BarrierObject *self, PyObject *limit, golock_listening *list
         return -1;
     }
     int64_t deadline = golock_deadline_after(timeout);
-    if (leave(self) < 0) {
-        golock_withdraw(&self->word, listening);
-        return -1;
-    }
+    leave(self);
     int64_t told = golock_await(state, &self->word, listening, deadline);
     if (told <= 0) {
         /* While the action runs nobody gives up: it may yet be told that all is well. */
         PyObject *raised = told < 0 ? golock_raised() : NULL;
-        if (golock_mutex_reacquire((PyObject *)self, &self->mutex) < 0) {
-            golock_withdraw(&self->word, listening);
-            Py_XDECREF(raised);
-            return -1;
-        }
+        golock_mutex_reacquire(&self->mutex);
         told = golock_withdraw(&self->word, listening);
-        int left = 0;
+        int failed = 0;
         if (told == 0 && raised == NULL) {
-            left = break_barrier(self);
+            failed = break_barrier(self);
             told = GOLOCK_BROKEN;
         }
-        left |= leave(self);
+        leave(self);
         if (raised != NULL) {
             golock_raise(raised);
         }
-        if (left < 0 || raised != NULL) {
+        if (failed < 0 || raised != NULL) {
             return -1;
         }
     }
@@ -223,7 +209,8 @@ arrive(BarrierObject *self, PyObject *timeout)
     Py_XDECREF(arrived);
     if (last != 0) {
         int failed = last < 0 || trip(self) < 0;
-        if (leave(self) < 0 || failed) {
+        leave(self);
+        if (failed) {
             return NULL;
         }
         return PyLong_FromUnsignedLong(index);
@@ -263,7 +250,8 @@ barrier_abort(BarrierObject *self, PyObject *Py_UNUSED(ignored))
         return NULL;
     }
     int failed = break_barrier(self);
-    return leave(self) < 0 || failed ? NULL : Py_NewRef(Py_None);
+    leave(self);
+    return failed ? NULL : Py_NewRef(Py_None);
 }
 
 static PyObject *
@@ -274,7 +262,8 @@ barrier_reset(BarrierObject *self, PyObject *Py_UNUSED(ignored))
     }
     int failed = tell(self, GOLOCK_BROKEN);
     __atomic_store_n(&self->broken, false, __ATOMIC_RELAXED);
-    return leave(self) < 0 || failed ? NULL : Py_NewRef(Py_None);
+    leave(self);
+    return failed ? NULL : Py_NewRef(Py_None);
 }
 
 static PyObject *

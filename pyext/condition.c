@@ -256,8 +256,8 @@ release_save(ConditionObject *self, saved *state)
     *state = save(self);
     int result;
     if (state->kind == LOCK) {
-        result = golock_mutex_release(state->lock, &((LockObject *)state->lock)->mutex);
-        if (result == 0) {
+        result = 0;
+        if (!golock_mutex_release(&((LockObject *)state->lock)->mutex)) {
             PyErr_SetString(PyExc_RuntimeError, "release unlocked lock");
             result = -1;
         }
@@ -279,11 +279,11 @@ release_save(ConditionObject *self, saved *state)
 static int
 acquire_restore(saved *state)
 {
-    int result;
+    int result = 0;
     if (state->kind == LOCK) {
-        result = golock_mutex_reacquire(state->lock, &((LockObject *)state->lock)->mutex);
+        golock_mutex_reacquire(&((LockObject *)state->lock)->mutex);
     } else if (state->kind == RLOCK) {
-        result = golock_rlock_restore((RLockObject *)state->lock, state->count, state->owner);
+        golock_rlock_restore((RLockObject *)state->lock, state->count, state->owner);
     } else {
         PyObject *taken = PyObject_Vectorcall(state->lock, &state->other, state->restores ? 1 : 0, NULL);
         Py_XDECREF(taken);

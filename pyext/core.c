@@ -29,6 +29,7 @@
 #define MOST_COPIES 64
 
 bool golock_fastpath = true;
+bool golock_core_wanted = true;
 
 static struct {
     pthread_mutex_t loading;
@@ -39,7 +40,6 @@ static struct {
     bool forked;      /* this is a child process of one that had the extension */
     bool of_a_thread; /* and one of its ancestors was forked by another thread than the main one */
     bool forker_is_main;
-    bool waits;                    /* somebody waits, or may, with a core or without */
     bool warned;                   /* that threads wait without a core */
     golock_core_function function; /* of the library that is loaded, whose runtime may not have started yet */
     int64_t again_at;              /* not before is the core loaded again */
@@ -47,7 +47,6 @@ static struct {
     char missing[512]; /* why there is no core */
     bool spent;   /* the file is mapped, or may be, but of no use: by a parent, or by a dlopen that failed */
     bool offered; /* the table is not the file's, but what golock.use_core was given */
-    bool shares;  /* code of this process that is not Python's may wait on words */
     bool chosen;  /* the threshold was set, not only left at its default */
     int64_t handoff;
 } core = {.loading = PTHREAD_MUTEX_INITIALIZER, .handoff = GOLOCK_DEFAULT_HANDOFF};
@@ -83,8 +82,6 @@ after_fork_in_child(void)
     core.function = NULL;
     core.table = NULL;
     core.offered = false;
-    core.shares = false;
-    core.waits = false;
     core.warned = false;
     core.again_at = 0;
     core.pause = 0;
@@ -374,23 +371,12 @@ golock_core_forgets(uint32_t *word, uint32_t keep)
         return false;
     }
     pthread_mutex_lock(&core.loading);
-    bool absent = core.table == NULL && !core.shares && !core.waits;
+    bool absent = core.table == NULL;
     if (absent) {
         __atomic_and_fetch(word, keep, __ATOMIC_RELAXED);
     }
     pthread_mutex_unlock(&core.loading);
     return absent;
-}
-
-void
-golock_core_shares(uint32_t *word, enum golock_kind kind)
-{
-    if (kind != GOLOCK_EVENT) {
-        golock_core_forgets(word, GOLOCK_HELD);
-    }
-    pthread_mutex_lock(&core.loading);
-    core.shares = true;
-    pthread_mutex_unlock(&core.loading);
 }
 
 /* What is wrong with a table that was offered, or NULL. */
@@ -465,7 +451,6 @@ get(bool must, char *reason, size_t size)
     if (table == NULL && reason != core.missing) {
         snprintf(core.missing, sizeof(core.missing), "%s", reason);
     }
-    core.waits = true;
     pthread_mutex_unlock(&core.loading);
     return table;
 }
@@ -498,6 +483,9 @@ warn(const char *reason)
 const struct golock_core *
 golock_core_get(void)
 {
+    if (!golock_core_wanted) {
+        return NULL;
+    }
     char reason[sizeof(core.missing)] = "";
     const struct golock_core *table = get(false, reason, sizeof(reason));
     if (table == NULL) {

@@ -44,6 +44,9 @@ const golock_state *golock_state_of(PyObject *self);
  * ImportError set. */
 int golock_core_locate(PyObject *module);
 
+/* False with GOLOCK_CORE=0 in the environment, for tests: golock_core_get returns NULL. */
+extern bool golock_core_wanted;
+
 /* Returns the core's table; loads the core if this process has none yet. Needs the GIL. Returns NULL, without
  * an exception, when it cannot be had: then threads wait without it. The first time it warns, which may run any
  * Python code: so it is called before the caller announces or owes anything. The table stays valid until the
@@ -53,17 +56,13 @@ const struct golock_core *golock_core_get(void);
 /* The same for callers that cannot do without: NULL comes with CoreError set. */
 const struct golock_core *golock_core_require(const golock_state *state);
 
-/* Returns the core's table, or NULL if this process has none: then no thread of it has waited for a lock. */
+/* Returns the core's table, or NULL if this process has none. */
 const struct golock_core *golock_core_loaded(void);
 
-/* In a child process that has no core yet nobody waits, whatever a word copied from the parent says. If this
- * is one, clears all bits of the word but those to keep, and returns true; meanwhile no core is loaded by
- * another thread, which might wait then. */
+/* In a child process that has no core yet nobody listens, whatever a word copied from the parent says. If
+ * this is one, clears all bits of the word but those to keep, and returns true; meanwhile no core is loaded
+ * by another thread, which might listen then. */
 bool golock_core_forgets(uint32_t *word, uint32_t keep);
-
-/* To be called before code that is not Python's sees a word: from then on this process forgets nothing that
- * the words of shared objects say, but now what a parent process has left in this one. */
-void golock_core_shares(uint32_t *word, enum golock_kind kind);
 
 /* Makes a core that others have loaded into this process the one that its threads wait by. The address may be
  * anything. Returns 0, or -1 with CoreError set when there is no core, or one of another version or of a
@@ -126,13 +125,6 @@ int64_t golock_deadline_after(int64_t timeout);
 /* Whether the interpreter runs signal handlers in this thread. It may be wrong, at the price of a signal
  * overlooked, where another thread than the first of the process has started the interpreter. */
 bool golock_runs_handlers(void);
-
-/* Takes the lock, or a permit of the semaphore, and waits for it up to timeout nanoseconds (-1: no limit).
- * Needs the GIL, and drops it while it waits. Returns 1 when it was taken, 0 when the time ran out, -1 with
- * an exception set when the core could not be loaded, or, if interruptible, when a signal handler raised;
- * nothing is then taken. */
-int golock_wait(const golock_state *state, uint32_t *word, bool semaphore, int64_t timeout,
-                bool interruptible);
 
 /* listen.c */
 

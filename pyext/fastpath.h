@@ -1,4 +1,5 @@
-/* The uncontended operations on a lock's word, and on a semaphore. Whatever they cannot do is the core's. */
+/* The uncontended operations on a lock's word, and on a semaphore. Whatever they cannot do is done by
+ * slowpath.h. */
 #ifndef GOLOCK_FASTPATH_H
 #define GOLOCK_FASTPATH_H
 
@@ -8,15 +9,16 @@
 
 #include "golock.h"
 
-/* False with GOLOCK_FASTPATH=0 in the environment: every operation goes through the core. */
+/* False with GOLOCK_FASTPATH=0 in the environment: every operation takes the slow path. */
 extern bool golock_fastpath;
 
 /* Changes the word from *old to new and returns true, or returns false with the word's value in *old.
  *
  * Where there is a GIL, it is what orders all changes to a word that only Python threads know: this
- * runs with it, the core's functions that write are called with it, and a thread that waits without it
- * only reads. So a plain store does, at a third of the price of a locked instruction. A word that is
- * shared is changed by others too, at any time; it was shared with the GIL, after the last plain store.
+ * runs with it, the functions of the core and of plain.h that write are called with it, and a thread that
+ * waits without it only reads. So a plain store does, at a third of the price of a locked instruction. A word
+ * that is shared is changed by others too, at any time; it was shared with the GIL, after the last plain
+ * store.
  *
  * Taking the lock is an acquire operation and freeing it a release operation; nothing else needs an
  * order, because every change is a read-modify-write of the one word. */
@@ -53,6 +55,9 @@ golock_fast_acquire(uint32_t *word, bool shared)
 /* handoff.c. Whether the hand-off to the claimant named in the word is due, but for thresholds that are
  * beyond what the word can say: the core decides. */
 bool golock_due(uint32_t word);
+
+/* The due bits of a word whose claimant has so many nanoseconds to come. */
+uint32_t golock_due_after(int64_t tenure);
 
 /* Counts a release in *turns, and returns whether it is to look at the clock. A count that is lost to
  * another thread does no harm. */

@@ -36,7 +36,7 @@ lock_dealloc(LockObject *self)
 NO_INLINE static PyObject *
 acquire_slow(LockObject *self, int64_t timeout)
 {
-    int taken = golock_mutex_acquire_slow((PyObject *)self, &self->mutex, timeout, true);
+    int taken = golock_mutex_acquire_slow(&self->mutex, timeout, 0);
     return taken < 0 ? NULL : PyBool_FromLong(taken);
 }
 
@@ -69,11 +69,11 @@ golock_lock_acquire(LockObject *self, PyObject *const *args, Py_ssize_t nargs, P
 NO_INLINE static PyObject *
 release_slow(LockObject *self)
 {
-    int freed = golock_mutex_release_slow((PyObject *)self, &self->mutex);
-    if (freed == 0) {
+    if (!golock_mutex_release_slow(&self->mutex)) {
         PyErr_SetString(PyExc_RuntimeError, "release unlocked lock");
+        return NULL;
     }
-    return freed <= 0 ? NULL : Py_NewRef(Py_None);
+    Py_RETURN_NONE;
 }
 
 PyObject *
@@ -180,8 +180,8 @@ PyDoc_STRVAR(acquire_doc, "acquire($self, /, blocking=True, timeout=-1)\n--\n\n"
                           "without limit with -1. Return False when the time has run out, and at once\n"
                           "when blocking is false. A signal handler that raises ends the wait.\n\n"
                           "Raises ValueError for a negative or NaN timeout and for a timeout without\n"
-                          "blocking, OverflowError for one that is too large, CoreError when the lock\n"
-                          "core cannot be loaded; the lock is then not taken.");
+                          "blocking, OverflowError for one that is too large; the lock is then not\n"
+                          "taken.");
 
 PyDoc_STRVAR(release_doc, "release($self, /)\n--\n\n"
                           "Free the lock, and let one of the threads that wait for it go on.\n\n"

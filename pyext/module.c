@@ -168,8 +168,8 @@ static PyMethodDef module_methods[] = {
     {NULL, NULL, 0, NULL},
 };
 
-/* Reads GOLOCK_FASTPATH and GOLOCK_HANDOFF, at the first import of the process: an interpreter that
- * comes later leaves alone what set_handoff has set. Returns 0, or -1 with ValueError set. */
+/* Reads GOLOCK_FASTPATH, GOLOCK_CORE and GOLOCK_HANDOFF, at the first import of the process: an interpreter
+ * that comes later leaves alone what set_handoff has set. Returns 0, or -1 with ValueError set. */
 static int
 read_environment(void)
 {
@@ -179,6 +179,8 @@ read_environment(void)
     }
     const char *fastpath = getenv("GOLOCK_FASTPATH");
     golock_fastpath = fastpath == NULL || strcmp(fastpath, "0") != 0;
+    const char *core = getenv("GOLOCK_CORE");
+    golock_core_wanted = core == NULL || strcmp(core, "0") != 0;
 
     const char *handoff = getenv("GOLOCK_HANDOFF");
     if (handoff == NULL || *handoff == '\0') {

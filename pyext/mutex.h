@@ -5,6 +5,7 @@
 
 #include "extension.h"
 #include "fastpath.h"
+#include "slowpath.h"
 
 typedef struct {
     uint32_t word;
@@ -26,40 +27,35 @@ golock_mutex_fast_release(golock_mutex *mutex)
                                &mutex->turns);
 }
 
-/* Forgets what was copied into the word of a lock or a semaphore from the parent process, where nobody of
- * this one can have waited. Returns whether there was anything to forget. */
-bool golock_forgot_the_parent(uint32_t *word);
-
-/* The slow paths, which are outlined so that the fast ones save no registers. `self` is the object that
- * the mutex is part of. */
-int golock_mutex_acquire_slow(PyObject *self, golock_mutex *mutex, int64_t timeout, bool interruptible);
-int golock_mutex_release_slow(PyObject *self, golock_mutex *mutex);
+/* The slow paths, which are outlined so that the fast ones save no registers. `flags` are those of
+ * golock_wait. */
+int golock_mutex_acquire_slow(golock_mutex *mutex, int64_t timeout, unsigned flags);
+bool golock_mutex_release_slow(golock_mutex *mutex);
 
 /* Takes the lock, and waits for it up to timeout nanoseconds (-1: no limit). Needs the GIL, and drops it
  * while it waits. Returns 1 when the lock was taken, 0 when the time ran out, -1 with an exception set when
- * a signal handler raised or the core could not be loaded; the lock is then not taken. */
+ * a signal handler raised; the lock is then not taken. */
 static inline int
-golock_mutex_acquire(PyObject *self, golock_mutex *mutex, int64_t timeout)
+golock_mutex_acquire(golock_mutex *mutex, int64_t timeout)
 {
-    return golock_mutex_fast_acquire(mutex) ? 1 : golock_mutex_acquire_slow(self, mutex, timeout, true);
+    return golock_mutex_fast_acquire(mutex) ? 1 : golock_mutex_acquire_slow(mutex, timeout, 0);
 }
 
-/* Takes the lock as golock_mutex_acquire does, without limit, and runs no signal handlers meanwhile.
- * Returns 0, or -1 with CoreError set. */
-static inline int
-golock_mutex_reacquire(PyObject *self, golock_mutex *mutex)
+/* Takes the lock without limit, and runs no signal handlers meanwhile. Needs the GIL, and drops it while it
+ * waits. */
+static inline void
+golock_mutex_reacquire(golock_mutex *mutex)
 {
-    if (golock_mutex_fast_acquire(mutex)) {
-        return 0;
+    if (!golock_mutex_fast_acquire(mutex)) {
+        golock_mutex_acquire_slow(mutex, -1, GOLOCK_WAIT_NO_HANDLERS);
     }
-    return golock_mutex_acquire_slow(self, mutex, -1, false) < 0 ? -1 : 0;
 }
 
-/* Frees the lock. Needs the GIL. Returns 1, or 0 if it was free, or -1 with CoreError set. */
-static inline int
-golock_mutex_release(PyObject *self, golock_mutex *mutex)
+/* Frees the lock. Needs the GIL. Returns false if it was free. */
+static inline bool
+golock_mutex_release(golock_mutex *mutex)
 {
-    return golock_mutex_fast_release(mutex) ? 1 : golock_mutex_release_slow(self, mutex);
+    return golock_mutex_fast_release(mutex) || golock_mutex_release_slow(mutex);
 }
 
 /* Returns whether a newcomer would find the lock taken. A reservation copied by fork binds nobody. */

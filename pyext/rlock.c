@@ -58,7 +58,7 @@ count_of(const RLockObject *self)
 NO_INLINE static PyObject *
 acquire_slow(RLockObject *self, int64_t timeout)
 {
-    int taken = golock_mutex_acquire_slow((PyObject *)self, &self->mutex, timeout, true);
+    int taken = golock_mutex_acquire_slow(&self->mutex, timeout, 0);
     if (taken > 0) {
         own(self, 1);
     }
@@ -120,10 +120,7 @@ not_acquired(void)
 NO_INLINE static PyObject *
 release_slow(RLockObject *self)
 {
-    if (golock_mutex_release_slow((PyObject *)self, &self->mutex) < 0) {
-        own(self, 1);
-        return NULL;
-    }
+    golock_mutex_release_slow(&self->mutex);
     Py_RETURN_NONE;
 }
 
@@ -186,23 +183,16 @@ golock_rlock_save(RLockObject *self, unsigned long *count, unsigned long *owner)
         return -1;
     }
     disown(self);
-    if (golock_mutex_release((PyObject *)self, &self->mutex) < 0) {
-        __atomic_store_n(&self->owner, *owner, __ATOMIC_RELAXED);
-        __atomic_store_n(&self->count, *count, __ATOMIC_RELAXED);
-        return -1;
-    }
+    golock_mutex_release(&self->mutex);
     return 0;
 }
 
-int
+void
 golock_rlock_restore(RLockObject *self, unsigned long count, unsigned long owner)
 {
-    if (golock_mutex_reacquire((PyObject *)self, &self->mutex) < 0) {
-        return -1;
-    }
+    golock_mutex_reacquire(&self->mutex);
     __atomic_store_n(&self->owner, owner, __ATOMIC_RELAXED);
     __atomic_store_n(&self->count, count, __ATOMIC_RELAXED);
-    return 0;
 }
 
 static PyObject *
@@ -221,10 +211,10 @@ static PyObject *
 rlock_acquire_restore(RLockObject *self, PyObject *args)
 {
     unsigned long count, owner;
-    if (!PyArg_ParseTuple(args, "(kk):_acquire_restore", &count, &owner) ||
-        golock_rlock_restore(self, count, owner) < 0) {
+    if (!PyArg_ParseTuple(args, "(kk):_acquire_restore", &count, &owner)) {
         return NULL;
     }
+    golock_rlock_restore(self, count, owner);
     Py_RETURN_NONE;
 }
 
@@ -282,8 +272,8 @@ PyDoc_STRVAR(acquire_doc, "acquire($self, /, blocking=True, timeout=-1)\n--\n\n"
                           "without limit with -1. Return False when the time has run out, and at once\n"
                           "when blocking is false. A signal handler that raises ends the wait.\n\n"
                           "Raises ValueError for a negative or NaN timeout and for a timeout without\n"
-                          "blocking, OverflowError for one that is too large, CoreError when the lock\n"
-                          "core cannot be loaded; the lock is then not taken.");
+                          "blocking, OverflowError for one that is too large; the lock is then not\n"
+                          "taken.");
 
 PyDoc_STRVAR(release_doc, "release($self, /)\n--\n\n"
                           "Undo one acquire; the last one frees the lock.\n\n"

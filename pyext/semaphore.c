@@ -1,6 +1,5 @@
 /* The types golock.Semaphore and golock.BoundedSemaphore: the classes of that name in CPython's
  * Lib/threading.py. */
-#include "corecall.h"
 #include "mutex.h"
 #include "object.h"
 #include "share.h"
@@ -134,19 +133,14 @@ try_acquire(SemaphoreObject *self)
     if (golock_fastpath && permits(self) == 0) {
         return 0;
     }
-    const struct golock_core *core = golock_core_require(golock_state_of((PyObject *)self));
-    return core == NULL ? -1 : golock_core_try_acquire(core, &self->semaphore.word, true);
+    return golock_permit_try_acquire(&self->semaphore);
 }
 
 NO_INLINE static PyObject *
 acquire_slow(SemaphoreObject *self, int64_t timeout)
 {
-    if (golock_forgot_the_parent(&self->semaphore.word) && golock_fast_take(&self->semaphore)) {
-        Py_RETURN_TRUE;
-    }
     int taken = timeout == 0 ? try_acquire(self)
-                             : golock_wait(golock_state_of((PyObject *)self), &self->semaphore.word, true,
-                                           timeout, true);
+                             : golock_wait(&self->semaphore.word, timeout, GOLOCK_WAIT_FOR_PERMIT, NULL);
     return taken < 0 ? NULL : PyBool_FromLong(taken);
 }
 
@@ -193,19 +187,8 @@ semaphore_acquire(SemaphoreObject *self, PyObject *const *args, Py_ssize_t nargs
 NO_INLINE static PyObject *
 release_slow(SemaphoreObject *self, uint32_t n)
 {
-    if (golock_forgot_the_parent(&self->semaphore.word) &&
-        golock_fast_give(&self->semaphore, n, self->bound, &self->turns)) {
+    if (golock_permits_release(&self->semaphore, n, self->bound)) {
         Py_RETURN_NONE;
-    }
-    bool too_many = golock_fastpath && permits(self) > self->bound - n;
-    if (n <= self->bound && !too_many) {
-        const struct golock_core *core = golock_core_require(golock_state_of((PyObject *)self));
-        if (core == NULL) {
-            return NULL;
-        }
-        if (golock_core_release_semaphore(core, &self->semaphore.word, n, self->bound)) {
-            Py_RETURN_NONE;
-        }
     }
     if (self->bounded) {
         PyErr_SetString(PyExc_ValueError, "Semaphore released too many times");
@@ -295,8 +278,7 @@ PyDoc_STRVAR(acquire_doc,
              "Return False when the time has run out, and at once when blocking is false. A\n"
              "signal handler that raises ends the wait.\n\n"
              "Raises ValueError for a timeout without blocking and for NaN, OverflowError for one\n"
-             "that is too large, CoreError when the lock core cannot be loaded; no permit\n"
-             "is then taken.");
+             "that is too large; no permit is then taken.");
 
 PyDoc_STRVAR(release_doc, "release($self, /, n=1)\n--\n\n"
                           "Give back n permits, and let so many of the threads that wait go on.\n\n"

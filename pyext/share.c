@@ -9,7 +9,6 @@
 void
 golock_share(struct golock_header *header, enum golock_kind kind)
 {
-    golock_core_shares((uint32_t *)(header + 1), kind);
     __atomic_store_n(&header->version, GOLOCK_VERSION, __ATOMIC_RELAXED);
     __atomic_store_n(&header->kind, kind, __ATOMIC_RELAXED);
     __atomic_store_n(&header->magic, GOLOCK_HEADER_MAGIC, __ATOMIC_RELEASE);

@@ -4,8 +4,7 @@
 
 #include "extension.h"
 
-/* Writes the header, which stands before the word in the object, and lets the word's copies from a parent
- * process be forgotten before others see it. Needs the GIL. */
+/* Writes the header, which stands before the word in the object. Needs the GIL. */
 void golock_share(struct golock_header *header, enum golock_kind kind);
 
 /* Takes the header back, before the object goes. */

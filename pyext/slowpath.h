@@ -1,0 +1,35 @@
+/* What a lock or a semaphore does when fastpath.h cannot: by the core where this process has one, otherwise
+ * without. All need the GIL. */
+#ifndef GOLOCK_SLOWPATH_H
+#define GOLOCK_SLOWPATH_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "golock.h"
+
+/* Flags of golock_wait. */
+#define GOLOCK_WAIT_FOR_PERMIT 0x1u  /* the word is a semaphore's */
+#define GOLOCK_WAIT_NO_HANDLERS 0x2u /* signal handlers run later */
+
+#define GOLOCK_ENDED 2
+
+/* Takes the lock or a permit, and waits for it up to timeout nanoseconds (-1: no limit); drops the GIL while
+ * it waits. Only this loads the core. Returns 1 when it was taken and 0 when the time ran out; nothing is
+ * taken either when it returns -1 with an exception set, because a signal handler raised, or GOLOCK_ENDED.
+ *
+ * A wait with a flag `ended` (or NULL) ends when the flag is true. Whoever sets it calls golock_wake_all
+ * (plain.h) after. */
+int golock_wait(uint32_t *word, int64_t timeout, unsigned flags, const bool *ended);
+
+/* Takes the lock or a permit, if there is one and it is not reserved. Returns whether it did. */
+bool golock_word_try_acquire(uint32_t *word);
+bool golock_permit_try_acquire(union golock_semaphore *semaphore);
+
+/* Frees the lock. Returns false if it was free. */
+bool golock_word_release(uint32_t *word);
+
+/* Adds n permits. Returns false if there would be more than most. */
+bool golock_permits_release(union golock_semaphore *semaphore, uint32_t n, uint32_t most);
+
+#endif
