@@ -18,8 +18,9 @@
 #define Py_IsFinalizing _Py_IsFinalizing
 #endif
 
-/* Nanoseconds. For how long a first wait waits for the Go runtime; it starts in some milliseconds. */
-#define START_LIMIT (NANOSECONDS / 2)
+/* Nanoseconds. For how long a first wait waits for the Go runtime; it starts in some milliseconds, and where
+ * a hundred processes load it at once in some tenths of a second. */
+#define START_LIMIT ((int64_t)2 * NANOSECONDS)
 
 /* Nanoseconds. After how long the core is loaded again that could not be: doubled each time. */
 #define FIRST_PAUSE (NANOSECONDS / 10)
