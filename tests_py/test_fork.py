@@ -273,9 +273,9 @@ def contend_for(object):
             time.sleep(0)
     waiter.join()
     assert served == [True] * 10
-    # The others need no core; and none is loaded in the child of a thread, which ends with its last one.
-    assert isinstance(object, (family.Lock, family.RLock, family.Semaphore)) == loaded() or (
-        golock._golock.core()['core_missing'] or loaded())
+    # The others need no core, and the child of a thread loads none.
+    if isinstance(object, (family.Lock, family.RLock, family.Semaphore)):
+        assert loaded() or golock._golock.core()['core_missing']
 """
 )
 each_kind = pytest.mark.parametrize("kind", KINDS)

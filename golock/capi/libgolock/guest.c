@@ -15,6 +15,7 @@
 #include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -258,8 +259,8 @@ start_go(void)
     }
 }
 
-static bool asked; /* to start the runtime */
-static bool warm;
+static bool asked;   /* to start the runtime */
+static pid_t warmer; /* the thread that warms the core up, once it has */
 
 /* Waits for the runtime, and makes each call once: what is allocated and started for the first is there
  * after. */
@@ -276,7 +277,7 @@ warm_up(void *nothing)
     core->next(&waiter, GOLOCK_INTERRUPTED);
     core->release(&lock);
     core->release_semaphore(&semaphore.word, 1, 1);
-    __atomic_store_n(&warm, true, __ATOMIC_RELEASE);
+    __atomic_store_n(&warmer, (pid_t)syscall(SYS_gettid), __ATOMIC_RELEASE);
     return nothing;
 }
 
@@ -300,11 +301,22 @@ start(void)
     start_or_wait(warm_up, NULL);
 }
 
+/* Whether the runtime is warm, and the thread gone that made it so. */
+static bool
+is_warm(void)
+{
+    pid_t thread = __atomic_load_n(&warmer, __ATOMIC_ACQUIRE);
+    if (thread > 0 && syscall(SYS_tgkill, getpid(), thread, 0) != 0) {
+        __atomic_store_n(&warmer, -1, __ATOMIC_RELEASE);
+    }
+    return __atomic_load_n(&warmer, __ATOMIC_ACQUIRE) < 0;
+}
+
 bool
 golock_guest_ready(void)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, start);
-    return start_waiting() && __atomic_load_n(&warm, __ATOMIC_ACQUIRE) &&
-           keep(&reserve, RESERVE, PROT_READ | PROT_WRITE) && keep(&reserve_space, RESERVE_SPACE, PROT_NONE);
+    return start_waiting() && is_warm() && keep(&reserve, RESERVE, PROT_READ | PROT_WRITE) &&
+           keep(&reserve_space, RESERVE_SPACE, PROT_NONE);
 }

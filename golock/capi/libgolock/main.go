@@ -30,9 +30,9 @@ import (
 // long: up to 56 ms were measured with 2 slots and 32 threads.
 const schedulerSlots = 128
 
-// The runtime's own goroutines seldom run, and seldom two at once. The threads for them are started now, when one
+// The runtime's own goroutines seldom run, and never two at once. The threads for them are started now, when one
 // that cannot be started delays nobody.
-const goroutineThreads = 2
+const goroutineThreads = 1
 
 func init() {
 	// Calls into the core allocate nothing once warm (golock/allocations_test.go), so there is nothing to collect.

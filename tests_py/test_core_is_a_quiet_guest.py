@@ -1,0 +1,153 @@
+"""The Go runtime in a Python program: few threads, no collector, no heed to the environment.
+
+Its first collection started some 30 threads, and a malformed GOMEMLIMIT ended the process.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROGRAM = """
+import sys, threading, time
+import golock
+
+number, seconds = int(sys.argv[2]), float(sys.argv[3])
+golock._golock.core_address()
+print("loaded", flush=True)
+lock = {"Lock": golock.Lock, "RLock": golock.RLock, "Semaphore": golock.Semaphore}[sys.argv[1]]()
+end = time.monotonic() + seconds
+
+def work():
+    while time.monotonic() < end:
+        with lock:
+            for _ in range(20):
+                pass
+
+threads = [threading.Thread(target=work) for _ in range(number)]
+with lock:
+    for thread in threads:
+        thread.start()
+for thread in threads:
+    thread.join()
+"""
+
+ENVIRONMENT = {
+    "GOGC": "1",
+    "GODEBUG": "gctrace=1,inittrace=1,schedtrace=10,asyncpreemptoff=0",
+    "GOMAXPROCS": "1",
+    "GOMEMLIMIT": "nonsense",
+}
+
+
+def threads_of_the_core(process: int) -> int:
+    number = 0
+    for task in Path(f"/proc/{process}/task").glob("*/comm"):
+        try:
+            number += task.read_text() == "golock\n"
+        except OSError:  # it has ended
+            pass
+    return number
+
+
+@pytest.mark.parametrize("kind", ["Lock", "RLock", "Semaphore"])
+@pytest.mark.parametrize("number", [2, 64])
+def test_core_has_few_threads(kind: str, number: int, storm) -> None:
+    command = [sys.executable, "-c", PROGRAM, kind, str(number), str(storm.size(0.5, 60.0))]
+    with subprocess.Popen(
+        command,
+        env={**os.environ, **ENVIRONMENT},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "loaded\n"
+        most = 0
+        while process.poll() is None:
+            try:
+                most = max(most, threads_of_the_core(process.pid))
+            except OSError:
+                pass
+        stdout, stderr = process.communicate()
+    assert (process.returncode, stderr, stdout) == (0, "", "")
+    assert 0 < most <= 6
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become a user who has no threads")
+@pytest.mark.parametrize("spare", range(9))
+def test_core_with_few_threads_to_spare(python, check, spare: int) -> None:
+    """First the core is loaded, or not; then threads come that it has not met."""
+    program = """
+        import os, resource, sys, threading
+        import golock
+
+        os.setuid(70000 + int(sys.argv[1]))
+        resource.setrlimit(resource.RLIMIT_NPROC, (1 + int(sys.argv[1]),) * 2)
+        core = golock._golock.core_address
+        def use():
+            try:
+                core()
+            except golock.CoreError:
+                pass
+        use()
+        for _ in range(5):
+            threads = [threading.Thread(target=use) for _ in range(3)]
+            for thread in threads:
+                try:
+                    thread.start()
+                except RuntimeError:
+                    break
+            for thread in threads:
+                if thread.ident:
+                    thread.join()
+        print("alive")
+    """
+    check(python(program, str(spare)), "alive\n")
+
+
+@pytest.mark.parametrize("limit", ["RLIMIT_DATA", "RLIMIT_AS"])
+@pytest.mark.parametrize("loaded", [False, True])
+def test_core_with_little_memory(python, check, limit: str, loaded: bool) -> None:
+    program = """
+        import os, resource, sys, threading
+        import golock
+
+        limit, loaded = getattr(resource, sys.argv[1]), sys.argv[2] == "True"
+        core = golock._golock.core_address
+        threading.stack_size(256 * 1024)
+        def use():
+            try:
+                core()
+            except golock.CoreError:
+                pass
+        if loaded:
+            core()
+        field = {"RLIMIT_DATA": "VmData", "RLIMIT_AS": "VmSize"}[sys.argv[1]]
+        for megabytes in range(8, 120, 16):
+            pid = os.fork() if not loaded else 0
+            if pid == 0:
+                status = dict(line.split(":", 1) for line in open("/proc/self/status"))
+                used = int(status[field].split()[0]) * 1024
+                resource.setrlimit(limit, (used + megabytes * 2**20, resource.RLIM_INFINITY))
+                use()
+                threads = [threading.Thread(target=use) for _ in range(20)]
+                for thread in threads:
+                    try:
+                        thread.start()
+                    except RuntimeError:
+                        break
+                for thread in threads:
+                    if thread.ident:
+                        thread.join()
+                if not loaded:
+                    os._exit(0)
+            elif os.waitpid(pid, 0)[1] != 0:
+                print(megabytes, "died")
+        print("alive")
+    """
+    check(python(program, limit, str(loaded)), "alive\n")
