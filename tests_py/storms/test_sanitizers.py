@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 import golock
+from test_memory_safety import run as run_memory_safety
 
 TESTS = Path(__file__).parents[1]
 SOURCES = TESTS.parent / "pyext"
@@ -156,3 +157,8 @@ def test_own_tests(sanitized, storm):
         cwd=TESTS.parent,
     )
     assert_clean(result)
+
+
+def test_whatever_is_done(sanitized, storm):
+    steps = run_memory_safety(storm, sanitized, storm.size(15, 1500))
+    storm.count("hostile steps under the sanitizers", steps)

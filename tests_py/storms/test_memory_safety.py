@@ -1,0 +1,28 @@
+"""Whatever Python code does to the objects: no crash, no SystemError, no hang, nothing left."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+PROGRAM = Path(__file__).parent / "memory_safety.py"
+
+
+def run(storm, environment, examples):
+    """Run the state machine; return how many steps it took."""
+    command = [sys.executable, str(PROGRAM), str(examples), "50", str(int(storm.soak))]
+    result = subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=1500, check=False
+    )
+    steps = result.stdout.splitlines()
+    assert result.returncode == 0, "\n".join([*steps[-60:], result.stderr])
+    assert steps[-1] == "passed"
+    assert "Sanitizer" not in result.stderr
+    return len(steps)
+
+
+def test_whatever_is_done(storm):
+    environment = {**os.environ, "PYTHONMALLOC": "debug"}
+    storm.count("hostile steps", run(storm, environment, storm.size(50, 3000)))
