@@ -43,7 +43,7 @@ class Core(ctypes.Structure):
         ("magic", ctypes.c_uint32),
         ("version", ctypes.c_uint32),
         ("process", ctypes.c_int64),
-        ("functions", ctypes.c_void_p * 9),
+        ("functions", ctypes.c_void_p * 6),
         ("go_version", ctypes.c_char_p),
     )
 
@@ -213,7 +213,7 @@ def refused(core):
 if sys.argv[2] == "loaded":
     own = golock.core_address()
     golock.use_core(own)
-magic, version = 0x65726FC1, 3
+magic, version = 0x65726FC1, 4
 refused(Core(magic + 1, version, os.getpid()))
 refused(Core(magic, version + 1, os.getpid()))
 refused(Core(magic, version, os.getppid()))

@@ -9,6 +9,7 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 from cachetools import LRUCache, cached
+from whose import whose
 
 THREADS, CALLS, KEYS, SIZE = 16, 2_000, 50, 20
 
@@ -40,7 +41,7 @@ def main() -> None:
     assert info.currsize == len(square.cache) == SIZE
     assert set(computed.values()) == {1}
     assert once.cache_info().misses == len(computed) == KEYS
-    print(json.dumps([type(lock).__module__ for lock in (square.cache_lock, once.cache_condition)]))
+    print(json.dumps([whose(lock) for lock in (square.cache_lock, once.cache_condition)]))
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import repeat
 
 from sqlalchemy import QueuePool, create_engine, event, text
+from whose import whose
 
 THREADS, TRANSACTIONS, POOL_SIZE, OVERFLOW = 16, 25, 4, 2
 
@@ -56,7 +57,7 @@ def main(path: str) -> None:
     queue = pool._pool
     locks = [pool._overflow_lock, queue.mutex, queue.not_empty]
     engine.dispose()
-    print(json.dumps([type(lock).__module__ for lock in locks]))
+    print(json.dumps([whose(lock) for lock in locks]))
 
 
 if __name__ == "__main__":

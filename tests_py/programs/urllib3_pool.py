@@ -8,6 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 
 import urllib3
+from whose import whose
 
 THREADS, REQUESTS, CONNECTIONS = 16, 50, 4
 
@@ -51,7 +52,7 @@ def main() -> None:
             assert connections.qsize() == CONNECTIONS
             locks = [connections.mutex, connections.not_empty, threads._shutdown_lock]
         server.shutdown()
-    print(json.dumps([type(lock).__module__ for lock in locks]))
+    print(json.dumps([whose(lock) for lock in locks]))
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from http.client import HTTPConnection
 from typing import Any
 
 import waitress
+from whose import whose
 
 CLIENTS, REQUESTS, THREADS = 10, 100, 8
 
@@ -53,7 +54,7 @@ def main() -> None:
     assert right == sum(answered.values()) == CLIENTS * REQUESTS
     assert not dispatcher.threads
     locks = [dispatcher.lock, dispatcher.queue_cv, server.trigger.lock]
-    print(json.dumps([type(lock).__module__ for lock in locks]))
+    print(json.dumps([whose(lock) for lock in locks]))
 
 
 if __name__ == "__main__":

@@ -682,7 +682,7 @@ class Repr(Operation):
         return repr(self.lock)
 
     def check(self, done: bool, result: object) -> None:
-        assert not done or str(result).startswith("<unlocked golock.lock object at 0x")
+        assert not done or str(result).startswith("<unlocked _thread.lock object at 0x")
         self.use()
 
 

@@ -260,7 +260,7 @@ class Comparison(RuleBasedStateMachine):
         cls = type(self)
         if cls.worlds is None:
             cls.worlds = (
-                World(golock.allocate_lock, ("golock.lock",), True),
+                World(golock.allocate_lock, ("_thread.lock",), True),
                 World(_thread.allocate_lock, ("_thread.lock",), False),
             )
         self.golock, self.thread = cls.worlds
