@@ -51,7 +51,7 @@ class World:
         self.kept = []
         self.made = []
         self.locks = weakref.WeakSet()
-        self.keywords = {}
+        self.keywords = []
         self.threads = []
         self.errors = []
 
@@ -84,6 +84,13 @@ def fresh():
     return [golock.Condition, golock.Event, functools.partial(golock.Barrier, 2), golock.Semaphore][
         world.target % 4
     ]()
+
+
+def clear_keywords():
+    """Empty the dict in which the keywords of the call are passed on."""
+    for found in gc.get_objects():
+        if type(found) is dict and found and list(found) == world.keywords:
+            found.clear()
 
 
 def change_class():
@@ -124,7 +131,7 @@ DEEDS = [
     drop,
     lambda: [drop(), gc.collect()],
     gc.collect,
-    lambda: world.keywords.clear(),
+    clear_keywords,
     change_class,
     finish,
     lambda: target().acquire(False),
@@ -199,35 +206,6 @@ class Number:
         act()
 
     __ge__, __le__, __radd__, __sub__, __rsub__ = __gt__, __lt__, __add__, __add__, __add__
-
-
-class NoCollector:
-    """An object that the collector does not know, so its destructor runs when others were cleared."""
-
-    __slots__ = ()
-    where = None
-
-    def __del__(self):
-        found = type(self).where
-        for name in (
-            "acquire",
-            "notify",
-            "set",
-            "is_set",
-            "parties",
-            "_action",
-            "_lock",
-            "_is_owned",
-        ):
-            try:
-                method = getattr(found, name, int)
-                method(False) if name == "acquire" else callable(method) and method()
-            except Exception as error:
-                look_at(error)
-        try:
-            found.wait(0)
-        except Exception as error:
-            look_at(error)
 
 
 class LooksUp:
@@ -538,6 +516,12 @@ def value_of(number):
     return note(VALUES[number]())
 
 
+def keywords_of(named):
+    """Return a dict that nobody else has: the interpreter makes another of it, which has the values alone."""
+    world.keywords = list(named)
+    return {name: value_of(value) for name, value in named.items()}
+
+
 class Interrupter:
     """Ends what takes too long: a call of the main thread by a signal, and what waits for a lock by freeing it."""
 
@@ -600,7 +584,7 @@ def printed(method):
         world.target = drawn.get("slot", world.target)
         interrupter.attempt(method, self, **drawn)
         world.deeds.clear()
-        world.keywords = {}
+        world.keywords = []
         assert not world.errors, world.errors
 
     return step
@@ -617,12 +601,7 @@ class Machine(RuleBasedStateMachine):
     @printed
     def make(self, slot, kind, given, named):
         kind = [*KINDS, golock.Lock][kind]
-        world.keywords = {name: value_of(value) for name, value in named.items()}
-        # The keywords of a partial are handed on as they are, for others to change.
-        partial = functools.partial(kind, *map(value_of, given))
-        partial.keywords.update(world.keywords)
-        world.keywords = partial.keywords
-        put(slot, partial())
+        put(slot, kind(*map(value_of, given), **keywords_of(named)))
 
     @rule(slot=slots, kind=kinds, plain=st.booleans(), deeds=deeds)
     @printed
@@ -637,11 +616,7 @@ class Machine(RuleBasedStateMachine):
     @rule(slot=slots, given=arguments, named=keywords, deeds=deeds)
     @printed
     def initialize(self, slot, given, named):
-        world.keywords = {name: value_of(value) for name, value in named.items()}
-        partial = functools.partial(subject(slot).__init__, *map(value_of, given))
-        partial.keywords.update(world.keywords)
-        world.keywords = partial.keywords
-        partial()
+        subject(slot).__init__(*map(value_of, given), **keywords_of(named))
 
     @rule(slot=slots, name=names, given=arguments, fits=fits, deeds=deeds)
     @printed
@@ -804,15 +779,6 @@ class Machine(RuleBasedStateMachine):
     def link(self, slot, to, name):
         setattr(subject(slot), name, subject(to))
 
-    @rule(slot=slots)
-    @printed
-    def link_beyond_the_collector(self, slot):
-        class Last(NoCollector):
-            __slots__ = ()
-
-        Last.where = subject(slot)
-        subject(slot).extra = Last()
-
     @rule(kind=kinds, length=st.sampled_from([60, 300]), deeds=deeds)
     @printed
     def chain(self, kind, length):
@@ -843,6 +809,30 @@ class Machine(RuleBasedStateMachine):
             world.threads.append(Thread(target=work, args=(subject(slot), steps), daemon=True))
             world.threads[-1].start()
 
+    @rule(
+        slot=slots,
+        base=st.sampled_from(BASES[:5]),
+        name=names,
+        patch=st.sampled_from(["wait", "notify", "acquire", "__init__", "_is_owned", None]),
+        replaced=st.booleans(),
+        deeds=deeds,
+    )
+    @printed
+    def open_under_a_waiter(self, slot, base, name, patch, replaced):
+        found = subject(slot, base)
+        waiter = Thread(target=wait_briefly, args=(found,), daemon=True)
+        world.threads.append(waiter)
+        waiter.start()
+        sleep(0.002)
+        with mock.patch.object(golock.Condition, patch or "extra", lying, create=True):
+            vars(found)
+        if replaced:
+            found._cond = found._lock = None
+            vars(found)["_waiters"] = Number()
+        read = getattr(found, name_in(found, name), None)
+        del found, read
+        drop() if replaced else finish()
+
     def teardown(self):
         say("end")
         faulthandler.dump_traceback_later(LIMIT, exit=True)
@@ -857,7 +847,8 @@ class Machine(RuleBasedStateMachine):
         assert not world.errors, world.errors
         left = [each() for each in world.made if each() is not None]
         assert not left, [
-            (type(each), sys.getrefcount(each), gc.get_referrers(each)) for each in left
+            (type(each), sys.getrefcount(each), [type(other) for other in gc.get_referrers(each)])
+            for each in left
         ]
 
 
@@ -883,6 +874,20 @@ BOUNDED = [
     ("release", (3,)),
     ("_at_fork_reinit", ()),
 ]
+
+
+def wait_briefly(found):
+    try:
+        if isinstance(found, golock.Semaphore):
+            while found.acquire(timeout=0.01):
+                pass
+        elif isinstance(found, golock.Condition):
+            with found:
+                found.wait(0.01)
+        else:
+            found.wait(0.01)
+    except Exception as error:
+        look_at(error)
 
 
 def work(found, steps):
@@ -941,6 +946,7 @@ def main():
             suppress_health_check=list(HealthCheck),
         ),
     )
+    sys.unraisablehook = sys.__unraisablehook__
     say("passed")
 
 
