@@ -434,7 +434,7 @@ barrier_wait(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kw
     if (golock_bind("wait", names, 1, 0, args, nargs, kwnames, &timeout) < 0) {
         return NULL;
     }
-    bool opened = !golock_object_is_native(op, &golock_barrier_class);
+    bool opened = !golock_object_is_native(op, &golock_barrier_class) || !golock_waits_natively(op);
     if (!opened) {
         /* One that is no plain number may run any code when it is looked at. */
         PyObject *limit = timeout == Py_None ? self->timeout : timeout;

@@ -436,7 +436,7 @@ wait_for_notification(PyObject *op, PyObject *limit)
     int notified = -1;
     bool native;
     GOLOCK_BEGIN_CRITICAL_SECTION(op);
-    native = is_native(op);
+    native = is_native(op) && golock_waits_natively(op);
     if (native && check_owned(self, "cannot wait on un-acquired lock") == 0) {
         int64_t timeout;
         if (golock_parse_timeout(limit, false, &timeout) == 0) {

@@ -282,7 +282,7 @@ wait_slow(PyObject *op, uint32_t came, PyObject *limit)
 {
     EventObject *self = (EventObject *)op;
     int64_t timeout;
-    if (is_opened(came)) {
+    if (is_opened(came) || !golock_waits_natively(op)) {
         return call(op, "wait", &limit, 1);
     }
     if (golock_parse_timeout(limit, false, &timeout) < 0) {

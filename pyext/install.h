@@ -3,7 +3,7 @@
 #ifndef GOLOCK_INSTALL_H
 #define GOLOCK_INSTALL_H
 
-#include "extension.h"
+#include "object.h"
 
 struct golock_green {
     PyObject *thread;        /* the dict of _thread */
@@ -33,6 +33,14 @@ golock_green_threads(const golock_state *state)
         return __atomic_load_n(&green->replaced, __ATOMIC_RELAXED);
     }
     return golock_green_look(green);
+}
+
+/* Whether threads may wait natively for an object: it is not opened, and they are not green. If not, it is the
+ * interpreter's turn, whose algorithm makes the locks that a thread sleeps on when it comes to wait. */
+static inline bool
+golock_waits_natively(PyObject *self)
+{
+    return !golock_object_opened(self) && !golock_green_threads(golock_state_of(self));
 }
 
 /* Takes what a tp_new has made, or NULL. Under green threads it returns an object of the interpreter's class

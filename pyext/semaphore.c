@@ -267,7 +267,7 @@ acquire_slow(PyObject *self, int64_t timeout, PyObject *const *args, Py_ssize_t 
     PyObject *taken = NULL;
     bool opened;
     GOLOCK_BEGIN_CRITICAL_SECTION(self);
-    opened = golock_object_opened(self);
+    opened = !golock_waits_natively(self);
     if (!opened) {
         taken = acquire_native((SemaphoreObject *)self, timeout);
     }

@@ -29,8 +29,8 @@ def classes() -> dict[str, dict[str, Any]]:
     """Return what the interpreter's classes have, by the names of the classes."""
     surroundings = {
         **vars(threading),
-        "Lock": _golock.allocate_lock,
-        "_allocate_lock": _golock.allocate_lock,
+        "Lock": allocate_lock,
+        "_allocate_lock": allocate_lock,
         "RLock": _golock.RLock,
         "Condition": _golock.Condition,
     }
@@ -45,6 +45,12 @@ def classes() -> dict[str, dict[str, Any]]:
                 cell.cell_contents = getattr(_golock, code.co_name)
             found[code.co_name] = members
     return found
+
+
+def allocate_lock() -> Any:
+    """Return a new lock: golock's, or that of the library to which the green threads belong."""
+    allocate: Any = vars(threading)["_allocate_lock"] if _golock.green_threads() else None
+    return allocate() if allocate else _golock.allocate_lock()
 
 
 def threading_code() -> CodeType:
