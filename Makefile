@@ -123,9 +123,9 @@ bench-go:
 lint: $(VENV)/lint
 	test -z "$$(gofmt -l $(GO_SOURCES))" || { gofmt -d $(GO_SOURCES); exit 1; }
 	$(GO) vet ./...
-	$(GO) run honnef.co/go/tools/cmd/staticcheck@2025.1.1 ./...
+	$(GO) run honnef.co/go/tools/cmd/staticcheck@v0.6.1 ./...
 	$(BIN)/python examples/embed/cgo.py $(GO) vet ./examples/embed
-	$(BIN)/python examples/embed/cgo.py $(GO) run honnef.co/go/tools/cmd/staticcheck@2025.1.1 ./examples/embed
+	$(BIN)/python examples/embed/cgo.py $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.6.1 ./examples/embed
 	$(BIN)/clang-format --dry-run --Werror $(C_SOURCES)
 	GOLOCK_WERROR=1 $(BIN)/python setup.py -q build_ext --force --build-lib build/lint --build-temp build/lint-temp
 	$(BIN)/ruff check .

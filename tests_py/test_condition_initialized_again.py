@@ -39,8 +39,10 @@ LOCKS = ["none", "lock", "rlock", "interpreter's", "own"]
 @pytest.mark.parametrize("before", LOCKS)
 @pytest.mark.parametrize("after", LOCKS)
 def test_while_threads_wait(python, check, before, after):
-    """The one whose time runs out takes the lock again that it has freed. Over another's lock it gets what it
-    gets from the interpreter's condition, which calls the new lock's method.
+    """The one whose time runs out takes the lock again that it has freed.
+
+    Over another's lock it gets what it gets from the interpreter's condition, which calls the new
+    lock's method.
     """
     program = (
         PRELUDE

@@ -5,6 +5,7 @@ Its first collection started some 30 threads, and a malformed GOMEMLIMIT ended t
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -47,10 +48,8 @@ ENVIRONMENT = {
 def threads_of_the_core(process: int) -> int:
     number = 0
     for task in Path(f"/proc/{process}/task").glob("*/comm"):
-        try:
+        with contextlib.suppress(OSError):  # it has ended
             number += task.read_text() == "golock\n"
-        except OSError:  # it has ended
-            pass
     return number
 
 
@@ -69,10 +68,8 @@ def test_core_has_few_threads(kind: str, number: int, storm) -> None:
         assert process.stdout.readline() == "loaded\n"
         most = 0
         while process.poll() is None:
-            try:
+            with contextlib.suppress(OSError):
                 most = max(most, threads_of_the_core(process.pid))
-            except OSError:
-                pass
         stdout, stderr = process.communicate()
     assert (process.returncode, stderr, stdout) == (0, "", "")
     assert 0 < most <= 6

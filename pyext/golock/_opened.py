@@ -1,16 +1,16 @@
 """The interpreter's own algorithms, for objects of golock whose insides a program touches.
 
-An opened object keeps its state in its ``__dict__`` under the names that ``threading`` uses, and its
-methods run the functions of the interpreter's classes, made here once more from the code of
-``threading``, over golock's locks and conditions. ``pyext/object.h`` says when an object is opened.
+An opened object keeps its state in its ``__dict__`` under the names that ``threading`` uses, and
+its methods run the functions of the interpreter's classes, made here once more from the code of
+``threading``, over golock's locks and conditions. ``pyext/object.h`` says when one is opened.
 
 The last functions are what is left to do of a call that began natively.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
-import sys
 import threading
 from types import CodeType, SimpleNamespace
 
@@ -55,7 +55,7 @@ def allocate_lock() -> Any:
 
 def threading_code() -> CodeType:
     """Return the code of the interpreter's ``threading``."""
-    loader = threading.__spec__ and threading.__spec__.loader
+    loader: Any = threading.__spec__.loader if threading.__spec__ else None
     code = loader.get_code("threading") if hasattr(loader, "get_code") else None
     if not isinstance(code, CodeType):
         raise ImportError("the code of this interpreter's threading module cannot be found")
@@ -72,7 +72,8 @@ def fields(initialize: Callable[..., None], arguments: tuple[Any, ...]) -> dict[
 def state(self: Any) -> Any:
     """Do the work of ``__getstate__``: an object is copied by what the interpreter's has in it."""
     insides = vars(self)  # opens it
-    return object.__getstate__(self) if sys.version_info >= (3, 11) else insides
+    getstate: Any = getattr(object, "__getstate__", None)  # since 3.11, and knows of slots
+    return getstate(self) if getstate else insides
 
 
 def reduce(self: Any, protocol: int) -> Any:
@@ -91,10 +92,8 @@ def new(name: str) -> Any:
 
 def stop_waiting(self: Any, waiter: Any) -> None:
     """Take the lock of a waiter that was not notified out of a condition, whose lock is held."""
-    try:
+    with contextlib.suppress(ValueError):
         self._waiters.remove(waiter)
-    except ValueError:
-        pass
 
 
 def wait_on(self: Any, index: int, timeout: float | None) -> int:

@@ -6,7 +6,7 @@ import sys
 
 
 def whose(primitive: object) -> str:
-    """Return "golock", or where else its class comes from: golock's are named as the interpreter's."""
+    """Return "golock", whose classes are named as the interpreter's, or the module of the class."""
     golock = sys.modules.get("golock")
     if golock is not None and type(primitive) in vars(golock).values():
         return "golock"

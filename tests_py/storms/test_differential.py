@@ -24,6 +24,7 @@ from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
 
+import family
 import hypothesis.strategies as st
 import pytest
 from hypothesis import HealthCheck, Phase, settings
@@ -35,7 +36,6 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-import family
 import golock
 
 THREADS, LOCKS = 4, 3

@@ -15,9 +15,9 @@ import sysconfig
 from pathlib import Path
 
 import pytest
+from test_memory_safety import run as run_memory_safety
 
 import golock
-from test_memory_safety import run as run_memory_safety
 
 TESTS = Path(__file__).parents[1]
 SOURCES = TESTS.parent / "pyext"
