@@ -147,3 +147,37 @@ if child == 0:
 print(answer, os.waitpid(child, 0)[1])
 """
     check(python(program), f"{result} 0\n")
+
+
+@pytest.mark.parametrize("kind", ["Condition()", "Event()"])
+def test_timeout_opens_the_object_that_is_to_wait(passes, kind):
+    # The waiter stood where nobody looks any more.
+    passes(
+        f"""
+waited = golock.{kind}
+class Opens:
+    def __gt__(self, other):
+        vars(waited)
+        return True
+    def __index__(self):
+        return 1000
+    __add__ = __radd__ = lambda self, other: other + 1000
+answers = []
+def wait():
+    if hasattr(waited, 'set'):
+        answers.append(waited.wait(Opens()))
+    else:
+        with waited:
+            answers.append(waited.wait(Opens()))
+thread = threading.Thread(target=wait, daemon=True)
+thread.start()
+wait_until_asleep(thread)
+if hasattr(waited, 'set'):
+    waited.set()
+else:
+    with waited:
+        waited.notify()
+thread.join(10)
+assert answers == [True], answers
+"""
+    )

@@ -1,15 +1,18 @@
 """A state machine that does to all seven types whatever Python code can do.
 
-Run by test_memory_safety.py: memory_safety.py EXAMPLES STEPS SEED. Nothing that the objects answer is compared with
-anything. What must not happen is a crash, a report of a sanitizer, a SystemError, a hang, or an object that
-is never freed. Each step is printed before it is taken, so a crash is named by the last line.
+Run by test_memory_safety.py: memory_safety.py EXAMPLES STEPS SEED. What the objects answer is not
+compared with anything. What must not happen is a crash, a report of a sanitizer, a SystemError, a
+hang, or an object that is never freed. Each step is printed before it is taken, so the last line
+names the one that crashed.
 
-The code that the objects call in turn, in user locks, numbers, keys, classes and destructors, takes its `deeds`
-from the step: it opens the object that is in use, initializes it again, drops it, and the like.
+The code that the objects call in turn, in user locks, numbers, keys, classes and destructors, takes
+its `deeds` from the step: it opens the object that is in use, initializes it again, drops it, and
+the like.
 """
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import faulthandler
 import functools
@@ -89,8 +92,9 @@ def fresh():
 def clear_keywords():
     """Empty the dict in which the keywords of the call are passed on."""
     for found in gc.get_objects():
-        if type(found) is dict and found and list(found) == world.keywords:
+        if type(found) is dict and world.keywords == [(k, id(v)) for k, v in found.items()]:
             found.clear()
+            break
 
 
 def change_class():
@@ -140,7 +144,7 @@ DEEDS = [
     lambda: setattr(target(), "_cond", golock.Condition(golock.Lock())),
     lambda: setattr(target(), "_lock", UserLock()),
     lambda: world.slots.__setitem__(world.target, fresh()),
-    lambda: world.kept.clear(),
+    lambda: world.kept.clear(),  # noqa: PLW0108
 ]
 
 
@@ -215,10 +219,8 @@ class LooksUp:
         self.address = address
 
     def __del__(self):
-        try:
+        with contextlib.suppress(ValueError):
             golock._golock.at(self.address)
-        except ValueError:
-            pass
 
 
 class UserLock:
@@ -378,22 +380,48 @@ def derive(base):
 KINDS = [kind for base in BASES for kind in (base, *derive(base))]
 
 # What a type has, with how many arguments a method takes, or a field where that is None.
-LOCK = dict(acquire=2, release=0, __enter__=0, __exit__=3)
-INSIDES_OF_LOCK = dict(_is_owned=0, _release_save=0, _acquire_restore=1, _at_fork_reinit=0)
-ALL = dict(__repr__=0, __getstate__=0, __reduce_ex__=1, __init__=1, __sizeof__=0, __dir__=0)
+LOCK = {"acquire": 2, "release": 0, "__enter__": 0, "__exit__": 3}
+INSIDES_OF_LOCK = {"_is_owned": 0, "_release_save": 0, "_acquire_restore": 1, "_at_fork_reinit": 0}
+ALL = {
+    "__repr__": 0,
+    "__getstate__": 0,
+    "__reduce_ex__": 1,
+    "__init__": 1,
+    "__sizeof__": 0,
+    "__dir__": 0,
+}
 ALL |= dict.fromkeys(["__dict__", "__class__", "__weakref__", "extra"])
 CONDITION = (
-    LOCK | INSIDES_OF_LOCK | ALL | dict(wait=1, wait_for=2, notify=1, notify_all=0, _lock=None)
+    LOCK
+    | INSIDES_OF_LOCK
+    | ALL
+    | {"wait": 1, "wait_for": 2, "notify": 1, "notify_all": 0, "_lock": None}
 )
-CONDITION |= dict(_waiters=None, locked=0, notifyAll=0)
-SEMAPHORE = LOCK | ALL | dict(release=1, _value=None, _cond=None, _initial_value=None)
-EVENT = ALL | dict(
-    set=0, clear=0, is_set=0, isSet=0, wait=1, _cond=None, _flag=None, _at_fork_reinit=0
-)
-BARRIER = ALL | dict(wait=1, reset=0, abort=0, _enter=0, _release=0, _wait=1, _exit=0, _break=0)
+CONDITION |= {"_waiters": None, "locked": 0, "notifyAll": 0}
+SEMAPHORE = LOCK | ALL | {"release": 1, "_value": None, "_cond": None, "_initial_value": None}
+EVENT = ALL | {
+    "set": 0,
+    "clear": 0,
+    "is_set": 0,
+    "isSet": 0,
+    "wait": 1,
+    "_cond": None,
+    "_flag": None,
+    "_at_fork_reinit": 0,
+}
+BARRIER = ALL | {
+    "wait": 1,
+    "reset": 0,
+    "abort": 0,
+    "_enter": 0,
+    "_release": 0,
+    "_wait": 1,
+    "_exit": 0,
+    "_break": 0,
+}
 BARRIER |= dict.fromkeys(["_cond", "_parties", "_state", "_count", "_action", "_timeout"])
 BARRIER |= dict.fromkeys(["parties", "n_waiting", "broken"])
-RLOCK = LOCK | INSIDES_OF_LOCK | ALL | dict(_recursion_count=0, locked=0)
+RLOCK = LOCK | INSIDES_OF_LOCK | ALL | {"_recursion_count": 0, "locked": 0}
 PARTS = [CONDITION, SEMAPHORE, SEMAPHORE, EVENT, BARRIER, RLOCK]
 OF_ALL = functools.reduce(dict.__or__, PARTS)
 
@@ -408,7 +436,7 @@ def name_in(found, number):
 def arguments_for(name, given, fits):
     """Return values; as many as the method takes, if they are to fit."""
     if fits and OF_ALL[name] is not None:
-        given = (given + [0, 7, 0])[: OF_ALL[name]] if given or OF_ALL[name] == 3 else []
+        given = ([*given, 0, 7, 0])[: OF_ALL[name]] if given or OF_ALL[name] == 3 else []
     return [value_of(number) for number in given]
 
 
@@ -447,7 +475,7 @@ VALUES = [
     UserLock,
     FullLock,
     PoorLock,
-    lambda: target(),
+    target,
     lambda: world.slots[0],
     lambda: lying,
     lambda: refusing,
@@ -494,10 +522,8 @@ def call_well(slot, name, given):
 
 
 def put(slot, made):
-    try:
+    with contextlib.suppress(TypeError):
         world.made.append(weakref.ref(made))
-    except TypeError:
-        pass
     world.slots[slot] = note(made)
     if type(made) is golock.Condition:
         note(made._lock)
@@ -517,13 +543,16 @@ def value_of(number):
 
 
 def keywords_of(named):
-    """Return a dict that nobody else has: the interpreter makes another of it, which has the values alone."""
-    world.keywords = list(named)
-    return {name: value_of(value) for name, value in named.items()}
+    """Return a dict that nobody else has; the interpreter hands on another, with these values."""
+    given = {name: value_of(value) for name, value in named.items()}
+    world.keywords = [(name, id(value)) for name, value in given.items()]
+    if all(value is None or isinstance(value, (int, float)) for value in given.values()):
+        world.keywords = None  # others may have such a dict
+    return given
 
 
 class Interrupter:
-    """Ends what takes too long: a call of the main thread by a signal, and what waits for a lock by freeing it."""
+    """Ends what takes too long: by a signal in the main thread, and by freeing the locks."""
 
     def __init__(self):
         self.armed = False
@@ -551,7 +580,7 @@ class Interrupter:
                 look_at(error)
 
     def attempt(self, call, *arguments, **keywords):
-        """Call; return what that returned, or None if it raised. Nothing of it survives in a traceback."""
+        """Return what the call returned, or None if it raised; no traceback survives."""
         self.began = monotonic()
         faulthandler.dump_traceback_later(LIMIT, exit=True)
         result = None
@@ -607,6 +636,21 @@ class Machine(RuleBasedStateMachine):
     @printed
     def make_well(self, slot, kind, plain):
         put(slot, make_well(kind, plain))
+
+    @rule(slot=slots, base=st.sampled_from(BASES[:5]), timeout=values)
+    @printed
+    def make_while_arguments_go(self, slot, base, timeout):
+        class Watched(base, metaclass=Meta):
+            pass
+
+        world.deeds.append(DEEDS.index(clear_keywords))
+        named = {}
+        if base is golock.Barrier:
+            named = {"parties": 4, "action": 37, "timeout": timeout}
+        elif base is not golock.Event:
+            named = {"lock" if base is golock.Condition else "value": timeout}
+        put(slot, Watched(**keywords_of(named)))
+        gc.collect()
 
     @rule(slot=slots, kind=kinds)
     @printed
@@ -731,7 +775,7 @@ class Machine(RuleBasedStateMachine):
         deeds=deeds,
     )
     @printed
-    def patched(self, slot, kind, name, how, method, field, given):
+    def patched(self, *, slot, kind, name, how, method, field, given):
         new = [lying, refusing, None, mock.MagicMock()][how]
         with mock.patch.object(kind, name, new, create=True):
             for step in (

@@ -13,8 +13,9 @@ PROGRAM = Path(__file__).parent / "memory_safety.py"
 def run(storm, environment, examples):
     """Run the state machine; return how many steps it took."""
     command = [sys.executable, str(PROGRAM), str(examples), "50", str(int(storm.soak))]
+    limit = storm.size(280, 1500)
     result = subprocess.run(
-        command, env=environment, capture_output=True, text=True, timeout=storm.size(280, 1500), check=False
+        command, env=environment, capture_output=True, text=True, timeout=limit, check=False
     )
     steps = result.stdout.splitlines()
     assert result.returncode == 0, "\n".join([*steps[-60:], result.stderr])
@@ -25,4 +26,4 @@ def run(storm, environment, examples):
 
 def test_whatever_is_done(storm):
     environment = {**os.environ, "PYTHONMALLOC": "debug"}
-    storm.count("hostile steps", run(storm, environment, storm.size(25, 1000)))
+    storm.count("hostile steps", run(storm, environment, storm.size(60, 1000)))

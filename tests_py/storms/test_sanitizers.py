@@ -160,5 +160,5 @@ def test_own_tests(sanitized, storm):
 
 
 def test_whatever_is_done(sanitized, storm):
-    steps = run_memory_safety(storm, sanitized, storm.size(12, 500))
+    steps = run_memory_safety(storm, sanitized, storm.size(25, 500))
     storm.count("hostile steps under the sanitizers", steps)
