@@ -108,7 +108,7 @@ ACCESS = {
     "pyext/wait.c": r"syscall\(SYS_futex",
     "pyext/listen.c": r"__atomic_\w+\(|syscall\(SYS_futex",
     "pyext/condition.c": r"__atomic_\w+\(&self->word",
-    "pyext/event.c": r"__atomic_\w+\(&self->word|syscall\(SYS_futex",
+    "pyext/event.c": r"__atomic_\w+\(&self->word|syscall\(SYS_futex|golock_wake_all\(|[^_]load\(",
     "pyext/barrier.c": r"__atomic_\w+\(&self->word",
 }
 
