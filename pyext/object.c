@@ -183,9 +183,8 @@ golock_object_make_native(PyObject *self)
     __atomic_store_n(&object->opened, false, __ATOMIC_RELEASE);
 }
 
-/* Opens the object if it is not. Returns 0, or -1 with an exception set. */
-static int
-open(PyObject *self, const golock_class *class)
+int
+golock_object_open(PyObject *self, const golock_class *class)
 {
     int result = 0;
     if (!golock_object_opened(self)) {
@@ -200,7 +199,7 @@ PyObject *
 golock_object_call(PyObject *self, const golock_class *class, const char *method, PyObject *const *args,
                    Py_ssize_t nargs, PyObject *kwnames)
 {
-    if (open(self, class) < 0) {
+    if (golock_object_open(self, class) < 0) {
         return NULL;
     }
     PyObject *function = interpreters(self, class, method);
@@ -214,7 +213,7 @@ golock_object_call(PyObject *self, const golock_class *class, const char *method
 int
 golock_object_call_init(PyObject *self, const golock_class *class, PyObject *args, PyObject *kwargs)
 {
-    if (open(self, class) < 0) {
+    if (golock_object_open(self, class) < 0) {
         return -1;
     }
     ((golock_object *)self)->fresh = false;
@@ -302,7 +301,7 @@ golock_get_field(PyObject *self, void *closure)
         if (field->native != NULL) {
             return field->native(self);
         }
-        if (open(self, field->class) < 0) {
+        if (golock_object_open(self, field->class) < 0) {
             return NULL;
         }
     }
@@ -318,7 +317,7 @@ int
 golock_set_field(PyObject *self, PyObject *value, void *closure)
 {
     const golock_field *field = closure;
-    if (open(self, field->class) < 0) {
+    if (golock_object_open(self, field->class) < 0) {
         return -1;
     }
     golock_object *object = (golock_object *)self;
@@ -358,7 +357,7 @@ golock_get_property(PyObject *self, void *closure)
 PyObject *
 golock_get_dict(PyObject *self, void *class)
 {
-    if (open(self, class) < 0) {
+    if (golock_object_open(self, class) < 0) {
         return NULL;
     }
     ((golock_object *)self)->fresh = false;
@@ -368,7 +367,7 @@ golock_get_dict(PyObject *self, void *class)
 int
 golock_set_dict(PyObject *self, PyObject *value, void *class)
 {
-    if (open(self, class) < 0) {
+    if (golock_object_open(self, class) < 0) {
         return -1;
     }
     ((golock_object *)self)->fresh = false;
