@@ -12,8 +12,9 @@
 /* Changes in each child process. */
 static uint32_t process = 1;
 
-/* The waits of this thread, one below the other. With the default model the first access allocates memory, and
- * ends the process where there is none. */
+/* The waits of this thread, one below the other, from golock_listener_new to golock_listener_free: at any time between
+ * a signal handler may fork. With the default model the first access allocates memory, and ends the process where
+ * there is none. */
 static _Thread_local golock_listener *innermost __attribute__((tls_model("initial-exec")));
 
 golock_listener *
@@ -22,7 +23,10 @@ golock_listener_new(void)
     golock_listener *listener = PyMem_RawCalloc(1, sizeof(golock_listener));
     if (listener == NULL) {
         PyErr_NoMemory();
+        return NULL;
     }
+    listener->outer = innermost;
+    innermost = listener;
     return listener;
 }
 
@@ -30,6 +34,7 @@ void
 golock_listener_free(golock_listener *listener)
 {
     PyObject *lock = listener->lock, *condition = listener->condition;
+    innermost = listener->outer;
     PyMem_RawFree(listener);
     Py_XDECREF(lock);
     Py_XDECREF(condition);
@@ -247,12 +252,6 @@ sleep_until_told(golock_listener *listener, int64_t deadline)
 int
 golock_await(golock_listener *listener, int64_t deadline)
 {
-    listener->outer = innermost;
-    innermost = listener;
     int result = sleep_until_told(listener, deadline);
-    if (result == GOLOCK_OPENED) {
-        result = await_lock(listener, deadline);
-    }
-    innermost = listener->outer;
-    return result;
+    return result == GOLOCK_OPENED ? await_lock(listener, deadline) : result;
 }
