@@ -41,9 +41,12 @@ type Event struct {
 }
 
 // Set sets the flag. All who wait for it go on, also when it is cleared at once.
+//
+// A Set on a set event writes the word too: what was done before this set must be seen by who clears the event
+// after, and looks again. A load could come before the stores that precede it.
 func (e *Event) Set() {
 	for {
-		old := atomic.LoadUint32(&e.word)
+		old := atomic.OrUint32(&e.word, 0)
 		if old&Set != 0 {
 			return
 		}

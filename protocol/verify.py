@@ -112,7 +112,7 @@ ACCESS = {
     "pyext/semaphore.c": r"__atomic_\w+\(&self->semaphore",
     "pyext/wait.c": r"syscall\(SYS_futex",
     "pyext/listen.c": r"__atomic_\w+\(|syscall\(SYS_futex",
-    "pyext/event.c": r"__atomic_\w+\(&self->word|syscall\(SYS_futex",
+    "pyext/event.c": r"__atomic_\w+\(&self->word|syscall\(SYS_futex|golock_wake_all\(|[^_]load\(",
 }
 
 

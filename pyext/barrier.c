@@ -324,7 +324,8 @@ wait_opened(BarrierObject *self, golock_listener *listener, int told, uint32_t i
                          ? Py_NewRef(Py_None)
                          : PyFloat_FromDouble((double)(deadline - golock_now()) / NANOSECONDS);
     if (left != NULL) {
-        result = golock_opened_call((PyObject *)self, "wait_on", "(kO)", (unsigned long)index, left);
+        result = golock_opened_call((PyObject *)self, "wait_on", "(OkO)", listener->condition,
+                                    (unsigned long)index, left);
         Py_DECREF(left);
     }
     return result;
@@ -488,7 +489,7 @@ static PyObject *
 barrier_repr(PyObject *op)
 {
     BarrierObject *self = (BarrierObject *)op;
-    if (golock_object_opened(op)) {
+    if (!golock_object_is_native(op, &golock_barrier_class)) {
 #if PY_VERSION_HEX >= 0x030B0000
         return call(op, "__repr__", NULL, 0);
 #else

@@ -604,7 +604,9 @@ condition_notify_all_deprecated(PyObject *self, PyObject *Py_UNUSED(ignored))
         0) {
         return NULL;
     }
-    return PyObject_CallMethod(self, "notify_all", NULL);
+    PyObject *result = PyObject_CallMethod(self, "notify_all", NULL);
+    Py_XDECREF(result);
+    return result == NULL ? NULL : Py_NewRef(Py_None);
 }
 
 static PyObject *
@@ -688,11 +690,21 @@ condition_locked(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObje
 static PyObject *
 condition_repr(PyObject *self)
 {
-    if (golock_object_opened(self)) {
+    if (!is_native(self)) {
         return call(self, "__repr__", NULL, 0, NULL);
     }
     ConditionObject *condition = (ConditionObject *)self;
     return PyUnicode_FromFormat("<Condition(%S, %u)>", condition->lock, (unsigned)waiting(condition));
+}
+
+/* What the interpreter's condition has from its lock are attributes of its own, which can be deleted. */
+static int
+condition_setattr(PyObject *self, PyObject *name, PyObject *value)
+{
+    if (value == NULL && golock_object_open(self, &golock_condition_class) < 0) {
+        return -1;
+    }
+    return PyObject_GenericSetAttr(self, name, value);
 }
 
 static PyObject *
@@ -789,6 +801,7 @@ static PyType_Slot condition_slots[] = {
     {Py_tp_traverse, golock_object_traverse},
     {Py_tp_clear, golock_object_clear},
     {Py_tp_repr, condition_repr},
+    {Py_tp_setattro, condition_setattr},
     {Py_tp_doc, (void *)condition_doc},
     {Py_tp_methods, condition_methods},
     {Py_tp_members, golock_object_members},

@@ -329,7 +329,7 @@ event_at_fork_reinit(PyObject *self, PyObject *Py_UNUSED(ignored))
 static PyObject *
 event_repr(PyObject *self)
 {
-    if (golock_object_opened(self)) {
+    if (!golock_object_is_native(self, &golock_event_class)) {
 #if PY_VERSION_HEX >= 0x030B0000
         return call(self, "__repr__", NULL, 0);
 #else

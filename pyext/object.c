@@ -252,9 +252,8 @@ touch(PyObject *self)
     GOLOCK_END_CRITICAL_SECTION();
 }
 
-/* Opens the object if it is not. Returns 0, or -1 with an exception set. */
-static int
-open(PyObject *self, const golock_class *class)
+int
+golock_object_open(PyObject *self, const golock_class *class)
 {
     int result = 0;
     if (!golock_object_opened(self)) {
@@ -269,7 +268,7 @@ PyObject *
 golock_object_call(PyObject *self, const golock_class *class, const char *method, PyObject *const *args,
                    Py_ssize_t nargs, PyObject *kwnames)
 {
-    if (open(self, class) < 0) {
+    if (golock_object_open(self, class) < 0) {
         return NULL;
     }
     PyObject *function = interpreters(self, class, method);
@@ -283,7 +282,7 @@ golock_object_call(PyObject *self, const golock_class *class, const char *method
 int
 golock_object_call_init(PyObject *self, const golock_class *class, PyObject *args, PyObject *kwargs)
 {
-    if (open(self, class) < 0) {
+    if (golock_object_open(self, class) < 0) {
         return -1;
     }
     touch(self);
@@ -382,7 +381,7 @@ golock_get_field(PyObject *self, void *closure)
         if (field->native != NULL) {
             return field->native(self);
         }
-        if (open(self, field->class) < 0) {
+        if (golock_object_open(self, field->class) < 0) {
             return NULL;
         }
     }
@@ -413,7 +412,7 @@ int
 golock_set_field(PyObject *self, PyObject *value, void *closure)
 {
     const golock_field *field = closure;
-    if (open(self, field->class) < 0) {
+    if (golock_object_open(self, field->class) < 0) {
         return -1;
     }
     PyObject *dict = value == NULL ? own_dict(self) : make_dict(self);
@@ -447,7 +446,7 @@ golock_get_property(PyObject *self, void *closure)
 PyObject *
 golock_get_dict(PyObject *self, void *class)
 {
-    if (open(self, class) < 0) {
+    if (golock_object_open(self, class) < 0) {
         return NULL;
     }
     touch(self);
@@ -457,7 +456,7 @@ golock_get_dict(PyObject *self, void *class)
 int
 golock_set_dict(PyObject *self, PyObject *value, void *class)
 {
-    if (open(self, class) < 0) {
+    if (golock_object_open(self, class) < 0) {
         return -1;
     }
     touch(self);

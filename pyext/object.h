@@ -126,6 +126,9 @@ bool golock_object_may_be_native(PyObject *self, const golock_class *class);
 /* Makes it so, when its native state is complete. */
 void golock_object_make_native(PyObject *self);
 
+/* Opens the object if it is not. Returns 0, or -1 with an exception set. */
+int golock_object_open(PyObject *self, const golock_class *class);
+
 /* Calls the interpreter's method of that name on an opened object; opens it first if it is not. Returns a new
  * reference, or NULL with an exception set. */
 PyObject *golock_object_call(PyObject *self, const golock_class *class, const char *method, PyObject *const *args,

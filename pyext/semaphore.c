@@ -406,7 +406,7 @@ semaphore_exit(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject
 static PyObject *
 semaphore_repr(PyObject *self)
 {
-    if (golock_object_opened(self)) {
+    if (!golock_object_is_native(self, class_of(self))) {
 #if PY_VERSION_HEX >= 0x030B0000
         return golock_object_call(self, class_of(self), "__repr__", NULL, 0, NULL);
 #else

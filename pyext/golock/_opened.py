@@ -10,6 +10,7 @@ The last functions are what is left to do of a call that began natively.
 from __future__ import annotations
 
 import contextlib
+import copyreg
 import functools
 import threading
 from types import CodeType, SimpleNamespace
@@ -72,8 +73,12 @@ def fields(initialize: Callable[..., None], arguments: tuple[Any, ...]) -> dict[
 def state(self: Any) -> Any:
     """Do the work of ``__getstate__``: an object is copied by what the interpreter's has in it."""
     insides = vars(self)  # opens it
-    getstate: Any = getattr(object, "__getstate__", None)  # since 3.11, and knows of slots
-    return getstate(self) if getstate else insides
+    getstate: Any = getattr(object, "__getstate__", None)  # since 3.11
+    if getstate:
+        return getstate(self)
+    names = copyreg._slotnames(type(self))  # type: ignore[attr-defined]
+    slots = {name: getattr(self, name) for name in names if hasattr(self, name)}
+    return (insides, slots) if slots else insides
 
 
 def reduce(self: Any, protocol: int) -> Any:
@@ -96,10 +101,17 @@ def stop_waiting(self: Any, waiter: Any) -> None:
         self._waiters.remove(waiter)
 
 
-def wait_on(self: Any, index: int, timeout: float | None) -> int:
-    """Go on in ``Barrier.wait`` where it waits for the others; the lock of ``_cond`` is held."""
+def wait_on(self: Any, condition: Any, index: int, timeout: float | None) -> int:
+    """Go on in ``Barrier.wait`` where it waits for the others, at a condition whose lock is held.
+
+    The barrier may have another ``_cond`` by now.
+    """
     try:
-        self._wait(timeout)
+        if not condition.wait_for(lambda: self._state != 0, timeout):
+            self._break()
+            raise threading.BrokenBarrierError
+        if self._state < 0:
+            raise threading.BrokenBarrierError
         return index
     finally:
         self._count -= 1

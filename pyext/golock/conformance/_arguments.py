@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 from collections.abc import Callable
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 from ._family import INTERPRETER, Family
@@ -70,6 +71,10 @@ def _raising(name: str) -> Callable[[], Any]:
     return function
 
 
+def _opening(objects: dict[str, Any], name: str) -> Callable[[], Any]:
+    return lambda: vars(objects[name])
+
+
 def _calling(objects: dict[str, Any], name: str, method: str) -> Callable[[], Any]:
     def function() -> Any:
         return getattr(objects[name], method)()
@@ -88,6 +93,7 @@ _ESCAPES: dict[str, Callable[[Any], Any]] = {
     "$raises": _Raises,
     "$plain": _plain,
     "$decimal": Decimal,
+    "$fraction": Fraction,
     "$exception": _exception,
     "$interpreter": INTERPRETER.new,
     "$user": lambda name: USER_LOCKS[name](),
@@ -105,6 +111,8 @@ def decode(value: Any, family: Family, objects: dict[str, Any]) -> Any:
         return objects[content]
     if key == "$new":
         return family.new(content)
+    if key == "$opening":
+        return _opening(objects, content)
     if key == "$calling":
         name, method = content
         return _calling(objects, name, method)

@@ -11,6 +11,8 @@ import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from ._insides import INSIDES
+
 if TYPE_CHECKING:
     from ._play import Stage
 
@@ -52,13 +54,9 @@ def _subclass(thing: Any, stage: Stage) -> Any:
     _derive(stage, {})
 
 
-def _made(kind: type[Any], stage: Stage) -> Any:
-    return kind(*stage.args, **stage.kwargs)
-
-
 def _in_subclass(thing: Any, stage: Stage, name: str, *args: Any, **kwargs: Any) -> Any:
     """Make a call on an object of a subclass that adds nothing."""
-    return _named(_made(_derive(stage, {}), stage), stage, name)(*args, **kwargs)
+    return _named(stage.made(_derive(stage, {})), stage, name)(*args, **kwargs)
 
 
 def _named(thing: Any, stage: Stage, name: str) -> Call:
@@ -79,7 +77,7 @@ def _overridden(thing: Any, stage: Stage, names: list[str], name: str, *args: An
 
         return override
 
-    derived = _made(_derive(stage, {method: overriding(method) for method in names}), stage)
+    derived = stage.made(_derive(stage, {method: overriding(method) for method in names}))
     seen.clear()
     _named(derived, stage, name)(*args)
     return seen
@@ -95,7 +93,8 @@ def _init_with_more(thing: Any, stage: Stage) -> Any:
     """Return what a subclass's ``__init__`` with arguments of its own has kept."""
 
     def init(self: Any, label: str, *, colour: str) -> None:
-        super(derived, self).__init__(*stage.args, **stage.kwargs)
+        args, kwargs = stage.arguments()
+        super(derived, self).__init__(*args, **kwargs)
         self.label, self.colour = label, colour
 
     derived = _derive(stage, {"__init__": init})
@@ -103,8 +102,8 @@ def _init_with_more(thing: Any, stage: Stage) -> Any:
     return [made.label, made.colour, isinstance(made, stage.type)]
 
 
-def _set_attribute(thing: Any, stage: Stage, name: str) -> Any:
-    setattr(thing, name, 1)
+def _set_attribute(thing: Any, stage: Stage, name: str, value: Any = 1) -> Any:
+    setattr(thing, name, value)
 
 
 def _delete_attribute(thing: Any, stage: Stage, name: str) -> Any:
@@ -131,14 +130,10 @@ def _replaced(thing: Any, stage: Stage, replaced: str, name: str, *args: Any) ->
 
 def _weakref_callback(thing: Any, stage: Stage) -> Any:
     gone: list[bool] = []
-    other = _another(stage)
+    other = stage.another()
     reference = weakref.ref(other, lambda _: gone.append(True))
     del other
     return [bool(gone), reference() is None]
-
-
-def _another(stage: Stage) -> Any:
-    return stage.factory(*stage.args, **stage.kwargs)
 
 
 def _present(thing: Any, stage: Stage, *names: str) -> Any:
@@ -189,7 +184,7 @@ def _signature(thing: Any, stage: Stage, name: str) -> Any:
 
 
 def _set_of(thing: Any, stage: Stage) -> Any:
-    return len({thing, thing, _another(stage)})
+    return len({thing, thing, stage.another()})
 
 
 CALLS: dict[str, Call] = {
@@ -219,11 +214,11 @@ CALLS: dict[str, Call] = {
     "hash": lambda thing, stage: hash(thing) == hash(thing),
     "in a set": _set_of,
     "== self": lambda thing, stage: thing == thing,  # noqa: PLR0124
-    "== other": lambda thing, stage: thing == _another(stage),
-    "!= other": lambda thing, stage: thing != _another(stage),
+    "== other": lambda thing, stage: thing == stage.another(),
+    "!= other": lambda thing, stage: thing != stage.another(),
     "== 1": lambda thing, stage: thing == 1,
-    "< other": lambda thing, stage: thing < _another(stage),
-    ">= other": lambda thing, stage: thing >= _another(stage),
+    "< other": lambda thing, stage: thing < stage.another(),
+    ">= other": lambda thing, stage: thing >= stage.another(),
     "bool": lambda thing, stage: bool(thing),
     "int": lambda thing, stage: int(thing),
     "len": lambda thing, stage: len(thing),
@@ -244,4 +239,5 @@ CALLS: dict[str, Call] = {
     "release in a thread": _release_in_thread,
     "acquire in a thread": _acquire_in_thread,
     "wake a waiter": _wake,
+    **INSIDES,
 }

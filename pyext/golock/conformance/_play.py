@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 
 from . import _calls
 from ._arguments import decode
-from ._family import INTERPRETER, Family
+from ._family import INTERPRETER, Factory, Family
 from ._state import arguments, prepare, state
-from ._vectors import BLOCKS, HANGS, Case, Outcome, Step
+from ._vectors import BLOCKS, HANGS, Case, Made, Outcome, Step
 
 TIME_LIMIT = 20.0
 """Seconds after which a case counts as hanging. The longest waits a few milliseconds."""
@@ -74,15 +74,28 @@ class Stage:
         self.objects: dict[str, Any] = {}
         for name, value in case.objects.items():
             self.objects[name] = self._decoded(value)
-        args, kwargs = case.make or (arguments(case.type, case.start), {})
-        self.args = [self._decoded(value) for value in args]
-        self.kwargs = {name: self._decoded(value) for name, value in kwargs.items()}
-        self.self = self.objects["self"] = self.factory(*self.args, **self.kwargs)
+        self._make = case.make or Made(arguments(case.type, case.start), {})
+        self.self = self.objects["self"] = self.another()
         self.type = type(self.self)
         prepare(self.self, case.start)
 
     def _decoded(self, value: Any) -> Any:
         return decode(value, self.family, self.objects)
+
+    def arguments(self) -> Made:
+        """Return the arguments that the object under test is made with."""
+        args, kwargs = self._make
+        decoded = {name: self._decoded(value) for name, value in kwargs.items()}
+        return Made([self._decoded(value) for value in args], decoded)
+
+    def made(self, factory: Factory) -> Any:
+        """Return what a factory makes of these arguments."""
+        args, kwargs = self.arguments()
+        return factory(*args, **kwargs)
+
+    def another(self) -> Any:
+        """Return another object like the one under test."""
+        return self.made(self.factory)
 
     def perform(self, step: Step) -> Outcome:
         """Make the call of a step, and return what came of it."""
@@ -141,17 +154,18 @@ class Stage:
                 result = getattr(owner, step.call)(*args, **kwargs)
             if step.keep:
                 self.objects[step.keep] = result
-            return Outcome("returns", self._encode(result))
+            return Outcome("returns", self.encode(result))
         except Exception as error:
             return Outcome("raises", type(error).__name__, self._anonymous(str(error)))
 
-    def _encode(self, result: Any) -> Any:
+    def encode(self, result: Any) -> Any:
+        """Return a result as JSON has it."""
         if isinstance(result, str):
             return self._anonymous(result)
         if result is None or isinstance(result, (bool, int, float)):
             return result
         if isinstance(result, list):
-            return [self._encode(value) for value in result]
+            return [self.encode(value) for value in result]
         for name, known in self.objects.items():
             if result is known:
                 return {"$the": name}

@@ -17,7 +17,8 @@ timeout alone, and is replayed on the Go API too.
 What JSON cannot say is an object with one key. Among arguments:
 
 - ``{"$float": "nan"}``, ``{"$int": "1180591620717411303424"}``, ``{"$complex": [0, 1]}``,
-  ``{"$bytes": "1"}``, ``{"$decimal": "0.001"}``, ``{"$exception": "ValueError"}``
+  ``{"$bytes": "1"}``, ``{"$decimal": "0.001"}``, ``{"$fraction": "1/2"}``,
+  ``{"$exception": "ValueError"}``
 - ``{"$index": 1}``, ``{"$number": 0.001}``, ``{"$truth": false}``: an object with ``__index__``,
   ``__float__`` or ``__bool__`` alone
 - ``{"$raises": "ZeroDivisionError"}``: an object whose conversions raise
@@ -27,7 +28,7 @@ What JSON cannot say is an object with one key. Among arguments:
   interpreter's; ``{"$user": "Minimal"}``: a lock of ``_user_locks.py``
 - ``{"$giving": [false, 7]}``: a function that returns these in turn, and the last for ever;
   ``{"$raising": "ValueError"}``: one that raises; ``{"$calling": ["self", "reset"]}``: one that
-  calls a method of an object
+  calls a method of an object; ``{"$opening": "self"}``: one that looks at its ``__dict__``
 
 Among results ``{"$new": "free"}`` is a new object in that state, ``{"$the": "self"}`` the object
 itself or another of the case's, and ``{"$type": "tuple"}`` any object of that type.

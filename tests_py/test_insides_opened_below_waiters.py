@@ -1,0 +1,197 @@
+"""Insides used while threads wait: none is lost, in order, and each ends as it would have."""
+
+from __future__ import annotations
+
+import os
+import threading
+
+import pytest
+from waiting import asleep_in_kernel, join, start, wait_until
+
+import golock
+
+
+def asleep(threads):
+    wait_until(lambda: all(map(asleep_in_kernel, threads)), "asleep")
+
+
+def wait_each(primitive, count, wait):
+    """Start threads, each when the one before sleeps."""
+    threads = []
+    for number in range(count):
+        threads.append(start(wait, number))
+        asleep(threads)
+    return threads
+
+
+def test_semaphore():
+    semaphore, got = golock.Semaphore(0), []
+    waiters = wait_each(semaphore, 3, lambda number: got.append(semaphore.acquire()))
+    vars(semaphore)
+    semaphore.release(2)
+    wait_until(lambda: len(got) == 2, "two go on")
+    with semaphore._cond:
+        semaphore._value += 1
+        semaphore._cond.notify()
+    join(waiters)
+    assert (got, semaphore._value) == ([True] * 3, 0)
+
+
+def test_semaphore_times_out():
+    semaphore, got = golock.Semaphore(0), []
+    (waiter,) = wait_each(semaphore, 1, lambda _: got.append(semaphore.acquire(timeout=0.3)))
+    vars(semaphore)
+    join([waiter])
+    assert (got, len(semaphore._cond._waiters)) == ([False], 0)
+
+
+def test_condition_in_order():
+    condition, order = golock.Condition(), []
+
+    def wait(number):
+        with condition:
+            condition.wait()
+            order.append(number)
+
+    waiters = wait_each(condition, 3, wait)
+    assert len(condition._waiters) == 3
+    waiters += wait_each(condition, 2, lambda number: wait(number + 3))
+    assert len(condition._waiters) == 5
+    for number in range(5):
+        with condition:
+            condition.notify()
+        join([waiters[number]])
+    assert order == [0, 1, 2, 3, 4]
+
+
+def test_condition_times_out():
+    condition, got = golock.Condition(), []
+
+    def wait(_):
+        with condition:
+            got.append(condition.wait(0.3))
+
+    (waiter,) = wait_each(condition, 1, wait)
+    assert len(condition._waiters) == 1
+    join([waiter])
+    assert (got, len(condition._waiters)) == ([False], 0)
+
+
+def test_event():
+    event, got = golock.Event(), []
+    waiters = wait_each(event, 3, lambda _: got.append(event.wait()))
+    assert len(event._cond._waiters) == 3
+    event.set()
+    join(waiters)
+    assert got == [True] * 3
+
+
+def test_event_times_out():
+    event, got = golock.Event(), []
+    (waiter,) = wait_each(event, 1, lambda _: got.append(event.wait(0.3)))
+    assert len(event._cond._waiters) == 1
+    join([waiter])
+    assert (got, len(event._cond._waiters)) == ([False], 0)
+
+
+def barrier_with_two_below():
+    barrier, got = golock.Barrier(3), []
+
+    def wait(_):
+        try:
+            got.append(barrier.wait())
+        except threading.BrokenBarrierError:
+            got.append("broken")
+
+    waiters = wait_each(barrier, 2, wait)
+    assert (barrier._count, len(barrier._cond._waiters)) == (2, 2)
+    return barrier, got, waiters
+
+
+def test_barrier():
+    barrier, got, waiters = barrier_with_two_below()
+    assert barrier.wait() == 2
+    join(waiters)
+    assert (sorted(got), barrier._state, barrier._count) == ([0, 1], 0, 0)
+
+
+@pytest.mark.parametrize("end", ["abort", "reset"])
+def test_barrier_broken(end):
+    barrier, got, waiters = barrier_with_two_below()
+    getattr(barrier, end)()
+    join(waiters)
+    assert (got, barrier._count) == (["broken"] * 2, 0)
+
+
+def test_barrier_with_fewer_parties():
+    barrier, got, waiters = barrier_with_two_below()
+    barrier._parties = 2
+    with barrier._cond:
+        barrier._release()
+    join(waiters)
+    assert sorted(got) == [0, 1]
+
+
+HANDLER = """
+import os, signal, sys, threading, time
+import golock
+class Stop(Exception): pass
+def handler(*_):
+    vars(it)
+    if sys.argv[2] == 'raises':
+        raise Stop
+    if sys.argv[2] == 'forks':
+        child = os.fork()
+        if child == 0:
+            wake()
+            return
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+    threading.Thread(target=wake).start()
+signal.signal(signal.SIGUSR1, handler)
+it = {'Condition': golock.Condition, 'Event': golock.Event, 'Semaphore': lambda: golock.Semaphore(0),
+      'Barrier': lambda: golock.Barrier(2)}[sys.argv[1]]()
+def wake():
+    if sys.argv[1] == 'Condition':
+        with it: it.notify()
+    else:
+        {'Event': lambda: it.set(), 'Semaphore': lambda: it.release(),
+         'Barrier': lambda: it.wait()}[sys.argv[1]]()
+def wait():
+    if sys.argv[1] == 'Condition':
+        with it: return it.wait(60)
+    return it.acquire() if sys.argv[1] == 'Semaphore' else it.wait(60)
+parent = os.getpid()
+main = threading.get_native_id()
+def asleep():
+    return open(f'/proc/self/task/{main}/syscall').read().split()[0] in ('202', '98')
+def send():
+    while not asleep():
+        time.sleep(0.001)
+    time.sleep(0.05)
+    os.kill(parent, signal.SIGUSR1)
+threading.Thread(target=send).start()
+try:
+    result = wait()
+except Stop:
+    result = 'stopped'
+if os.getpid() != parent:
+    os._exit(7 if result is True else 8)
+print(result)
+"""
+
+
+@pytest.mark.parametrize("kind", ["Condition", "Event", "Semaphore", "Barrier"])
+def test_by_a_signal_handler(python, check, kind):
+    """Which then wakes the wait it runs in, from another thread."""
+    check(python(HANDLER, kind, "wakes"), "0\n" if kind == "Barrier" else "True\n")
+
+
+@pytest.mark.parametrize("kind", ["Condition", "Event", "Semaphore", "Barrier"])
+def test_by_a_signal_handler_that_raises(python, check, kind):
+    check(python(HANDLER, kind, "raises"), "stopped\n")
+
+
+@pytest.mark.parametrize("kind", ["Event", "Semaphore"])
+def test_by_a_signal_handler_that_forks(python, check, kind):
+    """The wait goes on in both, and each can be woken."""
+    check(python(HANDLER, kind, "forks", env={**os.environ, "PYTHONWARNINGS": "ignore"}), "True\n")
