@@ -1,0 +1,429 @@
+"""Waits under limits that a core needs more than: every primitive, in each moment a limit can come.
+
+    python limits.py                       print the matrix as a Markdown table
+    python limits.py LIMIT MOMENT [FIRST]  what the table and test_limits.py run, under one limit
+
+MOMENT is "first", where no thread has waited when the limit comes, or "later", where the core is
+loaded. All primitives are waited at, from the one named FIRST on, and again in a forked child. Each
+line of the output tells of one step; the last that begins names what hangs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import datetime
+import faulthandler
+import os
+import platform
+import resource
+import signal
+import struct
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import warnings
+from dataclasses import dataclass, field
+from pathlib import Path
+from queue import SimpleQueue
+
+import golock
+
+sys.path.insert(0, str(Path(__file__).parent / "storms"))
+from family import KINDS
+
+NAMES = ("Lock", "RLock", "Condition", "Semaphore", "BoundedSemaphore", "Event", "Barrier")
+MOMENTS = ("first", "later")
+MB = 2**20
+ROUNDS = 3
+HANGS_AFTER = 60
+
+# The limits -----------------------------------------------------------------------------------
+
+CALLS = {
+    "x86_64": {"mmap": 9, "mprotect": 10, "seccomp": 317, "memfd_create": 319},
+    "aarch64": {"mmap": 222, "mprotect": 226, "seccomp": 277, "memfd_create": 279},
+}[platform.machine()]
+CLONE_NEWNS, CLONE_NEWUSER = 0x20000, 0x10000000
+MS_NOEXEC, MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = 8, 32, 4096, 16384, 1 << 18
+MNT_DETACH = 2
+PR_SET_NO_NEW_PRIVS = 38
+libc = ctypes.CDLL(None, use_errno=True)
+
+
+class CannotBeHad(Exception):
+    """This machine, or this user, cannot have the limit."""
+
+
+def system(result):
+    if result != 0:
+        raise CannotBeHad(os.strerror(ctypes.get_errno()))
+
+
+def used(what):
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    return int(status[what].split()[0]) * 1024
+
+
+class Limit:
+    moments = MOMENTS
+    spare = 0
+    without = {"first", "child of first", "child of later"}  # moments that cannot have a core
+
+    def __init__(self, spare=None):
+        self.spare = self.spare if spare is None else int(spare)
+
+    def prepare(self):
+        """Do what must be done before threads are started."""
+
+    def apply(self):
+        """Set the limit."""
+
+    def apply_in_child(self):
+        """Set it again, where the child has more room than its parent had."""
+
+
+class Threads(Limit):
+    spare = 3  # one for the child, and two of it
+    of_parent = 0
+
+    def prepare(self):
+        if os.geteuid() != 0:
+            raise CannotBeHad("only root can become a user who has no threads")
+
+    def apply(self):
+        os.setuid(100_000 + os.getpid())
+        self.apply_in_child()
+
+    def apply_in_child(self):
+        running = self.of_parent + sum(1 for _ in Path("/proc/self/task").iterdir())
+        limit = running + self.spare - (self.of_parent > 0)
+        resource.setrlimit(resource.RLIMIT_NPROC, (limit, limit))
+        self.of_parent = running
+
+
+class Memory(Limit):
+    spare, which, field = 8, resource.RLIMIT_DATA, "VmData"
+
+    def apply(self):
+        limit = used(self.field) + self.spare * MB
+        _, hard = resource.getrlimit(self.which)
+        if hard != resource.RLIM_INFINITY:
+            limit = min(limit, hard)
+        resource.setrlimit(self.which, (limit, limit))
+
+    apply_in_child = apply
+
+
+class AddressSpace(Memory):
+    which, field = resource.RLIMIT_AS, "VmSize"
+
+
+class Files(Limit):
+    def apply(self):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3))
+
+
+class FileSizes(Limit):
+    """A private copy is a file; the library itself is there."""
+
+    without = {"child of first", "child of later"}
+
+    def apply(self):
+        signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+
+
+class OwnMounts(Limit):
+    def prepare(self):
+        system(libc.unshare(CLONE_NEWNS | (CLONE_NEWUSER if os.geteuid() != 0 else 0)))
+        system(libc.mount(None, b"/", None, MS_REC | MS_PRIVATE, None))
+
+
+class Chroot(OwnMounts):
+    def apply(self):
+        folder = tempfile.gettempdir()
+        system(libc.mount(b"none", folder.encode(), b"tmpfs", 0, None))
+        os.chroot(folder)
+
+
+class NoProc(OwnMounts):
+    without = frozenset()
+
+    def apply(self):
+        system(libc.umount2(b"/proc", MNT_DETACH))
+        assert not os.path.exists("/proc/self")
+
+
+class NoExec(OwnMounts):
+    """Not for the library, and not for files; memory has no such flag, and so a later try succeeds."""
+
+    without = {"first"}
+
+    def apply(self):
+        folders = {str(Path(golock.__file__).parent), tempfile.gettempdir()}
+        folders |= {folder for folder in ("/tmp", "/var/tmp", "/dev/shm") if os.path.isdir(folder)}
+        for path in map(os.fsencode, folders):
+            system(libc.mount(path, path, None, MS_BIND, None))
+            system(libc.mount(None, path, None, MS_REMOUNT | MS_BIND | MS_NOEXEC, None))
+
+
+LOAD, EQUAL, ANY_BIT, RETURN = 0x20, 0x15, 0x45, 0x06
+NUMBER, THIRD_ARGUMENT = 0, 32
+ALLOW, REFUSE = 0x7FFF0000, 0x00050000 | 1  # EPERM
+
+
+class Seccomp(Limit):
+    """Refuses executable mappings."""
+
+    program = (
+        (LOAD, 0, 0, NUMBER),
+        (EQUAL, 1, 0, CALLS["mmap"]),
+        (EQUAL, 0, 3, CALLS["mprotect"]),
+        (LOAD, 0, 0, THIRD_ARGUMENT),
+        (ANY_BIT, 0, 1, 4),  # PROT_EXEC
+        (RETURN, 0, 0, REFUSE),
+        (RETURN, 0, 0, ALLOW),
+    )
+
+    def apply(self):
+        code = b"".join(struct.pack("HBBI", *instruction) for instruction in self.program)
+        memory = ctypes.create_string_buffer(code)
+        whole = struct.pack("HxxxxxxP", len(self.program), ctypes.addressof(memory))
+        system(libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+        # In every thread, by SECCOMP_SET_MODE_FILTER and SECCOMP_FILTER_FLAG_TSYNC.
+        system(libc.syscall(CALLS["seccomp"], 1, 1, whole))
+
+
+class NoMemfd(Seccomp):
+    without = frozenset()
+    program = (
+        (LOAD, 0, 0, NUMBER),
+        (EQUAL, 0, 1, CALLS["memfd_create"]),
+        (RETURN, 0, 0, REFUSE),
+        (RETURN, 0, 0, ALLOW),
+    )
+
+    def apply(self):
+        super().apply()
+        with contextlib.suppress(PermissionError):
+            os.memfd_create("refused")
+            raise AssertionError
+
+
+class PrivateCopies(Limit):
+    """Each generation loads a copy of its own beside those of its parents: the last has no room.
+
+    Who meets this limit is a forked child.
+    """
+
+    moments = ("later",)
+    most = 64
+
+    def prepare(self):
+        contend()
+        while golock._golock.core()["private_copies"] < self.most:
+            go_on_in_child()
+            contend()
+
+
+LIMITS = {
+    "threads": Threads,
+    "memory": Memory,
+    "address space": AddressSpace,
+    "files": Files,
+    "file sizes": FileSizes,
+    "chroot": Chroot,
+    "no /proc": NoProc,
+    "noexec": NoExec,
+    "memfd refused": NoMemfd,
+    "seccomp": Seccomp,
+    "private copies": PrivateCopies,
+}
+
+# Under a limit --------------------------------------------------------------------------------
+
+
+def say(*words):
+    os.write(1, ("\t".join(map(str, words)) + "\n").encode())
+
+
+def contend():
+    lock = golock.allocate_lock()
+    lock.acquire()
+    assert not lock.acquire(timeout=0.001)
+
+
+class Worker:
+    """A thread, new to the core, that is there before the limit is."""
+
+    def __init__(self):
+        self.work, self.results = SimpleQueue(), SimpleQueue()
+        self.thread = threading.Thread(target=self.run)
+        self.thread.start()
+
+    def run(self):
+        while (work := self.work.get()) is not None:
+            self.results.put(work())
+
+    def end(self):
+        self.work.put(None)
+        self.thread.join()
+
+
+def wait_at(primitive, worker):
+    """Wait at it alone, for another thread, and have that one wait."""
+
+    def let_go():
+        time.sleep(0.001)  # most likely the main thread sleeps by then
+        primitive.let_go()
+
+    assert not primitive.wait(0.001)
+    for _ in range(ROUNDS):
+        worker.work.put(primitive.wait)
+        time.sleep(0.001)
+        primitive.let_go()
+        assert worker.results.get() is True
+        worker.work.put(let_go)
+        assert primitive.wait()
+        worker.results.get()
+
+
+def wait_at_all(moment, primitives, worker):
+    for name, primitive in primitives.items():
+        say("begins", moment, name)
+        wait_at(primitive, worker)
+        core = golock._golock.core()
+        say("ended", moment, name, "core" if core["loaded"] else "without", core["core_missing"])
+
+
+def go_on_in_child():
+    """Fork; the parent ends as the child does."""
+    pid = os.fork()
+    if pid != 0:
+        signal.alarm(0)
+        os._exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) & 0xFF)
+    signal.alarm(HANGS_AFTER)
+
+
+def report_warnings(moment):
+    warnings.showwarning = lambda message, *_: say("warned", moment, message)
+
+
+def run(name, moment, first=NAMES[0]):
+    name, _, spare = name.partition("=")
+    limit = LIMITS[name](spare or None)
+    faulthandler.register(signal.SIGALRM, chain=True)
+    signal.alarm(HANGS_AFTER)
+    warnings.simplefilter("always")
+    warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
+    report_warnings(moment)
+    threading.stack_size(256 * 1024)
+    ctypes.CDLL("libgcc_s.so.1")  # without which daemon threads, golock or not, end the process
+    limit.prepare()
+    start = NAMES.index(first)
+    primitives = {name: KINDS[name]() for name in NAMES[start:] + NAMES[:start]}
+    worker = Worker()
+    if moment == "later":
+        contend()
+        assert golock._golock.core()["loaded"], golock._golock.core()
+    limit.apply()
+    wait_at_all(moment, primitives, worker)
+    worker.end()
+    go_on_in_child()
+    moment = f"child of {moment}"
+    report_warnings(moment)
+    limit.apply_in_child()
+    for primitive in primitives.values():
+        primitive.restore()
+        primitive.hold()
+    worker = Worker()
+    wait_at_all(moment, primitives, worker)
+    worker.end()
+
+
+# From outside ---------------------------------------------------------------------------------
+
+
+@dataclass
+class Outcome:
+    """What a program under a limit has printed, and how it ended."""
+
+    status: int | None = None  # None: it hung
+    stderr: str = ""
+    impossible: str = ""  # why the limit cannot be had
+    cells: dict[tuple[str, str], str] = field(default_factory=dict)  # of those that ended
+    missing: dict[str, str] = field(default_factory=dict)  # why there was no core
+    warned: list[tuple[str, str]] = field(default_factory=list)
+    last: str = ""
+
+    def read(self, stdout):
+        for line in stdout.splitlines():
+            kind, *words = line.split("\t")
+            if kind == "impossible":
+                self.impossible = words[0]
+            elif kind == "ended":
+                self.cells[words[0], words[1]] = words[2]
+                if words[2] == "without":
+                    self.missing[words[0]] = words[3]
+            elif kind == "warned":
+                self.warned.append((words[0], words[1]))
+            self.last = " ".join([kind, *words])
+
+    def summary(self, moment):
+        return ", then ".join(dict.fromkeys(c for (m, _), c in self.cells.items() if m == moment))
+
+
+def outcome_of(*arguments):
+    command = [sys.executable, __file__, *arguments]
+    outcome = Outcome()
+    with subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        try:
+            stdout, outcome.stderr = process.communicate(timeout=2 * HANGS_AFTER)
+            outcome.status = process.returncode
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            stdout, outcome.stderr = process.communicate()
+    outcome.read(stdout)
+    return outcome
+
+
+def row(limit):
+    outcomes = {moment: outcome_of(limit, moment) for moment in LIMITS[limit].moments}
+    cells = {moment: "" for moment in (*MOMENTS, "child of first", "child of later")}
+    why = ""
+    for moment, outcome in outcomes.items():
+        if outcome.status != 0:
+            sys.exit(f"{limit}, {moment}: {outcome}")
+        for where in (moment, f"child of {moment}"):
+            cells[where] = outcome.summary(where)
+            why = why or outcome.missing.get(where, outcome.impossible)
+    return [limit, *cells.values(), why]
+
+
+def table():
+    titles = "limit", "first wait", "later wait", "child after the first", "child after the later", "why"
+    for cells in titles, ["---"] * len(titles), *map(row, LIMITS):
+        print(f"| {' | '.join(cells)} |")
+    golock.core_address()
+    go = golock._golock.core()["go"]
+    today = datetime.datetime.now(datetime.timezone.utc).date()
+    print(f"\n{today}, CPython {platform.python_version()}, {go}, Linux {platform.release()}")
+
+
+if __name__ == "__main__":
+    if len(sys.argv) == 1:
+        table()
+    else:
+        try:
+            run(*sys.argv[1:])
+        except CannotBeHad as reason:
+            say("impossible", reason)
