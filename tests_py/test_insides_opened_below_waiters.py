@@ -6,9 +6,9 @@ import os
 import threading
 
 import pytest
-from waiting import asleep_in_kernel, join, start, wait_until
 
 import golock
+from waiting import asleep_in_kernel, join, start, wait_until
 
 
 def asleep(threads):
