@@ -1,6 +1,6 @@
-"""`set` on a set event is seen by who clears it after, and looks again: or what was stored before is.
+"""`set` on a set event: who clears it after, and looks, sees what was stored before.
 
-Without a GIL some 60 of a million wake-ups were lost. TestEventSetAgainIsSeenByWhoClears is the same in Go.
+Without a GIL some wake-ups were lost. TestEventSetAgainIsSeenByWhoClears is the same in Go.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ import sys
 import time
 
 import pytest
-from waiting import join, start
 
 import golock
+from waiting import join, start
 
 
 @pytest.mark.skipif(getattr(sys, "_is_gil_enabled", lambda: True)(), reason="needs no GIL")

@@ -1,11 +1,11 @@
-"""What code outside Python knows by its word stays as it is: opening it is refused, and sharing it opened."""
+"""An object shared with code outside Python cannot be opened, nor an opened one shared."""
 
 from __future__ import annotations
 
 import pytest
-from waiting import asleep_in_kernel, join, start, wait_until
 
 import golock
+from waiting import asleep_in_kernel, join, start, wait_until
 
 EACH = pytest.mark.parametrize(
     ("make", "field"),

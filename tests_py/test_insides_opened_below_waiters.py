@@ -6,9 +6,9 @@ import os
 import threading
 
 import pytest
-from waiting import asleep_in_kernel, join, start, wait_until
 
 import golock
+from waiting import asleep_in_kernel, join, start, wait_until
 
 
 def asleep(threads):
@@ -148,8 +148,8 @@ def handler(*_):
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
     threading.Thread(target=wake).start()
 signal.signal(signal.SIGUSR1, handler)
-it = {'Condition': golock.Condition, 'Event': golock.Event, 'Semaphore': lambda: golock.Semaphore(0),
-      'Barrier': lambda: golock.Barrier(2)}[sys.argv[1]]()
+it = {'Condition': golock.Condition, 'Event': golock.Event,
+      'Semaphore': lambda: golock.Semaphore(0), 'Barrier': lambda: golock.Barrier(2)}[sys.argv[1]]()
 def wake():
     if sys.argv[1] == 'Condition':
         with it: it.notify()

@@ -5,9 +5,9 @@ from __future__ import annotations
 import threading
 
 import pytest
-from waiting import join, start, wait_until, waiters
 
 import golock
+from waiting import join, start, wait_until, waiters
 
 EACH = pytest.mark.parametrize("module", [golock, threading], ids=lambda module: module.__name__)
 
