@@ -123,7 +123,7 @@ condition_open(PyObject *op)
     ConditionObject *self = (ConditionObject *)op;
     int result = -1;
     PyObject *fields = golock_object_fields(op, &golock_condition_class, "(O)", self->lock);
-    PyObject *waiters = fields == NULL ? NULL : PyDict_GetItemString(fields, "_waiters");
+    PyObject *waiters = fields == NULL ? NULL : PyMapping_GetItemString(fields, "_waiters");
     PyObject *locks = PyList_New(0);
     PyObject *dict = NULL;
     while (waiters != NULL && locks != NULL) {
@@ -134,6 +134,7 @@ condition_open(PyObject *op)
         }
         if (PyList_GET_SIZE(locks) > length) { /* and some were notified: begin again */
             Py_DECREF(locks);
+            Py_DECREF(waiters);
             Py_DECREF(fields);
             return condition_open(op);
         }
@@ -149,6 +150,7 @@ condition_open(PyObject *op)
     }
     Py_XDECREF(dict);
     Py_XDECREF(locks);
+    Py_XDECREF(waiters);
     Py_XDECREF(fields);
     return result;
 }

@@ -67,14 +67,12 @@ own_dict(PyObject *self)
     return dict;
 }
 
-/* Looks for an attribute in the object's __dict__. Returns 1 with a new reference, or 0 if there is none, or -1
- * with an exception set. */
+/* Looks a name up. Returns 1 with a new reference, or 0 if there is none, or -1 with an exception set. */
 static int
-find_own(PyObject *self, const char *name, PyObject **value)
+find(PyObject *dict, const char *name, PyObject **value)
 {
-    PyObject *dict = own_dict(self);
-    PyObject *key = dict == NULL ? NULL : PyUnicode_FromString(name);
-    int found = dict == NULL ? 0 : -1;
+    PyObject *key = PyUnicode_FromString(name);
+    int found = -1;
     *value = NULL;
     if (key != NULL) {
 #if PY_VERSION_HEX >= 0x030D0000
@@ -85,6 +83,16 @@ find_own(PyObject *self, const char *name, PyObject **value)
 #endif
     }
     Py_XDECREF(key);
+    return found;
+}
+
+/* The same in the object's __dict__. */
+static int
+find_own(PyObject *self, const char *name, PyObject **value)
+{
+    PyObject *dict = own_dict(self);
+    *value = NULL;
+    int found = dict == NULL ? 0 : find(dict, name, value);
     Py_XDECREF(dict);
     return found;
 }
@@ -114,12 +122,16 @@ interpreters(PyObject *self, const golock_class *class, const char *name)
             Py_DECREF(classes);
         }
     }
-    PyObject *members = PyDict_GetItemString(state->opened, class->name);
-    PyObject *found = members == NULL ? NULL : PyDict_GetItemString(members, name);
-    if (found == NULL && !PyErr_Occurred()) {
+    PyObject *members, *attribute = NULL;
+    int found = find(state->opened, class->name, &members);
+    if (found > 0) {
+        found = find(members, name, &attribute);
+        Py_DECREF(members);
+    }
+    if (found == 0) {
         PyErr_Format(PyExc_AttributeError, "'%s' object has no attribute '%s'", class->name, name);
     }
-    return Py_XNewRef(found);
+    return attribute;
 }
 
 /* Returns 1 if the object has an attribute of its own that the interpreter's methods use on self, 0 if not, or -1

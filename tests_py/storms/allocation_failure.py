@@ -406,6 +406,7 @@ class MakeConditionOverLock(MakeCondition):
     def prepare(self) -> None:
         super().prepare()
         self.other = threading.Lock()
+        self.golock.Condition(self.other)  # imports golock._opened: import is not what is tried
 
 
 class WaitAtCondition(Primitive):
