@@ -699,16 +699,6 @@ condition_repr(PyObject *self)
     return PyUnicode_FromFormat("<Condition(%S, %u)>", condition->lock, (unsigned)waiting(condition));
 }
 
-/* What the interpreter's condition has from its lock are attributes of its own, which can be deleted. */
-static int
-condition_setattr(PyObject *self, PyObject *name, PyObject *value)
-{
-    if (value == NULL && golock_object_open(self, &golock_condition_class) < 0) {
-        return -1;
-    }
-    return PyObject_GenericSetAttr(self, name, value);
-}
-
 static PyObject *
 native_lock(PyObject *self)
 {
@@ -803,7 +793,6 @@ static PyType_Slot condition_slots[] = {
     {Py_tp_traverse, golock_object_traverse},
     {Py_tp_clear, golock_object_clear},
     {Py_tp_repr, condition_repr},
-    {Py_tp_setattro, condition_setattr},
     {Py_tp_doc, (void *)condition_doc},
     {Py_tp_methods, condition_methods},
     {Py_tp_members, golock_object_members},

@@ -25,6 +25,7 @@ from importlib.machinery import ExtensionFileLoader
 from pathlib import Path
 
 warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
+warnings.filterwarnings("ignore", "golock waits without its lock core", RuntimeWarning)
 
 MET, NOT_MET = 10, 11  # exit statuses of a child
 PATIENCE = 30  # seconds
@@ -438,16 +439,6 @@ class WaitAtConditionOverLock(WaitAtCondition):
         return self.golock.Condition(self.golock.allocate_lock())
 
 
-class WaitAtConditionOverInterpretersLock(WaitAtCondition):
-    def make(self) -> object:
-        return self.golock.Condition(threading.RLock())
-
-    def check_primitive(self, done: bool, result: object) -> None:
-        if not done and not self.primitive._is_owned():
-            self.primitive.acquire()  # that lock's _release_save frees it before it fails
-        super().check_primitive(done, result)
-
-
 class WaitFor(WaitAtCondition):
     def act(self) -> object:
         return self.primitive.wait_for(self.predicate, 0.001)
@@ -595,6 +586,10 @@ class WaitForEvent(MakeEvent):
 
 
 class LookAtConditionOfEvent(MakeEvent):
+    def prepare(self) -> None:
+        super().prepare()
+        self.golock.Event()._cond  # imports golock._opened: import is not what is tried
+
     def act(self) -> object:
         return self.primitive._cond
 

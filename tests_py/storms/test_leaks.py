@@ -213,7 +213,7 @@ for number, condition in enumerate(conditions):
             f'{name} save without': lambda: refused(condition._release_save),
             f'{name} acquire': lambda: (condition.acquire(True), condition.release()),
             f'{name} look': lambda: (
-                repr(condition), condition._waiters, condition._is_owned(), condition._lock),
+                repr(condition), condition._is_owned(), condition._lock),
         })
     add(condition, f'condition {number}')
 
@@ -227,13 +227,14 @@ calls.update({
     'rlock weakref': lambda: weakref.ref(golock.RLock(), print_nothing),
     'Condition': lambda: (golock.Condition(), golock.Condition(lock), golock.Condition(OwnLock())),
     'Condition text': lambda: refused(golock.Condition, text),
-    'Condition again': lambda: conditions[0].__init__(golock.RLock()),
+    'Condition again': lambda: golock.Condition().__init__(golock.RLock()),
+    'Condition opened': lambda: (golock.Condition()._waiters, vars(golock.Condition(lock))),
     'Condition cycle': lambda: cycle(golock.Condition),
     'condition that cannot be taken again': lambda: refused(wrong.wait),
     'Semaphore': lambda: (golock.Semaphore(), golock.Semaphore(2 ** 31)),
     'Semaphore negative': lambda: refused(golock.Semaphore, -1),
     'Semaphore text': lambda: refused(golock.Semaphore, text),
-    'Semaphore huge': lambda: refused(golock.Semaphore, huge),
+    'Semaphore huge': lambda: golock.Semaphore(huge)._cond,
     'Semaphore cycle': lambda: cycle(golock.Semaphore),
     'semaphore': lambda: (permits.acquire(), permits.release(), permits._value, repr(permits)),
     'semaphore with': lambda: permits.__exit__(permits.__enter__(), None, None),

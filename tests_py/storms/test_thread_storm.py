@@ -329,7 +329,7 @@ for first in range(0, number, together):
         thread.start()
     for thread in threads:
         thread.join()
-assert (semaphore._value, repr(condition)[-5:], rlock._is_owned()) == (2, '>, 0)>', False)
+assert (semaphore._value, repr(condition)[-6:], rlock._is_owned()) == (2, '>, 0)>', False)
 barrier.reset()
 assert barrier.n_waiting == 0
 print(len(ended) >= number)
