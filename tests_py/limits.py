@@ -5,7 +5,7 @@
 
 MOMENT is "first", where no thread has waited when the limit comes, or "later", where the core is
 loaded. All primitives are waited at, from the one named FIRST on, and again in a forked child. Each
-line of the output tells of one step; the last that begins names what hangs.
+cell of the matrix begins and ends with a line of the output; the last that begins is what hangs.
 """
 
 from __future__ import annotations
@@ -53,13 +53,13 @@ PR_SET_NO_NEW_PRIVS = 38
 libc = ctypes.CDLL(None, use_errno=True)
 
 
-class CannotBeHad(Exception):
+class ImpossibleError(Exception):
     """This machine, or this user, cannot have the limit."""
 
 
 def system(result):
     if result != 0:
-        raise CannotBeHad(os.strerror(ctypes.get_errno()))
+        raise ImpossibleError(os.strerror(ctypes.get_errno()))
 
 
 def used(what):
@@ -70,7 +70,7 @@ def used(what):
 class Limit:
     moments = MOMENTS
     spare = 0
-    without = {"first", "child of first", "child of later"}  # moments that cannot have a core
+    without = ("first", "child of first", "child of later")  # moments that cannot have a core
 
     def __init__(self, spare=None):
         self.spare = self.spare if spare is None else int(spare)
@@ -91,7 +91,7 @@ class Threads(Limit):
 
     def prepare(self):
         if os.geteuid() != 0:
-            raise CannotBeHad("only root can become a user who has no threads")
+            raise ImpossibleError("only root can become a user who has no threads")
 
     def apply(self):
         os.setuid(100_000 + os.getpid())
@@ -129,7 +129,7 @@ class Files(Limit):
 class FileSizes(Limit):
     """A private copy is a file; the library itself is there."""
 
-    without = {"child of first", "child of later"}
+    without = ("child of first", "child of later")
 
     def apply(self):
         signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
@@ -150,21 +150,21 @@ class Chroot(OwnMounts):
 
 
 class NoProc(OwnMounts):
-    without = frozenset()
+    without = ()
 
     def apply(self):
         system(libc.umount2(b"/proc", MNT_DETACH))
-        assert not os.path.exists("/proc/self")
+        assert not Path("/proc/self").exists()
 
 
 class NoExec(OwnMounts):
-    """Not for the library, and not for files; memory has no such flag, and so a later try succeeds."""
+    """Neither the library nor a file can be loaded; a memfd can, at the second try."""
 
-    without = {"first"}
+    without = ("first",)
 
     def apply(self):
         folders = {str(Path(golock.__file__).parent), tempfile.gettempdir()}
-        folders |= {folder for folder in ("/tmp", "/var/tmp", "/dev/shm") if os.path.isdir(folder)}
+        folders |= {folder for folder in ("/tmp", "/var/tmp", "/dev/shm") if Path(folder).is_dir()}
         for path in map(os.fsencode, folders):
             system(libc.mount(path, path, None, MS_BIND, None))
             system(libc.mount(None, path, None, MS_REMOUNT | MS_BIND | MS_NOEXEC, None))
@@ -198,7 +198,7 @@ class Seccomp(Limit):
 
 
 class NoMemfd(Seccomp):
-    without = frozenset()
+    without = ()
     program = (
         (LOAD, 0, 0, NUMBER),
         (EQUAL, 0, 1, CALLS["memfd_create"]),
@@ -357,7 +357,7 @@ class Outcome:
     cells: dict[tuple[str, str], str] = field(default_factory=dict)  # of those that ended
     missing: dict[str, str] = field(default_factory=dict)  # why there was no core
     warned: list[tuple[str, str]] = field(default_factory=list)
-    last: str = ""
+    begun: str = ""  # the last cell that has
 
     def read(self, stdout):
         for line in stdout.splitlines():
@@ -370,7 +370,8 @@ class Outcome:
                     self.missing[words[0]] = words[3]
             elif kind == "warned":
                 self.warned.append((words[0], words[1]))
-            self.last = " ".join([kind, *words])
+            elif kind == "begins":
+                self.begun = ", ".join(words)
 
     def summary(self, moment):
         return ", then ".join(dict.fromkeys(c for (m, _), c in self.cells.items() if m == moment))
@@ -397,20 +398,21 @@ def outcome_of(*arguments):
 
 
 def row(limit):
-    outcomes = {moment: outcome_of(limit, moment) for moment in LIMITS[limit].moments}
-    cells = {moment: "" for moment in (*MOMENTS, "child of first", "child of later")}
-    why = ""
-    for moment, outcome in outcomes.items():
+    cells: dict[str, str] = dict.fromkeys(MOMENTS, "")
+    in_children, reasons = [], []
+    for moment in LIMITS[limit].moments:
+        outcome = outcome_of(limit, moment)
         if outcome.status != 0:
             sys.exit(f"{limit}, {moment}: {outcome}")
-        for where in (moment, f"child of {moment}"):
-            cells[where] = outcome.summary(where)
-            why = why or outcome.missing.get(where, outcome.impossible)
-    return [limit, *cells.values(), why]
+        cells[moment] = outcome.summary(moment)
+        in_children.append(outcome.summary(f"child of {moment}"))
+        reasons += [outcome.impossible, *outcome.missing.values()]
+    why = next(filter(None, reasons), "").replace(f"{Path(golock.__file__).parent}/", "")
+    return [limit, *cells.values(), " or ".join(dict.fromkeys(in_children)), why]
 
 
 def table():
-    titles = "limit", "first wait", "later wait", "child after the first", "child after the later", "why"
+    titles = "limit", "first wait", "later wait", "forked child", "why without"
     for cells in titles, ["---"] * len(titles), *map(row, LIMITS):
         print(f"| {' | '.join(cells)} |")
     golock.core_address()
@@ -425,5 +427,5 @@ if __name__ == "__main__":
     else:
         try:
             run(*sys.argv[1:])
-        except CannotBeHad as reason:
+        except ImpossibleError as reason:
             say("impossible", reason)
