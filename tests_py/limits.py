@@ -62,6 +62,10 @@ def system(result):
         raise ImpossibleError(os.strerror(ctypes.get_errno()))
 
 
+def set_limit(which, value):
+    resource.setrlimit(which, (value, resource.getrlimit(which)[1]))
+
+
 def used(what):
     status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
     return int(status[what].split()[0]) * 1024
@@ -81,13 +85,12 @@ class Limit:
     def apply(self):
         """Set the limit."""
 
-    def apply_in_child(self):
-        """Set it again, where the child has more room than its parent had."""
+    def apply_again(self):
+        """Set it anew before the fork, if it counts what the process has by then."""
 
 
 class Threads(Limit):
-    spare = 3  # one for the child, and two of it
-    of_parent = 0
+    spare = 3  # one is for the child, and two for threads of it
 
     def prepare(self):
         if os.geteuid() != 0:
@@ -95,26 +98,20 @@ class Threads(Limit):
 
     def apply(self):
         os.setuid(100_000 + os.getpid())
-        self.apply_in_child()
+        self.apply_again()
 
-    def apply_in_child(self):
-        running = self.of_parent + sum(1 for _ in Path("/proc/self/task").iterdir())
-        limit = running + self.spare - (self.of_parent > 0)
-        resource.setrlimit(resource.RLIMIT_NPROC, (limit, limit))
-        self.of_parent = running
+    def apply_again(self):
+        running = sum(1 for _ in Path("/proc/self/task").iterdir())
+        set_limit(resource.RLIMIT_NPROC, running + self.spare)
 
 
 class Memory(Limit):
     spare, which, field = 8, resource.RLIMIT_DATA, "VmData"
 
     def apply(self):
-        limit = used(self.field) + self.spare * MB
-        _, hard = resource.getrlimit(self.which)
-        if hard != resource.RLIM_INFINITY:
-            limit = min(limit, hard)
-        resource.setrlimit(self.which, (limit, limit))
+        set_limit(self.which, used(self.field) + self.spare * MB)
 
-    apply_in_child = apply
+    apply_again = apply
 
 
 class AddressSpace(Memory):
@@ -123,7 +120,7 @@ class AddressSpace(Memory):
 
 class Files(Limit):
     def apply(self):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3))
+        set_limit(resource.RLIMIT_NOFILE, 3)
 
 
 class FileSizes(Limit):
@@ -133,7 +130,7 @@ class FileSizes(Limit):
 
     def apply(self):
         signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+        set_limit(resource.RLIMIT_FSIZE, 0)
 
 
 class OwnMounts(Limit):
@@ -323,19 +320,19 @@ def run(name, moment, first=NAMES[0]):
     threading.stack_size(256 * 1024)
     ctypes.CDLL("libgcc_s.so.1")  # without which daemon threads, golock or not, end the process
     limit.prepare()
-    start = NAMES.index(first)
-    primitives = {name: KINDS[name]() for name in NAMES[start:] + NAMES[:start]}
     worker = Worker()
     if moment == "later":
         contend()
         assert golock._golock.core()["loaded"], golock._golock.core()
     limit.apply()
+    start = NAMES.index(first)
+    primitives = {name: KINDS[name]() for name in NAMES[start:] + NAMES[:start]}
     wait_at_all(moment, primitives, worker)
     worker.end()
+    limit.apply_again()
     go_on_in_child()
     moment = f"child of {moment}"
     report_warnings(moment)
-    limit.apply_in_child()
     for primitive in primitives.values():
         primitive.restore()
         primitive.hold()
