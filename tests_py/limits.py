@@ -34,7 +34,8 @@ import golock
 sys.path.insert(0, str(Path(__file__).parent / "storms"))
 from family import KINDS
 
-NAMES = ("Lock", "RLock", "Condition", "Semaphore", "BoundedSemaphore", "Event", "Barrier")
+# RLock comes first because it starts a thread, for which a core may leave no room.
+NAMES = ("RLock", "Lock", "Condition", "Semaphore", "BoundedSemaphore", "Event", "Barrier")
 MOMENTS = ("first", "later")
 MB = 2**20
 ROUNDS = 3
@@ -288,10 +289,10 @@ def wait_at(primitive, worker):
         worker.results.get()
 
 
-def wait_at_all(moment, primitives, worker):
-    for name, primitive in primitives.items():
+def wait_at_all(moment, primitives, order, worker):
+    for name in order:
         say("begins", moment, name)
-        wait_at(primitive, worker)
+        wait_at(primitives[name], worker)
         core = golock._golock.core()
         say("ended", moment, name, "core" if core["loaded"] else "without", core["core_missing"])
 
@@ -325,19 +326,20 @@ def run(name, moment, first=NAMES[0]):
         contend()
         assert golock._golock.core()["loaded"], golock._golock.core()
     limit.apply()
+    primitives = {name: KINDS[name]() for name in NAMES}
     start = NAMES.index(first)
-    primitives = {name: KINDS[name]() for name in NAMES[start:] + NAMES[:start]}
-    wait_at_all(moment, primitives, worker)
+    order = NAMES[start:] + NAMES[:start]
+    wait_at_all(moment, primitives, order, worker)
     worker.end()
     limit.apply_again()
     go_on_in_child()
     moment = f"child of {moment}"
     report_warnings(moment)
+    worker = Worker()
     for primitive in primitives.values():
         primitive.restore()
         primitive.hold()
-    worker = Worker()
-    wait_at_all(moment, primitives, worker)
+    wait_at_all(moment, primitives, order, worker)
     worker.end()
 
 
