@@ -289,12 +289,20 @@ def wait_at(primitive, worker):
         worker.results.get()
 
 
+def core():
+    """Return whether there is a core, or none was needed yet; and why there is none."""
+    core = golock._golock.core()
+    if core["loaded"]:
+        return "core", ""
+    missing = core["core_missing"]
+    return ("without", missing) if missing else ("not needed", "")
+
+
 def wait_at_all(moment, primitives, order, worker):
     for name in order:
         say("begins", moment, name)
         wait_at(primitives[name], worker)
-        core = golock._golock.core()
-        say("ended", moment, name, "core" if core["loaded"] else "without", core["core_missing"])
+        say("ended", moment, name, *core())
 
 
 def go_on_in_child():
@@ -373,7 +381,9 @@ class Outcome:
                 self.begun = ", ".join(words)
 
     def summary(self, moment):
-        return ", then ".join(dict.fromkeys(c for (m, _), c in self.cells.items() if m == moment))
+        """Return which of "core" and "without" the cells of a moment were."""
+        cells = [cell for (when, _), cell in self.cells.items() if when == moment]
+        return ", then ".join(dict.fromkeys(cell for cell in cells if cell != "not needed"))
 
 
 def outcome_of(*arguments):
