@@ -1,6 +1,7 @@
 # make demo          set up, and see golock run a program that nobody here wrote
 # make test          set up, and pass all tests, Go and Python
 # make verify        check the protocol's models, and that every fault seeded in them is found
+# make limits        print what keeps the core away, and how threads wait then
 # make soak          the models and the storms in their longer form, half an hour; prints totals
 # make bench         measure golock beside the interpreter's own, and draw
 # make bench-go      the same for goroutines, beside sync.Mutex, a channel and semaphore.Weighted
@@ -27,7 +28,7 @@ SPIN := $(or $(shell command -v spin),$(CURDIR)/build/spin/usr/bin/spin)
 SOURCES := setup.py pyproject.toml go.mod go.sum $(wildcard golock/*.go golock/capi/*.* golock/capi/libgolock/*) \
 	$(wildcard pyext/*.[ch] pyext/golock/*.py* pyext/golock/*/*.py pyext/golock/*/*.json)
 
-.PHONY: demo test test-go test-python verify soak gopy free-threaded test-free-threaded test-tsan test-suites bench bench-go conformance lint format dist clean
+.PHONY: demo test test-go test-python verify limits soak gopy free-threaded test-free-threaded test-tsan test-suites bench bench-go conformance lint format dist clean
 
 demo: $(VENV)/golock
 	$(BIN)/python -I -m golock info
@@ -52,6 +53,9 @@ test-python: $(VENV)/tests
 
 verify: $(SPIN)
 	SPIN=$(SPIN) $(PYTHON) protocol/verify.py
+
+limits: $(VENV)/golock
+	$(BIN)/python tests_py/limits.py
 
 soak: $(VENV)/tests $(SPIN)
 	SPIN=$(SPIN) GO=$(GO) $(BIN)/python tests_py/soak.py

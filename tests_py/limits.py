@@ -5,7 +5,7 @@
 
 MOMENT is "first", where no thread has waited when the limit comes, or "later", where the core is
 loaded. All primitives are waited at, from the one named FIRST on, and again in a forked child. Each
-line of the output tells of one step; the last that begins names what hangs.
+cell of the matrix begins and ends with a line of the output; the last that begins is what hangs.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ import golock
 sys.path.insert(0, str(Path(__file__).parent / "storms"))
 from family import KINDS
 
-NAMES = ("Lock", "RLock", "Condition", "Semaphore", "BoundedSemaphore", "Event", "Barrier")
+# RLock comes first because it starts a thread, for which a core may leave no room.
+NAMES = ("RLock", "Lock", "Condition", "Semaphore", "BoundedSemaphore", "Event", "Barrier")
 MOMENTS = ("first", "later")
 MB = 2**20
 ROUNDS = 3
@@ -53,13 +54,17 @@ PR_SET_NO_NEW_PRIVS = 38
 libc = ctypes.CDLL(None, use_errno=True)
 
 
-class CannotBeHad(Exception):
+class ImpossibleError(Exception):
     """This machine, or this user, cannot have the limit."""
 
 
 def system(result):
     if result != 0:
-        raise CannotBeHad(os.strerror(ctypes.get_errno()))
+        raise ImpossibleError(os.strerror(ctypes.get_errno()))
+
+
+def set_limit(which, value):
+    resource.setrlimit(which, (value, resource.getrlimit(which)[1]))
 
 
 def used(what):
@@ -70,7 +75,7 @@ def used(what):
 class Limit:
     moments = MOMENTS
     spare = 0
-    without = {"first", "child of first", "child of later"}  # moments that cannot have a core
+    without = ("first", "child of first", "child of later")  # moments that cannot have a core
 
     def __init__(self, spare=None):
         self.spare = self.spare if spare is None else int(spare)
@@ -81,40 +86,33 @@ class Limit:
     def apply(self):
         """Set the limit."""
 
-    def apply_in_child(self):
-        """Set it again, where the child has more room than its parent had."""
+    def apply_again(self):
+        """Set it anew before the fork, if it counts what the process has by then."""
 
 
 class Threads(Limit):
-    spare = 3  # one for the child, and two of it
-    of_parent = 0
+    spare = 3  # one is for the child, and two for threads of it
 
     def prepare(self):
         if os.geteuid() != 0:
-            raise CannotBeHad("only root can become a user who has no threads")
+            raise ImpossibleError("only root can become a user who has no threads")
 
     def apply(self):
         os.setuid(100_000 + os.getpid())
-        self.apply_in_child()
+        self.apply_again()
 
-    def apply_in_child(self):
-        running = self.of_parent + sum(1 for _ in Path("/proc/self/task").iterdir())
-        limit = running + self.spare - (self.of_parent > 0)
-        resource.setrlimit(resource.RLIMIT_NPROC, (limit, limit))
-        self.of_parent = running
+    def apply_again(self):
+        running = sum(1 for _ in Path("/proc/self/task").iterdir())
+        set_limit(resource.RLIMIT_NPROC, running + self.spare)
 
 
 class Memory(Limit):
     spare, which, field = 8, resource.RLIMIT_DATA, "VmData"
 
     def apply(self):
-        limit = used(self.field) + self.spare * MB
-        _, hard = resource.getrlimit(self.which)
-        if hard != resource.RLIM_INFINITY:
-            limit = min(limit, hard)
-        resource.setrlimit(self.which, (limit, limit))
+        set_limit(self.which, used(self.field) + self.spare * MB)
 
-    apply_in_child = apply
+    apply_again = apply
 
 
 class AddressSpace(Memory):
@@ -123,17 +121,17 @@ class AddressSpace(Memory):
 
 class Files(Limit):
     def apply(self):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3))
+        set_limit(resource.RLIMIT_NOFILE, 3)
 
 
 class FileSizes(Limit):
     """A private copy is a file; the library itself is there."""
 
-    without = {"child of first", "child of later"}
+    without = ("child of first", "child of later")
 
     def apply(self):
         signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+        set_limit(resource.RLIMIT_FSIZE, 0)
 
 
 class OwnMounts(Limit):
@@ -150,21 +148,21 @@ class Chroot(OwnMounts):
 
 
 class NoProc(OwnMounts):
-    without = frozenset()
+    without = ()
 
     def apply(self):
         system(libc.umount2(b"/proc", MNT_DETACH))
-        assert not os.path.exists("/proc/self")
+        assert not Path("/proc/self").exists()
 
 
 class NoExec(OwnMounts):
-    """Not for the library, and not for files; memory has no such flag, and so a later try succeeds."""
+    """Neither the library nor a file can be loaded; a memfd can, at the second try."""
 
-    without = {"first"}
+    without = ("first",)
 
     def apply(self):
         folders = {str(Path(golock.__file__).parent), tempfile.gettempdir()}
-        folders |= {folder for folder in ("/tmp", "/var/tmp", "/dev/shm") if os.path.isdir(folder)}
+        folders |= {folder for folder in ("/tmp", "/var/tmp", "/dev/shm") if Path(folder).is_dir()}
         for path in map(os.fsencode, folders):
             system(libc.mount(path, path, None, MS_BIND, None))
             system(libc.mount(None, path, None, MS_REMOUNT | MS_BIND | MS_NOEXEC, None))
@@ -198,7 +196,7 @@ class Seccomp(Limit):
 
 
 class NoMemfd(Seccomp):
-    without = frozenset()
+    without = ()
     program = (
         (LOAD, 0, 0, NUMBER),
         (EQUAL, 0, 1, CALLS["memfd_create"]),
@@ -291,12 +289,20 @@ def wait_at(primitive, worker):
         worker.results.get()
 
 
-def wait_at_all(moment, primitives, worker):
-    for name, primitive in primitives.items():
+def core():
+    """Return whether there is a core, or none was needed yet; and why there is none."""
+    core = golock._golock.core()
+    if core["loaded"]:
+        return "core", ""
+    missing = core["core_missing"]
+    return ("without", missing) if missing else ("not needed", "")
+
+
+def wait_at_all(moment, primitives, order, worker):
+    for name in order:
         say("begins", moment, name)
-        wait_at(primitive, worker)
-        core = golock._golock.core()
-        say("ended", moment, name, "core" if core["loaded"] else "without", core["core_missing"])
+        wait_at(primitives[name], worker)
+        say("ended", moment, name, *core())
 
 
 def go_on_in_child():
@@ -323,24 +329,25 @@ def run(name, moment, first=NAMES[0]):
     threading.stack_size(256 * 1024)
     ctypes.CDLL("libgcc_s.so.1")  # without which daemon threads, golock or not, end the process
     limit.prepare()
-    start = NAMES.index(first)
-    primitives = {name: KINDS[name]() for name in NAMES[start:] + NAMES[:start]}
     worker = Worker()
     if moment == "later":
         contend()
         assert golock._golock.core()["loaded"], golock._golock.core()
     limit.apply()
-    wait_at_all(moment, primitives, worker)
+    primitives = {name: KINDS[name]() for name in NAMES}
+    start = NAMES.index(first)
+    order = NAMES[start:] + NAMES[:start]
+    wait_at_all(moment, primitives, order, worker)
     worker.end()
+    limit.apply_again()
     go_on_in_child()
     moment = f"child of {moment}"
     report_warnings(moment)
-    limit.apply_in_child()
+    worker = Worker()
     for primitive in primitives.values():
         primitive.restore()
         primitive.hold()
-    worker = Worker()
-    wait_at_all(moment, primitives, worker)
+    wait_at_all(moment, primitives, order, worker)
     worker.end()
 
 
@@ -357,7 +364,7 @@ class Outcome:
     cells: dict[tuple[str, str], str] = field(default_factory=dict)  # of those that ended
     missing: dict[str, str] = field(default_factory=dict)  # why there was no core
     warned: list[tuple[str, str]] = field(default_factory=list)
-    last: str = ""
+    begun: str = ""  # the last cell that has
 
     def read(self, stdout):
         for line in stdout.splitlines():
@@ -370,10 +377,13 @@ class Outcome:
                     self.missing[words[0]] = words[3]
             elif kind == "warned":
                 self.warned.append((words[0], words[1]))
-            self.last = " ".join([kind, *words])
+            elif kind == "begins":
+                self.begun = ", ".join(words)
 
     def summary(self, moment):
-        return ", then ".join(dict.fromkeys(c for (m, _), c in self.cells.items() if m == moment))
+        """Return which of "core" and "without" the cells of a moment were."""
+        cells = [cell for (when, _), cell in self.cells.items() if when == moment]
+        return ", then ".join(dict.fromkeys(cell for cell in cells if cell != "not needed"))
 
 
 def outcome_of(*arguments):
@@ -397,20 +407,21 @@ def outcome_of(*arguments):
 
 
 def row(limit):
-    outcomes = {moment: outcome_of(limit, moment) for moment in LIMITS[limit].moments}
-    cells = {moment: "" for moment in (*MOMENTS, "child of first", "child of later")}
-    why = ""
-    for moment, outcome in outcomes.items():
+    cells: dict[str, str] = dict.fromkeys(MOMENTS, "")
+    in_children, reasons = [], []
+    for moment in LIMITS[limit].moments:
+        outcome = outcome_of(limit, moment)
         if outcome.status != 0:
             sys.exit(f"{limit}, {moment}: {outcome}")
-        for where in (moment, f"child of {moment}"):
-            cells[where] = outcome.summary(where)
-            why = why or outcome.missing.get(where, outcome.impossible)
-    return [limit, *cells.values(), why]
+        cells[moment] = outcome.summary(moment)
+        in_children.append(outcome.summary(f"child of {moment}"))
+        reasons += [outcome.impossible, *outcome.missing.values()]
+    why = next(filter(None, reasons), "").replace(f"{Path(golock.__file__).parent}/", "")
+    return [limit, *cells.values(), " or ".join(dict.fromkeys(in_children)), why]
 
 
 def table():
-    titles = "limit", "first wait", "later wait", "child after the first", "child after the later", "why"
+    titles = "limit", "first wait", "later wait", "forked child", "why without"
     for cells in titles, ["---"] * len(titles), *map(row, LIMITS):
         print(f"| {' | '.join(cells)} |")
     golock.core_address()
@@ -425,5 +436,5 @@ if __name__ == "__main__":
     else:
         try:
             run(*sys.argv[1:])
-        except CannotBeHad as reason:
+        except ImpossibleError as reason:
             say("impossible", reason)
