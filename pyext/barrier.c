@@ -1,6 +1,6 @@
-/* The type golock.Barrier: the class of that name in CPython's Lib/threading.py. Those who arrive at a native one
- * listen until the last one tells them how it went, so a barrier may be used again while some have not left
- * yet. */
+/* The type golock.Barrier: the class of that name in CPython's Lib/threading.py. Those who arrive at a native
+ * one listen until the last one tells them how it went, so a barrier may be used again while some have not
+ * left yet. */
 #include "install.h"
 #include "lock.h"
 #include "object.h"
@@ -11,8 +11,8 @@ typedef struct {
     golock_object base;
     bool broken;
     bool acting; /* the last one has arrived, and runs the action with the lock */
-    /* NULL before the barrier was native, and never again. The lock is held while somebody arrives, gives up, or runs the
-     * action, and is that of the interpreter's condition when the barrier is opened. */
+    /* NULL before the barrier was native, and never again. The lock is held while somebody arrives, gives up,
+     * or runs the action, and is that of the interpreter's condition when the barrier is opened. */
     PyObject *lock, *parties, *action, *timeout;
     PyObject *error; /* threading.BrokenBarrierError, which cannot be imported at exit */
     golock_listeners listeners;
@@ -103,7 +103,8 @@ barrier_init(PyObject *op, PyObject *args, PyObject *kwargs)
     if (!can_count_to(values[0])) {
         return golock_object_call_init(op, &golock_barrier_class, args, kwargs);
     }
-    /* References of its own: the look at the class and the import may run code that takes them out of kwargs. */
+    /* References of its own: the look at the class and the import may run code that takes them out of kwargs.
+     */
     PyObject *parties = Py_NewRef(values[0]), *action = Py_NewRef(values[1]), *timeout = Py_NewRef(values[2]);
     PyObject *error = find_error();
     PyObject *lock = golock_lock_new(golock_state_of(op)->lock_type);
@@ -288,9 +289,9 @@ trip(BarrierObject *self, uint32_t index)
     return done;
 }
 
-/* Ends the wait of a listener that was not told how it went, unless it was moved to a condition meanwhile: then
- * it returns false. Otherwise *told is what it was told after all, or that it has broken the barrier. While the
- * action runs nobody gives up: hence the caller has the lock. */
+/* Ends the wait of a listener that was not told how it went, unless it was moved to a condition meanwhile:
+ * then it returns false. Otherwise *told is what it was told after all, or that it has broken the barrier.
+ * While the action runs nobody gives up: hence the caller has the lock. */
 static bool
 give_up(BarrierObject *self, golock_listener *listener, bool breaks, uint32_t *told)
 {
@@ -379,8 +380,8 @@ arrive(BarrierObject *self, golock_listener *listener, uint32_t *index)
     return arrival;
 }
 
-/* Takes the lock of a native barrier. Returns 1; or 0 if it is opened, or was meanwhile, and the lock is free; or
- * -1 with an exception set. */
+/* Takes the lock of a native barrier. Returns 1; or 0 if it is opened, or was meanwhile, and the lock is
+ * free; or -1 with an exception set. */
 static int
 enter_native(PyObject *op)
 {
@@ -398,8 +399,8 @@ enter_native(PyObject *op)
     return 1;
 }
 
-/* barrier_wait of a native barrier with a timeout that is a plain number or None. Sets *opened, and returns NULL,
- * where it is the interpreter's turn. */
+/* barrier_wait of a native barrier with a timeout that is a plain number or None. Sets *opened, and returns
+ * NULL, where it is the interpreter's turn. */
 static PyObject *
 wait_native(BarrierObject *self, golock_listener *listener, PyObject *limit, bool *opened)
 {
@@ -503,7 +504,12 @@ barrier_repr(PyObject *op)
 }
 
 /* The steps of the interpreter's wait, which a native barrier takes in C. */
-#define DEFINE_STEP(function, name)                                                                              static PyObject *barrier_##function(PyObject *self, PyObject *const *args, Py_ssize_t nargs,                                                     PyObject *kwnames)                                                       {                                                                                                                return golock_object_call(self, &golock_barrier_class, name, args, nargs, kwnames);                      }
+#define DEFINE_STEP(function, name)                                                                          \
+    static PyObject *barrier_##function(PyObject *self, PyObject *const *args, Py_ssize_t nargs,             \
+                                        PyObject *kwnames)                                                   \
+    {                                                                                                        \
+        return golock_object_call(self, &golock_barrier_class, name, args, nargs, kwnames);                  \
+    }
 
 DEFINE_STEP(enter, "_enter")
 DEFINE_STEP(release, "_release")
@@ -511,7 +517,8 @@ DEFINE_STEP(wait_step, "_wait")
 DEFINE_STEP(exit, "_exit")
 DEFINE_STEP(break, "_break")
 
-#define STEP(name, function, doc)                                                                                {name, (PyCFunction)(void (*)(void))barrier_##function, METH_FASTCALL | METH_KEYWORDS, PyDoc_STR(doc)}
+#define STEP(name, function, doc)                                                                            \
+    {name, (PyCFunction)(void (*)(void))barrier_##function, METH_FASTCALL | METH_KEYWORDS, PyDoc_STR(doc)}
 
 PyDoc_STRVAR(barrier_doc,
              "Barrier(parties, action=None, timeout=None)\n--\n\n"
@@ -569,9 +576,8 @@ static PyGetSetDef barrier_getset[] = {
 };
 
 static const char *const used[] = {
-    "_cond",    "_action", "_timeout", "_parties", "_state", "_count",  "_enter",
-    "_release", "_wait",   "_exit",    "_break",   "broken", "parties", "n_waiting",
-    NULL,
+    "_cond", "_action", "_timeout", "_parties", "_state",  "_count",    "_enter", "_release",
+    "_wait", "_exit",   "_break",   "broken",   "parties", "n_waiting", NULL,
 };
 
 const golock_class golock_barrier_class = {4, "Barrier", used, barrier_open};

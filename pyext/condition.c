@@ -11,7 +11,8 @@
 typedef struct {
     golock_object base;
     bool reentrant; /* the lock is an RLock */
-    PyObject *lock; /* a Lock or an RLock, from when the condition was native to its end; no part of a cycle */
+    PyObject
+        *lock; /* a Lock or an RLock, from when the condition was native to its end; no part of a cycle */
     golock_listeners listeners;
 } ConditionObject;
 
@@ -47,7 +48,8 @@ condition_init(PyObject *op, PyObject *args, PyObject *kwargs)
     bool reentrant = lock == Py_None || Py_IS_TYPE(lock, state->rlock_type);
     bool native = reentrant || Py_IS_TYPE(lock, state->lock_type);
     /* A reference of its own: the look at the class may run code that takes the lock out of kwargs. */
-    lock = native && lock == Py_None ? state->rlock_type->tp_new(state->rlock_type, NULL, NULL) : Py_NewRef(lock);
+    lock = native && lock == Py_None ? state->rlock_type->tp_new(state->rlock_type, NULL, NULL)
+                                     : Py_NewRef(lock);
     if (lock == NULL) {
         return -1;
     }
@@ -166,7 +168,8 @@ call_field(PyObject *self, const char *name, PyObject *const *args, Py_ssize_t n
     return result;
 }
 
-/* A thread that waits for the lock has a reference of its own to it: the condition may be opened meanwhile. */
+/* A thread that waits for the lock has a reference of its own to it: the condition may be opened meanwhile.
+ */
 static PyObject *
 acquire_native(ConditionObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
@@ -286,8 +289,8 @@ acquire_restore(saved *state)
     Py_CLEAR(state->lock);
 }
 
-/* Ends a wait for which a lock of its own was put among the _waiters. Returns whether it was notified, or -1 with
- * an exception set. */
+/* Ends a wait for which a lock of its own was put among the _waiters. Returns whether it was notified, or -1
+ * with an exception set. */
 static int
 leave_waiters(PyObject *self, golock_listener *listener, int told)
 {
@@ -325,8 +328,8 @@ pass_on(ConditionObject *self)
     }
 }
 
-/* Ends a wait of which golock_await said `told`, when the lock is taken again: not before does a waiter give up,
- * for until then it can be notified. Returns as golock_await. */
+/* Ends a wait of which golock_await said `told`, when the lock is taken again: not before does a waiter give
+ * up, for until then it can be notified. Returns as golock_await. */
 static int
 finish_wait(ConditionObject *self, golock_listener *listener, int told)
 {
@@ -343,8 +346,8 @@ finish_wait(ConditionObject *self, golock_listener *listener, int told)
     return -1;
 }
 
-/* Waits for a notification until the deadline, without the lock. Returns 1, or 0 when the time ran out, or -1 with
- * an exception set. The lock is taken again in any case. */
+/* Waits for a notification until the deadline, without the lock. Returns 1, or 0 when the time ran out, or -1
+ * with an exception set. The lock is taken again in any case. */
 static int
 wait_without_lock(ConditionObject *self, golock_listener *listener, int64_t deadline)
 {
@@ -525,7 +528,8 @@ condition_wait_for(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyOb
         if (left == NULL || (values[1] != Py_None && end == NULL)) {
             break;
         }
-        /* The predicate may have opened the condition: then its wait is looked up, as the interpreter does. */
+        /* The predicate may have opened the condition: then its wait is looked up, as the interpreter does.
+         */
         PyObject *waited = is_native(self) ? wait_for_notification(self, left)
                                            : PyObject_CallMethod(self, "wait", "(O)", left);
         if (waited == NULL) {
@@ -630,8 +634,7 @@ condition_release_save(PyObject *self, PyObject *Py_UNUSED(ignored))
     if (release_save((ConditionObject *)self, &state) < 0) {
         return NULL;
     }
-    PyObject *result =
-        state.reentrant ? Py_BuildValue("kk", state.count, state.owner) : Py_NewRef(Py_None);
+    PyObject *result = state.reentrant ? Py_BuildValue("kk", state.count, state.owner) : Py_NewRef(Py_None);
     Py_DECREF(state.lock);
     return result;
 }
@@ -744,8 +747,7 @@ static PyMethodDef condition_methods[] = {
     METHOD("locked", condition_locked,
            PyDoc_STR("locked($self, /)\n--\n\nReturn whether the lock is taken.")),
 #endif
-    {"__enter__", condition_enter, METH_NOARGS,
-     PyDoc_STR("__enter__($self, /)\n--\n\nTake the lock.")},
+    {"__enter__", condition_enter, METH_NOARGS, PyDoc_STR("__enter__($self, /)\n--\n\nTake the lock.")},
     {"__exit__", (PyCFunction)(void (*)(void))condition_exit, METH_FASTCALL,
      PyDoc_STR("__exit__($self, /, *args)\n--\n\nFree the lock.")},
     METHOD("wait", condition_wait, wait_doc),
@@ -780,8 +782,8 @@ static const char *const used[] = {
 #if PY_VERSION_HEX >= 0x030E0000
     "locked",
 #endif
-    "_lock",     "acquire", "release", "_waiters",   "_release_save", "_acquire_restore",
-    "_is_owned", "wait",    "notify",  "notify_all", NULL,
+    "_lock",  "acquire", "release",    "_waiters", "_release_save", "_acquire_restore", "_is_owned",
+    "wait",   "notify",  "notify_all", NULL,
 };
 
 const golock_class golock_condition_class = {0, "Condition", used, condition_open};

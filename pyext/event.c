@@ -99,7 +99,8 @@ event_open(PyObject *op)
     while (condition != NULL) {
         uint32_t word = __atomic_load_n(&self->word, __ATOMIC_ACQUIRE);
         PyObject *flag = word & GOLOCK_SET ? Py_True : Py_False;
-        Py_XSETREF(dict, PyDict_SetItemString(fields, "_flag", flag) < 0 ? NULL : golock_object_merge(op, fields));
+        Py_XSETREF(dict,
+                   PyDict_SetItemString(fields, "_flag", flag) < 0 ? NULL : golock_object_merge(op, fields));
         if (dict == NULL) {
             break;
         }
@@ -111,7 +112,8 @@ event_open(PyObject *op)
             result = golock_refuse_to_open(op);
             break;
         }
-        if (__atomic_compare_exchange_n(&self->word, &word, OPENED, false, __ATOMIC_SEQ_CST, __ATOMIC_ACQUIRE)) {
+        if (__atomic_compare_exchange_n(&self->word, &word, OPENED, false, __ATOMIC_SEQ_CST,
+                                        __ATOMIC_ACQUIRE)) {
             golock_condition_adopt(condition, &self->listeners);
             golock_object_commit(op, Py_NewRef(dict));
             golock_wake_all(&self->word);
@@ -222,8 +224,9 @@ sleep_detached(EventObject *self, uint32_t word, int64_t deadline)
 enum { WAIT_OPENED = 2 };
 
 /* Waits for the event, which was `came` when the wait began. Returns 1 when it was set, 0 when the time ran
- * out, -1 with an exception set, WAIT_OPENED when it was opened. The waiters of an event need not be told apart,
- * so this waits without the core, as golock/event.go does for goroutines; the protocol is described there. */
+ * out, -1 with an exception set, WAIT_OPENED when it was opened. The waiters of an event need not be told
+ * apart, so this waits without the core, as golock/event.go does for goroutines; the protocol is described
+ * there. */
 static int
 wait_native(EventObject *self, uint32_t came, bool in_time, int64_t deadline)
 {
@@ -252,8 +255,8 @@ wait_native(EventObject *self, uint32_t came, bool in_time, int64_t deadline)
     }
 }
 
-/* The same, and goes on at the condition of an event that is opened meanwhile. Returns WAIT_OPENED only if the
- * event was opened before. */
+/* The same, and goes on at the condition of an event that is opened meanwhile. Returns WAIT_OPENED only if
+ * the event was opened before. */
 static int
 wait_listening(EventObject *self, golock_listener *listener, uint32_t came, int64_t timeout)
 {

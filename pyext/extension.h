@@ -68,9 +68,9 @@ int golock_core_locate(PyObject *module);
 extern bool golock_core_wanted;
 
 /* Returns the core's table; loads the core if this process has none yet. Needs the GIL. Returns NULL, without
- * an exception, when it cannot be had: then threads wait without it. The first time it warns, which may run any
- * Python code: so it is called before the caller announces or owes anything. The table stays valid until the
- * process forks: ask again after running any Python code. */
+ * an exception, when it cannot be had: then threads wait without it. The first time it warns, which may run
+ * any Python code: so it is called before the caller announces or owes anything. The table stays valid until
+ * the process forks: ask again after running any Python code. */
 const struct golock_core *golock_core_get(void);
 
 /* The same for callers that cannot do without: NULL comes with CoreError set. */
@@ -97,8 +97,8 @@ PyObject *golock_core_describe(void);
  * true, or false with the reason in words. */
 bool golock_corefile_check(const char *path, char *reason, size_t size);
 
-/* Opens a private copy of the file. *opened is how many copies the dynamic linker was given in this process and
- * its ancestors, which it counts on. Returns dlopen's handle, or NULL with the reason in words. */
+/* Opens a private copy of the file. *opened is how many copies the dynamic linker was given in this process
+ * and its ancestors, which it counts on. Returns dlopen's handle, or NULL with the reason in words. */
 void *golock_corefile_open_copy(const char *path, int *opened, char *reason, size_t size);
 
 /* timeout.c */
@@ -169,8 +169,8 @@ enum { GOLOCK_TOLD = 1, GOLOCK_BROKEN, GOLOCK_OPENED };
 
 #define GOLOCK_EVERYONE UINT32_MAX
 
-/* Returns a new one, or NULL with MemoryError set. It belongs to the calling thread, which frees it when it has
- * waited: unless the interpreter ends while it sleeps, and with it the thread. */
+/* Returns a new one, or NULL with MemoryError set. It belongs to the calling thread, which frees it when it
+ * has waited: unless the interpreter ends while it sleeps, and with it the thread. */
 golock_listener *golock_listener_new(void);
 void golock_listener_free(golock_listener *listener);
 
@@ -180,9 +180,9 @@ uint32_t golock_count_listeners(golock_listeners *listeners);
 /* Puts a listener behind all others. */
 void golock_listen(golock_listeners *listeners, golock_listener *listener);
 
-/* Waits to be told something, and returns it: GOLOCK_TOLD also where it was told GOLOCK_OPENED and then got the
- * lock. Returns 0 when the deadline has passed, -1 with an exception set when a signal handler raised; it can
- * still be told something then, until it is withdrawn. Needs the GIL, and drops it while it waits. */
+/* Waits to be told something, and returns it: GOLOCK_TOLD also where it was told GOLOCK_OPENED and then got
+ * the lock. Returns 0 when the deadline has passed, -1 with an exception set when a signal handler raised; it
+ * can still be told something then, until it is withdrawn. Needs the GIL, and drops it while it waits. */
 int golock_await(golock_listener *listener, int64_t deadline);
 
 /* Ends the wait. Returns what was told, or 0. */
@@ -210,10 +210,11 @@ PyObject *golock_lock_vectorcall(PyObject *type, PyObject *const *args, size_t n
 #endif
 
 /* condition.c, for objects that are being opened, and whose interpreter's algorithm waits at a condition.
- * golock_condition_add makes the field _cond a condition over a Lock (NULL: a new one), native whatever has been
- * done to its class, and returns a new reference to it, or NULL with an exception set.
- * golock_condition_adopt lets those who listen elsewhere listen to it. golock_condition_resume waits on for one of them, and returns as golock_await does, but
- * with the lock taken, for which golock_condition_unlock is to be called. */
+ * golock_condition_add makes the field _cond a condition over a Lock (NULL: a new one), native whatever has
+ * been done to its class, and returns a new reference to it, or NULL with an exception set.
+ * golock_condition_adopt lets those who listen elsewhere listen to it. golock_condition_resume waits on for
+ * one of them, and returns as golock_await does, but with the lock taken, for which golock_condition_unlock
+ * is to be called. */
 PyObject *golock_condition_add(PyObject *self, PyObject *fields, PyObject *lock);
 void golock_condition_adopt(PyObject *condition, golock_listeners *from);
 int golock_condition_resume(golock_listener *listener, int64_t deadline);

@@ -35,8 +35,8 @@ golock_green_threads(const golock_state *state)
     return golock_green_look(green);
 }
 
-/* Whether threads may wait natively for an object: it is not opened, and they are not green. If not, it is the
- * interpreter's turn, whose algorithm makes the locks that a thread sleeps on when it comes to wait. */
+/* Whether threads may wait natively for an object: it is not opened, and they are not green. If not, it is
+ * the interpreter's turn, whose algorithm makes the locks that a thread sleeps on when it comes to wait. */
 static inline bool
 golock_waits_natively(PyObject *self)
 {

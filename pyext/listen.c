@@ -1,6 +1,6 @@
-/* How a Python thread waits for a notification. Those who wait at a condition or a barrier stand in a list in the
- * object, first come first, and each sleeps on a word of its own. The protocol is that of golock/listener.go,
- * with the GIL, or the object's critical section, for the mutex of the list. */
+/* How a Python thread waits for a notification. Those who wait at a condition or a barrier stand in a list in
+ * the object, first come first, and each sleeps on a word of its own. The protocol is that of
+ * golock/listener.go, with the GIL, or the object's critical section, for the mutex of the list. */
 #include "lock.h"
 
 #include <errno.h>
@@ -12,8 +12,8 @@
 /* Changes in each child process. */
 static uint32_t process = 1;
 
-/* The listeners of this thread, the newest first. With the default model the first access allocates memory, and
- * ends the process where there is none. */
+/* The listeners of this thread, the newest first. With the default model the first access allocates memory,
+ * and ends the process where there is none. */
 static _Thread_local golock_listener *innermost __attribute__((tls_model("initial-exec")));
 
 golock_listener *
@@ -110,8 +110,8 @@ golock_withdraw(golock_listener *listener)
     return told(listener);
 }
 
-/* Who told the listener something may not have let go of it yet: hence the withdrawal. The waits of a thread end in
- * another order than that of their beginnings where it has several stacks, as greenlets do. */
+/* Who told the listener something may not have let go of it yet: hence the withdrawal. The waits of a thread
+ * end in another order than that of their beginnings where it has several stacks, as greenlets do. */
 void
 golock_listener_free(golock_listener *listener)
 {
@@ -144,8 +144,8 @@ tell_first(golock_listeners *listeners, uint32_t what)
     return word;
 }
 
-/* The listener may be gone, and its memory used for something else, as soon as it has been told: who sleeps at
- * that address then is woken for nothing. */
+/* The listener may be gone, and its memory used for something else, as soon as it has been told: who sleeps
+ * at that address then is woken for nothing. */
 void
 golock_notify(golock_listeners *listeners, uint32_t n, uint32_t what)
 {

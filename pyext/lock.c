@@ -1,4 +1,5 @@
-/* The type golock.Lock, which is called `_thread.lock` as the interpreter's is: the interface of CPython's _thread.lock (Modules/_threadmodule.c). */
+/* The type golock.Lock, which is called `_thread.lock` as the interpreter's is: the interface of CPython's
+ * _thread.lock (Modules/_threadmodule.c). */
 #include "lock.h"
 
 #include "share.h"

@@ -45,8 +45,8 @@ golock_object_free(PyObject *self, destructor dealloc, inquiry clear)
 {
     PyTypeObject *type = Py_TYPE(self);
     PyObject_GC_UnTrack(self);
-    Py_TRASHCAN_BEGIN(self, dealloc)
-    if (((golock_object *)self)->weakrefs != NULL) {
+    Py_TRASHCAN_BEGIN(self, dealloc) if (((golock_object *)self)->weakrefs != NULL)
+    {
         PyObject_ClearWeakRefs(self);
     }
     clear(self);
@@ -55,8 +55,8 @@ golock_object_free(PyObject *self, destructor dealloc, inquiry clear)
     Py_TRASHCAN_END
 }
 
-/* Returns a new reference to the object's __dict__, or NULL if it has none. Whoever looks into it needs one: the
- * keys may be anything, and their __eq__ may give the object another __dict__. */
+/* Returns a new reference to the object's __dict__, or NULL if it has none. Whoever looks into it needs one:
+ * the keys may be anything, and their __eq__ may give the object another __dict__. */
 static PyObject *
 own_dict(PyObject *self)
 {
@@ -134,8 +134,8 @@ interpreters(PyObject *self, const golock_class *class, const char *name)
     return attribute;
 }
 
-/* Returns 1 if the object has an attribute of its own that the interpreter's methods use on self, 0 if not, or -1
- * with an exception set. */
+/* Returns 1 if the object has an attribute of its own that the interpreter's methods use on self, 0 if not,
+ * or -1 with an exception set. */
 static int
 overrides_itself(PyObject *self, const golock_class *class)
 {
@@ -176,8 +176,9 @@ version_of(const PyTypeObject *type)
     return __atomic_load_n(&type->tp_version_tag, __ATOMIC_RELAXED);
 }
 
-/* Returns 1 if an attribute that the interpreter's methods use on self is not that of golock's own type, 0 if all
- * are, or -1 with an exception set. A metaclass may run any code, which may give the object another type. */
+/* Returns 1 if an attribute that the interpreter's methods use on self is not that of golock's own type, 0 if
+ * all are, or -1 with an exception set. A metaclass may run any code, which may give the object another type.
+ */
 static int
 overrides(PyObject *self, const golock_class *class)
 {

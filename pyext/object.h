@@ -1,17 +1,18 @@
-/* What the objects have that threading writes in Python: attributes of their own, weak references, and two ways to
- * work.
+/* What the objects have that threading writes in Python: attributes of their own, weak references, and two
+ * ways to work.
  *
  * A native object keeps its state in C, and its methods are C. An opened object keeps its state in its
  * __dict__, under the interpreter's names, and its methods call the interpreter's own functions, which
  * golock/_opened.py makes from the code of its threading. An object is opened, for good, when its insides are
  * touched: a private attribute or __dict__ is asked for, or a method that others call is overridden by its
- * class or on the object itself. Threads that wait natively at that moment go on, and can be woken either way.
+ * class or on the object itself. Threads that wait natively at that moment go on, and can be woken either
+ * way.
  *
- * A new object is opened, with nothing in its __dict__: so what happens before __init__, or without it, is what
- * happens in the interpreter. __init__ makes it native if nothing speaks against that.
+ * A new object is opened, with nothing in its __dict__: so what happens before __init__, or without it, is
+ * what happens in the interpreter. __init__ makes it native if nothing speaks against that.
  *
- * Changes between the two happen with the GIL, or within the object's critical section, in one step in which no
- * Python code runs. C code that has run foreign code, or waited, looks again which of the two it has. */
+ * Changes between the two happen with the GIL, or within the object's critical section, in one step in which
+ * no Python code runs. C code that has run foreign code, or waited, looks again which of the two it has. */
 #ifndef GOLOCK_OBJECT_H
 #define GOLOCK_OBJECT_H
 
@@ -45,8 +46,8 @@ extern const golock_class golock_condition_class, golock_semaphore_class, golock
 /* Remembers what a type just made has. Returns 0, or -1 with MemoryError set. */
 int golock_class_remember(golock_class_state *known, PyTypeObject *type, const golock_class *class);
 
-/* A private attribute of a class, the closure of a getset: golock_get_field and golock_set_field. `native` answers
- * without opening the object, or is NULL. */
+/* A private attribute of a class, the closure of a getset: golock_get_field and golock_set_field. `native`
+ * answers without opening the object, or is NULL. */
 typedef struct {
     const golock_class *class;
     const char *name;
@@ -62,7 +63,8 @@ int golock_set_field(PyObject *self, PyObject *value, void *field);
 /* A public property of a class: `native` of a native object, the interpreter's property of an opened one. */
 PyObject *golock_get_property(PyObject *self, void *field);
 
-#define GOLOCK_FIELD(field, doc) {(field).name, golock_get_field, golock_set_field, PyDoc_STR(doc), (void *)&(field)}
+#define GOLOCK_FIELD(field, doc)                                                                             \
+    {(field).name, golock_get_field, golock_set_field, PyDoc_STR(doc), (void *)&(field)}
 
 extern PyMemberDef golock_object_members[];
 
@@ -70,10 +72,10 @@ extern PyMemberDef golock_object_members[];
 #define GOLOCK_OBJECT_DICT(class) {"__dict__", golock_get_dict, golock_set_dict, NULL, (void *)&(class)}
 #define GOLOCK_OBJECT_METHODS                                                                                \
     {"__getstate__", golock_object_getstate, METH_NOARGS,                                                    \
-     PyDoc_STR("__getstate__($self, /)\n--\n\nReturn the object's attributes, for copies.")},              \
+     PyDoc_STR("__getstate__($self, /)\n--\n\nReturn the object's attributes, for copies.")},                \
     {                                                                                                        \
         "__reduce_ex__", golock_object_reduce, METH_O,                                                       \
-            PyDoc_STR("__reduce_ex__($self, protocol, /)\n--\n\nReturn how to make a copy.")                \
+            PyDoc_STR("__reduce_ex__($self, protocol, /)\n--\n\nReturn how to make a copy.")                 \
     }
 
 PyObject *golock_get_dict(PyObject *self, void *class);
@@ -89,7 +91,8 @@ PyObject *golock_object_new(PyTypeObject *type);
 int golock_object_traverse(PyObject *self, visitproc visit, void *arg);
 int golock_object_clear(PyObject *self);
 
-/* What the tp_dealloc `dealloc` does: clears the object by `clear`, frees it, and drops its reference to its type.
+/* What the tp_dealloc `dealloc` does: clears the object by `clear`, frees it, and drops its reference to its
+ * type.
  *
  * A tp_clear is something else: methods can still be called after it, by destructors of what it drops. So it
  * leaves a native object whole. */
@@ -131,8 +134,8 @@ int golock_object_open(PyObject *self, const golock_class *class);
 
 /* Calls the interpreter's method of that name on an opened object; opens it first if it is not. Returns a new
  * reference, or NULL with an exception set. */
-PyObject *golock_object_call(PyObject *self, const golock_class *class, const char *method, PyObject *const *args,
-                             Py_ssize_t nargs, PyObject *kwnames);
+PyObject *golock_object_call(PyObject *self, const golock_class *class, const char *method,
+                             PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames);
 
 /* The same for __init__. Returns 0, or -1 with an exception set. */
 int golock_object_call_init(PyObject *self, const golock_class *class, PyObject *args, PyObject *kwargs);
@@ -140,7 +143,8 @@ int golock_object_call_init(PyObject *self, const golock_class *class, PyObject 
 /* Calls a function of golock/_opened.py. Returns a new reference, or NULL with an exception set. */
 PyObject *golock_opened_call(PyObject *self, const char *function, const char *format, ...);
 
-/* Opening is done in two steps. golock_object_fields returns a new dict: the attributes that the interpreter's
+/* Opening is done in two steps. golock_object_fields returns a new dict: the attributes that the
+ * interpreter's
  * __init__ gives an object, called with these arguments, or NULL with an exception set. It may run any code.
  * golock_object_merge returns a new dict of those and the object's own, or NULL with an exception set; its
  * allocations may collect garbage, and so run any code too. golock_object_commit takes the reference, cannot

@@ -70,7 +70,8 @@ bounded_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     return golock_green_exchange(make(type, true), args, kwargs);
 }
 
-/* The interpreter's semaphore takes any number. Those that a native one takes are int, and no subclass of it. */
+/* The interpreter's semaphore takes any number. Those that a native one takes are int, and no subclass of it.
+ */
 static bool
 parse_permits(PyObject *number, uint32_t *result)
 {
@@ -197,8 +198,8 @@ try_acquire(SemaphoreObject *self)
     return (!golock_fastpath || permits(self) > 0) && golock_permit_try_acquire(&self->semaphore);
 }
 
-/* Seconds until the deadline, for the interpreter's acquire. Returns a new reference, or NULL with MemoryError
- * set. */
+/* Seconds until the deadline, for the interpreter's acquire. Returns a new reference, or NULL with
+ * MemoryError set. */
 static PyObject *
 seconds_left(int64_t deadline)
 {
@@ -209,8 +210,8 @@ seconds_left(int64_t deadline)
     return PyFloat_FromDouble(left > 0 ? (double)left / NANOSECONDS : 0);
 }
 
-/* Goes on in an acquire whose semaphore was opened while it waited: at the interpreter's condition, to which the
- * listener was moved, and then in its acquire. */
+/* Goes on in an acquire whose semaphore was opened while it waited: at the interpreter's condition, to which
+ * the listener was moved, and then in its acquire. */
 static PyObject *
 acquire_opened(PyObject *self, golock_listener *listener, int64_t deadline)
 {
@@ -259,8 +260,8 @@ acquire_native(SemaphoreObject *self, int64_t timeout)
     return taken;
 }
 
-/* The slow paths are outlined, so that the fast ones save no registers. What an opened semaphore does is up to the
- * interpreter's acquire, with the arguments as they were given. */
+/* The slow paths are outlined, so that the fast ones save no registers. What an opened semaphore does is up
+ * to the interpreter's acquire, with the arguments as they were given. */
 NO_INLINE static PyObject *
 acquire_slow(PyObject *self, int64_t timeout, PyObject *const *args, Py_ssize_t nargs)
 {

@@ -126,7 +126,8 @@ is_or_derives(PyTypeObject *type, const void *address)
 }
 
 /* Returns the object whose header this is, or NULL if there is none of this interpreter, or with an exception
- * set. One that is being deallocated is none: what it drops may ask for it. Who is not Python can write a header too: then there is no object around it. */
+ * set. One that is being deallocated is none: what it drops may ask for it. Who is not Python can write a
+ * header too: then there is no object around it. */
 static PyObject *
 object_with(const golock_state *state, struct golock_header *header)
 {

@@ -1,8 +1,8 @@
 """A child that a thread has forked ends when its last thread does, and not before.
 
-The C library ends a process with its last thread, and Go's threads never end. So such a child loads no
-core, and neither do its children: the C library's rule holds as if golock were not there. (Once it was
-left to a guess, by the names of threads in /proc.)
+The C library ends a process with its last thread, and Go's threads never end. So such a child loads
+no core, and neither do its children: the C library's rule holds as if golock were not there. (Once
+it was left to a guess, by the names of threads in /proc.)
 """
 
 from __future__ import annotations
@@ -49,7 +49,10 @@ PRELUDE = """
 
 LASTS = {
     "the first thread": "def last(): contend(); say('done')",
-    "another thread": "def last(): threading.Thread(target=lambda: (contend(), say('done'))).start()",
+    "another thread": """
+    def last():
+        threading.Thread(target=lambda: (contend(), say('done'))).start()
+    """,
     "threads that replace each other": """
     def last(left=20):
         contend()

@@ -33,7 +33,7 @@ OUT_OF_MEMORY = (MemoryError,)
 
 
 def waiters(condition: object) -> int:
-    return int(repr(condition).rstrip(')>').rpartition(' ')[2])
+    return int(repr(condition).rstrip(")>").rpartition(" ")[2])
 
 
 class Preload:

@@ -265,7 +265,8 @@ calls.update({
     'barrier interrupted': lambda: interrupt(barrier.wait, 100),
     'barrier text': lambda: refused(barrier.wait, text),
     'barrier look': lambda: (repr(barrier), barrier.parties, barrier.n_waiting, barrier.broken),
-    'copies': lambda: [refused(copy.copy, each) for each in (rlock, event, permits, barrier)],
+    'copies': lambda: (refused(copy.copy, rlock), [
+        copy.copy(make()) for make in (golock.Event, golock.Semaphore, golock.Condition)]),
 })
 
 def watched():

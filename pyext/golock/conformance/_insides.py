@@ -24,7 +24,8 @@ Call = Callable[..., Any]
 
 def _in_state(stage: Stage, state: str) -> Any:
     if state == "fresh":
-        return stage.type.__new__(stage.type)
+        kind: Any = stage.type
+        return kind.__new__(kind)
     thing = stage.another()
     if state == "opened":
         vars(thing)
@@ -313,7 +314,7 @@ def _late(base: type[Any]) -> type[Any]:
     return Late
 
 
-DERIVED = {
+DERIVED: dict[str, Callable[[Any], Any]] = {
     "Grows": _grows,
     "Slots": _slots,
     "Mixed": _mixed,
