@@ -46,9 +46,9 @@ test-go:
 	$(GO) test -tags golock_portable ./golock ./tests_go
 	CGO_ENABLED=1 $(GO) test -race ./golock ./tests_go
 
-# The second time, every operation goes through the core. AGAIN has options for that time alone.
+# The second time, every operation goes through the slow path. FIRST and AGAIN have options for one time alone.
 test-python: $(VENV)/tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(FIRST)
 	GOLOCK_FASTPATH=0 $(BIN)/python -m pytest --ignore=tests_py/test_packaging.py --ignore=tests_py/test_bench.py $(AGAIN)
 
 verify: $(SPIN)
