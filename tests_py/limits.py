@@ -49,7 +49,6 @@ CALLS = {
 }[platform.machine()]
 CLONE_NEWNS, CLONE_NEWUSER = 0x20000, 0x10000000
 MS_NOEXEC, MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = 8, 32, 4096, 16384, 1 << 18
-MNT_DETACH = 2
 PR_SET_NO_NEW_PRIVS = 38
 libc = ctypes.CDLL(None, use_errno=True)
 
@@ -73,6 +72,8 @@ def used(what):
 
 
 class Limit:
+    """What it is, for the table."""
+
     moments = MOMENTS
     spare = 0
     without = ("first", "child of first", "child of later")  # moments that cannot have a core
@@ -91,6 +92,8 @@ class Limit:
 
 
 class Threads(Limit):
+    """RLIMIT_NPROC, three threads more than run"""
+
     spare = 3  # one is for the child, and two for threads of it
 
     def prepare(self):
@@ -107,6 +110,8 @@ class Threads(Limit):
 
 
 class Memory(Limit):
+    """RLIMIT_DATA, 8 MB more than in use"""
+
     spare, which, field = 8, resource.RLIMIT_DATA, "VmData"
 
     def apply(self):
@@ -116,22 +121,30 @@ class Memory(Limit):
 
 
 class AddressSpace(Memory):
+    """RLIMIT_AS, 8 MB more than in use"""
+
     which, field = resource.RLIMIT_AS, "VmSize"
 
 
 class Files(Limit):
+    """RLIMIT_NOFILE, no file can be opened"""
+
     def apply(self):
         set_limit(resource.RLIMIT_NOFILE, 3)
 
 
 class FileSizes(Limit):
-    """A private copy is a file; the library itself is there."""
+    """RLIMIT_FSIZE, no file can be written"""
 
     without = ("child of first", "child of later")
 
     def apply(self):
         signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
         set_limit(resource.RLIMIT_FSIZE, 0)
+
+
+def mount_nothing(folder):
+    system(libc.mount(b"none", os.fsencode(folder), b"tmpfs", 0, None))
 
 
 class OwnMounts(Limit):
@@ -141,22 +154,26 @@ class OwnMounts(Limit):
 
 
 class Chroot(OwnMounts):
+    """into an empty folder"""
+
     def apply(self):
         folder = tempfile.gettempdir()
-        system(libc.mount(b"none", folder.encode(), b"tmpfs", 0, None))
+        mount_nothing(folder)
         os.chroot(folder)
 
 
 class NoProc(OwnMounts):
+    """an empty folder in its place"""
+
     without = ()
 
     def apply(self):
-        system(libc.umount2(b"/proc", MNT_DETACH))
+        mount_nothing("/proc")
         assert not Path("/proc/self").exists()
 
 
 class NoExec(OwnMounts):
-    """Neither the library nor a file can be loaded; a memfd can, at the second try."""
+    """the library's folder, and those for temporary files"""
 
     without = ("first",)
 
@@ -174,7 +191,7 @@ ALLOW, REFUSE = 0x7FFF0000, 0x00050000 | 1  # EPERM
 
 
 class Seccomp(Limit):
-    """Refuses executable mappings."""
+    """EPERM for executable mappings"""
 
     program = (
         (LOAD, 0, 0, NUMBER),
@@ -196,6 +213,8 @@ class Seccomp(Limit):
 
 
 class NoMemfd(Seccomp):
+    """EPERM for memfd_create"""
+
     without = ()
     program = (
         (LOAD, 0, 0, NUMBER),
@@ -212,10 +231,7 @@ class NoMemfd(Seccomp):
 
 
 class PrivateCopies(Limit):
-    """Each generation loads a copy of its own beside those of its parents: the last has no room.
-
-    Who meets this limit is a forked child.
-    """
+    """generations of forked children, each with a core"""
 
     moments = ("later",)
     most = 64
@@ -259,7 +275,7 @@ class Worker:
 
     def __init__(self):
         self.work, self.results = SimpleQueue(), SimpleQueue()
-        self.thread = threading.Thread(target=self.run)
+        self.thread = threading.Thread(target=self.run, daemon=True)
         self.thread.start()
 
     def run(self):
@@ -417,11 +433,17 @@ def row(limit):
         in_children.append(outcome.summary(f"child of {moment}"))
         reasons += [outcome.impossible, *outcome.missing.values()]
     why = next(filter(None, reasons), "").replace(f"{Path(golock.__file__).parent}/", "")
-    return [limit, *cells.values(), " or ".join(dict.fromkeys(in_children)), why]
+    return [
+        limit,
+        LIMITS[limit].__doc__,
+        *cells.values(),
+        " or ".join(dict.fromkeys(in_children)),
+        why,
+    ]
 
 
 def table():
-    titles = "limit", "first wait", "later wait", "forked child", "why without"
+    titles = "limit", "what it is", "first wait", "later wait", "forked child", "why without"
     for cells in titles, ["---"] * len(titles), *map(row, LIMITS):
         print(f"| {' | '.join(cells)} |")
     golock.core_address()
