@@ -21,6 +21,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 STORMS = ROOT / "tests_py" / "storms"
 DIFFERENTIAL = STORMS / "test_differential.py"
+LIMITS = ROOT / "tests_py" / "test_limits.py"
 GO = os.environ.get("GO", "go")
 GO_TEST = [GO, "test", "./tests_go", "-count=1", "-timeout=20m", "-run=SameAsTheModel"]
 
@@ -65,7 +66,7 @@ PARTS = [
         storms("--soak", str(DIFFERENTIAL)),
         [*GO_TEST, "-args", "-soak=10m", "-totals"],
     ),
-    Part("the storms", storms("--soak", str(STORMS), f"--ignore={DIFFERENTIAL}")),
+    Part("the storms", storms("--soak", str(STORMS), str(LIMITS), f"--ignore={DIFFERENTIAL}")),
     Part(
         "the storms without the fast path, in their short form",
         storms(str(STORMS), f"--ignore={DIFFERENTIAL}"),
