@@ -782,8 +782,8 @@ static const char *const used[] = {
 #if PY_VERSION_HEX >= 0x030E0000
     "locked",
 #endif
-    "_lock",  "acquire", "release",    "_waiters", "_release_save", "_acquire_restore", "_is_owned",
-    "wait",   "notify",  "notify_all", NULL,
+    "_lock",     "acquire", "release",  "_waiters", "_release_save", "_acquire_restore",
+    "_is_owned", "wait",    "wait_for", "notify",   "notify_all",    NULL,
 };
 
 const golock_class golock_condition_class = {0, "Condition", used, condition_open};

@@ -35,12 +35,14 @@ golock_green_threads(const golock_state *state)
     return golock_green_look(green);
 }
 
-/* Whether threads may wait natively for an object: it is not opened, and they are not green. If not, it is
- * the interpreter's turn, whose algorithm makes the locks that a thread sleeps on when it comes to wait. */
+/* Whether threads may wait natively for an object: it is not opened, the threads are not green, and nobody
+ * has changed the class of conditions. If not, it is the interpreter's turn, whose algorithm waits at a
+ * condition, and makes the lock that a thread sleeps on when it comes to wait. */
 static inline bool
 golock_waits_natively(PyObject *self)
 {
-    return !golock_object_opened(self) && !golock_green_threads(golock_state_of(self));
+    golock_state *state = golock_state_of(self);
+    return !golock_object_opened(self) && !golock_green_threads(state) && golock_conditions_are_plain(state);
 }
 
 /* Takes what a tp_new has made, or NULL. Under green threads it returns an object of the interpreter's class

@@ -123,6 +123,10 @@ golock_object_is_native(PyObject *self, const golock_class *class)
            golock_object_check(self, class);
 }
 
+/* Whether golock's Condition is as it was made. A native object waits by what a condition is made of; where
+ * somebody has changed the class, a mock for one, the interpreter's algorithm calls its methods. */
+bool golock_conditions_are_plain(golock_state *state);
+
 /* Whether __init__ may make the object native: it is fresh, and nothing is overridden. */
 bool golock_object_may_be_native(PyObject *self, const golock_class *class);
 

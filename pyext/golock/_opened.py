@@ -28,6 +28,7 @@ _NAMES = ("Condition", "Semaphore", "BoundedSemaphore", "Event", "Barrier")
 @functools.cache
 def classes() -> dict[str, dict[str, Any]]:
     """Return what the interpreter's classes have, by the names of the classes."""
+    allocate_lock = _lock_allocator()
     surroundings = {
         **vars(threading),
         "Lock": allocate_lock,
@@ -48,10 +49,18 @@ def classes() -> dict[str, dict[str, Any]]:
     return found
 
 
-def allocate_lock() -> Any:
-    """Return a new lock: golock's, or that of the library to which the green threads belong."""
-    allocate: Any = vars(threading)["_allocate_lock"] if _golock.green_threads() else None
-    return allocate() if allocate else _golock.allocate_lock()
+def _lock_allocator() -> Callable[[], Any]:
+    """Return what allocates golock's locks, or those of the library that has green threads.
+
+    It refers to no global: conditions are waited at while the interpreter clears its modules.
+    """
+    green_threads, allocate_lock = _golock.green_threads, _golock.allocate_lock
+    names = vars(threading)
+
+    def allocate() -> Any:
+        return names["_allocate_lock"]() if green_threads() else allocate_lock()
+
+    return allocate
 
 
 def threading_code() -> CodeType:
