@@ -155,7 +155,7 @@ unlock:
 awaits: /* pyext/listen.c sleep_until_told: while (in_time && told(listener) == 0) { */
 	if
 #ifdef OPEN
-	:: told[me] && given_lock[me] -> goto waits_on_lock /* pyext/listen.c golock_await: if (result == GOLOCK_OPENED) { */
+	:: told[me] && given_lock[me] -> goto waits_on_lock /* pyext/listen.c golock_await: return result == GOLOCK_OPENED ? await_lock(listener, deadline) : result; */
 	:: told[me] && !given_lock[me] -> goto reacquire
 #else
 	:: told[me] -> goto reacquire /* pyext/listen.c told: return __atomic_load_n(&listener->told, __ATOMIC_ACQUIRE); */

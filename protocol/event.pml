@@ -31,7 +31,7 @@
 	/* pyext/event.c event_init: __atomic_store_n(&self->word, 0, __ATOMIC_RELAXED); */
 /* Opening, after which the word never changes. It wakes all, as a set does; who finds it goes to another wait: */
 	/* pyext/event.c event_open: uint32_t word = __atomic_load_n(&self->word, __ATOMIC_ACQUIRE); */
-	/* pyext/event.c event_open: if (__atomic_compare_exchange_n(&self->word, &word, OPENED, false, __ATOMIC_SEQ_CST, __ATOMIC_ACQUIRE)) { */
+	/* pyext/event.c event_open: if (__atomic_compare_exchange_n(&self->word, &word, OPENED, false, __ATOMIC_SEQ_CST, */
 	/* pyext/event.c event_open: golock_wake_all(&self->word); */
 
 #define SET      1

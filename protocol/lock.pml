@@ -44,7 +44,12 @@
 /* Writes to what nobody else knows: */
 	/* golock/semaphore.go init: func (s *Semaphore) init(permits uint32) { s.memory.Store(memoryOf(permits)) } */
 	/* pyext/semaphore.c fill: __atomic_store_n(&self->semaphore.both, both, __ATOMIC_RELAXED); */
+	/* pyext/semaphore.c make: __atomic_store_n(&self->semaphore.both, OPENED, __ATOMIC_RELAXED); */
 	/* pyext/mutex.c golock_mutex_reset: __atomic_store_n(&mutex->word, 0, __ATOMIC_RELAXED); */
+/* A semaphore that is opened is used no more: its permits are taken out together, and its word says for ever that
+ * it is held. Those who wait are woken by golock_wake_all, and wait elsewhere: */
+	/* pyext/semaphore.c semaphore_open: uint64_t both = __atomic_load_n(&self->semaphore.both, __ATOMIC_RELAXED); */
+	/* pyext/semaphore.c semaphore_open: if (__atomic_compare_exchange_n(&self->semaphore.both, &both, OPENED, false, __ATOMIC_ACQ_REL, */
 /* What makes a zero value a semaphore without permits, before anything else is done with it: */
 	/* golock/semaphore.go cell: if s.memory.Load() == 0 { */
 	/* golock/semaphore.go cell: s.memory.CompareAndSwap(0, memoryOf(0)) */
