@@ -286,6 +286,24 @@ add_types(PyObject *module, golock_state *state)
     return golock_rlock_match(state->rlock_type);
 }
 
+/* The function names itself as the interpreter's does, and is threading.Lock before 3.13. Returns 0, or -1
+ * with an exception set. */
+static int
+add_allocate_lock(PyObject *module)
+{
+    PyObject *function = PyObject_GetAttrString(module, "allocate_lock");
+    PyObject *name = PyUnicode_FromString("_thread");
+    int result = function == NULL || name == NULL ? -1 : PyObject_SetAttrString(function, "__module__", name);
+#if PY_VERSION_HEX < 0x030D0000
+    if (result == 0) {
+        result = PyModule_AddObjectRef(module, "Lock", function);
+    }
+#endif
+    Py_XDECREF(name);
+    Py_XDECREF(function);
+    return result;
+}
+
 static int
 module_exec(PyObject *module)
 {
@@ -295,27 +313,25 @@ module_exec(PyObject *module)
         return -1;
     }
     state->core_error = PyErr_NewExceptionWithDoc(
-        "golock.CoreError", "The lock core could not be loaded. The lock is as it was before the call.",
+        "golock.CoreError", "The lock core was needed, by use_core or core_address, and cannot be had.",
         PyExc_RuntimeError, NULL);
     if (state->core_error == NULL || PyModule_AddObjectRef(module, "CoreError", state->core_error) < 0) {
         return -1;
     }
     if (add_types(module, state) < 0 ||
-        PyModule_AddObjectRef(module, "LockType", (PyObject *)state->lock_type) < 0) {
+        PyModule_AddObjectRef(module, "LockType", (PyObject *)state->lock_type) < 0 ||
+        add_allocate_lock(module) < 0) {
         return -1;
     }
-    /* threading.Lock is a function before 3.13, and the type itself, under its own name too, since. */
 #if PY_VERSION_HEX >= 0x030D0000
+    /* Since 3.13 it is the type itself, under its own name too. */
     state->lock_type->tp_vectorcall = golock_lock_vectorcall;
     if (PyModule_AddObjectRef(module, "lock", (PyObject *)state->lock_type) < 0) {
         return -1;
     }
     return PyModule_AddObjectRef(module, "Lock", (PyObject *)state->lock_type);
 #else
-    PyObject *function = PyObject_GetAttrString(module, "allocate_lock");
-    int result = function == NULL ? -1 : PyModule_AddObjectRef(module, "Lock", function);
-    Py_XDECREF(function);
-    return result;
+    return 0;
 #endif
 }
 
