@@ -44,8 +44,9 @@ condition_init(PyObject *op, PyObject *args, PyObject *kwargs)
     if (golock_bind_init("Condition", names, 1, 0, args, kwargs, &lock) < 0) {
         return -1;
     }
-    const golock_state *state = golock_state_of(op);
-    bool reentrant = lock == Py_None || Py_IS_TYPE(lock, state->rlock_type);
+    golock_state *state = golock_state_of(op);
+    bool reentrant =
+        Py_IS_TYPE(lock, state->rlock_type) || (lock == Py_None && !golock_rlock_is_replaced(state));
     bool native = reentrant || Py_IS_TYPE(lock, state->lock_type);
     /* A reference of its own: the look at the class may run code that takes the lock out of kwargs. */
     lock = native && lock == Py_None ? state->rlock_type->tp_new(state->rlock_type, NULL, NULL)

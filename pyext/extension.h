@@ -51,6 +51,7 @@ typedef struct {
     golock_class_state classes[GOLOCK_CLASSES];
     PyObject *opened; /* the interpreter's methods by class and name, when they are first needed, or NULL */
     struct golock_green *green; /* install.h */
+    PyObject *threading; /* the dict of threading, from when it is first found to be imported, or NULL */
 } golock_state;
 
 /* module.c */

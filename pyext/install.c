@@ -143,6 +143,46 @@ golock_green_listen(PyObject *module, PyObject *listener)
     Py_RETURN_NONE;
 }
 
+/* Returns the dict of threading, or NULL if nobody has imported it. */
+static PyObject *
+threading_dict(golock_state *state)
+{
+    PyObject *dict = __atomic_load_n(&state->threading, __ATOMIC_ACQUIRE);
+    if (dict == NULL) {
+        PyObject *name = PyUnicode_InternFromString("threading");
+        PyObject *module = name == NULL ? NULL : PyImport_GetModule(name);
+        Py_XDECREF(name);
+        if (module == NULL || !PyModule_Check(module)) {
+            PyErr_Clear();
+            Py_XDECREF(module);
+            return NULL;
+        }
+        dict = Py_NewRef(PyModule_GetDict(module));
+        Py_DECREF(module);
+        PyObject *none = NULL;
+        if (!__atomic_compare_exchange_n(&state->threading, &none, dict, false, __ATOMIC_ACQ_REL,
+                                         __ATOMIC_ACQUIRE)) {
+            Py_DECREF(dict);
+            dict = none;
+        }
+    }
+    return dict;
+}
+
+/* The interpreter's is a function, written in Python, of the module threading. */
+bool
+golock_rlock_is_replaced(golock_state *state)
+{
+    PyObject *dict = threading_dict(state);
+    PyObject *current = dict == NULL ? NULL : PyDict_GetItemString(dict, "RLock");
+    if (current == NULL || current == Py_None || current == (PyObject *)state->rlock_type) {
+        return false;
+    }
+    PyObject *module = PyFunction_Check(current) ? PyFunction_GetModule(current) : NULL;
+    return module == NULL || !PyUnicode_Check(module) ||
+           PyUnicode_CompareWithASCIIString(module, "threading") != 0;
+}
+
 PyObject *
 golock_green_exchange(PyObject *self, PyObject *args, PyObject *kwargs)
 {

@@ -45,6 +45,10 @@ golock_waits_natively(PyObject *self)
     return !golock_object_opened(self) && !golock_green_threads(state) && golock_conditions_are_plain(state);
 }
 
+/* Whether threading.RLock, which Condition() calls as it stands, is neither the interpreter's function nor
+ * golock's type. */
+bool golock_rlock_is_replaced(golock_state *state);
+
 /* Takes what a tp_new has made, or NULL. Under green threads it returns an object of the interpreter's class
  * in place of one of golock's own class. */
 PyObject *golock_green_exchange(PyObject *self, PyObject *args, PyObject *kwargs);

@@ -105,6 +105,12 @@ green_threads(PyObject *module, PyObject *Py_UNUSED(ignored))
     return PyBool_FromLong(golock_green_threads(PyModule_GetState(module)));
 }
 
+static PyObject *
+rlock_is_replaced(PyObject *module, PyObject *Py_UNUSED(ignored))
+{
+    return PyBool_FromLong(golock_rlock_is_replaced(PyModule_GetState(module)));
+}
+
 PyDoc_STRVAR(allocate_lock_doc, "allocate_lock($module, /)\n--\n\nReturn a new lock, which is free.");
 
 PyDoc_STRVAR(set_handoff_doc,
@@ -175,6 +181,10 @@ PyDoc_STRVAR(green_threads_doc,
              "Return whether _thread.start_new_thread or _thread.allocate_lock is neither the\n"
              "interpreter's nor golock's.");
 
+PyDoc_STRVAR(rlock_is_replaced_doc,
+             "rlock_is_replaced($module, /)\n--\n\n"
+             "Return whether threading.RLock is neither the interpreter's nor golock's.");
+
 PyDoc_STRVAR(on_green_threads_doc,
              "on_green_threads($module, listener, /)\n--\n\n"
              "Have the listener called with None when green_threads() becomes true, and with a\n"
@@ -194,6 +204,7 @@ static PyMethodDef module_methods[] = {
     {"use_core", use_core, METH_O, use_core_doc},
     {"installation", installation, METH_NOARGS, installation_doc},
     {"green_threads", green_threads, METH_NOARGS, green_threads_doc},
+    {"rlock_is_replaced", rlock_is_replaced, METH_NOARGS, rlock_is_replaced_doc},
     {"on_green_threads", golock_green_listen, METH_O, on_green_threads_doc},
     {NULL, NULL, 0, NULL},
 };
@@ -351,6 +362,7 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
         Py_VISIT(state->classes[i].attributes);
     }
     Py_VISIT(state->opened);
+    Py_VISIT(state->threading);
     return golock_green_traverse(state, visit, arg);
 }
 
@@ -370,6 +382,7 @@ module_clear(PyObject *module)
         Py_CLEAR(state->classes[i].attributes);
     }
     Py_CLEAR(state->opened);
+    Py_CLEAR(state->threading);
     golock_green_unwatch(state);
     return 0;
 }

@@ -33,7 +33,7 @@ def classes() -> dict[str, dict[str, Any]]:
         **vars(threading),
         "Lock": allocate_lock,
         "_allocate_lock": allocate_lock,
-        "RLock": _golock.RLock,
+        "RLock": new_rlock,
         "Condition": _golock.Condition,
     }
     found: dict[str, dict[str, Any]] = {}
@@ -61,6 +61,11 @@ def _lock_allocator() -> Callable[[], Any]:
         return names["_allocate_lock"]() if green_threads() else allocate_lock()
 
     return allocate
+
+
+def new_rlock() -> Any:
+    """Return what ``Condition()`` stands on: an RLock, or what has replaced ``threading.RLock``."""
+    return vars(threading)["RLock"]() if _golock.rlock_is_replaced() else _golock.RLock()
 
 
 def threading_code() -> CodeType:
