@@ -51,7 +51,8 @@ typedef struct {
     golock_class_state classes[GOLOCK_CLASSES];
     PyObject *opened; /* the interpreter's methods by class and name, when they are first needed, or NULL */
     struct golock_green *green; /* install.h */
-    PyObject *threading; /* the dict of threading, from when it is first found to be imported, or NULL */
+    PyObject *threading;  /* the dict of threading, from when it is first found to be imported, or NULL */
+    PyObject *rlock_name; /* "RLock" */
 } golock_state;
 
 /* module.c */

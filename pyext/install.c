@@ -174,7 +174,7 @@ bool
 golock_rlock_is_replaced(golock_state *state)
 {
     PyObject *dict = threading_dict(state);
-    PyObject *current = dict == NULL ? NULL : PyDict_GetItemString(dict, "RLock");
+    PyObject *current = dict == NULL ? NULL : PyDict_GetItemWithError(dict, state->rlock_name);
     if (current == NULL || current == Py_None || current == (PyObject *)state->rlock_type) {
         return false;
     }

@@ -323,6 +323,10 @@ module_exec(PyObject *module)
         golock_green_watch(state) < 0) {
         return -1;
     }
+    state->rlock_name = PyUnicode_InternFromString("RLock");
+    if (state->rlock_name == NULL) {
+        return -1;
+    }
     state->core_error = PyErr_NewExceptionWithDoc(
         "golock.CoreError", "The lock core was needed, by use_core or core_address, and cannot be had.",
         PyExc_RuntimeError, NULL);
@@ -363,6 +367,7 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
     }
     Py_VISIT(state->opened);
     Py_VISIT(state->threading);
+    Py_VISIT(state->rlock_name);
     return golock_green_traverse(state, visit, arg);
 }
 
@@ -383,6 +388,7 @@ module_clear(PyObject *module)
     }
     Py_CLEAR(state->opened);
     Py_CLEAR(state->threading);
+    Py_CLEAR(state->rlock_name);
     golock_green_unwatch(state);
     return 0;
 }
