@@ -315,18 +315,24 @@ leave_waiters(PyObject *self, golock_listener *listener, int told)
 static void
 pass_on(ConditionObject *self)
 {
-    if (!golock_object_opened((PyObject *)self)) {
+    bool native;
+    GOLOCK_BEGIN_CRITICAL_SECTION(self);
+    native = !golock_object_opened((PyObject *)self);
+    if (native) {
         golock_notify(&self->listeners, 1, GOLOCK_TOLD);
+    }
+    GOLOCK_END_CRITICAL_SECTION();
+    if (native) {
         return;
     }
     PyObject *raised = golock_raised();
     PyObject *notified = PyObject_CallMethod((PyObject *)self, "notify", NULL);
-    if (notified == NULL) {
+    if (raised != NULL && notified == NULL) {
         golock_chain(raised);
-    } else {
+    } else if (raised != NULL) {
         golock_raise(raised);
-        Py_DECREF(notified);
     }
+    Py_XDECREF(notified);
 }
 
 /* Ends a wait of which golock_await said `told`, when the lock is taken again: not before does a waiter give
@@ -334,10 +340,16 @@ pass_on(ConditionObject *self)
 static int
 finish_wait(ConditionObject *self, golock_listener *listener, int told)
 {
-    if (listener->lock != NULL) {
+    bool opened, notified = false;
+    GOLOCK_BEGIN_CRITICAL_SECTION(self);
+    opened = listener->lock != NULL;
+    if (!opened) {
+        notified = golock_withdraw(listener) == GOLOCK_TOLD;
+    }
+    GOLOCK_END_CRITICAL_SECTION();
+    if (opened) {
         return leave_waiters((PyObject *)self, listener, told);
     }
-    bool notified = golock_withdraw(listener) == GOLOCK_TOLD;
     if (told >= 0) {
         return notified;
     }
@@ -347,20 +359,27 @@ finish_wait(ConditionObject *self, golock_listener *listener, int told)
     return -1;
 }
 
-/* Waits for a notification until the deadline, without the lock. Returns 1, or 0 when the time ran out, or -1
- * with an exception set. The lock is taken again in any case. */
+/* Listens, and frees the lock. Returns 0, or -1 with RuntimeError set. */
 static int
-wait_without_lock(ConditionObject *self, golock_listener *listener, int64_t deadline)
+listen_without_lock(ConditionObject *self, golock_listener *listener, saved *lock)
 {
-    saved lock;
     golock_listen(&self->listeners, listener);
-    if (release_save(self, &lock) < 0) {
+    if (release_save(self, lock) < 0) {
         golock_withdraw(listener);
         return -1;
     }
+    return 0;
+}
+
+/* Waits for a notification until the deadline, and takes the lock again in any case. Returns 1, or 0 when the
+ * time ran out, or -1 with an exception set. To be called within no critical section: a signal handler may
+ * wait, in a loop that never lets go of it, for a thread that needs the condition. */
+static int
+await_and_lock(ConditionObject *self, golock_listener *listener, saved *lock, int64_t deadline)
+{
     int told = golock_await(listener, deadline);
     PyObject *raised = told < 0 ? golock_raised() : NULL;
-    acquire_restore(&lock);
+    acquire_restore(lock);
     if (raised != NULL) {
         golock_raise(raised);
     }
@@ -395,23 +414,24 @@ golock_condition_finish(golock_listener *listener, int told)
 }
 
 void
+golock_condition_abandon(golock_listener *listener)
+{
+    ConditionObject *condition = (ConditionObject *)listener->condition;
+    PyObject *raised = golock_raised();
+    golock_mutex_reacquire(&((LockObject *)condition->lock)->mutex);
+    finish_wait(condition, listener, -1);
+    golock_condition_unlock(listener);
+    PyErr_Clear(); /* no memory to tidy up with */
+    if (raised != NULL) {
+        golock_raise(raised);
+    }
+}
+
+void
 golock_condition_unlock(golock_listener *listener)
 {
     PyObject *lock = ((ConditionObject *)listener->condition)->lock;
     golock_mutex_release(&((LockObject *)lock)->mutex);
-}
-
-/* Waits for a notification, see condition_wait. */
-static int
-wait_native(ConditionObject *self, int64_t timeout)
-{
-    golock_listener *listener = golock_listener_new();
-    if (listener == NULL) {
-        return -1;
-    }
-    int notified = wait_without_lock(self, listener, golock_deadline_after(timeout));
-    golock_listener_free(listener);
-    return notified;
 }
 
 static uint32_t
@@ -434,24 +454,46 @@ is_native(PyObject *self)
     return golock_object_is_native(self, &golock_condition_class);
 }
 
+enum { NOT_NATIVE = 2 };
+
+/* Waits for a notification. Returns 1, or 0 when the time ran out, or -1 with an exception set, or NOT_NATIVE
+ * where it is the interpreter's turn. */
+static int
+wait_native(ConditionObject *self, int64_t timeout)
+{
+    golock_listener *listener = golock_listener_new();
+    if (listener == NULL) {
+        return -1;
+    }
+    saved lock;
+    int result = NOT_NATIVE;
+    GOLOCK_BEGIN_CRITICAL_SECTION(self);
+    if (is_native((PyObject *)self)) {
+        result = listen_without_lock(self, listener, &lock);
+    }
+    GOLOCK_END_CRITICAL_SECTION();
+    if (result == 0) {
+        result = await_and_lock(self, listener, &lock, golock_deadline_after(timeout));
+    }
+    golock_listener_free(listener);
+    return result;
+}
+
 /* condition_wait with a timeout. Returns a new reference, or NULL with an exception set. */
 static PyObject *
 wait_for_notification(PyObject *op, PyObject *limit)
 {
     ConditionObject *self = (ConditionObject *)op;
-    int notified = -1;
-    bool native;
-    GOLOCK_BEGIN_CRITICAL_SECTION(op);
-    native = is_native(op) && golock_waits_natively(op);
-    if (native && check_owned(self, "cannot wait on un-acquired lock") == 0) {
+    int notified = NOT_NATIVE;
+    if (is_native(op) && golock_waits_natively(op)) {
         int64_t timeout;
-        if (golock_parse_timeout(limit, false, &timeout) == 0) {
-            native = is_native(op); /* for the timeout may have run any code */
-            notified = native ? wait_native(self, timeout) : -1;
+        if (check_owned(self, "cannot wait on un-acquired lock") < 0 ||
+            golock_parse_timeout(limit, false, &timeout) < 0) {
+            return NULL;
         }
+        notified = wait_native(self, timeout); /* unless the timeout, which may run any code, has opened it */
     }
-    GOLOCK_END_CRITICAL_SECTION();
-    if (!native) {
+    if (notified == NOT_NATIVE) {
         return call(op, "wait", &limit, 1, NULL);
     }
     return notified < 0 ? NULL : PyBool_FromLong(notified);

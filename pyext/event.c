@@ -256,26 +256,31 @@ wait_native(EventObject *self, uint32_t came, bool in_time, int64_t deadline)
 }
 
 /* The same, and goes on at the condition of an event that is opened meanwhile. Returns WAIT_OPENED only if
- * the event was opened before. */
+ * the event was opened before. The wait is within no critical section: a signal handler may wait, in a loop
+ * that never lets go of it, for a thread that needs the event. */
 static int
 wait_listening(EventObject *self, golock_listener *listener, uint32_t came, int64_t timeout)
 {
     int64_t deadline = golock_deadline_after(timeout);
-    if (golock_object_opened((PyObject *)self)) {
+    bool native;
+    GOLOCK_BEGIN_CRITICAL_SECTION(self);
+    native = !golock_object_opened((PyObject *)self);
+    if (native) {
+        golock_listen(&self->listeners, listener);
+    }
+    GOLOCK_END_CRITICAL_SECTION();
+    if (!native) {
         return WAIT_OPENED;
     }
-    golock_listen(&self->listeners, listener);
     int result = wait_native(self, came, timeout != 0, deadline);
-    if (listener->condition == NULL) {
-        golock_withdraw(listener);
+    if (golock_withdraw_native((PyObject *)self, listener)) {
         return result;
     }
-    PyObject *raised = result < 0 ? golock_raised() : NULL;
-    result = golock_condition_resume(listener, raised != NULL ? 0 : deadline);
-    golock_condition_unlock(listener);
-    if (raised != NULL) {
-        golock_raise(raised);
-        return -1;
+    if (result == WAIT_OPENED || result == 0) {
+        result = golock_condition_resume(listener, deadline);
+        golock_condition_unlock(listener);
+    } else {
+        golock_condition_abandon(listener);
     }
     return result;
 }
@@ -295,10 +300,7 @@ wait_slow(PyObject *op, uint32_t came, PyObject *limit)
     if (listener == NULL) {
         return NULL;
     }
-    int result;
-    GOLOCK_BEGIN_CRITICAL_SECTION(op);
-    result = wait_listening(self, listener, came, timeout);
-    GOLOCK_END_CRITICAL_SECTION();
+    int result = wait_listening(self, listener, came, timeout);
     golock_listener_free(listener);
     if (result == WAIT_OPENED) { /* for the timeout may have run any code */
         return call(op, "wait", &limit, 1);

@@ -27,7 +27,9 @@ golock_now(void)
 #define GOLOCK_BEGIN_CRITICAL_SECTION(object) Py_BEGIN_CRITICAL_SECTION(object)
 #define GOLOCK_END_CRITICAL_SECTION() Py_END_CRITICAL_SECTION()
 #else
-#define GOLOCK_BEGIN_CRITICAL_SECTION(object) {
+#define GOLOCK_BEGIN_CRITICAL_SECTION(object)                                                                \
+    {                                                                                                        \
+        (void)(object);
 #define GOLOCK_END_CRITICAL_SECTION() }
 #endif
 
@@ -190,6 +192,10 @@ int golock_await(golock_listener *listener, int64_t deadline);
 /* Ends the wait. Returns what was told, or 0. */
 uint32_t golock_withdraw(golock_listener *listener);
 
+/* Ends the wait of one that listens to an object in vain, unless it was moved to a condition when the object
+ * was opened: then returns false. */
+bool golock_withdraw_native(PyObject *object, golock_listener *listener);
+
 /* Tells up to n of them, those that came first. */
 void golock_notify(golock_listeners *listeners, uint32_t n, uint32_t told);
 
@@ -221,6 +227,10 @@ PyObject *golock_condition_add(PyObject *self, PyObject *fields, PyObject *lock)
 void golock_condition_adopt(PyObject *condition, golock_listeners *from);
 int golock_condition_resume(golock_listener *listener, int64_t deadline);
 void golock_condition_unlock(golock_listener *listener);
+
+/* Ends the wait of such a listener, whose thread does not wait at the condition any more: a notification goes
+ * to the next. Takes the lock and frees it. An exception that is set stays so. */
+void golock_condition_abandon(golock_listener *listener);
 
 /* Ends the wait of such a listener, of which golock_await said `told`; an exception that is set stays so. The
  * lock is taken. */

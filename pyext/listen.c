@@ -110,6 +110,19 @@ golock_withdraw(golock_listener *listener)
     return told(listener);
 }
 
+bool
+golock_withdraw_native(PyObject *object, golock_listener *listener)
+{
+    bool native;
+    GOLOCK_BEGIN_CRITICAL_SECTION(object);
+    native = listener->condition == NULL;
+    if (native) {
+        golock_withdraw(listener);
+    }
+    GOLOCK_END_CRITICAL_SECTION();
+    return native;
+}
+
 /* Who told the listener something may not have let go of it yet: hence the withdrawal. The waits of a thread
  * end in another order than that of their beginnings where it has several stacks, as greenlets do. */
 void

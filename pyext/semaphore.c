@@ -228,36 +228,43 @@ acquire_opened(PyObject *self, golock_listener *listener, int64_t deadline)
     return taken;
 }
 
+/* Waits for a permit as a listener. It is within no critical section: a signal handler may wait, in a loop
+ * that never lets go of it, for a thread that needs the semaphore. */
 static PyObject *
 wait_for_a_permit(SemaphoreObject *self, golock_listener *listener, int64_t timeout)
 {
     int64_t deadline = golock_deadline_after(timeout);
-    golock_listen(&self->listeners, listener);
     int taken = golock_wait(&self->semaphore.word, timeout, GOLOCK_WAIT_FOR_PERMIT, &self->base.opened);
     if (taken == GOLOCK_ENDED) {
         return acquire_opened((PyObject *)self, listener, deadline);
     }
-    golock_withdraw(listener);
+    if (!golock_withdraw_native((PyObject *)self, listener)) {
+        golock_condition_abandon(listener);
+    }
     return taken < 0 ? NULL : PyBool_FromLong(taken);
 }
 
-/* Takes a permit of a native semaphore, and waits for it up to timeout nanoseconds (-1: no limit). */
-static PyObject *
-acquire_native(SemaphoreObject *self, int64_t timeout)
+enum attempt { TAKEN, NOT_TAKEN, LISTENS, NOT_NATIVE };
+
+/* Takes a permit of a native semaphore, or lets the listener, if there is one, listen. */
+static enum attempt
+take_or_listen(PyObject *op, golock_listener *listener)
 {
-    if (golock_fast_take(&self->semaphore)) {
-        Py_RETURN_TRUE;
+    SemaphoreObject *self = (SemaphoreObject *)op;
+    enum attempt attempt;
+    GOLOCK_BEGIN_CRITICAL_SECTION(op);
+    if (!golock_waits_natively(op)) {
+        attempt = NOT_NATIVE;
+    } else if (golock_fast_take(&self->semaphore)) {
+        attempt = TAKEN;
+    } else if (listener == NULL) {
+        attempt = try_acquire(self) ? TAKEN : NOT_TAKEN;
+    } else {
+        attempt = LISTENS;
+        golock_listen(&self->listeners, listener);
     }
-    if (timeout == 0) {
-        return PyBool_FromLong(try_acquire(self));
-    }
-    golock_listener *listener = golock_listener_new();
-    if (listener == NULL) {
-        return NULL;
-    }
-    PyObject *taken = wait_for_a_permit(self, listener, timeout);
-    golock_listener_free(listener);
-    return taken;
+    GOLOCK_END_CRITICAL_SECTION();
+    return attempt;
 }
 
 /* The slow paths are outlined, so that the fast ones save no registers. What an opened semaphore does is up
@@ -265,15 +272,24 @@ acquire_native(SemaphoreObject *self, int64_t timeout)
 NO_INLINE static PyObject *
 acquire_slow(PyObject *self, int64_t timeout, PyObject *const *args, Py_ssize_t nargs)
 {
-    PyObject *taken = NULL;
-    bool opened;
-    GOLOCK_BEGIN_CRITICAL_SECTION(self);
-    opened = !golock_waits_natively(self);
-    if (!opened) {
-        taken = acquire_native((SemaphoreObject *)self, timeout);
+    golock_listener *listener = NULL;
+    if (timeout != 0 && (listener = golock_listener_new()) == NULL) {
+        return NULL;
     }
-    GOLOCK_END_CRITICAL_SECTION();
-    return opened ? golock_object_call(self, class_of(self), "acquire", args, nargs, NULL) : taken;
+    enum attempt attempt = take_or_listen(self, listener);
+    PyObject *taken =
+        attempt == LISTENS ? wait_for_a_permit((SemaphoreObject *)self, listener, timeout) : NULL;
+    if (listener != NULL) {
+        golock_listener_free(listener);
+    }
+    switch (attempt) {
+    case LISTENS:
+        return taken;
+    case NOT_NATIVE:
+        return golock_object_call(self, class_of(self), "acquire", args, nargs, NULL);
+    default:
+        return PyBool_FromLong(attempt == TAKEN);
+    }
 }
 
 NO_INLINE static PyObject *

@@ -1,0 +1,52 @@
+"""A signal handler, run below a wait, that waits in a loop for a thread which needs the same object.
+
+Without a GIL the waits of conditions, events and semaphores held the object's critical section while
+handlers ran. A handler that calls nothing that lets go of it waited for ever.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+PROGRAM = """
+import signal, sys, threading
+import golock
+waited = eval(sys.argv[1])
+if isinstance(waited, golock.Condition):
+    waited.acquire()
+    wait = waited.wait
+elif isinstance(waited, golock.Semaphore):
+    def wait(timeout):
+        return waited.acquire(timeout=timeout)
+else:
+    wait = waited.wait
+done = []
+def handler(signum, frame):
+    threading.Thread(target=lambda: done.append(vars(waited)), daemon=True).start()
+    while not done:
+        pass
+signal.signal(signal.SIGALRM, handler)
+signal.setitimer(signal.ITIMER_REAL, 0.05)
+while not done:
+    print(wait(0.2))
+"""
+
+BROKEN = """try:
+        wait(0.2)
+    except threading.BrokenBarrierError:
+        print(False)
+        if not done:
+            waited.reset()"""
+
+
+@pytest.mark.parametrize(
+    "kind", ["golock.Condition()", "golock.Event()", "golock.Semaphore(0)", "golock.Barrier(2)"]
+)
+def test_handler_waits_for_a_thread_that_opens_the_object(python, kind):
+    if kind == "golock.Barrier(2)":
+        program = PROGRAM.replace("print(wait(0.2))", BROKEN)
+    else:
+        program = PROGRAM
+    result = python(program, kind, timeout=30)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert set(result.stdout.split()) == {"False"}
