@@ -204,7 +204,7 @@ reacquire:
 withdraw: /* golock/listener.go withdraw: func withdraw(word *uint32, l *listener) uint32 { */
 	if
 #ifdef OPEN
-	:: given_lock[me] -> /* pyext/condition.c finish_wait: if (listener->lock != NULL) { */
+	:: given_lock[me] -> /* pyext/condition.c finish_wait: opened = listener->lock != NULL; */
 		atomic {
 			if
 			:: free[me] -> given--

@@ -114,6 +114,7 @@ bool
 golock_withdraw_native(PyObject *object, golock_listener *listener)
 {
     bool native;
+    (void)object; /* used without a GIL */
     GOLOCK_BEGIN_CRITICAL_SECTION(object);
     native = listener->condition == NULL;
     if (native) {

@@ -1,7 +1,8 @@
-"""A signal handler, run below a wait, that waits in a loop for a thread which needs the same object.
+"""A signal handler, run below a wait, that waits in a loop for a thread which needs the same
+object.
 
-Without a GIL the waits of conditions, events and semaphores held the object's critical section while
-handlers ran. A handler that calls nothing that lets go of it waited for ever.
+Without a GIL the waits of conditions, events and semaphores held the object's critical section
+while handlers ran. A handler that calls nothing that lets go of it waited for ever.
 """
 
 from __future__ import annotations
