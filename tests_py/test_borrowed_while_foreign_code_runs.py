@@ -159,6 +159,8 @@ class Opens:
     def __gt__(self, other):
         vars(waited)
         return True
+    def __le__(self, other):  # asked by 3.14
+        return not self > other
     def __index__(self):
         return 1000
     __add__ = __radd__ = lambda self, other: other + 1000
