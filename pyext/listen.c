@@ -1,6 +1,6 @@
 /* How a Python thread waits for a notification. Those who wait at a condition or a barrier stand in a list in
  * the object, first come first, and each sleeps on a word of its own. The protocol is that of
- * golock/listener.go, with the GIL, or the object's critical section, for the mutex of the list. */
+ * golock/listener.go, with the GIL, or where there is none a spin lock, for the mutex of the list. */
 #include "lock.h"
 
 #include <errno.h>
