@@ -7,10 +7,14 @@
 
 #include <stddef.h>
 
+/* What goes on in the barrier: threads arrive; the last one runs the action, with the lock; it tells those
+ * who wait that they may go, one by one, and none counts as waiting any more. */
+enum phase { FILLING, ACTING, LEAVING };
+
 typedef struct {
     golock_object base;
     bool broken;
-    bool acting; /* the last one has arrived, and runs the action with the lock */
+    unsigned char phase;
     /* NULL before the barrier was native, and never again. The lock is held while somebody arrives, gives up,
      * or runs the action, and is that of the interpreter's condition when the barrier is opened. */
     PyObject *lock, *parties, *action, *timeout;
@@ -174,12 +178,19 @@ native_state(PyObject *self)
     return PyLong_FromLong(is_broken((BarrierObject *)self) ? -2 : 0);
 }
 
-/* The one that runs the action is in the barrier, and does not listen. */
-static PyObject *
-native_count(PyObject *op)
+/* Needs no lock. A thread that was told to go sees LEAVING, or, by the acquire, a list without those who were
+ * told with it. The one that runs the action is in the barrier, and does not listen. */
+static unsigned long
+count(BarrierObject *self)
 {
-    BarrierObject *self = (BarrierObject *)op;
-    return PyLong_FromUnsignedLong((unsigned long)waiting(self) + self->acting);
+    unsigned char phase = __atomic_load_n(&self->phase, __ATOMIC_ACQUIRE);
+    return phase == LEAVING ? 0 : (unsigned long)waiting(self) + (phase == ACTING);
+}
+
+static PyObject *
+native_count(PyObject *self)
+{
+    return PyLong_FromUnsignedLong(count((BarrierObject *)self));
 }
 
 static PyObject *
@@ -196,24 +207,24 @@ barrier_open(PyObject *op)
     PyObject *fields =
         golock_object_fields(op, &golock_barrier_class, "(iOO)", 1, self->action, self->timeout);
     PyObject *condition = fields == NULL ? NULL : golock_condition_add(op, fields, self->lock);
-    PyObject *state = native_state(op), *count = native_count(op), *dict = NULL;
-    if (condition != NULL && state != NULL && count != NULL &&
+    PyObject *state = native_state(op), *arrived = native_count(op), *dict = NULL;
+    if (condition != NULL && state != NULL && arrived != NULL &&
         PyDict_SetItemString(fields, "_parties", self->parties) == 0 &&
         PyDict_SetItemString(fields, "_state", state) == 0 &&
-        PyDict_SetItemString(fields, "_count", count) == 0) {
+        PyDict_SetItemString(fields, "_count", arrived) == 0) {
         dict = golock_object_merge(op, fields);
     }
     int result = dict == NULL ? -1 : 0;
     /* The code that ran meanwhile may have opened it, or let threads arrive or leave. */
     bool opened = golock_object_opened(op);
-    bool same = result == 0 && PyLong_AsUnsignedLong(count) == (unsigned long)waiting(self) + self->acting &&
+    bool same = result == 0 && PyLong_AsUnsignedLong(arrived) == count(self) &&
                 PyLong_AsLong(state) == (is_broken(self) ? -2 : 0);
     if (same && !opened) {
         golock_condition_adopt(condition, &self->listeners);
         golock_object_commit(op, Py_NewRef(dict));
     }
     Py_XDECREF(dict);
-    Py_XDECREF(count);
+    Py_XDECREF(arrived);
     Py_XDECREF(state);
     Py_XDECREF(condition);
     Py_XDECREF(fields);
@@ -242,10 +253,24 @@ leave(BarrierObject *self)
 }
 
 static void
+enter_phase(BarrierObject *self, enum phase phase)
+{
+    __atomic_store_n(&self->phase, (unsigned char)phase, __ATOMIC_RELEASE);
+}
+
+static void
+let_all_go(BarrierObject *self, uint32_t what)
+{
+    enter_phase(self, LEAVING);
+    golock_notify(&self->listeners, GOLOCK_EVERYONE, what);
+    enter_phase(self, FILLING);
+}
+
+static void
 break_barrier(BarrierObject *self)
 {
     __atomic_store_n(&self->broken, true, __ATOMIC_RELAXED);
-    golock_notify(&self->listeners, GOLOCK_EVERYONE, GOLOCK_BROKEN);
+    let_all_go(self, GOLOCK_BROKEN);
 }
 
 static PyObject *
@@ -272,12 +297,11 @@ trip(BarrierObject *self, uint32_t index)
     int result = act(self->action);
     bool opened;
     GOLOCK_BEGIN_CRITICAL_SECTION(self);
-    self->acting = false;
     opened = golock_object_opened((PyObject *)self);
     if (!opened && result < 0) {
         break_barrier(self);
     } else if (!opened) {
-        golock_notify(&self->listeners, GOLOCK_EVERYONE, GOLOCK_TOLD);
+        let_all_go(self, GOLOCK_TOLD);
     }
     GOLOCK_END_CRITICAL_SECTION();
     if (!opened) {
@@ -371,7 +395,7 @@ arrive(BarrierObject *self, golock_listener *listener, uint32_t *index)
         arrival = BROKEN;
     } else if (PyLong_AsLongLongAndOverflow(self->parties, &overflow) == (long long)*index + 1) {
         arrival = LAST;
-        self->acting = true;
+        enter_phase(self, ACTING);
     } else {
         arrival = WAITS;
         golock_listen(&self->listeners, listener);
@@ -478,7 +502,7 @@ barrier_reset(PyObject *op, PyObject *Py_UNUSED(ignored))
     GOLOCK_BEGIN_CRITICAL_SECTION(op);
     entered = enter_native(op);
     if (entered > 0) {
-        golock_notify(&self->listeners, GOLOCK_EVERYONE, GOLOCK_BROKEN);
+        let_all_go(self, GOLOCK_BROKEN);
         __atomic_store_n(&self->broken, false, __ATOMIC_RELAXED);
         leave(self);
     }
@@ -500,7 +524,7 @@ barrier_repr(PyObject *op)
     if (is_broken(self)) {
         return golock_object_repr(op, "broken");
     }
-    return golock_object_repr(op, "waiters=%u/%S", (unsigned)waiting(self) + self->acting, self->parties);
+    return golock_object_repr(op, "waiters=%lu/%S", count(self), self->parties);
 }
 
 /* The steps of the interpreter's wait, which a native barrier takes in C. */
