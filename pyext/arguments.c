@@ -76,8 +76,8 @@ golock_bind(const char *function, const char *const *names, int length, int requ
 }
 
 int
-golock_bind_init(const char *function, const char *const *names, int length, int required, PyObject *args,
-                 PyObject *kwargs, PyObject **values)
+golock_bind_init_given(const char *function, const char *const *names, int length, int required,
+                       PyObject *args, PyObject *kwargs, PyObject **values)
 {
     Py_ssize_t nargs = PyTuple_GET_SIZE(args);
     if (bind_by_position(function, length, ((PyTupleObject *)args)->ob_item, nargs, values) < 0) {

@@ -81,12 +81,14 @@ can_count_to(PyObject *parties)
 
 /* Returns a new reference to threading.BrokenBarrierError, or NULL with an exception set. */
 static PyObject *
-find_error(void)
+find_error(const golock_state *state)
 {
-    PyObject *threading = PyImport_ImportModule("threading");
-    PyObject *error = threading == NULL ? NULL : PyObject_GetAttrString(threading, "BrokenBarrierError");
-    Py_XDECREF(threading);
-    return error;
+    PyObject *threading = golock_threading(state);
+    PyObject *error = threading == NULL ? NULL : PyDict_GetItemWithError(threading, state->error_name);
+    if (error == NULL && threading != NULL && !PyErr_Occurred()) {
+        PyErr_SetObject(PyExc_AttributeError, state->error_name);
+    }
+    return Py_XNewRef(error);
 }
 
 static PyObject *
@@ -110,7 +112,7 @@ barrier_init(PyObject *op, PyObject *args, PyObject *kwargs)
     /* References of its own: the look at the class and the import may run code that takes them out of kwargs.
      */
     PyObject *parties = Py_NewRef(values[0]), *action = Py_NewRef(values[1]), *timeout = Py_NewRef(values[2]);
-    PyObject *error = find_error();
+    PyObject *error = find_error(golock_state_of(op));
     PyObject *lock = golock_lock_new(golock_state_of(op)->lock_type);
     bool made = error != NULL && lock != NULL;
     bool native = made && golock_object_may_be_native(op, &golock_barrier_class);
@@ -379,11 +381,12 @@ wait_for_the_others(BarrierObject *self, golock_listener *listener, uint32_t ind
     return told == GOLOCK_BROKEN ? raise_broken(self) : PyLong_FromUnsignedLong(index);
 }
 
-enum arrival { OPENED, BROKEN, LAST, WAITS };
+enum arrival { OPENED, BROKEN, LAST, WAITS, NO_MEMORY };
 
-/* Lets the calling thread, which has the lock, arrive at the barrier, as the one with this index. */
+/* Lets the calling thread, which has the lock, arrive at the barrier, as the one with this index. One that
+ * WAITS has a listener. NO_MEMORY comes with an exception set. */
 static enum arrival
-arrive(BarrierObject *self, golock_listener *listener, uint32_t *index)
+arrive(BarrierObject *self, golock_listener **listener, uint32_t *index)
 {
     enum arrival arrival;
     GOLOCK_BEGIN_CRITICAL_SECTION(self);
@@ -396,9 +399,11 @@ arrive(BarrierObject *self, golock_listener *listener, uint32_t *index)
     } else if (PyLong_AsLongLongAndOverflow(self->parties, &overflow) == (long long)*index + 1) {
         arrival = LAST;
         enter_phase(self, ACTING);
+    } else if ((*listener = golock_listener_new()) == NULL) {
+        arrival = NO_MEMORY;
     } else {
         arrival = WAITS;
-        golock_listen(&self->listeners, listener);
+        golock_listen(&self->listeners, *listener);
     }
     GOLOCK_END_CRITICAL_SECTION();
     return arrival;
@@ -426,27 +431,32 @@ enter_native(PyObject *op)
 /* barrier_wait of a native barrier with a timeout that is a plain number or None. Sets *opened, and returns
  * NULL, where it is the interpreter's turn. */
 static PyObject *
-wait_native(BarrierObject *self, golock_listener *listener, PyObject *limit, bool *opened)
+wait_native(BarrierObject *self, PyObject *limit, bool *opened)
 {
     int64_t timeout;
     uint32_t index;
     if (enter(self) < 0) {
         return NULL;
     }
-    enum arrival arrival = arrive(self, listener, &index);
-    if (arrival == WAITS && golock_parse_timeout(limit, true, &timeout) == 0) {
-        return wait_for_the_others(self, listener, index, golock_deadline_after(timeout));
-    }
+    golock_listener *listener = NULL;
     PyObject *result = NULL;
-    if (arrival == LAST) {
-        result = trip(self, index);
-    } else if (arrival == BROKEN) {
-        raise_broken(self);
-    } else if (arrival == WAITS) {
-        uint32_t told;
-        give_up(self, listener, false, &told);
+    enum arrival arrival = arrive(self, &listener, &index);
+    if (arrival == WAITS && golock_parse_timeout(limit, true, &timeout) == 0) {
+        result = wait_for_the_others(self, listener, index, golock_deadline_after(timeout));
+    } else {
+        if (arrival == LAST) {
+            result = trip(self, index);
+        } else if (arrival == BROKEN) {
+            raise_broken(self);
+        } else if (arrival == WAITS) {
+            uint32_t told;
+            give_up(self, listener, false, &told);
+        }
+        leave(self);
     }
-    leave(self);
+    if (listener != NULL) {
+        golock_listener_free(listener);
+    }
     *opened = arrival == OPENED;
     return result;
 }
@@ -465,14 +475,7 @@ barrier_wait(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kw
         /* One that is no plain number may run any code when it is looked at. */
         PyObject *limit = timeout == Py_None ? self->timeout : timeout;
         opened = limit != Py_None && !PyFloat_CheckExact(limit) && !PyLong_CheckExact(limit);
-        golock_listener *listener = opened ? NULL : golock_listener_new();
-        if (!opened && listener == NULL) {
-            return NULL;
-        }
-        PyObject *index = opened ? NULL : wait_native(self, listener, limit, &opened);
-        if (listener != NULL) {
-            golock_listener_free(listener);
-        }
+        PyObject *index = opened ? NULL : wait_native(self, limit, &opened);
         if (!opened) {
             return index;
         }

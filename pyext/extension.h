@@ -52,15 +52,30 @@ typedef struct {
     PyObject *core_error;
     golock_class_state classes[GOLOCK_CLASSES];
     PyObject *opened; /* the interpreter's methods by class and name, when they are first needed, or NULL */
-    struct golock_green *green; /* install.h */
-    PyObject *threading;  /* the dict of threading, from when it is first found to be imported, or NULL */
-    PyObject *rlock_name; /* "RLock" */
+    struct golock_green *green;                         /* install.h */
+    PyObject *threading_name, *rlock_name, *error_name; /* "threading", "RLock", "BrokenBarrierError" */
 } golock_state;
 
 /* module.c */
 
+golock_state *golock_state_look_up(PyTypeObject *type);
+
+/* The first module made, most often the only one, while it exists. A type keeps its module alive. */
+extern struct golock_first_module {
+    PyObject *module;
+    golock_state *state;
+} golock_first_module;
+
 /* Returns the state of the module that made the object's type, or a base of it. */
-golock_state *golock_state_of(PyObject *self);
+static inline golock_state *
+golock_state_of(PyObject *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    PyObject *module = ((PyHeapTypeObject *)type)->ht_module; /* NULL for one that Python code has made */
+    return module != NULL && module == __atomic_load_n(&golock_first_module.module, __ATOMIC_ACQUIRE)
+               ? golock_first_module.state
+               : golock_state_look_up(type);
+}
 
 /* core.c */
 
@@ -131,9 +146,18 @@ int golock_parse_timeout(PyObject *timeout, bool added, int64_t *nanoseconds);
 int golock_bind(const char *function, const char *const *names, int length, int required,
                 PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames, PyObject **values);
 
-/* The same for what tp_init gets. */
-int golock_bind_init(const char *function, const char *const *names, int length, int required, PyObject *args,
-                     PyObject *kwargs, PyObject **values);
+/* The same for what tp_init gets; golock_bind_init_given is its outlined part. */
+int golock_bind_init_given(const char *function, const char *const *names, int length, int required,
+                           PyObject *args, PyObject *kwargs, PyObject **values);
+
+static inline int
+golock_bind_init(const char *function, const char *const *names, int length, int required, PyObject *args,
+                 PyObject *kwargs, PyObject **values)
+{
+    return required == 0 && PyTuple_GET_SIZE(args) == 0 && kwargs == NULL
+               ? 0
+               : golock_bind_init_given(function, names, length, required, args, kwargs, values);
+}
 
 /* wait.c */
 

@@ -10,41 +10,66 @@ static const uint64_t unknown = UINT64_MAX;
 static uint64_t changes = 1;
 
 static int
-thread_changes(PyDict_WatchEvent Py_UNUSED(event), PyObject *Py_UNUSED(dict), PyObject *Py_UNUSED(key),
-               PyObject *Py_UNUSED(value))
+dict_changes(PyDict_WatchEvent Py_UNUSED(event), PyObject *Py_UNUSED(dict), PyObject *Py_UNUSED(key),
+             PyObject *Py_UNUSED(value))
 {
     __atomic_add_fetch(&changes, 1, __ATOMIC_RELEASE);
     return 0;
 }
 
 static void
-watch(struct golock_green *green)
+begin_to_watch(struct golock_green *green)
 {
-    green->watcher = PyDict_AddWatcher(thread_changes);
-    if (green->watcher >= 0 && PyDict_Watch(green->watcher, green->thread) == 0) {
-        green->version = &changes;
-        return;
+    green->watcher = PyDict_AddWatcher(dict_changes);
+    if (green->watcher < 0) {
+        PyErr_Clear(); /* there are eight for everybody */
     }
-    PyErr_Clear(); /* there are eight for everybody */
+}
+
+static const uint64_t *
+watch(const struct golock_green *green, PyObject *dict)
+{
+    if (green->watcher >= 0 && PyDict_Watch(green->watcher, dict) == 0) {
+        return &changes;
+    }
+    PyErr_Clear();
+    return &unknown;
 }
 
 static void
-unwatch(struct golock_green *green)
+unwatch(const struct golock_green *green, PyObject *dict)
 {
-    if (green->watcher >= 0 &&
-        (PyDict_Unwatch(green->watcher, green->thread) < 0 || PyDict_ClearWatcher(green->watcher) < 0)) {
+    if (green->watcher >= 0 && PyDict_Unwatch(green->watcher, dict) < 0) {
+        PyErr_Clear();
+    }
+}
+
+static void
+end_to_watch(const struct golock_green *green)
+{
+    if (green->watcher >= 0 && PyDict_ClearWatcher(green->watcher) < 0) {
         PyErr_Clear();
     }
 }
 #else
 static void
-watch(struct golock_green *green)
+begin_to_watch(struct golock_green *Py_UNUSED(green))
 {
-    green->version = &((PyDictObject *)green->thread)->ma_version_tag;
+}
+
+static const uint64_t *
+watch(const struct golock_green *Py_UNUSED(green), PyObject *dict)
+{
+    return &((PyDictObject *)dict)->ma_version_tag;
 }
 
 static void
-unwatch(struct golock_green *Py_UNUSED(green))
+unwatch(const struct golock_green *Py_UNUSED(green), PyObject *Py_UNUSED(dict))
+{
+}
+
+static void
+end_to_watch(const struct golock_green *Py_UNUSED(green))
 {
 }
 #endif
@@ -62,13 +87,24 @@ golock_green_watch(golock_state *state)
         }
         return -1;
     }
-    green->thread = Py_NewRef(dict);
-    green->version = &unknown;
-    green->watcher = -1;
+    begin_to_watch(green);
+    green->thread.dict = Py_NewRef(dict);
+    green->thread.version = watch(green, dict);
+    green->threading.version = &unknown;
     Py_DECREF(thread);
-    watch(green);
     state->green = green;
     return 0;
+}
+
+static void
+forget(const struct golock_green *green, struct golock_watched *watched)
+{
+    watched->version = &watched->seen;
+    watched->replaced = false;
+    if (watched->dict != NULL) {
+        unwatch(green, watched->dict);
+        Py_CLEAR(watched->dict);
+    }
 }
 
 /* Objects may still be made after this. */
@@ -76,13 +112,13 @@ void
 golock_green_unwatch(golock_state *state)
 {
     struct golock_green *green = state->green;
-    if (green == NULL || green->thread == NULL) {
+    if (green == NULL || green->thread.dict == NULL) {
         return;
     }
-    unwatch(green);
-    green->version = &green->seen;
-    green->replaced = false;
-    Py_CLEAR(green->thread);
+    forget(green, &green->thread);
+    forget(green, &green->threading);
+    end_to_watch(green);
+    green->watcher = -1;
     Py_CLEAR(green->listener);
 }
 
@@ -90,18 +126,28 @@ int
 golock_green_traverse(const golock_state *state, visitproc visit, void *arg)
 {
     if (state->green != NULL) {
-        Py_VISIT(state->green->thread);
+        Py_VISIT(state->green->thread.dict);
+        Py_VISIT(state->green->threading.dict);
         Py_VISIT(state->green->listener);
     }
     return 0;
 }
 
+/* Remembers what was found out of the dict when it had this version. Returns what was known before. */
+static bool
+remember(struct golock_watched *watched, uint64_t version, bool replaced)
+{
+    bool before = __atomic_exchange_n(&watched->replaced, replaced, __ATOMIC_RELAXED);
+    __atomic_store_n(&watched->seen, version == unknown ? 0 : version, __ATOMIC_RELEASE);
+    return before;
+}
+
 /* Whether the function is another than those of the interpreter and of golock, of which there may be several:
  * _thread can be imported anew. While the interpreter ends there are none. */
 static bool
-is_replaced(struct golock_green *green, const char *name)
+is_replaced(const struct golock_watched *thread, const char *name)
 {
-    PyObject *function = PyDict_GetItemString(green->thread, name);
+    PyObject *function = PyDict_GetItemString(thread->dict, name);
     if (function == NULL || function == Py_None) {
         return false;
     }
@@ -114,13 +160,12 @@ is_replaced(struct golock_green *green, const char *name)
 bool
 golock_green_look(struct golock_green *green)
 {
+    struct golock_watched *thread = &green->thread;
     bool replaced, before;
-    uint64_t version;
-    GOLOCK_BEGIN_CRITICAL_SECTION(green->thread); /* who changes the dict has the version changed within it */
-    version = __atomic_load_n(green->version, __ATOMIC_ACQUIRE);
-    replaced = is_replaced(green, "start_new_thread") || is_replaced(green, "allocate_lock");
-    before = __atomic_exchange_n(&green->replaced, replaced, __ATOMIC_RELAXED);
-    __atomic_store_n(&green->seen, green->version == &unknown ? 0 : version, __ATOMIC_RELEASE);
+    GOLOCK_BEGIN_CRITICAL_SECTION(thread->dict); /* who changes it has the version changed within it */
+    uint64_t version = __atomic_load_n(thread->version, __ATOMIC_ACQUIRE);
+    replaced = is_replaced(thread, "start_new_thread") || is_replaced(thread, "allocate_lock");
+    before = remember(thread, version, replaced);
     GOLOCK_END_CRITICAL_SECTION();
     if (replaced && !before && green->listener != NULL) {
         PyObject *type, *value, *traceback;
@@ -145,13 +190,12 @@ golock_green_listen(PyObject *module, PyObject *listener)
 
 /* Returns the dict of threading, or NULL if nobody has imported it. */
 static PyObject *
-threading_dict(golock_state *state)
+threading_dict(const golock_state *state)
 {
-    PyObject *dict = __atomic_load_n(&state->threading, __ATOMIC_ACQUIRE);
+    struct golock_green *green = state->green;
+    PyObject *dict = __atomic_load_n(&green->threading.dict, __ATOMIC_ACQUIRE);
     if (dict == NULL) {
-        PyObject *name = PyUnicode_InternFromString("threading");
-        PyObject *module = name == NULL ? NULL : PyImport_GetModule(name);
-        Py_XDECREF(name);
+        PyObject *module = PyImport_GetModule(state->threading_name);
         if (module == NULL || !PyModule_Check(module)) {
             PyErr_Clear();
             Py_XDECREF(module);
@@ -160,39 +204,72 @@ threading_dict(golock_state *state)
         dict = Py_NewRef(PyModule_GetDict(module));
         Py_DECREF(module);
         PyObject *none = NULL;
-        if (!__atomic_compare_exchange_n(&state->threading, &none, dict, false, __ATOMIC_ACQ_REL,
+        if (!__atomic_compare_exchange_n(&green->threading.dict, &none, dict, false, __ATOMIC_ACQ_REL,
                                          __ATOMIC_ACQUIRE)) {
             Py_DECREF(dict);
-            dict = none;
+            return none;
         }
+        __atomic_store_n(&green->threading.version, watch(green, dict), __ATOMIC_RELEASE);
+    }
+    return dict;
+}
+
+PyObject *
+golock_threading(const golock_state *state)
+{
+    PyObject *dict = threading_dict(state);
+    if (dict != NULL) {
+        return dict;
+    }
+    PyObject *module = PyImport_Import(state->threading_name);
+    if (module == NULL) {
+        return NULL;
+    }
+    Py_DECREF(module);
+    dict = threading_dict(state);
+    if (dict == NULL) {
+        PyErr_SetString(PyExc_ImportError, "threading is not a module");
     }
     return dict;
 }
 
 /* The interpreter's is a function, written in Python, of the module threading. */
-bool
-golock_rlock_is_replaced(golock_state *state)
+static bool
+is_foreign(const golock_state *state, PyObject *rlock)
 {
-    PyObject *dict = threading_dict(state);
-    PyObject *current = dict == NULL ? NULL : PyDict_GetItemWithError(dict, state->rlock_name);
-    if (current == NULL || current == Py_None || current == (PyObject *)state->rlock_type) {
+    if (rlock == NULL || rlock == Py_None || rlock == (PyObject *)state->rlock_type) {
         return false;
     }
-    PyObject *module = PyFunction_Check(current) ? PyFunction_GetModule(current) : NULL;
+    PyObject *module = PyFunction_Check(rlock) ? PyFunction_GetModule(rlock) : NULL;
     return module == NULL || !PyUnicode_Check(module) ||
            PyUnicode_CompareWithASCIIString(module, "threading") != 0;
 }
 
-PyObject *
-golock_green_exchange(PyObject *self, PyObject *args, PyObject *kwargs)
+bool
+golock_rlock_look(const golock_state *state)
 {
-    const golock_state *state = self == NULL ? NULL : golock_state_of(self);
-    if (state == NULL || !golock_green_threads(state) || state->green->listener == NULL) {
-        return self;
+    struct golock_watched *threading = &state->green->threading;
+    PyObject *dict = threading_dict(state);
+    if (dict == NULL) {
+        return false;
     }
+    bool replaced;
+    GOLOCK_BEGIN_CRITICAL_SECTION(dict);
+    const uint64_t *changed = __atomic_load_n(&threading->version, __ATOMIC_ACQUIRE);
+    uint64_t version = __atomic_load_n(changed, __ATOMIC_ACQUIRE);
+    replaced = is_foreign(state, PyDict_GetItemWithError(dict, state->rlock_name));
+    remember(threading, version, replaced);
+    GOLOCK_END_CRITICAL_SECTION();
+    return replaced;
+}
+
+PyObject *
+golock_green_exchange_for(const golock_state *state, PyObject *self, PyObject *args, PyObject *kwargs)
+{
     PyTypeObject *type = Py_TYPE(self);
-    if (type != state->condition_type && type != state->semaphore_type &&
-        type != state->bounded_semaphore_type && type != state->event_type && type != state->barrier_type) {
+    if (state->green->listener == NULL ||
+        (type != state->condition_type && type != state->semaphore_type &&
+         type != state->bounded_semaphore_type && type != state->event_type && type != state->barrier_type)) {
         return self;
     }
     PyObject *original = PyObject_CallOneArg(state->green->listener, (PyObject *)type);

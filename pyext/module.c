@@ -315,16 +315,40 @@ add_allocate_lock(PyObject *module)
     return result;
 }
 
+struct golock_first_module golock_first_module;
+static bool first_module_made;
+
+static void
+remember_first(PyObject *module)
+{
+    if (!__atomic_exchange_n(&first_module_made, true, __ATOMIC_ACQ_REL)) {
+        golock_first_module.state = PyModule_GetState(module);
+        __atomic_store_n(&golock_first_module.module, module, __ATOMIC_RELEASE);
+    }
+}
+
+static void
+forget_first(const PyObject *module)
+{
+    if (module == __atomic_load_n(&golock_first_module.module, __ATOMIC_RELAXED)) {
+        __atomic_store_n(&golock_first_module.module, NULL, __ATOMIC_RELEASE);
+        __atomic_store_n(&first_module_made, false, __ATOMIC_RELEASE);
+    }
+}
+
 static int
 module_exec(PyObject *module)
 {
     golock_state *state = PyModule_GetState(module);
+    remember_first(module);
     if (golock_core_locate(module) < 0 || read_environment() < 0 || add_constants(module) < 0 ||
         golock_green_watch(state) < 0) {
         return -1;
     }
+    state->threading_name = PyUnicode_InternFromString("threading");
     state->rlock_name = PyUnicode_InternFromString("RLock");
-    if (state->rlock_name == NULL) {
+    state->error_name = PyUnicode_InternFromString("BrokenBarrierError");
+    if (state->threading_name == NULL || state->rlock_name == NULL || state->error_name == NULL) {
         return -1;
     }
     state->core_error = PyErr_NewExceptionWithDoc(
@@ -366,8 +390,9 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
         Py_VISIT(state->classes[i].attributes);
     }
     Py_VISIT(state->opened);
-    Py_VISIT(state->threading);
+    Py_VISIT(state->threading_name);
     Py_VISIT(state->rlock_name);
+    Py_VISIT(state->error_name);
     return golock_green_traverse(state, visit, arg);
 }
 
@@ -387,8 +412,9 @@ module_clear(PyObject *module)
         Py_CLEAR(state->classes[i].attributes);
     }
     Py_CLEAR(state->opened);
-    Py_CLEAR(state->threading);
+    Py_CLEAR(state->threading_name);
     Py_CLEAR(state->rlock_name);
+    Py_CLEAR(state->error_name);
     golock_green_unwatch(state);
     return 0;
 }
@@ -396,6 +422,7 @@ module_clear(PyObject *module)
 static void
 module_free(void *module)
 {
+    forget_first(module);
     module_clear(module);
     PyMem_Free(((golock_state *)PyModule_GetState(module))->green);
 }
@@ -428,9 +455,9 @@ static PyModuleDef golock_module = {
 #endif
 
 golock_state *
-golock_state_of(PyObject *self)
+golock_state_look_up(PyTypeObject *type)
 {
-    return PyModule_GetState(PyType_GetModuleByDef(Py_TYPE(self), &golock_module));
+    return PyModule_GetState(PyType_GetModuleByDef(type, &golock_module));
 }
 
 PyMODINIT_FUNC

@@ -39,20 +39,32 @@ golock_object_clear(PyObject *self)
     return 0;
 }
 
-/* A chain of objects, each the action of the next, may be of any length: hence the trashcan. */
+static void
+free_now(golock_object *self, inquiry clear)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    if (self->weakrefs != NULL) {
+        PyObject_ClearWeakRefs((PyObject *)self);
+    }
+    clear((PyObject *)self);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+/* A chain of objects, each the action of the next, may be of any length: hence the trashcan. One that refers
+ * to no other needs none. */
 void
 golock_object_free(PyObject *self, destructor dealloc, inquiry clear)
 {
-    PyTypeObject *type = Py_TYPE(self);
+    golock_object *object = (golock_object *)self;
     PyObject_GC_UnTrack(self);
-    Py_TRASHCAN_BEGIN(self, dealloc) if (((golock_object *)self)->weakrefs != NULL)
-    {
-        PyObject_ClearWeakRefs(self);
+    if (object->dict == NULL && clear == golock_object_clear) {
+        free_now(object, clear);
+        return;
     }
-    clear(self);
-    type->tp_free(self);
-    Py_DECREF(type);
-    Py_TRASHCAN_END
+    Py_TRASHCAN_BEGIN(self, dealloc);
+    free_now(object, clear);
+    Py_TRASHCAN_END;
 }
 
 /* Returns a new reference to the object's __dict__, or NULL if it has none. Whoever looks into it needs one:
@@ -254,7 +266,7 @@ golock_object_check(PyObject *self, const golock_class *class)
 }
 
 bool
-golock_object_may_be_native(PyObject *self, const golock_class *class)
+golock_object_check_fresh(PyObject *self, const golock_class *class)
 {
     if (!((golock_object *)self)->fresh) {
         return false;

@@ -127,8 +127,20 @@ golock_object_is_native(PyObject *self, const golock_class *class)
  * somebody has changed the class, a mock for one, the interpreter's algorithm calls its methods. */
 bool golock_conditions_are_plain(golock_state *state);
 
+/* The outlined part of golock_object_may_be_native. */
+bool golock_object_check_fresh(PyObject *self, const golock_class *class);
+
 /* Whether __init__ may make the object native: it is fresh, and nothing is overridden. */
-bool golock_object_may_be_native(PyObject *self, const golock_class *class);
+static inline bool
+golock_object_may_be_native(PyObject *self, const golock_class *class)
+{
+    const golock_object *object = (const golock_object *)self;
+    unsigned int version = __atomic_load_n(&Py_TYPE(self)->tp_version_tag, __ATOMIC_RELAXED);
+    const golock_class_state *known = &golock_state_of(self)->classes[class->number];
+    return (object->fresh && object->dict == NULL && version != 0 &&
+            version == __atomic_load_n(&known->version, __ATOMIC_RELAXED)) ||
+           golock_object_check_fresh(self, class);
+}
 
 /* Makes it so, when its native state is complete. */
 void golock_object_make_native(PyObject *self);
