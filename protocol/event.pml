@@ -11,6 +11,9 @@
  * sets: to confuse two words, a waiter must not have run while the event was set and cleared so often, for
  * several seconds at some 10 ns for both, and have gone on exactly after the last. The next set lets it go.
  *
+ * Under a GIL a thread changes a word that no goroutine knows by a load and a store. All that write it have the
+ * GIL, so the two are one step, as those of clear are here.
+ *
  * The steps are taken in one order that all agree on, as the code's accesses are: a set that finds the event set
  * writes all the same, where what precedes it may be unseen otherwise. TestEventSetAgainIsSeenByWhoClears shows
  * that it must.
@@ -136,7 +139,7 @@ set:
 			word = (old[me] & ~SLEEPERS) | SET;
 			COUNT(0); COUNT(1); COUNT(2); COUNT(3);
 				/* golock/event.go Set: if atomic.CompareAndSwapUint32(&e.word, old, (old&^Sleepers+SetOnce)|Set) { */
-				/* pyext/event.c event_set: if (__atomic_compare_exchange_n(&self->word, &old, new, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED)) { */
+				/* pyext/event.c event_set: if (golock_change(&self->word, shared, &old, new, __ATOMIC_SEQ_CST)) { */
 			is_set = true;
 			RIGHT
 		fi;
@@ -156,7 +159,7 @@ clear:
 		word = word & ~SET;
 			/* golock/event.go Clear: func (e *Event) Clear() { atomic.AndUint32(&e.word, ^uint32(Set)) } */
 			/* pyext/event.c event_clear: uint32_t old = __atomic_load_n(&self->word, __ATOMIC_RELAXED); */
-			/* pyext/event.c event_clear: if (__atomic_compare_exchange_n(&self->word, &old, old & ~GOLOCK_SET, false, __ATOMIC_SEQ_CST, */
+			/* pyext/event.c event_clear: if (golock_change(&self->word, shared, &old, old & ~GOLOCK_SET, __ATOMIC_SEQ_CST)) { */
 			/* pyext/event.c event_init: __atomic_and_fetch(&self->word, ~GOLOCK_SET, __ATOMIC_SEQ_CST); */
 		is_set = false;
 		RIGHT;

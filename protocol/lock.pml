@@ -423,7 +423,9 @@ acquire:
 			/* golock/waiter.go tryAcquire: if c.change(old, barged(old)) { */
 			/* pyext/plain.c golock_plain_next: if (!change(c, old, new)) { */
 			/* pyext/plain.c golock_plain_try_acquire: if (change(c, old, barged(c, old))) { */
-			/* pyext/fastpath.h golock_fast_take: if (__atomic_compare_exchange_n(&semaphore->both, &old, new < GOLOCK_PERMIT ? new | GOLOCK_HELD : new, */
+			/* pyext/fastpath.h golock_fast_take: if (golock_change_permits(semaphore, shared, &old, new < GOLOCK_PERMIT ? new | GOLOCK_HELD : new, */
+			/* pyext/fastpath.h golock_change_permits: return __atomic_compare_exchange_n(&semaphore->both, old, new, false, order, __ATOMIC_RELAXED); */
+			/* pyext/fastpath.h golock_change_permits: __atomic_store_n(&semaphore->both, new, __ATOMIC_RELAXED); */
 			/* pyext/fastpath.h golock_change: return __atomic_compare_exchange_n(word, old, new, false, order, __ATOMIC_RELAXED); */
 			/* pyext/fastpath.h golock_change: __atomic_store_n(word, new, __ATOMIC_RELAXED); */
 		:: UNCHANGED && offered != 0 -> STORE(marked(old, next))
@@ -579,7 +581,7 @@ release:
 		:: UNCHANGED && (old & HELD) != 0 && !hasClaimant(old) && (next & NAMED) == 0 -> STORE(next); FREE; goto done
 			/* golock/waiter.go release: if c.change(old, next.marked(0)) { */
 			/* pyext/plain.c release: } else if (change(c, old, marked(new, 0))) { */
-			/* pyext/fastpath.h golock_fast_give: if (__atomic_compare_exchange_n(&semaphore->both, &old, new, false, __ATOMIC_RELEASE, */
+			/* pyext/fastpath.h golock_fast_give: if (golock_change_permits(semaphore, shared, &old, new, __ATOMIC_RELEASE)) { */
 		:: UNCHANGED && (old & HELD) != 0 && !hasClaimant(old) && (next & NAMED) != 0 -> STORE(next); FREE; APPOINT; goto appoints
 			/* golock/waiter.go release: if c.change(old, next.marked(word&Handoff|name(c.word))) { */
 			/* pyext/plain.c release: if (change(c, old, marked(new, (word & GOLOCK_HANDOFF) | name(c)))) { */

@@ -105,14 +105,14 @@ ACCESS = {
     "golock/condition.go": r"atomic\.\w+Uint32\(",
     "golock/event.go": r"atomic\.\w+Uint32\(|[^.\w](wakeAll|park|enter|abandon|leave)\(",
     "golock/barrier.go": r"atomic\.\w+Uint32\(",
-    "pyext/fastpath.h": r"__atomic_\w+\((word|&semaphore)",
+    "pyext/fastpath.h": r"__atomic_\w+\((word|&semaphore)|if \(golock_change_permits\(",
     "pyext/core.c": r"__atomic_\w+\(word",
     "pyext/plain.c": r"__atomic_\w+\(|[ !(]load\(c\)|[ !(]change\(c, |[ (]wake\(c?\.?word|SYS_futex",  # noqa: E501
     "pyext/mutex.c": r"__atomic_\w+\((&mutex->)?word",
     "pyext/semaphore.c": r"__atomic_\w+\(&self->semaphore",
     "pyext/wait.c": r"syscall\(SYS_futex",
     "pyext/listen.c": r"__atomic_\w+\(|syscall\(SYS_futex",
-    "pyext/event.c": r"__atomic_\w+\(&self->word|syscall\(SYS_futex|golock_wake_all\(|[^_]load\(",
+    "pyext/event.c": r"__atomic_\w+\(&self->word|golock_change\(|syscall\(SYS_futex|golock_wake_all\(|[^_]load\(",
 }
 
 

@@ -415,7 +415,7 @@ static int
 enter_native(PyObject *op)
 {
     BarrierObject *self = (BarrierObject *)op;
-    if (!golock_object_is_native(op, &golock_barrier_class)) {
+    if (!golock_object_is_native(op, &golock_barrier_class) || !golock_object_uses_plain_conditions(op)) {
         return 0;
     }
     if (enter(self) < 0) {

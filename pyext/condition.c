@@ -829,7 +829,7 @@ static const char *const used[] = {
     "_is_owned", "wait",    "wait_for", "notify",   "notify_all",    NULL,
 };
 
-const golock_class golock_condition_class = {0, "Condition", used, condition_open};
+const golock_class golock_condition_class = {GOLOCK_CONDITIONS, "Condition", used, condition_open};
 
 static PyType_Slot condition_slots[] = {
     {Py_tp_new, condition_new},

@@ -1,4 +1,5 @@
 /* The type golock.Event: the class of that name in CPython's Lib/threading.py. */
+#include "fastpath.h"
 #include "install.h"
 #include "object.h"
 #include "plain.h"
@@ -157,10 +158,14 @@ static PyObject *
 event_set(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
     EventObject *self = (EventObject *)op;
+    if (!golock_object_uses_plain_conditions(op)) {
+        return call(op, "set", NULL, 0);
+    }
+    const bool shared = golock_is_shared(&self->header);
     uint32_t old = load_to_set(self);
     while ((old & GOLOCK_SET) == 0) {
         uint32_t new = ((old & ~GOLOCK_SLEEPERS) + GOLOCK_SET_ONCE) | GOLOCK_SET;
-        if (__atomic_compare_exchange_n(&self->word, &old, new, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED)) {
+        if (golock_change(&self->word, shared, &old, new, __ATOMIC_SEQ_CST)) {
             if (old & GOLOCK_SLEEPERS) {
                 golock_wake_all(&self->word);
             }
@@ -174,10 +179,10 @@ static PyObject *
 event_clear(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
     EventObject *self = (EventObject *)op;
+    const bool shared = golock_is_shared(&self->header);
     uint32_t old = __atomic_load_n(&self->word, __ATOMIC_RELAXED);
     while (!is_opened(old)) {
-        if (__atomic_compare_exchange_n(&self->word, &old, old & ~GOLOCK_SET, false, __ATOMIC_SEQ_CST,
-                                        __ATOMIC_RELAXED)) {
+        if (golock_change(&self->word, shared, &old, old & ~GOLOCK_SET, __ATOMIC_SEQ_CST)) {
             Py_RETURN_NONE;
         }
     }

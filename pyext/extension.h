@@ -40,6 +40,7 @@ typedef struct {
 } golock_class_state;
 
 #define GOLOCK_CLASSES 5
+#define GOLOCK_CONDITIONS 0 /* the place of Condition among them */
 
 typedef struct {
     PyTypeObject *lock_type;
@@ -71,7 +72,14 @@ static inline golock_state *
 golock_state_of(PyObject *self)
 {
     PyTypeObject *type = Py_TYPE(self);
-    PyObject *module = ((PyHeapTypeObject *)type)->ht_module; /* NULL for one that Python code has made */
+    PyObject *module = ((PyHeapTypeObject *)type)->ht_module;
+#ifndef Py_GIL_DISABLED
+    /* A type that Python code has made has none. Without a GIL its bases may change meanwhile. */
+    while (module == NULL) {
+        type = type->tp_base;
+        module = ((PyHeapTypeObject *)type)->ht_module;
+    }
+#endif
     return module != NULL && module == __atomic_load_n(&golock_first_module.module, __ATOMIC_ACQUIRE)
                ? golock_first_module.state
                : golock_state_look_up(type);

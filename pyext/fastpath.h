@@ -85,17 +85,30 @@ golock_fast_release(uint32_t *word, bool shared, uint8_t *turns)
     return false;
 }
 
-/* A semaphore is changed by compare-and-swap, with a GIL as without, shared or not. */
+/* The same as golock_change, for a semaphore. */
+static inline bool
+golock_change_permits(union golock_semaphore *semaphore, bool shared, uint64_t *old, uint64_t new, int order)
+{
+#ifndef Py_GIL_DISABLED
+    if (!shared) {
+        __atomic_store_n(&semaphore->both, new, __ATOMIC_RELAXED);
+        return true;
+    }
+#else
+    (void)shared;
+#endif
+    return __atomic_compare_exchange_n(&semaphore->both, old, new, false, order, __ATOMIC_RELAXED);
+}
 
 /* Takes a permit if there is one and a newcomer may. */
 static inline bool
-golock_fast_take(union golock_semaphore *semaphore)
+golock_fast_take(union golock_semaphore *semaphore, bool shared)
 {
     uint64_t old = __atomic_load_n(&semaphore->both, __ATOMIC_RELAXED);
     while (golock_fastpath && (old & (GOLOCK_HELD | GOLOCK_HANDOFF)) == 0) {
         uint64_t new = old - GOLOCK_PERMIT;
-        if (__atomic_compare_exchange_n(&semaphore->both, &old, new < GOLOCK_PERMIT ? new | GOLOCK_HELD : new,
-                                        false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED)) {
+        if (golock_change_permits(semaphore, shared, &old, new < GOLOCK_PERMIT ? new | GOLOCK_HELD : new,
+                                  __ATOMIC_ACQUIRE)) {
             return true;
         }
     }
@@ -104,7 +117,7 @@ golock_fast_take(union golock_semaphore *semaphore)
 
 /* Adds n permits if there may be so many more, and nobody has to be woken for them. */
 static inline bool
-golock_fast_give(union golock_semaphore *semaphore, uint32_t n, uint32_t most, uint8_t *turns)
+golock_fast_give(union golock_semaphore *semaphore, bool shared, uint32_t n, uint32_t most, uint8_t *turns)
 {
     uint64_t old = __atomic_load_n(&semaphore->both, __ATOMIC_RELAXED);
     if ((uint32_t)old >> GOLOCK_CLAIMANT_SHIFT != 0 && golock_look(turns) && golock_due((uint32_t)old)) {
@@ -112,8 +125,7 @@ golock_fast_give(union golock_semaphore *semaphore, uint32_t n, uint32_t most, u
     }
     while (golock_fastpath && (old & (GOLOCK_WAITERS | GOLOCK_HANDOFF)) == 0 && (old >> 32) + n <= most) {
         uint64_t new = (old + n * GOLOCK_PERMIT) & ~(uint64_t)GOLOCK_HELD;
-        if (__atomic_compare_exchange_n(&semaphore->both, &old, new, false, __ATOMIC_RELEASE,
-                                        __ATOMIC_RELAXED)) {
+        if (golock_change_permits(semaphore, shared, &old, new, __ATOMIC_RELEASE)) {
             return true;
         }
     }

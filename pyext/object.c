@@ -216,14 +216,11 @@ overrides(PyObject *self, const golock_class *class)
 }
 
 bool
-golock_conditions_are_plain(golock_state *state)
+golock_conditions_look(golock_state *state)
 {
     const golock_class *class = &golock_condition_class;
     golock_class_state *known = &state->classes[class->number];
     unsigned int version = version_of(state->condition_type);
-    if (version != 0 && version == __atomic_load_n(&known->version, __ATOMIC_RELAXED)) {
-        return true;
-    }
     int found = type_overrides(state->condition_type, class, known->attributes);
     if (found < 0) {
         PyErr_Clear(); /* the interpreter's method will meet it again */

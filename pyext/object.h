@@ -123,9 +123,26 @@ golock_object_is_native(PyObject *self, const golock_class *class)
            golock_object_check(self, class);
 }
 
+/* The outlined part of golock_conditions_are_plain. */
+bool golock_conditions_look(golock_state *state);
+
 /* Whether golock's Condition is as it was made. A native object waits by what a condition is made of; where
- * somebody has changed the class, a mock for one, the interpreter's algorithm calls its methods. */
-bool golock_conditions_are_plain(golock_state *state);
+ * somebody has changed the class, a mock for one, the interpreter's algorithm calls its methods, to wait and
+ * to notify. */
+static inline bool
+golock_conditions_are_plain(golock_state *state)
+{
+    unsigned int version = __atomic_load_n(&state->condition_type->tp_version_tag, __ATOMIC_RELAXED);
+    const golock_class_state *known = &state->classes[GOLOCK_CONDITIONS];
+    return (version != 0 && version == __atomic_load_n(&known->version, __ATOMIC_RELAXED)) ||
+           golock_conditions_look(state);
+}
+
+static inline bool
+golock_object_uses_plain_conditions(PyObject *self)
+{
+    return golock_conditions_are_plain(golock_state_of(self));
+}
 
 /* The outlined part of golock_object_may_be_native. */
 bool golock_object_check_fresh(PyObject *self, const golock_class *class);

@@ -40,6 +40,19 @@ fill(SemaphoreObject *self, uint32_t value)
     __atomic_store_n(&self->semaphore.both, both, __ATOMIC_RELAXED);
 }
 
+/* The fast paths of fastpath.h. */
+static inline bool
+fast_take(SemaphoreObject *self)
+{
+    return golock_fast_take(&self->semaphore, golock_is_shared(&self->header));
+}
+
+static inline bool
+fast_give(SemaphoreObject *self, uint32_t n, uint32_t most)
+{
+    return golock_fast_give(&self->semaphore, golock_is_shared(&self->header), n, most, &self->turns);
+}
+
 static const golock_class *
 class_of(PyObject *self)
 {
@@ -255,7 +268,7 @@ take_or_listen(PyObject *op, golock_listener *listener)
     GOLOCK_BEGIN_CRITICAL_SECTION(op);
     if (!golock_waits_natively(op)) {
         attempt = NOT_NATIVE;
-    } else if (golock_fast_take(&self->semaphore)) {
+    } else if (fast_take(self)) {
         attempt = TAKEN;
     } else if (listener == NULL) {
         attempt = try_acquire(self) ? TAKEN : NOT_TAKEN;
@@ -313,7 +326,7 @@ acquire_with_arguments(PyObject *op, PyObject *const *args, Py_ssize_t nargs, Py
         return NULL;
     }
     /* The timeout counts only where there is none to take. */
-    if (golock_fast_take(&self->semaphore)) {
+    if (fast_take(self)) {
         Py_RETURN_TRUE;
     }
     int64_t timeout = 0;
@@ -336,7 +349,7 @@ semaphore_acquire(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObj
     if (nargs > 0 || kwnames != NULL) {
         return acquire_with_arguments(self, args, nargs, kwnames);
     }
-    if (golock_fast_take(&((SemaphoreObject *)self)->semaphore)) {
+    if (fast_take((SemaphoreObject *)self)) {
         Py_RETURN_TRUE;
     }
     return acquire_slow(self, -1, NULL, 0);
@@ -351,8 +364,7 @@ give(PyObject *op, uint32_t n, uint32_t most)
     int given = -1;
     GOLOCK_BEGIN_CRITICAL_SECTION(op);
     if (!golock_object_opened(op)) {
-        given = golock_fast_give(&self->semaphore, n, most, &self->turns) ||
-                golock_permits_release(&self->semaphore, n, most);
+        given = fast_give(self, n, most) || golock_permits_release(&self->semaphore, n, most);
     }
     GOLOCK_END_CRITICAL_SECTION();
     return given;
@@ -372,7 +384,7 @@ release_slow(PyObject *op, const golock_class *class, PyObject *const *args, Py_
     }
     bool bounded = class == &golock_bounded_semaphore_class;
     int given = -1;
-    if (number == NULL || (parse_permits(number, &n) && n > 0)) {
+    if (golock_object_uses_plain_conditions(op) && (number == NULL || (parse_permits(number, &n) && n > 0))) {
         given = give(op, n, bounded ? ((SemaphoreObject *)op)->bound : UINT32_MAX);
     }
     if (given > 0) {
@@ -389,7 +401,8 @@ static PyObject *
 semaphore_release(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
     SemaphoreObject *self = (SemaphoreObject *)op;
-    if (nargs == 0 && kwnames == NULL && golock_fast_give(&self->semaphore, 1, UINT32_MAX, &self->turns)) {
+    if (nargs == 0 && kwnames == NULL && golock_object_uses_plain_conditions(op) &&
+        fast_give(self, 1, UINT32_MAX)) {
         Py_RETURN_NONE;
     }
     return release_slow(op, &golock_semaphore_class, args, nargs, kwnames);
@@ -399,7 +412,8 @@ static PyObject *
 bounded_release(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
     SemaphoreObject *self = (SemaphoreObject *)op;
-    if (nargs == 0 && kwnames == NULL && golock_fast_give(&self->semaphore, 1, self->bound, &self->turns)) {
+    if (nargs == 0 && kwnames == NULL && golock_object_uses_plain_conditions(op) &&
+        fast_give(self, 1, self->bound)) {
         Py_RETURN_NONE;
     }
     return release_slow(op, &golock_bounded_semaphore_class, args, nargs, kwnames);

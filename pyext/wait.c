@@ -115,7 +115,8 @@ spin(uint32_t *word, bool semaphore, const bool *ended)
 {
 #ifdef Py_GIL_DISABLED
     for (int i = 0; i < 300 && !has_ended(ended); i++) {
-        if (semaphore ? golock_fast_take((union golock_semaphore *)word) : golock_fast_acquire(word, true)) {
+        if (semaphore ? golock_fast_take((union golock_semaphore *)word, true)
+                      : golock_fast_acquire(word, true)) {
             return true;
         }
 #ifdef __x86_64__

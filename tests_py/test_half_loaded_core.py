@@ -10,8 +10,9 @@ from __future__ import annotations
 def test_load_after_loads_that_ran_out_of_memory(python, out_of_memory):
     result = python(
         """
-import ctypes, os
+import ctypes, os, warnings
 import golock
+warnings.simplefilter('ignore')
 library = ctypes.CDLL(None)
 left = ctypes.c_long.in_dll(library, 'allocations_left')
 lasting = ctypes.c_int.in_dll(library, 'lasting')

@@ -1,13 +1,62 @@
-"""A mock of Condition's methods is called where the interpreter's classes wait at a condition.
+"""A mock of Condition's methods is called where the interpreter's classes call a condition's.
 
-They were bypassed: a native semaphore, event or barrier waited for real.
+They were bypassed: a native semaphore, event or barrier waited for real, and notified by itself.
 """
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
 from unittest import mock
 
+import pytest
+
 import golock
+
+# Made and called without golock too: how often is the mock called?
+CALLS: dict[str, Callable[[object], object]] = {
+    "Semaphore.release": lambda module: module.Semaphore().release(),
+    "Semaphore.release of two": lambda module: module.Semaphore().release(2),
+    "Semaphore.__exit__": lambda module: module.Semaphore().__exit__(None, None, None),
+    "BoundedSemaphore.release": lambda module: _use(module.BoundedSemaphore()),
+    "Event.set": lambda module: module.Event().set(),
+    "Barrier.wait": lambda module: module.Barrier(1).wait(),
+    "Barrier.abort": lambda module: module.Barrier(1).abort(),
+    "Barrier.reset": lambda module: module.Barrier(1).reset(),
+    "Condition.notify_all": lambda module: _notify_all(module.Condition()),
+}
+
+
+def _use(semaphore):
+    semaphore.acquire()
+    semaphore.release()
+
+
+def _notify_all(condition):
+    condition.acquire()
+    condition.notify_all()
+
+
+def calls(module, name: str, call: Callable[[object], object]) -> list[object]:
+    with mock.patch.object(module.Condition, name) as mocked:
+        call(module)
+    return mocked.call_args_list
+
+
+@pytest.mark.parametrize("name", ["notify", "notify_all"])
+@pytest.mark.parametrize("call", CALLS)
+def test_notified_as_by_the_interpreters(call: str, name: str):
+    assert calls(golock, name, CALLS[call]) == calls(threading, name, CALLS[call])
+
+
+def test_made_before_the_mock():
+    semaphore, event = golock.Semaphore(), golock.Event()
+    with mock.patch.object(golock.Condition, "notify") as notify:
+        semaphore.release()
+    with mock.patch.object(golock.Condition, "notify_all") as notify_all:
+        event.set()
+    assert (notify.call_count, notify_all.call_count) == (1, 1)
+    assert semaphore._value == 2
 
 
 def test_semaphore():
