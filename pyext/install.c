@@ -87,12 +87,19 @@ golock_green_watch(golock_state *state)
         }
         return -1;
     }
+    state->green = green;
+    green->watcher = -1;
+    green->thread.version = green->threading.version = &unknown;
+    green->start_new_thread = PyUnicode_InternFromString("start_new_thread");
+    green->allocate_lock = PyUnicode_InternFromString("allocate_lock");
+    if (green->start_new_thread == NULL || green->allocate_lock == NULL) {
+        Py_DECREF(thread);
+        return -1;
+    }
     begin_to_watch(green);
     green->thread.dict = Py_NewRef(dict);
     green->thread.version = watch(green, dict);
-    green->threading.version = &unknown;
     Py_DECREF(thread);
-    state->green = green;
     return 0;
 }
 
@@ -112,7 +119,7 @@ void
 golock_green_unwatch(golock_state *state)
 {
     struct golock_green *green = state->green;
-    if (green == NULL || green->thread.dict == NULL) {
+    if (green == NULL) {
         return;
     }
     forget(green, &green->thread);
@@ -120,6 +127,8 @@ golock_green_unwatch(golock_state *state)
     end_to_watch(green);
     green->watcher = -1;
     Py_CLEAR(green->listener);
+    Py_CLEAR(green->start_new_thread);
+    Py_CLEAR(green->allocate_lock);
 }
 
 int
@@ -129,6 +138,8 @@ golock_green_traverse(const golock_state *state, visitproc visit, void *arg)
         Py_VISIT(state->green->thread.dict);
         Py_VISIT(state->green->threading.dict);
         Py_VISIT(state->green->listener);
+        Py_VISIT(state->green->start_new_thread);
+        Py_VISIT(state->green->allocate_lock);
     }
     return 0;
 }
@@ -145,10 +156,11 @@ remember(struct golock_watched *watched, uint64_t version, bool replaced)
 /* Whether the function is another than those of the interpreter and of golock, of which there may be several:
  * _thread can be imported anew. While the interpreter ends there are none. */
 static bool
-is_replaced(const struct golock_watched *thread, const char *name)
+is_replaced(const struct golock_watched *thread, PyObject *name)
 {
-    PyObject *function = PyDict_GetItemString(thread->dict, name);
+    PyObject *function = PyDict_GetItemWithError(thread->dict, name);
     if (function == NULL || function == Py_None) {
+        PyErr_Clear();
         return false;
     }
     PyObject *module = PyCFunction_CheckExact(function) ? ((PyCFunctionObject *)function)->m_module : NULL;
@@ -164,7 +176,7 @@ golock_green_look(struct golock_green *green)
     bool replaced, before;
     GOLOCK_BEGIN_CRITICAL_SECTION(thread->dict); /* who changes it has the version changed within it */
     uint64_t version = __atomic_load_n(thread->version, __ATOMIC_ACQUIRE);
-    replaced = is_replaced(thread, "start_new_thread") || is_replaced(thread, "allocate_lock");
+    replaced = is_replaced(thread, green->start_new_thread) || is_replaced(thread, green->allocate_lock);
     before = remember(thread, version, replaced);
     GOLOCK_END_CRITICAL_SECTION();
     if (replaced && !before && green->listener != NULL) {

@@ -17,6 +17,7 @@ struct golock_green {
     struct golock_watched thread, threading; /* _thread's functions that make threads and locks; RLock */
     int watcher;
     PyObject *listener;
+    PyObject *start_new_thread, *allocate_lock; /* their names */
 };
 
 /* Begins to watch _thread. Returns 0, or -1 with an exception set. */

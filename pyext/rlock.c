@@ -207,11 +207,20 @@ rlock_release_save(RLockObject *self, PyObject *Py_UNUSED(ignored))
     return state;
 }
 
+/* CPython 3.15 takes the state as its one argument. */
+#if PY_VERSION_HEX >= 0x030F0000
+#define RESTORE_FLAGS METH_O
+#define PARSE_STATE PyArg_Parse
+#else
+#define RESTORE_FLAGS METH_VARARGS
+#define PARSE_STATE PyArg_ParseTuple
+#endif
+
 static PyObject *
 rlock_acquire_restore(RLockObject *self, PyObject *args)
 {
     unsigned long count, owner;
-    if (!PyArg_ParseTuple(args, "(kk):_acquire_restore", &count, &owner)) {
+    if (!PARSE_STATE(args, "(kk):_acquire_restore", &count, &owner)) {
         return NULL;
     }
     golock_rlock_restore(self, count, owner);
@@ -297,7 +306,7 @@ static PyMethodDef rlock_methods[] = {
 #endif
     {"_is_owned", (PyCFunction)rlock_is_owned, METH_NOARGS,
      PyDoc_STR("_is_owned($self, /)\n--\n\nReturn whether the calling thread has the lock.")},
-    {"_acquire_restore", (PyCFunction)rlock_acquire_restore, METH_VARARGS,
+    {"_acquire_restore", (PyCFunction)rlock_acquire_restore, RESTORE_FLAGS,
      PyDoc_STR("_acquire_restore($self, state, /)\n--\n\nTake the lock as often as _release_save found it.")},
     {"_release_save", (PyCFunction)rlock_release_save, METH_NOARGS,
      PyDoc_STR(
@@ -329,11 +338,14 @@ golock_rlock_match(PyTypeObject *type)
 {
     PyObject *thread = PyImport_ImportModule("_thread");
     PyObject *own = thread == NULL ? NULL : PyObject_GetAttrString(thread, "RLock");
-    int result = own == NULL ? -1 : 0;
-    if (own != NULL && !PyObject_HasAttrString(own, "_recursion_count")) {
+    PyObject *count = own == NULL ? NULL : PyObject_GetAttrString(own, "_recursion_count");
+    int result = count == NULL ? -1 : 0;
+    if (own != NULL && count == NULL && PyErr_ExceptionMatches(PyExc_AttributeError)) {
+        PyErr_Clear();
         result = PyDict_DelItemString(type->tp_dict, "_recursion_count");
         PyType_Modified(type);
     }
+    Py_XDECREF(count);
     Py_XDECREF(own);
     Py_XDECREF(thread);
     return result;

@@ -130,7 +130,8 @@ def _compile_code(source: str) -> CodeType:
 def _dedent(source: str) -> str:
     lines = [line if line.strip(" \t") else "" for line in source.split("\n")]
     margins = [line[: len(line) - len(line.lstrip(" \t"))] for line in lines if line]
-    margin = len(os.path.commonprefix(margins))  # noqa: RUF071 - these are no paths
+    first, last = min(margins, default=""), max(margins, default="")
+    margin = next((i for i, pair in enumerate(zip(first, last)) if pair[0] != pair[1]), len(first))
     return "\n".join(line[margin:] for line in lines)
 
 

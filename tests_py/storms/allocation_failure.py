@@ -529,15 +529,16 @@ class MakeSemaphore(Primitive):
 
 
 class WaitForPermit(MakeSemaphore):
-    def act(self) -> object:
+    def prepare(self) -> None:
+        super().prepare()
         self.primitive.acquire()
-        try:
-            return self.primitive.acquire(timeout=0.001)
-        finally:
-            self.primitive.release()
+
+    def act(self) -> object:
+        return self.primitive.acquire(timeout=0.001)
 
     def check_primitive(self, done: bool, result: object) -> None:
         assert not done or result is False
+        self.primitive.release()
         super().check_primitive(False, None)
 
 
