@@ -8,7 +8,7 @@ import (
 
 // Version is that of the header, of the words and of the core's functions. Code of different versions cannot use
 // the same object.
-const Version = 4
+const Version = 5
 
 // HeaderMagic stands at the beginning of the header of a Python object that is shared: its bytes are no UTF-8.
 const HeaderMagic = 0x6B636FC1

@@ -2,6 +2,7 @@ package golock
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"unsafe"
@@ -65,7 +66,7 @@ func TestAtRefusesWhatIsNoSharedObject(t *testing.T) {
 		"the word":   {uintptr(unsafe.Pointer(&lock.word)), "no shared golock object"},
 		"zeros":      {uintptr(unsafe.Pointer(other)), "no shared golock object"},
 		"gone":       {gone.address(), "gone"},
-		"newer":      {newer.address(), "of version 5 of golock's protocol, and this is version 4"},
+		"newer":      {newer.address(), fmt.Sprintf("of version %d of golock's protocol, and this is version %d", Version+1, Version)},
 		"semaphore":  {sharedAs(KindSemaphore).address(), "shared as Semaphore, not as Lock"},
 	} {
 		l, err := At(c.address)

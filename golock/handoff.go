@@ -40,9 +40,11 @@ func HandoffAfter() time.Duration { return time.Duration(handoffAfter.Load()) }
 // Newcomers may go first for the threshold, a tenure, at least. With n waiters a lock then goes round
 // in n tenures. Few waiters can have longer ones, which cost fewer hand-offs, and still the lock goes
 // round soon: in about longestRound thresholds.
+//
+// C counts and reckons the same for Python's threads.
 const (
-	longestTenure = 4
-	longestRound  = 32
+	LongestTenure = 4
+	LongestRound  = 32
 )
 
 // The word has room for times up to dueLimit, 8.3 ms, from now. One that is longer past is taken for one
@@ -59,8 +61,8 @@ const DueLayout = dueShift | dueBits<<8 | dueUnit<<16
 // name is what a claimant stands in the word with.
 func name(word *uint32) uint32 {
 	threshold := min(handoffAfter.Load(), dueLimit)
-	round := longestRound * threshold / int64(max(waiting(word).Load(), 1))
-	tenure := min(max(round, threshold), longestTenure*threshold, dueLimit)
+	round := LongestRound * threshold / int64(max(atomic.LoadInt32(waiting(word)), 1))
+	tenure := min(max(round, threshold), LongestTenure*threshold, dueLimit)
 	return self | uint32((now()+tenure)>>dueUnit)<<dueShift&dueMask
 }
 
@@ -81,8 +83,18 @@ func looks() bool { return rand.Uint32()%releasesPerLook == 0 }
 
 // waiting counts the waiters of a word, together with those of the words that share its counter. It
 // is a measure for the tenure and no more: a waiter that dies is counted for ever.
-func waiting(word *uint32) *atomic.Int32 {
-	return &waitingFor[uintptr(unsafe.Pointer(word))>>2%uintptr(len(waitingFor))]
+func waiting(word *uint32) *int32 {
+	return &waitingFor[uintptr(unsafe.Pointer(word))>>2%Counters]
 }
 
-var waitingFor [256]atomic.Int32
+// Counters is how many counters of waiters there are.
+const Counters = 256
+
+var waitingFor [Counters]int32
+
+// WaitingCells returns where the waiters are counted, and HandoffCell where the threshold stands, for C, which
+// accesses both atomically.
+func WaitingCells() *[Counters]int32 { return &waitingFor }
+
+// HandoffCell returns where the threshold stands: see [WaitingCells].
+func HandoffCell() *int64 { return (*int64)(unsafe.Pointer(&handoffAfter)) }

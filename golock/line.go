@@ -23,7 +23,7 @@ type line struct {
 }
 
 // longestTurn is how long the turn of a line may be, in thresholds: as long as all others have, where they are many.
-const longestTurn = longestRound / 2
+const longestTurn = LongestRound / 2
 
 // A turn is a goroutine's place behind the first of a line.
 type turn struct {

@@ -26,10 +26,10 @@ func concurrently(number int, run func(i int)) {
 
 // leavesNothing returns what reports, in the end, what is left behind of those that wait for the word from now on.
 func leavesNothing(t *testing.T, word *uint32) func() {
-	before := waiting(word).Load() // tests that drive a Waiter by hand leave some
+	before := atomic.LoadInt32(waiting(word)) // tests that drive a Waiter by hand leave some
 	return func() {
 		t.Helper()
-		if n := waiting(word).Load() - before; n != 0 {
+		if n := atomic.LoadInt32(waiting(word)) - before; n != 0 {
 			t.Errorf("%d waiters are still counted", n)
 		}
 		if n := lineLength(word); n != 0 {

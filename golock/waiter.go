@@ -1,6 +1,7 @@
 package golock
 
 import (
+	"sync/atomic"
 	"time"
 	"unsafe"
 )
@@ -19,7 +20,7 @@ type Waiter struct {
 	// does not come" in word.go.
 	patience int64
 
-	since int64 // when the first Next was called
+	since int64 // when the wait began
 
 	// Where and how to sleep after Next returned Park.
 	value   uint32 // the word must still be this
@@ -70,11 +71,11 @@ var goroutinePatience = int64(100 * time.Millisecond)
 // compares it with its own.
 const WaiterLayout = uint64(unsafe.Sizeof(Waiter{})) |
 	uint64(unsafe.Offsetof(Waiter{}.deadline))<<8 |
-	uint64(unsafe.Offsetof(Waiter{}.patience))<<16 |
+	uint64(unsafe.Offsetof(Waiter{}.since))<<16 |
 	uint64(unsafe.Offsetof(Waiter{}.value))<<24 |
-	uint64(unsafe.Offsetof(Waiter{}.channel))<<32 |
-	uint64(unsafe.Offsetof(Waiter{}.until))<<40 |
-	uint64(unsafe.Offsetof(Waiter{}.owes))<<48 |
+	uint64(unsafe.Offsetof(Waiter{}.until))<<32 |
+	uint64(unsafe.Offsetof(Waiter{}.owes))<<40 |
+	uint64(unsafe.Offsetof(Waiter{}.counted))<<48 |
 	uint64(unsafe.Offsetof(Waiter{}.semaphore))<<56
 
 // NewWaiter begins an acquire of a lock by a goroutine. It gives up at deadline (monotonic nanoseconds,
@@ -96,10 +97,10 @@ func (w *Waiter) Next(reason Reason) Action {
 	switch {
 	case action == Park && !w.counted:
 		w.counted = true
-		waiting(w.word).Add(1)
+		atomic.AddInt32(waiting(w.word), 1)
 	case action != Park && w.counted:
 		w.counted = false
-		waiting(w.word).Add(-1)
+		atomic.AddInt32(waiting(w.word), -1)
 	}
 	return action
 }

@@ -20,9 +20,10 @@
  *     LINE     the threads are goroutines, of which one may leave its claim to another that has stood in the
  *              line, and knows nothing of the word before that: one that is idle here
  *     GIL      the threads run under a GIL, and the fast paths are plain loads and stores
- *     CORELESS each call may be made without a core, by pyext/plain.c: it never asks, hands over nothing by the
- *              clock and does not keep the order. These are choices that any call has, so what is shown without
- *              CORELESS covers such calls too; with it, a fault of theirs alone can be seeded
+ *     CORELESS each call may be made by pyext/plain.c: it never asks, hands over nothing by the clock and does not
+ *              keep the order. Where there is a core, a waiter that was woken and finds the lock taken may be
+ *              passed on to it. These are choices that any call has, so what is shown without CORELESS covers such
+ *              calls too; with it, a fault of theirs alone can be seeded
  *     LIVE     see below
  */
 
@@ -144,10 +145,16 @@ bool claimant[THREADS]; /* the claim was left to it */
 #ifdef CORELESS
 #define CHOOSE_WAY if :: coreless = true :: coreless = false fi
 #define FORGET_WAY coreless = false
+#define PASS_ON \
+	if \
+	:: coreless && owes && (old & HELD) != 0 && !asked(old) -> coreless = false /* pyext/plain.c golock_plain_next: if (core != NULL && meant) { */ \
+	:: true \
+	fi
 #else
 #define coreless   false
 #define CHOOSE_WAY skip
 #define FORGET_WAY skip
+#define PASS_ON    skip
 #endif
 
 #ifdef DEATH
@@ -302,6 +309,7 @@ chan before = [THREADS] of { byte, byte }; /* and of those on the others */
 /* pyext/plain.c announced: bool told = !(word & GOLOCK_HELD) || asked(c, word) || (has_claimant(c, word) && !waiter->owes); */
 inline announced()
 {
+	PASS_ON;
 	next = old & BITS;
 	offered = (returns -> RETURNER : SLEEPER);
 	if
@@ -604,7 +612,7 @@ appoint:
 appoints:
 		old = 0; next = 0;
 		/* golock/waiter.go wakeFirst: return wake(word, channelReturner|channelClaimant) || wake(word, channelAny) */
-		/* pyext/plain.c wake_first: return wake(word, RETURNERS | CLAIMANTS) || wake(word, EVERYBODY); */
+		/* pyext/plain.c wake_first: return (any && wake(c.word, RETURNERS | CLAIMANTS)) || wake(c.word, EVERYBODY); */
 		/* pyext/plain.c wake: return syscall(SYS_futex, word, FUTEX_WAKE_BITSET | FUTEX_PRIVATE_FLAG, 1, NULL, NULL, channels) == 1; */
 		AND_THEN
 		WAKE(FIRST_BEFORE, resigned, else_any);

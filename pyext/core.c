@@ -1,5 +1,6 @@
 /* Loading the core: when a thread first has to wait, and again in a child process. */
 #include "corecall.h"
+#include "counters.h"
 #include "extension.h"
 #include "fastpath.h"
 #include "share.h"
@@ -30,6 +31,7 @@
 #define MOST_COPIES 64
 
 bool golock_fastpath = true;
+pid_t golock_process;
 bool golock_core_wanted = true;
 
 static struct {
@@ -77,6 +79,7 @@ static void
 after_fork_in_child(void)
 {
     pthread_mutex_unlock(&core.loading);
+    golock_process = getpid();
     core.forked = true;
     core.of_a_thread |= !core.forker_is_main;
     core.spent |= core.function != NULL;
@@ -88,6 +91,7 @@ after_fork_in_child(void)
     core.pause = 0;
     core.missing[0] = '\0';
     golock_listen_after_fork();
+    golock_counters_after_fork();
 }
 
 int
@@ -127,6 +131,7 @@ golock_core_locate(PyObject *module)
     Py_DECREF(encoded);
     pthread_mutex_lock(&core.loading); /* interpreters with a GIL of their own may import at once */
     if (result == 0 && core.path == NULL) {
+        golock_process = getpid();
         if (pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child) == 0) {
             core.path = path;
             path = NULL;
@@ -380,7 +385,8 @@ fault_of(const struct golock_core *table)
         return "its Go runtime did not outlive the fork";
     }
     if (table->try_acquire == NULL || table->next == NULL || table->stay == NULL || table->release == NULL ||
-        table->release_semaphore == NULL || table->set_handoff == NULL || table->go_version == NULL) {
+        table->release_semaphore == NULL || table->set_handoff == NULL || table->go_version == NULL ||
+        table->handoff == NULL || table->waiting == NULL) {
         return "it lacks a function";
     }
     return NULL;
@@ -417,26 +423,43 @@ golock_core_use(const golock_state *state, const struct golock_core *table)
 
 /* Returns the core's table, loaded if need be, or NULL with the reason in words. */
 static const struct golock_core *
+find(bool must, char *reason, size_t size)
+{
+    const struct golock_core *table = golock_core_loaded();
+    if (table == NULL) {
+        pthread_mutex_lock(&core.loading);
+        if (core.table == NULL) {
+            table = load(must, reason, size);
+            __atomic_store_n(&core.table, table, __ATOMIC_RELEASE);
+            if (table == NULL) {
+                snprintf(core.missing, sizeof(core.missing), "%s", reason);
+            }
+        } else {
+            table = core.table;
+        }
+        pthread_mutex_unlock(&core.loading);
+    }
+    return table;
+}
+
+bool
+golock_core_bind(const struct golock_core *table)
+{
+    return bind_thread(table);
+}
+
+/* The same for a thread that is to call it. */
+static const struct golock_core *
 get(bool must, char *reason, size_t size)
 {
-    const struct golock_core *table = __atomic_load_n(&core.table, __ATOMIC_ACQUIRE);
-    if (table != NULL && bind_thread(table)) {
-        return table;
-    }
-    pthread_mutex_lock(&core.loading);
-    if (core.table == NULL) {
-        table = load(must, reason, size);
-        __atomic_store_n(&core.table, table, __ATOMIC_RELEASE);
-    } else {
-        table = bind_thread(core.table) ? core.table : NULL;
-        if (table == NULL) {
-            snprintf(reason, size, "not enough memory for the thread's first call");
-        }
-    }
-    if (table == NULL && reason != core.missing) {
+    const struct golock_core *table = find(must, reason, size);
+    if (table != NULL && !bind_thread(table)) {
+        snprintf(reason, size, "not enough memory for the thread's first call");
+        pthread_mutex_lock(&core.loading);
         snprintf(core.missing, sizeof(core.missing), "%s", reason);
+        pthread_mutex_unlock(&core.loading);
+        table = NULL;
     }
-    pthread_mutex_unlock(&core.loading);
     return table;
 }
 
@@ -465,8 +488,8 @@ warn(const char *reason)
 #endif
 }
 
-const struct golock_core *
-golock_core_get(void)
+static const struct golock_core *
+get_or_warn(const struct golock_core *(*get)(bool must, char *reason, size_t size))
 {
     char reason[sizeof(core.missing)] = "";
     if (!golock_core_wanted) {
@@ -477,6 +500,18 @@ golock_core_get(void)
         warn(reason);
     }
     return table;
+}
+
+const struct golock_core *
+golock_core_load(void)
+{
+    return get_or_warn(find);
+}
+
+const struct golock_core *
+golock_core_get(void)
+{
+    return get_or_warn(get);
 }
 
 const struct golock_core *
@@ -511,6 +546,12 @@ int64_t
 golock_core_handoff(void)
 {
     return __atomic_load_n(&core.handoff, __ATOMIC_RELAXED);
+}
+
+int64_t
+golock_threshold(const struct golock_core *table)
+{
+    return table != NULL ? __atomic_load_n(table->handoff, __ATOMIC_RELAXED) : golock_core_handoff();
 }
 
 PyObject *

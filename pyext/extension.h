@@ -94,10 +94,20 @@ int golock_core_locate(PyObject *module);
 /* False with GOLOCK_CORE=0 in the environment, for tests: golock_core_get returns NULL. */
 extern bool golock_core_wanted;
 
+/* The id of this process, which forked children change. */
+extern pid_t golock_process;
+
 /* Returns the core's table; loads the core if this process has none yet. Needs the GIL. Returns NULL, without
  * an exception, when it cannot be had: then threads wait without it. The first time it warns, which may run
  * any Python code: so it is called before the caller announces or owes anything. The table stays valid until
- * the process forks: ask again after running any Python code. */
+ * the process forks: ask again after running any Python code.
+ *
+ * A thread calls the table's functions only if golock_core_bind has returned true for it in that thread:
+ * there was memory for the first call. It runs no Python code. */
+const struct golock_core *golock_core_load(void);
+bool golock_core_bind(const struct golock_core *table);
+
+/* Does both. */
 const struct golock_core *golock_core_get(void);
 
 /* The same for callers that cannot do without: NULL comes with CoreError set. */
@@ -114,6 +124,10 @@ int golock_core_use(const golock_state *state, const struct golock_core *table);
 /* Sets the hand-off threshold of the core, loaded or not. Returns 0, or -1 with MemoryError set. */
 int golock_core_set_handoff(int64_t nanoseconds);
 int64_t golock_core_handoff(void);
+
+/* The threshold of this core, which may have one of its own, or if it is NULL what golock_core_handoff says.
+ */
+int64_t golock_threshold(const struct golock_core *table);
 
 /* Returns a new dict that describes the core, or NULL with an exception set. */
 PyObject *golock_core_describe(void);

@@ -13,6 +13,15 @@ golock_due(uint32_t word)
     return left == 0 || left >= 1u << (GOLOCK_DUE_BITS - 1);
 }
 
+int64_t
+golock_tenure(int64_t threshold, int32_t waiting)
+{
+    threshold = threshold < DUE_LIMIT ? threshold : DUE_LIMIT;
+    int64_t round = GOLOCK_LONGEST_ROUND * threshold / (waiting > 1 ? waiting : 1);
+    int64_t longest = GOLOCK_LONGEST_TENURE * threshold;
+    return round < threshold ? threshold : round < longest ? round : longest;
+}
+
 uint32_t
 golock_due_after(int64_t tenure)
 {

@@ -22,7 +22,7 @@ golock_mutex_acquire_slow(golock_mutex *mutex, int64_t timeout, unsigned flags)
 bool
 golock_mutex_release_slow(golock_mutex *mutex)
 {
-    return golock_word_release(&mutex->word);
+    return golock_word_release(&mutex->word, __atomic_load_n(&mutex->shared, __ATOMIC_RELAXED));
 }
 
 bool
@@ -30,7 +30,7 @@ golock_mutex_locked(const golock_mutex *mutex)
 {
     uint32_t word = __atomic_load_n(&mutex->word, __ATOMIC_RELAXED);
     return (word & GOLOCK_HELD) != 0 ||
-           ((word & GOLOCK_HANDOFF) != 0 && word >> GOLOCK_CLAIMANT_SHIFT == (uint32_t)getpid());
+           ((word & GOLOCK_HANDOFF) != 0 && word >> GOLOCK_CLAIMANT_SHIFT == (uint32_t)golock_process);
 }
 
 void

@@ -1,5 +1,6 @@
 #include "plain.h"
 
+#include "counters.h"
 #include "extension.h"
 #include "fastpath.h"
 
@@ -9,7 +10,7 @@
 #include <unistd.h>
 
 /* The channels of golock/word.go. */
-#define SLEEPERS 0x1u
+#define SLEEPERS GOLOCK_SLEEPER
 #define RETURNERS 0x2u
 #define CLAIMANTS 0x4u
 #define EVERYBODY FUTEX_BITSET_MATCH_ANY
@@ -21,13 +22,21 @@
 typedef struct {
     uint32_t *word;
     bool semaphore;
-    uint32_t self; /* names a claimant of this process */
+    bool shared;                    /* others than Python's threads may know it */
+    uint32_t self;                  /* names a claimant of this process */
+    const struct golock_core *core; /* or NULL */
 } cell;
 
 static cell
-cell_at(uint32_t *word, bool semaphore)
+cell_at(uint32_t *word, bool semaphore, bool shared, const struct golock_core *core)
 {
-    return (cell){word, semaphore, (uint32_t)getpid() << GOLOCK_CLAIMANT_SHIFT};
+    return (cell){word, semaphore, shared, (uint32_t)golock_process << GOLOCK_CLAIMANT_SHIFT, core};
+}
+
+bool
+golock_plain_may(const struct golock_core *core)
+{
+    return core == NULL || (golock_fastpath && golock_threshold(core) != 0);
 }
 
 /* The word and, above it, the permits: of a free lock, one. */
@@ -90,7 +99,7 @@ asked(cell c, uint32_t word)
 static uint32_t
 name(cell c)
 {
-    return c.self | golock_due_after(golock_core_handoff());
+    return c.self | golock_due_after(golock_tenure(golock_threshold(c.core), golock_waiting(c.core, c.word)));
 }
 
 static bool
@@ -99,10 +108,13 @@ wake(uint32_t *word, uint32_t channels)
     return syscall(SYS_futex, word, FUTEX_WAKE_BITSET | FUTEX_PRIVATE_FLAG, 1, NULL, NULL, channels) == 1;
 }
 
+/* A call is spared where none of those sleeps that are woken first. One that lies down after the answer is as
+ * late as one that does so between the two calls. Goroutines are not counted. */
 static bool
-wake_first(uint32_t *word)
+wake_first(cell c)
 {
-    return wake(word, RETURNERS | CLAIMANTS) || wake(word, EVERYBODY);
+    bool any = c.shared || golock_first_ones(c.word) > 0;
+    return (any && wake(c.word, RETURNERS | CLAIMANTS)) || wake(c.word, EVERYBODY);
 }
 
 /* Wakes the claimant that the word names already. When nobody sleeps, the name is taken back; one that went
@@ -110,7 +122,7 @@ wake_first(uint32_t *word)
 static void
 appoint(cell c)
 {
-    if (wake_first(c.word)) {
+    if (wake_first(c)) {
         return;
     }
     for (;;) {
@@ -124,7 +136,7 @@ appoint(cell c)
             break;
         }
     }
-    wake_first(c.word);
+    wake_first(c);
 }
 
 /* The state after a newcomer has taken a lock or a permit: it leaves a claimant in place. */
@@ -146,7 +158,7 @@ claimed(cell c, uint64_t old)
 bool
 golock_plain_try_acquire(uint32_t *word, bool semaphore)
 {
-    cell c = cell_at(word, semaphore);
+    cell c = cell_at(word, semaphore, true, NULL);
     for (;;) {
         uint64_t old = load(c);
         if ((old & GOLOCK_HELD) != 0 || reserved(c, (uint32_t)old)) {
@@ -158,12 +170,23 @@ golock_plain_try_acquire(uint32_t *word, bool semaphore)
     }
 }
 
+/* Whether the lock is to be handed to the claimant on its way, which is the core's to do. */
 static bool
+hands_over(cell c, uint32_t word)
+{
+    return c.core != NULL && (word & GOLOCK_HELD) && has_claimant(c, word) &&
+           ((word & GOLOCK_HANDOFF) || golock_due(word));
+}
+
+static int
 release(cell c, uint32_t n, uint32_t most)
 {
     for (;;) {
         uint64_t old = load(c);
         uint32_t word = (uint32_t)old;
+        if (hands_over(c, word)) {
+            return GOLOCK_PASS;
+        }
         if (most < n || old >> 32 > most - n) {
             return false;
         }
@@ -193,16 +216,17 @@ release(cell c, uint32_t n, uint32_t most)
     }
 }
 
-bool
-golock_plain_release(uint32_t *word)
+int
+golock_plain_release(const struct golock_core *core, uint32_t *word, bool shared)
 {
-    return release(cell_at(word, false), 1, 1);
+    return release(cell_at(word, false, shared, core), 1, 1);
 }
 
-bool
-golock_plain_release_semaphore(uint32_t *word, uint32_t n, uint32_t most)
+int
+golock_plain_release_semaphore(const struct golock_core *core, uint32_t *word, bool shared, uint32_t n,
+                               uint32_t most)
 {
-    return release(cell_at(word, true), n, most);
+    return release(cell_at(word, true, shared, core), n, most);
 }
 
 /* Ends the wait without the lock: who owes wakes another in its place, or has the holder's release do it. */
@@ -240,9 +264,9 @@ announced(cell c, const struct golock_waiter *waiter, uint32_t word)
 }
 
 int
-golock_plain_next(struct golock_waiter *waiter, int reason)
+golock_plain_next(const struct golock_core *core, struct golock_waiter *waiter, int reason)
 {
-    cell c = cell_at(waiter->word, waiter->semaphore);
+    cell c = cell_at(waiter->word, waiter->semaphore, true, core);
     waiter->owes |= reason == GOLOCK_WOKEN;
     waiter->returns |= reason == GOLOCK_WOKEN || reason == GOLOCK_EXPIRED || reason == GOLOCK_INTERRUPTED;
     if (reason == GOLOCK_INTERRUPTED) {
@@ -272,6 +296,9 @@ golock_plain_next(struct golock_waiter *waiter, int reason)
             resign(c, waiter);
             return GOLOCK_TIMED_OUT;
         }
+        if (core != NULL && meant) {
+            return GOLOCK_PASS;
+        }
         uint32_t next = announced(c, waiter, word);
         if (next == word || change(c, old, marked(old, next))) {
             bool patient = waiter->patience != 0 && waiter->patience < waiter->deadline - now;
@@ -287,7 +314,7 @@ golock_plain_next(struct golock_waiter *waiter, int reason)
 bool
 golock_plain_stay(struct golock_waiter *waiter)
 {
-    cell c = cell_at(waiter->word, waiter->semaphore);
+    cell c = cell_at(waiter->word, waiter->semaphore, true, NULL);
     uint32_t word = (uint32_t)load(c);
     if ((!(word & GOLOCK_HELD) && !has_claimant(c, word)) || announced(c, waiter, word) != word) {
         return false;

@@ -1,6 +1,9 @@
-/* The protocol of golock/word.go without the core: the algorithm of golock/waiter.go but for the hand-off. A
- * thread that waits so never asks for the lock and never looks at the due time. It may share a word with
- * others that wait by a core, Go code among them.
+/* The simple part of the protocol of golock/word.go: all of golock/waiter.go but for the hand-off. A thread
+ * that waits so never asks for the lock and never looks at the due time. It may share a word with others that
+ * wait by a core, Go code among them.
+ *
+ * With a core, whatever is left to it is passed on to it, with the waiter as it is. Without one, nobody hands
+ * the lock over.
  *
  * Like the core's, the functions that write the word of a lock that is not shared are called with the GIL. */
 #ifndef GOLOCK_PLAIN_H
@@ -11,12 +14,22 @@
 
 #include "golock.h"
 
-/* What the functions of these names in struct golock_core do. */
+/* The core is to do it: nothing was done. */
+#define GOLOCK_PASS (-1)
+
+/* Whether the functions below may be asked first: there is no core, or nothing speaks against it. Where the
+ * threshold is 0 the core keeps the order. */
+bool golock_plain_may(const struct golock_core *core);
+
+/* What the functions of these names in struct golock_core do, or GOLOCK_PASS. The latter, from
+ * golock_plain_next, says that the waiter was woken and found the lock taken: it owes something, and no
+ * Python code may run before it is passed on. */
 bool golock_plain_try_acquire(uint32_t *word, bool semaphore);
-int golock_plain_next(struct golock_waiter *waiter, int reason);
+int golock_plain_next(const struct golock_core *core, struct golock_waiter *waiter, int reason);
 bool golock_plain_stay(struct golock_waiter *waiter);
-bool golock_plain_release(uint32_t *word);
-bool golock_plain_release_semaphore(uint32_t *word, uint32_t n, uint32_t most);
+int golock_plain_release(const struct golock_core *core, uint32_t *word, bool shared);
+int golock_plain_release_semaphore(const struct golock_core *core, uint32_t *word, bool shared, uint32_t n,
+                                   uint32_t most);
 
 /* Wakes all who sleep on the word, and lets nobody sleep who is about to. They look and sleep again, unless
  * they find that their wait has ended. */

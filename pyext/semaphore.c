@@ -364,7 +364,8 @@ give(PyObject *op, uint32_t n, uint32_t most)
     int given = -1;
     GOLOCK_BEGIN_CRITICAL_SECTION(op);
     if (!golock_object_opened(op)) {
-        given = fast_give(self, n, most) || golock_permits_release(&self->semaphore, n, most);
+        given = fast_give(self, n, most) ||
+                golock_permits_release(&self->semaphore, golock_is_shared(&self->header), n, most);
     }
     GOLOCK_END_CRITICAL_SECTION();
     return given;

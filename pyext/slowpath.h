@@ -1,5 +1,5 @@
-/* What a lock or a semaphore does when fastpath.h cannot: by the core where this process has one, otherwise
- * without. All need the GIL. */
+/* What a lock or a semaphore does when fastpath.h cannot: plain.c does the simple cases, and where this
+ * process has a core, that does the others. All need the GIL. */
 #ifndef GOLOCK_SLOWPATH_H
 #define GOLOCK_SLOWPATH_H
 
@@ -26,10 +26,11 @@ int golock_wait(uint32_t *word, int64_t timeout, unsigned flags, const bool *end
 bool golock_word_try_acquire(uint32_t *word);
 bool golock_permit_try_acquire(union golock_semaphore *semaphore);
 
-/* Frees the lock. Returns false if it was free. */
-bool golock_word_release(uint32_t *word);
+/* Frees the lock, which others than Python's threads may know if it is shared. Returns false if it was free.
+ */
+bool golock_word_release(uint32_t *word, bool shared);
 
 /* Adds n permits. Returns false if there would be more than most. */
-bool golock_permits_release(union golock_semaphore *semaphore, uint32_t n, uint32_t most);
+bool golock_permits_release(union golock_semaphore *semaphore, bool shared, uint32_t n, uint32_t most);
 
 #endif

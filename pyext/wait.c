@@ -1,8 +1,9 @@
-/* How a Python thread waits: it asks the core what to do, and sleeps on its own C stack, not on a
- * goroutine's small one, where a signal handler may not fit. Where there is no core it asks plain.c. */
+/* How a Python thread waits: it asks plain.c what to do, or the core, and sleeps on its own C stack, not on a
+ * goroutine's small one, where a signal handler may not fit. */
 #include "slowpath.h"
 
 #include "corecall.h"
+#include "counters.h"
 #include "extension.h"
 #include "fastpath.h"
 #include "plain.h"
@@ -36,7 +37,15 @@ golock_deadline_after(int64_t timeout)
 bool
 golock_runs_handlers(void)
 {
-    return syscall(SYS_gettid) == getpid();
+    /* With the default model the first access allocates memory, and ends the process where there is none. */
+    static _Thread_local struct {
+        pid_t process, thread;
+    } self __attribute__((tls_model("initial-exec")));
+    if (self.process != golock_process) {
+        self.process = golock_process;
+        self.thread = (pid_t)syscall(SYS_gettid);
+    }
+    return self.thread == self.process;
 }
 
 static enum golock_reason
@@ -70,42 +79,56 @@ has_ended(const bool *ended)
     return ended != NULL && __atomic_load_n(ended, __ATOMIC_SEQ_CST);
 }
 
+/* A wait, and who says what to do: plain.c, until it passes the waiter on to the core. */
+typedef struct {
+    struct golock_waiter waiter;
+    const struct golock_core *core; /* or NULL */
+    bool passed;
+} wait;
+
 static int
-next(const struct golock_core *core, struct golock_waiter *waiter, int reason)
+next(wait *w, int reason)
 {
-    return core != NULL ? golock_core_next(core, waiter, reason) : golock_plain_next(waiter, reason);
+    if (!w->passed && golock_plain_may(w->core)) {
+        int action = golock_plain_next(w->core, &w->waiter, reason);
+        if (action != GOLOCK_PASS) {
+            return action;
+        }
+    }
+    w->passed = w->passed || (w->core != NULL && golock_core_bind(w->core));
+    return w->passed ? golock_core_next(w->core, &w->waiter, reason)
+                     : golock_plain_next(NULL, &w->waiter, reason);
 }
 
 static bool
-stay(const struct golock_core *core, struct golock_waiter *waiter)
+stay(wait *w)
 {
-    return core != NULL ? golock_core_stay(core, waiter) : golock_plain_stay(waiter);
+    return w->passed ? golock_core_stay(w->core, &w->waiter) : golock_plain_stay(&w->waiter);
 }
 
 /* Sleeps until woken. A woken thread looks at the word only when it is attached to the interpreter again:
  * once the interpreter ends, a daemon thread never is, and a lock it had taken would stay taken. */
 static int
-sleep_detached(const struct golock_core *core, struct golock_waiter *waiter, const bool *ended)
+sleep_detached(wait *w, const bool *ended)
 {
     int reason;
     do {
         if (has_ended(ended)) {
             return GOLOCK_CHANGED;
         }
-        reason = park(waiter);
-    } while (reason == GOLOCK_CHANGED && !golock_runs_handlers() && stay(core, waiter));
+        reason = park(&w->waiter);
+    } while (reason == GOLOCK_CHANGED && !golock_runs_handlers() && stay(w));
     return reason;
 }
 
 /* Ends the wait of one that has seen the flag. It may have announced itself after the flag was set, and so
  * made the word again what another is about to sleep on: it wakes all once more. */
-static int
-end(const struct golock_core *core, struct golock_waiter *waiter, int reason)
+static void
+end(wait *w, int reason)
 {
-    waiter->owes |= reason == GOLOCK_WOKEN;
-    next(core, waiter, GOLOCK_INTERRUPTED);
-    golock_wake_all(waiter->word);
-    return GOLOCK_ENDED;
+    w->waiter.owes |= reason == GOLOCK_WOKEN;
+    next(w, GOLOCK_INTERRUPTED);
+    golock_wake_all(w->waiter.word);
 }
 
 /* Looks for the lock to become free for a moment. That can pay only where its owner may run meanwhile:
@@ -133,6 +156,60 @@ spin(uint32_t *word, bool semaphore, const bool *ended)
     return false;
 }
 
+/* Begins anew in a child process, where nobody knows the waiter. */
+static void
+begin_again(wait *w, const struct golock_waiter *fresh)
+{
+    *w = (wait){.waiter = *fresh, .core = golock_core_load()};
+}
+
+/* Does what it is told to until the wait has ended. Returns as golock_wait. */
+static int
+drive(wait *w, const struct golock_waiter *fresh, unsigned flags, const bool *ended)
+{
+    pid_t process = golock_process;
+    int reason = GOLOCK_ENTERED;
+    for (;;) {
+        if (has_ended(ended)) {
+            end(w, reason);
+            return GOLOCK_ENDED;
+        }
+        int action = next(w, reason);
+        if (action == GOLOCK_ACQUIRED || action == GOLOCK_TIMED_OUT) {
+            return action == GOLOCK_ACQUIRED;
+        }
+        /* Signals that came up to here would go unseen while the thread sleeps. Their handlers may do
+         * anything, even fork, unless this waiter owes something: one that takes the lock would wait
+         * for it. */
+        reason = GOLOCK_ENTERED;
+        if (!(flags & GOLOCK_WAIT_NO_HANDLERS) && !w->waiter.owes) {
+            bool raised = Py_MakePendingCalls() < 0;
+            bool forked = golock_process != process;
+            if (forked) {
+                begin_again(w, fresh);
+                process = golock_process;
+            }
+            if (raised) {
+                if (!forked) {
+                    next(w, GOLOCK_INTERRUPTED);
+                }
+                return -1;
+            }
+            if (forked) {
+                continue;
+            }
+        }
+        if (action == GOLOCK_PARK) {
+            golock_count(w->core, &w->waiter);
+            golock_lies_down(&w->waiter);
+            PyThreadState *thread = PyEval_SaveThread();
+            reason = sleep_detached(w, ended);
+            PyEval_RestoreThread(thread);
+            golock_gets_up(&w->waiter);
+        }
+    }
+}
+
 int
 golock_wait(uint32_t *word, int64_t timeout, unsigned flags, const bool *ended)
 {
@@ -144,81 +221,66 @@ golock_wait(uint32_t *word, int64_t timeout, unsigned flags, const bool *ended)
         .word = word,
         .deadline = golock_deadline_after(timeout),
         .patience = Py_IsFinalizing() ? PATIENCE_AT_EXIT : 0,
+        .since = golock_now(),
         .semaphore = semaphore,
     };
-    struct golock_waiter waiter = fresh;
-    const struct golock_core *core = golock_core_get();
-    pid_t process = getpid();
-    int reason = GOLOCK_ENTERED;
-    for (;;) {
-        if (has_ended(ended)) {
-            return end(core, &waiter, reason);
-        }
-        int action = next(core, &waiter, reason);
-        if (action == GOLOCK_ACQUIRED || action == GOLOCK_TIMED_OUT) {
-            return action == GOLOCK_ACQUIRED;
-        }
-        /* Signals that came up to here would go unseen while the thread sleeps. Their handlers may do
-         * anything, even fork, unless this waiter owes something: one that takes the lock would wait
-         * for it. */
-        reason = GOLOCK_ENTERED;
-        if (!(flags & GOLOCK_WAIT_NO_HANDLERS) && !waiter.owes) {
-            bool raised = Py_MakePendingCalls() < 0;
-            bool forked = getpid() != process; /* and nobody knows this waiter in the child */
-            if (raised) {
-                if (!forked) {
-                    next(core, &waiter, GOLOCK_INTERRUPTED);
-                }
-                return -1;
-            }
-            if (forked) {
-                waiter = fresh;
-                core = golock_core_get();
-                process = getpid();
-                continue;
-            }
-        }
-        if (action == GOLOCK_PARK) {
-            PyThreadState *thread = PyEval_SaveThread();
-            reason = sleep_detached(core, &waiter, ended);
-            PyEval_RestoreThread(thread);
-        }
-    }
+    wait w = {.waiter = fresh, .core = golock_core_load()};
+    int result = drive(&w, &fresh, flags, ended);
+    golock_uncount(w.core, &w.waiter);
+    return result;
 }
 
-/* The core, if this process has one that this thread can call, or NULL. */
+/* The core for what plain.c passes on, or NULL where there is none that this thread can call. */
 static const struct golock_core *
-core_if_loaded(void)
+core_to_pass_to(const struct golock_core *loaded)
 {
-    return golock_core_loaded() != NULL ? golock_core_get() : NULL;
+    return loaded != NULL ? golock_core_get() : NULL;
+}
+
+static bool
+try_acquire(uint32_t *word, bool semaphore)
+{
+    const struct golock_core *core = golock_core_loaded();
+    core = golock_plain_may(core) ? NULL : core_to_pass_to(core);
+    return core != NULL ? golock_core_try_acquire(core, word, semaphore)
+                        : golock_plain_try_acquire(word, semaphore);
 }
 
 bool
 golock_word_try_acquire(uint32_t *word)
 {
-    const struct golock_core *core = core_if_loaded();
-    return core != NULL ? golock_core_try_acquire(core, word, false) : golock_plain_try_acquire(word, false);
+    return try_acquire(word, false);
 }
 
 bool
 golock_permit_try_acquire(union golock_semaphore *semaphore)
 {
-    const struct golock_core *core = core_if_loaded();
-    return core != NULL ? golock_core_try_acquire(core, &semaphore->word, true)
-                        : golock_plain_try_acquire(&semaphore->word, true);
+    return try_acquire(&semaphore->word, true);
 }
 
 bool
-golock_word_release(uint32_t *word)
+golock_word_release(uint32_t *word, bool shared)
 {
-    const struct golock_core *core = core_if_loaded();
-    return core != NULL ? golock_core_release(core, word) : golock_plain_release(word);
+    const struct golock_core *core = golock_core_loaded();
+    int released = golock_plain_may(core) ? golock_plain_release(core, word, shared) : GOLOCK_PASS;
+    if (released == GOLOCK_PASS) {
+        core = core_to_pass_to(core);
+        released = core != NULL ? golock_core_release(core, word) : golock_plain_release(NULL, word, shared);
+    }
+    return released;
 }
 
 bool
-golock_permits_release(union golock_semaphore *semaphore, uint32_t n, uint32_t most)
+golock_permits_release(union golock_semaphore *semaphore, bool shared, uint32_t n, uint32_t most)
 {
-    const struct golock_core *core = core_if_loaded();
-    return core != NULL ? golock_core_release_semaphore(core, &semaphore->word, n, most)
-                        : golock_plain_release_semaphore(&semaphore->word, n, most);
+    uint32_t *word = &semaphore->word;
+    const struct golock_core *core = golock_core_loaded();
+    int released =
+        golock_plain_may(core) ? golock_plain_release_semaphore(core, word, shared, n, most) : GOLOCK_PASS;
+    if (released == GOLOCK_PASS) {
+        core = core_to_pass_to(core);
+        released = core != NULL ? golock_core_release_semaphore(core, word, n, most)
+                                : golock_plain_release_semaphore(NULL, word, shared, n, most);
+    }
+    return released;
 }

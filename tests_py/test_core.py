@@ -98,8 +98,8 @@ def spoil_other_machine(core):
 
 def spoil_other_version(core):
     content = core.read_bytes()
-    assert content.count(b"\0golock_core_4\0") >= 1
-    core.write_bytes(content.replace(b"\0golock_core_4\0", b"\0golock_core_0\0"))
+    assert content.count(b"\0golock_core_5\0") >= 1
+    core.write_bytes(content.replace(b"\0golock_core_5\0", b"\0golock_core_0\0"))
 
 
 @pytest.mark.parametrize(
@@ -213,11 +213,11 @@ def test_library_exports_one_symbol():
     """Two Go runtimes, or two versions of the core, share a process without seeing each other."""
     command = ["nm", "-D", "--defined-only", str(PACKAGE / "libgolock.so")]
     symbols = subprocess.check_output(command, text=True).splitlines()
-    assert [line.split()[-1] for line in symbols] == ["golock_core_4"]
+    assert [line.split()[-1] for line in symbols] == ["golock_core_5"]
 
 
 def test_describes_itself():
     core = golock._golock.core()
     assert core["path"] == str(PACKAGE / "libgolock.so")
-    assert core["symbol"] == "golock_core_4"
+    assert core["symbol"] == "golock_core_5"
     assert core["fastpath"] == (os.environ.get("GOLOCK_FASTPATH") != "0")

@@ -45,6 +45,8 @@ class Core(ctypes.Structure):
         ("process", ctypes.c_int64),
         ("functions", ctypes.c_void_p * 6),
         ("go_version", ctypes.c_char_p),
+        ("handoff", ctypes.c_void_p),
+        ("waiting", ctypes.c_void_p),
     )
 
 
@@ -213,7 +215,7 @@ def refused(core):
 if sys.argv[2] == "loaded":
     own = golock.core_address()
     golock.use_core(own)
-magic, version = 0x65726FC1, 4
+magic, version = 0x65726FC1, 5
 refused(Core(magic + 1, version, os.getpid()))
 refused(Core(magic, version + 1, os.getpid()))
 refused(Core(magic, version, os.getppid()))

@@ -61,6 +61,12 @@ func golockSetHandoff(nanoseconds C.int64_t) {
 //export golockGoVersion
 func golockGoVersion() *C.char { return C.CString(runtime.Version()) }
 
+//export golockHandoff
+func golockHandoff() *C.int64_t { return (*C.int64_t)(golock.HandoffCell()) }
+
+//export golockWaiting
+func golockWaiting() *C.int32_t { return (*C.int32_t)(&golock.WaitingCells()[0]) }
+
 // The words are those of Python's objects.
 
 func lockAt(word *C.uint32_t) *golock.Lock { return (*golock.Lock)(unsafe.Pointer(word)) }

@@ -27,8 +27,12 @@ var (
 	_ = [1]struct{}{}[golock.Sleepers-C.GOLOCK_SLEEPERS]
 	_ = [1]struct{}{}[golock.SetOnce-C.GOLOCK_SET_ONCE]
 	_ = [1]struct{}{}[golock.EventChannel-C.GOLOCK_EVENT_CHANNEL]
+	_ = [1]struct{}{}[golock.EventChannel-C.GOLOCK_SLEEPER]
 	_ = [1]struct{}{}[golock.Forever-C.GOLOCK_FOREVER]
 	_ = [1]struct{}{}[golock.DefaultHandoff-C.GOLOCK_DEFAULT_HANDOFF]
+	_ = [1]struct{}{}[golock.LongestTenure-C.GOLOCK_LONGEST_TENURE]
+	_ = [1]struct{}{}[golock.LongestRound-C.GOLOCK_LONGEST_ROUND]
+	_ = [1]struct{}{}[golock.Counters-C.GOLOCK_COUNTERS]
 
 	_ = [1]struct{}{}[int(golock.Entered)-C.GOLOCK_ENTERED]
 	_ = [1]struct{}{}[int(golock.Woken)-C.GOLOCK_WOKEN]
@@ -57,11 +61,11 @@ const headerLayout = uint64(unsafe.Sizeof(C.struct_golock_header{})) |
 
 const waiterLayout = uint64(unsafe.Sizeof(C.struct_golock_waiter{})) |
 	uint64(unsafe.Offsetof(C.struct_golock_waiter{}.deadline))<<8 |
-	uint64(unsafe.Offsetof(C.struct_golock_waiter{}.patience))<<16 |
+	uint64(unsafe.Offsetof(C.struct_golock_waiter{}.since))<<16 |
 	uint64(unsafe.Offsetof(C.struct_golock_waiter{}.value))<<24 |
-	uint64(unsafe.Offsetof(C.struct_golock_waiter{}.channel))<<32 |
-	uint64(unsafe.Offsetof(C.struct_golock_waiter{}.until))<<40 |
-	uint64(unsafe.Offsetof(C.struct_golock_waiter{}.owes))<<48 |
+	uint64(unsafe.Offsetof(C.struct_golock_waiter{}.until))<<32 |
+	uint64(unsafe.Offsetof(C.struct_golock_waiter{}.owes))<<40 |
+	uint64(unsafe.Offsetof(C.struct_golock_waiter{}.counted))<<48 |
 	uint64(unsafe.Offsetof(C.struct_golock_waiter{}.semaphore))<<56
 
 // waiterFields is where the last field that C names ends: what C leaves zero would be left as it was in padding.

@@ -10,7 +10,7 @@
 #include <stdint.h>
 
 /* The version of everything in this file. */
-#define GOLOCK_VERSION 4
+#define GOLOCK_VERSION 5
 
 /* What golock.shared(object) gives the address of, for a Lock, a Semaphore or an Event of the Python package;
  * a Lock also has it as its attributes `address` (an int) and `capsule` (of this name). It is there from the
@@ -82,6 +82,22 @@ union golock_semaphore {
 #define GOLOCK_FOREVER INT64_MAX
 #define GOLOCK_DEFAULT_HANDOFF 1000000 /* nanoseconds */
 
+/* golock/handoff.go: for how many thresholds newcomers may go first, and in how many a lock goes round. */
+#define GOLOCK_LONGEST_TENURE 4
+#define GOLOCK_LONGEST_ROUND 32
+
+/* The channel of waiters that have not slept before: golock/word.go. */
+#define GOLOCK_SLEEPER 0x1u
+
+/* Where those who wait for a word are counted: golock_core.waiting[golock_counter_of(word)]. */
+#define GOLOCK_COUNTERS 256
+
+static inline unsigned
+golock_counter_of(const uint32_t *word)
+{
+    return (unsigned)((uintptr_t)word >> 2) % GOLOCK_COUNTERS;
+}
+
 enum golock_reason {
     GOLOCK_ENTERED,
     GOLOCK_WOKEN,
@@ -100,13 +116,14 @@ enum golock_action {
 /* One acquire that has to wait. It lives on the stack of the thread that waits. The caller fills in
  * word, deadline (CLOCK_MONOTONIC in nanoseconds, or GOLOCK_FOREVER), patience (for how many
  * nanoseconds to trust that the thread comes for which the lock is reserved, or 0 for ever) and semaphore
- * (whether the word is a semaphore's) and leaves the rest zero. */
+ * (whether the word is a semaphore's) and leaves the rest zero. One that has waited without the core says
+ * since when, and whether it is counted. */
 struct golock_waiter {
     uint32_t *word;
     int64_t deadline;
     int64_t patience;
 
-    int64_t since;
+    int64_t since; /* when the wait began, or 0: now */
 
     /* After GOLOCK_PARK: sleep by FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG while *word == value, with the
      * bitset channel, until this CLOCK_MONOTONIC time in nanoseconds or GOLOCK_FOREVER. */
@@ -143,7 +160,7 @@ struct golock_waiter {
  * sleep. Calls into a core run on a stack of some KiB: block the signals whose handlers need more
  * (corecall.h blocks all), or have SA_ONSTACK set for them. */
 
-/* The core: golock_core_4, the one function that libgolock.so exports, returns it, or NULL while its Go
+/* The core: golock_core_5, the one function that libgolock.so exports, returns it, or NULL while its Go
  * runtime has not started or is short of memory; a thread that has not called the core must not then. It
  * never waits. golock.use_core(address) takes another's. The number in the name is the version. None of its
  * functions sleeps. Those that write the word of a lock that is not shared are called with the GIL: see
@@ -168,10 +185,14 @@ struct golock_core {
     void (*set_handoff)(int64_t nanoseconds);
     /* The version of the Go runtime, such as "go1.26.8". */
     const char *go_version;
+    /* The hand-off threshold, in nanoseconds: accessed atomically. */
+    const int64_t *handoff;
+    /* How many wait for each word: accessed atomically. */
+    int32_t *waiting;
 };
 
 #define GOLOCK_CORE_MAGIC 0x65726FC1u
-#define GOLOCK_CORE_SYMBOL "golock_core_4"
+#define GOLOCK_CORE_SYMBOL "golock_core_5"
 typedef const struct golock_core *(*golock_core_function)(void);
 
 #endif

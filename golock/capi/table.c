@@ -23,6 +23,8 @@ complete(void)
 {
     core.process = getpid();
     core.go_version = golockGoVersion();
+    core.handoff = golockHandoff();
+    core.waiting = golockWaiting();
 }
 
 const struct golock_core *

@@ -1,0 +1,25 @@
+/* How many of Python's threads wait for a word, together with those for the words that share its counters.
+ * The numbers are measures, for the tenure and for a call spared: a thread that is ended in its sleep is
+ * counted for ever. */
+#ifndef GOLOCK_COUNTERS_H
+#define GOLOCK_COUNTERS_H
+
+#include <stdint.h>
+
+#include "golock.h"
+
+/* Counts a waiter that is about to sleep, if it is not counted yet, until its wait has ended: among those of
+ * the core, or if it is NULL of the extension. A core that ends the wait does the latter itself. */
+void golock_count(const struct golock_core *core, struct golock_waiter *waiter);
+void golock_uncount(const struct golock_core *core, struct golock_waiter *waiter);
+int32_t golock_waiting(const struct golock_core *core, const uint32_t *word);
+
+/* To be called before a waiter sleeps, and after: counts those that are woken before the sleepers. */
+void golock_lies_down(const struct golock_waiter *waiter);
+void golock_gets_up(const struct golock_waiter *waiter);
+int32_t golock_first_ones(const uint32_t *word);
+
+/* To be called in a child process. */
+void golock_counters_after_fork(void);
+
+#endif
