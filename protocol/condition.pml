@@ -12,6 +12,8 @@
  *     ROUNDS   how many calls each of them makes; without it, they never end
  *     OPEN     once, at any point, a thread opens the condition: each listener gets a lock, which stands for it
  *              among the interpreter's _waiters, and waits on that; notify releases such locks
+ *     MOVE     notify moves a thread that sleeps to the word of the condition's lock, whose release wakes it. Of
+ *              that word it has what matters for those who were moved; lock.pml has the rest
  */
 
 /* Reads that only choose the way to one of the steps below, or tell a user what was: */
@@ -41,6 +43,25 @@ chan waiters = [THREADS] of { byte }; /* the interpreter's, of those whose locks
 bool given_lock[4];                   /* the listener waits on its lock */
 bool on_lock[4];                      /* and sleeps on it */
 bool free[4];                         /* which notify has released */
+#endif
+#ifdef MOVE
+bool moved[4];                     /* the thread sleeps on the lock's word */
+bool owes[4];                      /* and was woken there */
+bool waiters, named;               /* what the lock's word says */
+#define BACK_TO_WAIT 0
+#define BACK_TO_REST 1
+#define BACK_TO_TELL 2
+#define GETS_UP      moved[me] = false;
+#define moved_one(i) :: asleep[i] && moved[i] -> asleep[i] = false; moved[i] = false; owes[i] = true; busy++
+#if THREADS == 2
+#define some_moved   (asleep[0] && moved[0] || asleep[1] && moved[1])
+#define wake_moved   moved_one(0) moved_one(1)
+#else
+#define some_moved   (asleep[0] && moved[0] || asleep[1] && moved[1] || asleep[2] && moved[2])
+#define wake_moved   moved_one(0) moved_one(1) moved_one(2)
+#endif
+#else
+#define GETS_UP
 #endif
 bool asleep[4];
 byte holder;                       /* 1 + the thread that has the lock of the condition, or 0 */
@@ -79,6 +100,9 @@ proctype Thread(byte me)
 {
 	byte old, n, most, first, count;
 	bool timed, raises, locked;
+#ifdef MOVE
+	byte back;
+#endif
 #ifdef ROUNDS
 	byte round;
 #endif
@@ -121,7 +145,7 @@ open:
 			list?most;
 			waiters!most;
 			given_lock[most] = true; /* pyext/condition.c commit: each->lock = Py_NewRef(PyList_GET_ITEM(locks, i++)); */
-			told[most] = true; /* pyext/condition.c commit: golock_notify(&self->listeners, GOLOCK_EVERYONE, GOLOCK_OPENED); */
+			told[most] = true; /* pyext/condition.c commit: golock_notify(&self->listeners, GOLOCK_EVERYONE, GOLOCK_OPENED, NULL); */
 			WAKE(most)
 		:: else -> break
 		od;
@@ -149,10 +173,17 @@ listen: /* golock/listener.go listen: func listen(word *uint32, l *listener) { *
 unlock:
 	atomic {
 		assert(holder == me + 1);
-		holder = 0 /* golock/condition.go Wait: c.L.Unlock() */
+		holder = 0; /* golock/condition.go Wait: c.L.Unlock() */
+#ifdef MOVE
+		back = BACK_TO_WAIT;
+		if
+		:: waiters -> waiters = false; named = true; goto wakes
+		:: !waiters
+		fi
+#endif
 	}
 
-awaits: /* pyext/listen.c sleep_until_told: while (in_time && told(listener) == 0) { */
+awaits: /* pyext/listen.c sleep_until_told: while (in_time && (told(listener) == 0 || unwoken.word != NULL)) { */
 	if
 #ifdef OPEN
 	:: told[me] && given_lock[me] -> goto waits_on_lock /* pyext/listen.c golock_await: return result == GOLOCK_OPENED ? await_lock(listener, deadline) : result; */
@@ -168,7 +199,7 @@ sleep:
 		if
 		:: !told[me] -> asleep[me] = true; REST /* pyext/listen.c sleep_detached: long result = syscall(SYS_futex, &listener->told, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG, 0, */
 		:: told[me] -> goto awaits
-		:: raises = true; goto reacquire /* pyext/listen.c sleep_until_told: if (Py_MakePendingCalls() < 0) { */
+		:: raises = true; goto reacquire /* pyext/listen.c sleep_until_told: if (unwoken.word == NULL && Py_MakePendingCalls() < 0) { */
 		fi
 	}
 
@@ -176,8 +207,12 @@ end_sleeps: /* for ever, if nobody notifies */
 	atomic {
 		if
 		:: !asleep[me] -> goto awaits
-		:: asleep[me] && timed -> asleep[me] = false; busy++; goto reacquire
-		:: asleep[me] -> asleep[me] = false; busy++; goto awaits /* a signal, or a wake for another listener that lived here */
+		:: asleep[me] && timed -> asleep[me] = false; GETS_UP busy++; goto reacquire
+		:: asleep[me] -> asleep[me] = false; GETS_UP busy++; goto awaits /* a signal, or a wake for another listener that lived here */
+#ifdef MOVE
+		:: asleep[me] && moved[me] -> asleep[me] = false; GETS_UP owes[me] = true; busy++; goto awaits
+			/* by a wake for another lock that lived here */
+#endif
 		fi
 	}
 
@@ -199,7 +234,15 @@ end_sleeps_on_lock:
 #endif
 
 reacquire:
-	atomic { holder == 0 -> holder = me + 1 } /* golock/condition.go Wait: c.L.Lock() */
+	atomic {
+		holder == 0 -> holder = me + 1; /* golock/condition.go Wait: c.L.Lock() */
+#ifdef MOVE
+		if
+		:: owes[me] -> owes[me] = false; named = false; waiters = true
+		:: !owes[me]
+		fi
+#endif
+	}
 
 withdraw: /* golock/listener.go withdraw: func withdraw(word *uint32, l *listener) uint32 { */
 	if
@@ -325,6 +368,29 @@ tell: /* golock/listener.go notify: for l := first; l != nil; { */
 			given++;
 			TELLS
 		}
+#ifdef MOVE
+		atomic {
+			if
+			:: asleep[first] -> moved[first] = true
+				/* pyext/listen.c tell_first: golock_plain_move(word, what, &lock->word, __atomic_load_n(&lock->shared, __ATOMIC_RELAXED)); */
+				/* pyext/plain.c golock_plain_move: if (syscall(SYS_futex, from, FUTEX_CMP_REQUEUE | FUTEX_PRIVATE_FLAG, 0, 1, word, value) > 0) { */
+			:: !asleep[first] -> goto told_one
+			fi
+		}
+		atomic {
+			back = BACK_TO_TELL;
+			if
+			:: named
+			:: !named && holder != 0 -> waiters = true
+				/* pyext/plain.c announce_the_moved: uint64_t old = load(c); */
+				/* pyext/plain.c announce_the_moved: if (next == word || change(c, old, marked(old, next))) { */
+			:: !named && holder == 0 -> named = true; goto wakes
+				/* pyext/plain.c announce_the_moved: } else if (change(c, old, marked(old, (word & GOLOCK_HANDOFF) | c.self))) { */
+			fi
+		}
+told_one:
+		atomic { first = old; old = 0 }
+#else
 		atomic {
 			WAKE(first);
 				/* golock/listener.go notify: close(l.turn) */
@@ -332,6 +398,7 @@ tell: /* golock/listener.go notify: for l := first; l != nil; { */
 			first = old;
 			old = 0
 		}
+#endif
 	:: first == NOBODY -> break
 	od;
 	atomic {
@@ -342,6 +409,17 @@ tell: /* golock/listener.go notify: for l := first; l != nil; { */
 	}
 
 done:
+#ifdef MOVE
+	atomic {
+		back = BACK_TO_REST;
+		if
+		:: holder == me + 1 && waiters -> holder = 0; waiters = false; named = true; goto wakes
+		:: holder == me + 1 && !waiters -> holder = 0
+		:: holder != me + 1
+		fi
+	}
+rests:
+#endif
 	atomic {
 		if
 		:: holder == me + 1 -> holder = 0
@@ -350,7 +428,40 @@ done:
 		old = 0; n = 0; count = 0; timed = false; raises = false; locked = false;
 		REST
 	}
-	goto end_idle
+	goto end_idle;
+
+#ifdef MOVE
+wakes: /* whom the word names: lock.pml, appoint */
+	atomic {
+		if
+		:: some_moved ->
+			if
+			wake_moved
+			fi;
+			goto awake
+		:: !some_moved
+		fi
+	}
+	atomic {
+		named = false;
+		if
+		:: holder != 0 -> waiters = true
+		:: holder == 0
+		fi
+	}
+	atomic {
+		if
+		wake_moved
+		:: !some_moved
+		fi
+	}
+awake:
+	if
+	:: back == BACK_TO_WAIT -> goto awaits
+	:: back == BACK_TO_REST -> goto rests
+	:: back == BACK_TO_TELL -> goto told_one
+	fi
+#endif
 }
 
 init

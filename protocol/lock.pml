@@ -621,14 +621,14 @@ appoints:
 		AND_AT(take_back)
 		old = cell;
 			/* golock/waiter.go appoint: old := c.load() */
-			/* pyext/plain.c appoint: uint64_t old = load(c); */
+			/* pyext/plain.c take_back: uint64_t old = load(c); */
 		AND_THEN
 		if
 		:: CHANGED_MEANWHILE -> old = 0; goto take_back
 		:: UNCHANGED && asked(old) -> goto resigned
 		:: UNCHANGED && !asked(old) && (old & HELD) != 0 -> STORE(marked(old, (old & ~NAME) | WAITERS)); old = 0
 			/* golock/waiter.go appoint: if c.change(old, old.marked(bits)) { */
-			/* pyext/plain.c appoint: if (change(c, old, marked(old, bits))) { */
+			/* pyext/plain.c take_back: if (change(c, old, marked(old, bits))) { */
 		:: UNCHANGED && !asked(old) && (old & HELD) == 0 -> STORE(marked(old, 0)); old = 0
 		fi;
 		AND_THEN

@@ -79,6 +79,8 @@ PROOF = [
     Run("lock.pml", "THREADS=2 PERMITS=2 FORK DEATH", "permits copied by fork; a thread dies"),
     Run("condition.pml", "THREADS=3", "a condition, for ever"),
     Run("condition.pml", "THREADS=3 ROUNDS=2 OPEN", "a condition that is opened"),
+    Run("condition.pml", "THREADS=2 MOVE", "waiters moved to the lock, for ever"),
+    Run("condition.pml", "THREADS=3 ROUNDS=1 MOVE", "waiters moved to the lock, a call each"),
     Run("event.pml", "THREADS=4", "an event, four threads, for ever"),
     Run("event.pml", "THREADS=3 LIVE", "every wait for an event that is set ends"),
     Run("line.pml", "GOROUTINES=4", "the line of goroutines"),

@@ -240,11 +240,11 @@ enter(BarrierObject *self)
     return golock_mutex_acquire(&((LockObject *)self->lock)->mutex, -1) < 0 ? -1 : 0;
 }
 
-/* The same, without running signal handlers. */
+/* The same for a thread that has listened, without running signal handlers. */
 static void
-enter_again(BarrierObject *self)
+enter_again(BarrierObject *self, const golock_listener *listener)
 {
-    golock_mutex_reacquire(&((LockObject *)self->lock)->mutex);
+    golock_mutex_reacquire(&((LockObject *)self->lock)->mutex, listener->woken);
 }
 
 /* Frees the lock. */
@@ -264,7 +264,7 @@ static void
 let_all_go(BarrierObject *self, uint32_t what)
 {
     enter_phase(self, LEAVING);
-    golock_notify(&self->listeners, GOLOCK_EVERYONE, what);
+    golock_notify(&self->listeners, GOLOCK_EVERYONE, what, NULL);
     enter_phase(self, FILLING);
 }
 
@@ -363,11 +363,11 @@ static PyObject *
 wait_for_the_others(BarrierObject *self, golock_listener *listener, uint32_t index, int64_t deadline)
 {
     leave(self);
-    int result = golock_await(listener, deadline);
+    int result = golock_await(listener, deadline, NULL);
     uint32_t told = result > 0 ? (uint32_t)result : 0;
     if (result <= 0 || listener->condition != NULL) {
         PyObject *raised = result < 0 ? golock_raised() : NULL;
-        enter_again(self);
+        enter_again(self, listener);
         bool native = give_up(self, listener, raised == NULL, &told);
         if (raised != NULL) {
             golock_raise(raised);

@@ -117,7 +117,7 @@ commit(ConditionObject *self, PyObject *dict, PyObject *locks)
         each->lock = Py_NewRef(PyList_GET_ITEM(locks, i++));
     }
     golock_object_commit((PyObject *)self, dict);
-    golock_notify(&self->listeners, GOLOCK_EVERYONE, GOLOCK_OPENED);
+    golock_notify(&self->listeners, GOLOCK_EVERYONE, GOLOCK_OPENED, NULL);
 }
 
 static int
@@ -254,11 +254,18 @@ check_owned(const ConditionObject *self, const char *message)
     return 0;
 }
 
+static golock_mutex *
+mutex_of(const ConditionObject *self)
+{
+    return self->reentrant ? &((RLockObject *)self->lock)->mutex : &((LockObject *)self->lock)->mutex;
+}
+
 /* What a lock is freed with and taken again. */
 typedef struct {
     PyObject *lock;
     bool reentrant;
     unsigned long count, owner; /* of an RLock */
+    golock_unwoken unwoken;     /* one that waits for the lock */
 } saved;
 
 /* Frees the lock, however often it was taken. Returns 0, or -1 with RuntimeError set. */
@@ -267,10 +274,11 @@ release_save(const ConditionObject *self, saved *state)
 {
     *state = (saved){.lock = self->lock, .reentrant = self->reentrant};
     if (state->reentrant) {
-        if (golock_rlock_save((RLockObject *)state->lock, &state->count, &state->owner) < 0) {
+        if (golock_rlock_save((RLockObject *)state->lock, &state->count, &state->owner, &state->unwoken) <
+            0) {
             return -1;
         }
-    } else if (!golock_mutex_release(&((LockObject *)state->lock)->mutex)) {
+    } else if (!golock_mutex_release_quietly(&((LockObject *)state->lock)->mutex, &state->unwoken)) {
         PyErr_SetString(PyExc_RuntimeError, "release unlocked lock");
         return -1;
     }
@@ -280,12 +288,12 @@ release_save(const ConditionObject *self, saved *state)
 
 /* Takes the lock again, as often as before, and forgets the state. */
 static void
-acquire_restore(saved *state)
+acquire_restore(saved *state, bool woken)
 {
     if (state->reentrant) {
-        golock_rlock_restore((RLockObject *)state->lock, state->count, state->owner);
+        golock_rlock_restore((RLockObject *)state->lock, state->count, state->owner, woken);
     } else {
-        golock_mutex_reacquire(&((LockObject *)state->lock)->mutex);
+        golock_mutex_reacquire(&((LockObject *)state->lock)->mutex, woken);
     }
     Py_CLEAR(state->lock);
 }
@@ -319,7 +327,7 @@ pass_on(ConditionObject *self)
     GOLOCK_BEGIN_CRITICAL_SECTION(self);
     native = !golock_object_opened((PyObject *)self);
     if (native) {
-        golock_notify(&self->listeners, 1, GOLOCK_TOLD);
+        golock_notify(&self->listeners, 1, GOLOCK_TOLD, mutex_of(self));
     }
     GOLOCK_END_CRITICAL_SECTION();
     if (native) {
@@ -344,7 +352,7 @@ finish_wait(ConditionObject *self, golock_listener *listener, int told)
     GOLOCK_BEGIN_CRITICAL_SECTION(self);
     opened = listener->lock != NULL;
     if (!opened) {
-        notified = golock_withdraw(listener) == GOLOCK_TOLD;
+        notified = golock_withdraw(listener) != 0;
     }
     GOLOCK_END_CRITICAL_SECTION();
     if (opened) {
@@ -377,9 +385,9 @@ listen_without_lock(ConditionObject *self, golock_listener *listener, saved *loc
 static int
 await_and_lock(ConditionObject *self, golock_listener *listener, saved *lock, int64_t deadline)
 {
-    int told = golock_await(listener, deadline);
+    int told = golock_await(listener, deadline, &lock->unwoken);
     PyObject *raised = told < 0 ? golock_raised() : NULL;
-    acquire_restore(lock);
+    acquire_restore(lock, listener->woken);
     if (raised != NULL) {
         golock_raise(raised);
     }
@@ -396,9 +404,9 @@ int
 golock_condition_resume(golock_listener *listener, int64_t deadline)
 {
     ConditionObject *condition = (ConditionObject *)listener->condition;
-    int told = golock_await(listener, deadline);
+    int told = golock_await(listener, deadline, NULL);
     PyObject *raised = told < 0 ? golock_raised() : NULL;
-    golock_mutex_reacquire(&((LockObject *)condition->lock)->mutex);
+    golock_mutex_reacquire(&((LockObject *)condition->lock)->mutex, listener->woken);
     if (raised != NULL) {
         golock_raise(raised);
     }
@@ -418,7 +426,7 @@ golock_condition_abandon(golock_listener *listener)
 {
     ConditionObject *condition = (ConditionObject *)listener->condition;
     PyObject *raised = golock_raised();
-    golock_mutex_reacquire(&((LockObject *)condition->lock)->mutex);
+    golock_mutex_reacquire(&((LockObject *)condition->lock)->mutex, listener->woken);
     finish_wait(condition, listener, -1);
     golock_condition_unlock(listener);
     PyErr_Clear(); /* no memory to tidy up with */
@@ -461,6 +469,11 @@ enum { NOT_NATIVE = 2 };
 static int
 wait_native(ConditionObject *self, int64_t timeout)
 {
+    /* Handlers of signals that came up to here run now: golock_await looks for them only where it has nobody
+     * to wake. */
+    if (Py_MakePendingCalls() < 0) {
+        return -1;
+    }
     golock_listener *listener = golock_listener_new();
     if (listener == NULL) {
         return -1;
@@ -597,7 +610,7 @@ notify_native(PyObject *op, uint32_t n)
         result = -1;
     }
     if (result > 0) {
-        golock_notify(&self->listeners, n, GOLOCK_TOLD);
+        golock_notify(&self->listeners, n, GOLOCK_TOLD, mutex_of(self));
     }
     GOLOCK_END_CRITICAL_SECTION();
     return result;
@@ -677,6 +690,7 @@ condition_release_save(PyObject *self, PyObject *Py_UNUSED(ignored))
     if (release_save((ConditionObject *)self, &state) < 0) {
         return NULL;
     }
+    golock_wake_at_once(&state.unwoken);
     PyObject *result = state.reentrant ? Py_BuildValue("kk", state.count, state.owner) : Py_NewRef(Py_None);
     Py_DECREF(state.lock);
     return result;
@@ -698,7 +712,7 @@ condition_acquire_restore(PyObject *self, PyObject *value)
         Py_DECREF(state.lock);
         return NULL;
     }
-    acquire_restore(&state);
+    acquire_restore(&state, false);
     Py_RETURN_NONE;
 }
 

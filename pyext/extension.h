@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "golock.h"
+#include "slowpath.h"
 
 #define NANOSECONDS 1000000000 /* in a second */
 
@@ -201,6 +202,7 @@ typedef struct golock_listener {
     PyObject *condition;                /* to which it was moved, and which it keeps alive */
     PyObject *lock;                     /* GOLOCK_OPENED: what it waits on from now on */
     uint32_t told;                      /* 0, or what it was told; the thread sleeps on this word */
+    bool woken;                         /* on the word of the lock to which it was moved */
 } golock_listener;
 
 /* Those who wait at one object, first come first. All zero at first. Guarded by the GIL, or else by a lock of
@@ -214,8 +216,11 @@ typedef struct golock_listeners {
 #endif
 } golock_listeners;
 
-/* What a listener is told: to go on; that the barrier is broken; to wait on its lock. */
-enum { GOLOCK_TOLD = 1, GOLOCK_BROKEN, GOLOCK_OPENED };
+/* What a listener is told: to go on; that the barrier is broken; to wait on its lock; to go on, and that it
+ * may have been moved to the word of the lock that it is to take. */
+enum { GOLOCK_TOLD = 1, GOLOCK_BROKEN, GOLOCK_OPENED, GOLOCK_MOVED };
+
+struct golock_mutex;
 
 #define GOLOCK_EVERYONE UINT32_MAX
 
@@ -230,10 +235,12 @@ uint32_t golock_count_listeners(golock_listeners *listeners);
 /* Puts a listener behind all others. */
 void golock_listen(golock_listeners *listeners, golock_listener *listener);
 
-/* Waits to be told something, and returns it: GOLOCK_TOLD also where it was told GOLOCK_OPENED and then got
- * the lock. Returns 0 when the deadline has passed, -1 with an exception set when a signal handler raised; it
- * can still be told something then, until it is withdrawn. Needs the GIL, and drops it while it waits. */
-int golock_await(golock_listener *listener, int64_t deadline);
+/* Waits to be told something, and returns it: GOLOCK_TOLD also where it was told GOLOCK_MOVED, or was told
+ * GOLOCK_OPENED and then got the lock. Returns 0 when the deadline has passed, -1 with an exception set when
+ * a signal handler raised; it can still be told something then, until it is withdrawn. Needs the GIL, and
+ * drops it while it waits. It wakes `unwoken` (or NULL) first, and then looks for no signals before it
+ * sleeps. */
+int golock_await(golock_listener *listener, int64_t deadline, const golock_unwoken *unwoken);
 
 /* Ends the wait. Returns what was told, or 0. */
 uint32_t golock_withdraw(golock_listener *listener);
@@ -242,8 +249,9 @@ uint32_t golock_withdraw(golock_listener *listener);
  * was opened: then returns false. */
 bool golock_withdraw_native(PyObject *object, golock_listener *listener);
 
-/* Tells up to n of them, those that came first. */
-void golock_notify(golock_listeners *listeners, uint32_t n, uint32_t told);
+/* Tells up to n of them, those that came first. Those that are to take `lock`, unless it is NULL, are moved
+ * to its word rather than woken: its releases wake them. */
+void golock_notify(golock_listeners *listeners, uint32_t n, uint32_t told, struct golock_mutex *lock);
 
 /* Moves all listeners to those of a condition, of which there are none. */
 void golock_move_listeners(golock_listeners *from, golock_listeners *to, PyObject *condition);

@@ -2,6 +2,7 @@
  * the object, first come first, and each sleeps on a word of its own. The protocol is that of
  * golock/listener.go, with the GIL, or where there is none a spin lock, for the mutex of the list. */
 #include "lock.h"
+#include "plain.h"
 
 #include <errno.h>
 #include <linux/futex.h>
@@ -141,9 +142,10 @@ golock_listener_free(golock_listener *listener)
     Py_XDECREF(condition);
 }
 
-/* Takes the first out of the list, and says so to it. Returns where it sleeps, or NULL if there is none. */
+/* Tells the first, and takes it out of the list. Returns where it sleeps, or NULL if there is none. It is
+ * moved while it is in the list, for until then its memory is its own. */
 static uint32_t *
-tell_first(golock_listeners *listeners, uint32_t what)
+tell_first(golock_listeners *listeners, uint32_t what, golock_mutex *lock)
 {
     lock_list(listeners);
     golock_listener *listener = listeners->first;
@@ -152,6 +154,9 @@ tell_first(golock_listeners *listeners, uint32_t what)
         word = &listener->told;
         /* One that withdraws, and finds itself in no list, looks at what it was told. */
         __atomic_store_n(word, what, __ATOMIC_RELEASE);
+        if (lock != NULL) {
+            golock_plain_move(word, what, &lock->word, __atomic_load_n(&lock->shared, __ATOMIC_RELAXED));
+        }
         unlink_listener(listener);
     }
     unlock_list(listeners);
@@ -161,11 +166,16 @@ tell_first(golock_listeners *listeners, uint32_t what)
 /* The listener may be gone, and its memory used for something else, as soon as it has been told: who sleeps
  * at that address then is woken for nothing. */
 void
-golock_notify(golock_listeners *listeners, uint32_t n, uint32_t what)
+golock_notify(golock_listeners *listeners, uint32_t n, uint32_t what, golock_mutex *lock)
 {
     forget_the_parents(listeners);
+    if (lock != NULL && golock_plain_may(golock_core_loaded())) {
+        while (n-- > 0 && tell_first(listeners, GOLOCK_MOVED, lock) != NULL) {
+        }
+        return;
+    }
     uint32_t *word;
-    while (n-- > 0 && (word = tell_first(listeners, what)) != NULL) {
+    while (n-- > 0 && (word = tell_first(listeners, what, NULL)) != NULL) {
         syscall(SYS_futex, word, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, 1);
     }
 }
@@ -220,13 +230,16 @@ golock_listen_after_fork(void)
 /* Sleeps until told, or until the time has come: then returns false. A thread that runs signal handlers also
  * returns when a signal has come. */
 static bool
-sleep_detached(const golock_listener *listener, int64_t deadline)
+sleep_detached(golock_listener *listener, int64_t deadline)
 {
     const struct timespec until = {.tv_sec = deadline / NANOSECONDS, .tv_nsec = deadline % NANOSECONDS};
     for (;;) {
         long result = syscall(SYS_futex, &listener->told, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG, 0,
-                              deadline == GOLOCK_FOREVER ? NULL : &until, NULL, FUTEX_BITSET_MATCH_ANY);
-        if (told(listener) != 0) {
+                              deadline == GOLOCK_FOREVER ? NULL : &until, NULL, GOLOCK_SLEEPER);
+        uint32_t what = told(listener);
+        if (what != 0) {
+            /* A wake for nothing, just before it was told, looks the same: to owe too much does no harm. */
+            listener->woken = result == 0 && what == GOLOCK_MOVED;
             return true;
         }
         if (result < 0 && errno == ETIMEDOUT) {
@@ -252,26 +265,41 @@ await_lock(golock_listener *listener, int64_t deadline)
     return taken > 0 ? GOLOCK_TOLD : taken;
 }
 
+/* Lets the GIL go, and then wakes the claimant, which needs it next. */
+static PyThreadState *
+detach_and_wake(const golock_unwoken *unwoken)
+{
+    PyThreadState *thread = PyEval_SaveThread();
+    if (!golock_wake(unwoken)) {
+        PyEval_RestoreThread(thread);
+        golock_wake_again(unwoken);
+        thread = PyEval_SaveThread();
+    }
+    return thread;
+}
+
 static int
-sleep_until_told(golock_listener *listener, int64_t deadline)
+sleep_until_told(golock_listener *listener, int64_t deadline, golock_unwoken unwoken)
 {
     bool in_time = true;
-    while (in_time && told(listener) == 0) {
+    while (in_time && (told(listener) == 0 || unwoken.word != NULL)) {
         /* Signals that came up to here would go unseen while the thread sleeps. Their handlers may do
          * anything. */
-        if (Py_MakePendingCalls() < 0) {
+        if (unwoken.word == NULL && Py_MakePendingCalls() < 0) {
             return -1;
         }
-        PyThreadState *thread = PyEval_SaveThread();
+        PyThreadState *thread = detach_and_wake(&unwoken);
+        unwoken.word = NULL;
         in_time = sleep_detached(listener, deadline);
         PyEval_RestoreThread(thread);
     }
-    return (int)told(listener);
+    uint32_t what = told(listener);
+    return what == GOLOCK_MOVED ? GOLOCK_TOLD : (int)what;
 }
 
 int
-golock_await(golock_listener *listener, int64_t deadline)
+golock_await(golock_listener *listener, int64_t deadline, const golock_unwoken *unwoken)
 {
-    int result = sleep_until_told(listener, deadline);
+    int result = sleep_until_told(listener, deadline, unwoken != NULL ? *unwoken : (golock_unwoken){0});
     return result == GOLOCK_OPENED ? await_lock(listener, deadline) : result;
 }

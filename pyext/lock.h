@@ -52,10 +52,10 @@ PyObject *golock_lock_release(LockObject *self, PyObject *ignored);
 PyObject *golock_rlock_acquire(RLockObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames);
 PyObject *golock_rlock_release(RLockObject *self, PyObject *ignored);
 
-/* _release_save and _acquire_restore. The former returns 0, or -1 with RuntimeError set; the latter runs no
- * signal handlers. */
-int golock_rlock_save(RLockObject *self, unsigned long *count, unsigned long *owner);
-void golock_rlock_restore(RLockObject *self, unsigned long count, unsigned long owner);
+/* _release_save and _acquire_restore. The former returns 0, or -1 with RuntimeError set, and may leave a
+ * claimant unwoken; the latter is as golock_mutex_reacquire. */
+int golock_rlock_save(RLockObject *self, unsigned long *count, unsigned long *owner, golock_unwoken *unwoken);
+void golock_rlock_restore(RLockObject *self, unsigned long count, unsigned long owner, bool woken);
 
 void golock_rlock_reset(RLockObject *self);
 

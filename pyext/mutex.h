@@ -7,7 +7,7 @@
 #include "fastpath.h"
 #include "slowpath.h"
 
-typedef struct {
+typedef struct golock_mutex {
     uint32_t word;
     uint8_t turns;
     bool shared; /* others than Python's threads know the word */
@@ -41,12 +41,14 @@ golock_mutex_acquire(golock_mutex *mutex, int64_t timeout)
     return golock_mutex_fast_acquire(mutex) ? 1 : golock_mutex_acquire_slow(mutex, timeout, 0);
 }
 
-/* Takes the lock without limit, and runs no signal handlers meanwhile. Needs the GIL, and drops it while it
- * waits. */
+/* Takes the lock without limit, and runs no signal handlers meanwhile; `woken` says whether the thread has
+ * slept on the word, to which it was moved, and was woken. Needs the GIL, and drops it while it waits. */
 static inline void
-golock_mutex_reacquire(golock_mutex *mutex)
+golock_mutex_reacquire(golock_mutex *mutex, bool woken)
 {
-    if (!golock_mutex_fast_acquire(mutex)) {
+    if (woken) {
+        golock_mutex_acquire_slow(mutex, -1, GOLOCK_WAIT_NO_HANDLERS | GOLOCK_WAIT_WOKEN);
+    } else if (!golock_mutex_fast_acquire(mutex)) {
         golock_mutex_acquire_slow(mutex, -1, GOLOCK_WAIT_NO_HANDLERS);
     }
 }
@@ -56,6 +58,16 @@ static inline bool
 golock_mutex_release(golock_mutex *mutex)
 {
     return golock_mutex_fast_release(mutex) || golock_mutex_release_slow(mutex);
+}
+
+/* The same, and may leave a claimant unwoken. */
+static inline bool
+golock_mutex_release_quietly(golock_mutex *mutex, golock_unwoken *unwoken)
+{
+    unwoken->word = NULL;
+    return golock_mutex_fast_release(mutex) ||
+           golock_word_release_quietly(&mutex->word, __atomic_load_n(&mutex->shared, __ATOMIC_RELAXED),
+                                       unwoken);
 }
 
 /* Returns whether a newcomer would find the lock taken. A reservation copied by fork binds nobody. */

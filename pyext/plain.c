@@ -117,14 +117,11 @@ wake_first(cell c)
     return (any && wake(c.word, RETURNERS | CLAIMANTS)) || wake(c.word, EVERYBODY);
 }
 
-/* Wakes the claimant that the word names already. When nobody sleeps, the name is taken back; one that went
- * to sleep meanwhile has trusted it, and is woken after. */
+/* Takes back the name in the word, for nobody slept who could be woken for it. One that went to sleep
+ * meanwhile has trusted it, and is woken after. */
 static void
-appoint(cell c)
+take_back(cell c)
 {
-    if (wake_first(c)) {
-        return;
-    }
     for (;;) {
         uint64_t old = load(c);
         uint32_t word = (uint32_t)old;
@@ -137,6 +134,15 @@ appoint(cell c)
         }
     }
     wake_first(c);
+}
+
+/* Wakes the claimant that the word names already. */
+static void
+appoint(cell c)
+{
+    if (!wake_first(c)) {
+        take_back(c);
+    }
 }
 
 /* The state after a newcomer has taken a lock or a permit: it leaves a claimant in place. */
@@ -178,8 +184,9 @@ hands_over(cell c, uint32_t word)
            ((word & GOLOCK_HANDOFF) || golock_due(word));
 }
 
+/* Sets *named, where the claimant is named and still to be woken, instead of waking it; NULL for at once. */
 static int
-release(cell c, uint32_t n, uint32_t most)
+release(cell c, uint32_t n, uint32_t most, bool *named)
 {
     for (;;) {
         uint64_t old = load(c);
@@ -207,7 +214,11 @@ release(cell c, uint32_t n, uint32_t most)
             }
         } else if (word & (GOLOCK_HANDOFF | GOLOCK_WAITERS)) {
             if (change(c, old, marked(new, (word & GOLOCK_HANDOFF) | name(c)))) {
-                appoint(c);
+                if (named != NULL) {
+                    *named = true;
+                } else {
+                    appoint(c);
+                }
                 return true;
             }
         } else if (change(c, old, marked(new, 0))) {
@@ -217,16 +228,28 @@ release(cell c, uint32_t n, uint32_t most)
 }
 
 int
-golock_plain_release(const struct golock_core *core, uint32_t *word, bool shared)
+golock_plain_release(const struct golock_core *core, uint32_t *word, bool shared, bool *named)
 {
-    return release(cell_at(word, false, shared, core), 1, 1);
+    return release(cell_at(word, false, shared, core), 1, 1, named);
+}
+
+bool
+golock_plain_wake_named(uint32_t *word, bool shared)
+{
+    return wake_first(cell_at(word, false, shared, NULL));
+}
+
+void
+golock_plain_take_back(uint32_t *word, bool shared)
+{
+    take_back(cell_at(word, false, shared, NULL));
 }
 
 int
 golock_plain_release_semaphore(const struct golock_core *core, uint32_t *word, bool shared, uint32_t n,
                                uint32_t most)
 {
-    return release(cell_at(word, true, shared, core), n, most);
+    return release(cell_at(word, true, shared, core), n, most, NULL);
 }
 
 /* Ends the wait without the lock: who owes wakes another in its place, or has the holder's release do it. */
@@ -321,6 +344,33 @@ golock_plain_stay(struct golock_waiter *waiter)
     }
     waiter->value = word;
     return true;
+}
+
+/* The one that was moved sleeps on the word and has announced nothing: so that is done in its place. */
+static void
+announce_the_moved(cell c)
+{
+    const struct golock_waiter moved = {.word = c.word};
+    for (;;) {
+        uint64_t old = load(c);
+        uint32_t word = (uint32_t)old, next = announced(c, &moved, word);
+        if ((word & GOLOCK_HELD) || has_claimant(c, word)) {
+            if (next == word || change(c, old, marked(old, next))) {
+                return;
+            }
+        } else if (change(c, old, marked(old, (word & GOLOCK_HANDOFF) | c.self))) {
+            appoint(c); /* there is no release that would wake it */
+            return;
+        }
+    }
+}
+
+void
+golock_plain_move(uint32_t *from, uint32_t value, uint32_t *word, bool shared)
+{
+    if (syscall(SYS_futex, from, FUTEX_CMP_REQUEUE | FUTEX_PRIVATE_FLAG, 0, 1, word, value) > 0) {
+        announce_the_moved(cell_at(word, false, shared, golock_core_loaded()));
+    }
 }
 
 void

@@ -27,9 +27,19 @@ bool golock_plain_may(const struct golock_core *core);
 bool golock_plain_try_acquire(uint32_t *word, bool semaphore);
 int golock_plain_next(const struct golock_core *core, struct golock_waiter *waiter, int reason);
 bool golock_plain_stay(struct golock_waiter *waiter);
-int golock_plain_release(const struct golock_core *core, uint32_t *word, bool shared);
+int golock_plain_release(const struct golock_core *core, uint32_t *word, bool shared, bool *named);
 int golock_plain_release_semaphore(const struct golock_core *core, uint32_t *word, bool shared, uint32_t n,
                                    uint32_t most);
+
+/* A release with `named` not NULL sets it where it has named a claimant and not woken it yet. The caller does
+ * so soon, by golock_plain_wake_named, which needs no GIL, and before it runs any code. Where that returns
+ * false nobody slept, and golock_plain_take_back is to be called, with the GIL. */
+bool golock_plain_wake_named(uint32_t *word, bool shared);
+void golock_plain_take_back(uint32_t *word, bool shared);
+
+/* Has a thread that sleeps on *from, which is `value`, sleep on the word of a lock instead, as if it had come
+ * to wait for the lock. A wake that it gets from then on is the lock's. */
+void golock_plain_move(uint32_t *from, uint32_t value, uint32_t *word, bool shared);
 
 /* Wakes all who sleep on the word, and lets nobody sleep who is about to. They look and sleep again, unless
  * they find that their wait has ended. */

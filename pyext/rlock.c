@@ -169,7 +169,7 @@ rlock_exit(RLockObject *self, PyObject *const *Py_UNUSED(args), Py_ssize_t Py_UN
 #endif
 
 int
-golock_rlock_save(RLockObject *self, unsigned long *count, unsigned long *owner)
+golock_rlock_save(RLockObject *self, unsigned long *count, unsigned long *owner, golock_unwoken *unwoken)
 {
     *count = count_of(self);
     *owner = __atomic_load_n(&self->owner, __ATOMIC_RELAXED);
@@ -183,14 +183,14 @@ golock_rlock_save(RLockObject *self, unsigned long *count, unsigned long *owner)
         return -1;
     }
     disown(self);
-    golock_mutex_release(&self->mutex);
+    golock_mutex_release_quietly(&self->mutex, unwoken);
     return 0;
 }
 
 void
-golock_rlock_restore(RLockObject *self, unsigned long count, unsigned long owner)
+golock_rlock_restore(RLockObject *self, unsigned long count, unsigned long owner, bool woken)
 {
-    golock_mutex_reacquire(&self->mutex);
+    golock_mutex_reacquire(&self->mutex, woken);
     __atomic_store_n(&self->owner, owner, __ATOMIC_RELAXED);
     __atomic_store_n(&self->count, count, __ATOMIC_RELAXED);
 }
@@ -201,9 +201,11 @@ rlock_release_save(RLockObject *self, PyObject *Py_UNUSED(ignored))
     unsigned long count = count_of(self);
     unsigned long owner = __atomic_load_n(&self->owner, __ATOMIC_RELAXED);
     PyObject *state = Py_BuildValue("kk", count, owner); /* before the lock is free */
-    if (state != NULL && golock_rlock_save(self, &count, &owner) < 0) {
+    golock_unwoken unwoken = {0};
+    if (state != NULL && golock_rlock_save(self, &count, &owner, &unwoken) < 0) {
         Py_CLEAR(state);
     }
+    golock_wake_at_once(&unwoken);
     return state;
 }
 
@@ -223,7 +225,7 @@ rlock_acquire_restore(RLockObject *self, PyObject *args)
     if (!PARSE_STATE(args, "(kk):_acquire_restore", &count, &owner)) {
         return NULL;
     }
-    golock_rlock_restore(self, count, owner);
+    golock_rlock_restore(self, count, owner, false);
     Py_RETURN_NONE;
 }
 

@@ -156,19 +156,12 @@ spin(uint32_t *word, bool semaphore, const bool *ended)
     return false;
 }
 
-/* Begins anew in a child process, where nobody knows the waiter. */
-static void
-begin_again(wait *w, const struct golock_waiter *fresh)
-{
-    *w = (wait){.waiter = *fresh, .core = golock_core_load()};
-}
-
 /* Does what it is told to until the wait has ended. Returns as golock_wait. */
 static int
 drive(wait *w, const struct golock_waiter *fresh, unsigned flags, const bool *ended)
 {
     pid_t process = golock_process;
-    int reason = GOLOCK_ENTERED;
+    int reason = flags & GOLOCK_WAIT_WOKEN ? GOLOCK_WOKEN : GOLOCK_ENTERED;
     for (;;) {
         if (has_ended(ended)) {
             end(w, reason);
@@ -184,18 +177,18 @@ drive(wait *w, const struct golock_waiter *fresh, unsigned flags, const bool *en
         reason = GOLOCK_ENTERED;
         if (!(flags & GOLOCK_WAIT_NO_HANDLERS) && !w->waiter.owes) {
             bool raised = Py_MakePendingCalls() < 0;
-            bool forked = golock_process != process;
+            bool forked = golock_process != process; /* and nobody knows this waiter in the child */
             if (forked) {
-                begin_again(w, fresh);
-                process = golock_process;
+                *w = (wait){.waiter = *fresh};
+            } else if (raised) {
+                next(w, GOLOCK_INTERRUPTED);
             }
             if (raised) {
-                if (!forked) {
-                    next(w, GOLOCK_INTERRUPTED);
-                }
                 return -1;
             }
             if (forked) {
+                w->core = golock_core_load();
+                process = golock_process;
                 continue;
             }
         }
@@ -214,7 +207,8 @@ int
 golock_wait(uint32_t *word, int64_t timeout, unsigned flags, const bool *ended)
 {
     const bool semaphore = flags & GOLOCK_WAIT_FOR_PERMIT;
-    if (spin(word, semaphore, ended)) {
+    const bool woken = flags & GOLOCK_WAIT_WOKEN;
+    if (!woken && spin(word, semaphore, ended)) {
         return 1;
     }
     const struct golock_waiter fresh = {
@@ -224,7 +218,8 @@ golock_wait(uint32_t *word, int64_t timeout, unsigned flags, const bool *ended)
         .since = golock_now(),
         .semaphore = semaphore,
     };
-    wait w = {.waiter = fresh, .core = golock_core_load()};
+    /* One that may owe something runs no code. */
+    wait w = {.waiter = fresh, .core = woken ? golock_core_loaded() : golock_core_load()};
     int result = drive(&w, &fresh, flags, ended);
     golock_uncount(w.core, &w.waiter);
     return result;
@@ -258,16 +253,44 @@ golock_permit_try_acquire(union golock_semaphore *semaphore)
     return try_acquire(&semaphore->word, true);
 }
 
+static bool
+release(uint32_t *word, bool shared, bool *named)
+{
+    const struct golock_core *core = golock_core_loaded();
+    int released = golock_plain_may(core) ? golock_plain_release(core, word, shared, named) : GOLOCK_PASS;
+    if (released == GOLOCK_PASS) {
+        core = core_to_pass_to(core);
+        released =
+            core != NULL ? golock_core_release(core, word) : golock_plain_release(NULL, word, shared, named);
+    }
+    return released;
+}
+
 bool
 golock_word_release(uint32_t *word, bool shared)
 {
-    const struct golock_core *core = golock_core_loaded();
-    int released = golock_plain_may(core) ? golock_plain_release(core, word, shared) : GOLOCK_PASS;
-    if (released == GOLOCK_PASS) {
-        core = core_to_pass_to(core);
-        released = core != NULL ? golock_core_release(core, word) : golock_plain_release(NULL, word, shared);
-    }
+    return release(word, shared, NULL);
+}
+
+bool
+golock_word_release_quietly(uint32_t *word, bool shared, golock_unwoken *unwoken)
+{
+    bool named = false;
+    bool released = release(word, shared, &named);
+    *unwoken = (golock_unwoken){.word = named ? word : NULL, .shared = shared};
     return released;
+}
+
+bool
+golock_wake(const golock_unwoken *unwoken)
+{
+    return unwoken->word == NULL || golock_plain_wake_named(unwoken->word, unwoken->shared);
+}
+
+void
+golock_wake_again(const golock_unwoken *unwoken)
+{
+    golock_plain_take_back(unwoken->word, unwoken->shared);
 }
 
 bool

@@ -35,6 +35,12 @@ def asleep_in_kernel(thread):
     return _system_call(thread)[0] == FUTEX
 
 
+def times_slept(thread):
+    """How often the thread has given its processor away by itself."""
+    status = Path(f"/proc/self/task/{thread.native_id}/status").read_text()
+    return int(status.partition("voluntary_ctxt_switches:")[2].split()[0])
+
+
 def asleep_for_ever(thread):
     """Whether it sleeps in one without a limit: it does not wait for the GIL."""
     call = _system_call(thread)
