@@ -39,7 +39,7 @@
 	/* golock/wait.go spin: if atomic.LoadUint32(c.word)&Held == 0 { */
 	/* golock/waiter.go locked: func (c cell) locked() bool { return taken(c.load().word()) } */
 	/* pyext/mutex.c golock_mutex_acquire_slow: if (golock_fastpath && __atomic_load_n(&mutex->word, __ATOMIC_RELAXED) & GOLOCK_HELD) { */
-	/* pyext/mutex.c golock_mutex_locked: uint32_t word = __atomic_load_n(&mutex->word, __ATOMIC_RELAXED); */
+	/* pyext/mutex.h golock_mutex_locked: uint32_t word = __atomic_load_n(&mutex->word, __ATOMIC_RELAXED); */
 	/* golock/semaphore.go Permits: func (s *Semaphore) Permits() uint32 { return s.cell().load().permits() } */
 	/* pyext/semaphore.c permits: return (uint32_t)(__atomic_load_n(&self->semaphore.both, __ATOMIC_RELAXED) >> 32); */
 /* Writes to what nobody else knows: */

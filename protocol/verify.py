@@ -110,6 +110,7 @@ ACCESS = {
     "pyext/fastpath.h": r"__atomic_\w+\((word|&semaphore)|if \(golock_change_permits\(",
     "pyext/core.c": r"__atomic_\w+\(word",
     "pyext/plain.c": r"__atomic_\w+\(|[ !(]load\(c\)|[ !(]change\(c, |[ (]wake\(c?\.?word|SYS_futex",  # noqa: E501
+    "pyext/mutex.h": r"__atomic_\w+\(&mutex->word",
     "pyext/mutex.c": r"__atomic_\w+\((&mutex->)?word",
     "pyext/semaphore.c": r"__atomic_\w+\(&self->semaphore",
     "pyext/wait.c": r"syscall\(SYS_futex",

@@ -2,10 +2,10 @@
 #include "extension.h"
 
 static int
-find(PyObject *name, const char *const *names, int length)
+find(PyObject *name, const golock_name *names, int length)
 {
     for (int i = 0; i < length; i++) {
-        if (PyUnicode_CompareWithASCIIString(name, names[i]) == 0) {
+        if (golock_is_name(name, names[i])) {
             return i;
         }
     }
@@ -13,7 +13,7 @@ find(PyObject *name, const char *const *names, int length)
 }
 
 static int
-bind_by_name(const char *function, const char *const *names, int length, PyObject *name, PyObject *value,
+bind_by_name(const char *function, const golock_name *names, int length, PyObject *name, PyObject *value,
              Py_ssize_t nargs, PyObject **values)
 {
     if (!PyUnicode_Check(name)) { /* f(**{1: 2}) gets this far where f is a type */
@@ -47,11 +47,11 @@ bind_by_position(const char *function, int length, PyObject *const *args, Py_ssi
 }
 
 static int
-check_required(const char *function, const char *const *names, int required, PyObject **values)
+check_required(const char *function, const golock_name *names, int required, PyObject **values)
 {
     for (int i = 0; i < required; i++) {
         if (values[i] == NULL) {
-            PyErr_Format(PyExc_TypeError, "%s() missing required argument: '%s'", function, names[i]);
+            PyErr_Format(PyExc_TypeError, "%s() missing required argument: '%s'", function, names[i].text);
             return -1;
         }
     }
@@ -59,7 +59,7 @@ check_required(const char *function, const char *const *names, int required, PyO
 }
 
 int
-golock_bind(const char *function, const char *const *names, int length, int required, PyObject *const *args,
+golock_bind(const char *function, const golock_name *names, int length, int required, PyObject *const *args,
             Py_ssize_t nargs, PyObject *kwnames, PyObject **values)
 {
     if (bind_by_position(function, length, args, nargs, values) < 0) {
@@ -76,7 +76,7 @@ golock_bind(const char *function, const char *const *names, int length, int requ
 }
 
 int
-golock_bind_init_given(const char *function, const char *const *names, int length, int required,
+golock_bind_init_given(const char *function, const golock_name *names, int length, int required,
                        PyObject *args, PyObject *kwargs, PyObject **values)
 {
     Py_ssize_t nargs = PyTuple_GET_SIZE(args);

@@ -100,7 +100,8 @@ barrier_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 static int
 barrier_init(PyObject *op, PyObject *args, PyObject *kwargs)
 {
-    static const char *const names[] = {"parties", "action", "timeout"};
+    static const golock_name names[] = {GOLOCK_NAME("parties"), GOLOCK_NAME("action"),
+                                        GOLOCK_NAME("timeout")};
     BarrierObject *self = (BarrierObject *)op;
     PyObject *values[3] = {NULL, Py_None, Py_None};
     if (golock_bind_init("Barrier", names, 3, 1, args, kwargs, values) < 0) {
@@ -464,7 +465,7 @@ wait_native(BarrierObject *self, PyObject *limit, bool *opened)
 static PyObject *
 barrier_wait(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
-    static const char *const names[] = {"timeout"};
+    static const golock_name names[] = {GOLOCK_NAME("timeout")};
     BarrierObject *self = (BarrierObject *)op;
     PyObject *timeout = Py_None;
     if (golock_bind("wait", names, 1, 0, args, nargs, kwnames, &timeout) < 0) {

@@ -38,7 +38,7 @@ condition_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 static int
 condition_init(PyObject *op, PyObject *args, PyObject *kwargs)
 {
-    static const char *const names[] = {"lock"};
+    static const golock_name names[] = {GOLOCK_NAME("lock")};
     ConditionObject *self = (ConditionObject *)op;
     PyObject *lock = Py_None;
     if (golock_bind_init("Condition", names, 1, 0, args, kwargs, &lock) < 0) {
@@ -515,7 +515,7 @@ wait_for_notification(PyObject *op, PyObject *limit)
 static PyObject *
 condition_wait(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
-    static const char *const names[] = {"timeout"};
+    static const golock_name names[] = {GOLOCK_NAME("timeout")};
     PyObject *timeout = Py_None;
     if (golock_bind("wait", names, 1, 0, args, nargs, kwnames, &timeout) < 0) {
         return NULL;
@@ -552,7 +552,7 @@ subtract_now(PyObject *end, bool *over)
 static PyObject *
 condition_wait_for(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
-    static const char *const names[] = {"predicate", "timeout"};
+    static const golock_name names[] = {GOLOCK_NAME("predicate"), GOLOCK_NAME("timeout")};
     PyObject *values[2] = {NULL, Py_None};
     if (golock_bind("wait_for", names, 2, 1, args, nargs, kwnames, values) < 0) {
         return NULL;
@@ -636,7 +636,7 @@ parse_n(PyObject *n, uint32_t *count)
 static PyObject *
 condition_notify(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
-    static const char *const names[] = {"n"};
+    static const golock_name names[] = {GOLOCK_NAME("n")};
     PyObject *n = NULL;
     if ((nargs > 0 || kwnames != NULL) && golock_bind("notify", names, 1, 0, args, nargs, kwnames, &n) < 0) {
         return NULL;

@@ -316,7 +316,7 @@ wait_slow(PyObject *op, uint32_t came, PyObject *limit)
 static PyObject *
 event_wait(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
-    static const char *const names[] = {"timeout"};
+    static const golock_name names[] = {GOLOCK_NAME("timeout")};
     PyObject *timeout = Py_None;
     if ((nargs > 0 || kwnames != NULL) &&
         golock_bind("wait", names, 1, 0, args, nargs, kwnames, &timeout) < 0) {

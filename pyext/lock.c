@@ -124,7 +124,7 @@ lock_exit(LockObject *self, PyObject *const *Py_UNUSED(args), Py_ssize_t Py_UNUS
 static PyObject *
 lock_locked(LockObject *self, PyObject *Py_UNUSED(ignored))
 {
-    return PyBool_FromLong(golock_mutex_locked(&self->mutex));
+    return Py_NewRef(golock_mutex_locked(&self->mutex) ? Py_True : Py_False);
 }
 
 static PyObject *

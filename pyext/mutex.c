@@ -25,14 +25,6 @@ golock_mutex_release_slow(golock_mutex *mutex)
     return golock_word_release(&mutex->word, __atomic_load_n(&mutex->shared, __ATOMIC_RELAXED));
 }
 
-bool
-golock_mutex_locked(const golock_mutex *mutex)
-{
-    uint32_t word = __atomic_load_n(&mutex->word, __ATOMIC_RELAXED);
-    return (word & GOLOCK_HELD) != 0 ||
-           ((word & GOLOCK_HANDOFF) != 0 && word >> GOLOCK_CLAIMANT_SHIFT == (uint32_t)golock_process);
-}
-
 void
 golock_mutex_reset(golock_mutex *mutex)
 {

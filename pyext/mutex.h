@@ -71,7 +71,13 @@ golock_mutex_release_quietly(golock_mutex *mutex, golock_unwoken *unwoken)
 }
 
 /* Returns whether a newcomer would find the lock taken. A reservation copied by fork binds nobody. */
-bool golock_mutex_locked(const golock_mutex *mutex);
+static inline bool
+golock_mutex_locked(const golock_mutex *mutex)
+{
+    uint32_t word = __atomic_load_n(&mutex->word, __ATOMIC_RELAXED);
+    return (word & GOLOCK_HELD) != 0 ||
+           ((word & GOLOCK_HANDOFF) != 0 && word >> GOLOCK_CLAIMANT_SHIFT == (uint32_t)golock_process);
+}
 
 /* Makes the lock free, in a child process just forked. */
 void golock_mutex_reset(golock_mutex *mutex);

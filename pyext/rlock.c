@@ -245,7 +245,7 @@ rlock_recursion_count(RLockObject *self, PyObject *Py_UNUSED(ignored))
 static PyObject *
 rlock_locked(RLockObject *self, PyObject *Py_UNUSED(ignored))
 {
-    return PyBool_FromLong(golock_mutex_locked(&self->mutex));
+    return Py_NewRef(golock_mutex_locked(&self->mutex) ? Py_True : Py_False);
 }
 #endif
 

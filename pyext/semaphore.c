@@ -103,7 +103,7 @@ parse_permits(PyObject *number, uint32_t *result)
 static int
 initialize(PyObject *op, const golock_class *class, PyObject *args, PyObject *kwargs)
 {
-    static const char *const names[] = {"value"};
+    static const golock_name names[] = {GOLOCK_NAME("value")};
     SemaphoreObject *self = (SemaphoreObject *)op;
     PyObject *number = NULL;
     uint32_t value = 1;
@@ -308,7 +308,7 @@ acquire_slow(PyObject *self, int64_t timeout, PyObject *const *args, Py_ssize_t 
 NO_INLINE static PyObject *
 acquire_with_arguments(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
-    static const char *const names[] = {"blocking", "timeout"};
+    static const golock_name names[] = {GOLOCK_NAME("blocking"), GOLOCK_NAME("timeout")};
     SemaphoreObject *self = (SemaphoreObject *)op;
     PyObject *values[2] = {Py_True, Py_None};
     if (golock_bind("acquire", names, 2, 0, args, nargs, kwnames, values) < 0) {
@@ -377,7 +377,7 @@ NO_INLINE static PyObject *
 release_slow(PyObject *op, const golock_class *class, PyObject *const *args, Py_ssize_t nargs,
              PyObject *kwnames)
 {
-    static const char *const names[] = {"n"};
+    static const golock_name names[] = {GOLOCK_NAME("n")};
     PyObject *number = NULL;
     uint32_t n = 1;
     if (golock_bind("release", names, 1, 0, args, nargs, kwnames, &number) < 0) {
@@ -423,7 +423,7 @@ bounded_release(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject 
 static PyObject *
 semaphore_exit(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
-    static const char *const names[] = {"t", "v", "tb"};
+    static const golock_name names[] = {GOLOCK_NAME("t"), GOLOCK_NAME("v"), GOLOCK_NAME("tb")};
     PyObject *values[3] = {NULL, NULL, NULL};
     if (golock_bind("__exit__", names, 3, 3, args, nargs, kwnames, values) < 0) {
         return NULL;

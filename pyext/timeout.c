@@ -19,11 +19,11 @@ from_double(double seconds, int64_t *nanoseconds)
         return -1;
     }
     double exact = seconds * NANOSECONDS;
-    exact = exact >= 0 ? ceil(exact) : floor(exact);
     if (!(exact >= (double)INT64_MIN && exact < -(double)INT64_MIN)) {
         return out_of_range();
     }
-    *nanoseconds = (int64_t)exact;
+    int64_t whole = (int64_t)exact;
+    *nanoseconds = whole + (exact > (double)whole) - (exact < (double)whole);
     return 0;
 }
 
@@ -75,7 +75,7 @@ static int
 bind_arguments(const char *function, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames,
                PyObject *values[2])
 {
-    static const char *const names[2] = {"blocking", "timeout"};
+    static const golock_name names[2] = {GOLOCK_NAME("blocking"), GOLOCK_NAME("timeout")};
     Py_ssize_t nkeywords = kwnames == NULL ? 0 : PyTuple_GET_SIZE(kwnames);
     if (nargs + nkeywords > 2) {
         PyErr_Format(PyExc_TypeError, "%s() takes at most 2 arguments (%zd given)", function,
@@ -92,7 +92,7 @@ bind_arguments(const char *function, PyObject *const *args, Py_ssize_t nargs, Py
             return -1;
         }
         int at = 0;
-        while (at < 2 && PyUnicode_CompareWithASCIIString(name, names[at]) != 0) {
+        while (at < 2 && !golock_is_name(name, names[at])) {
             at++;
         }
         if (at == 2) {
@@ -101,7 +101,7 @@ bind_arguments(const char *function, PyObject *const *args, Py_ssize_t nargs, Py
         }
         if (at < nargs) {
             PyErr_Format(PyExc_TypeError, "argument for %s() given by name ('%s') and position (%d)",
-                         function, names[at], at + 1);
+                         function, names[at].text, at + 1);
             return -1;
         }
         values[at] = args[nargs + i];
