@@ -71,12 +71,15 @@ var goroutinePatience = int64(100 * time.Millisecond)
 // compares it with its own.
 const WaiterLayout = uint64(unsafe.Sizeof(Waiter{})) |
 	uint64(unsafe.Offsetof(Waiter{}.deadline))<<8 |
-	uint64(unsafe.Offsetof(Waiter{}.since))<<16 |
+	uint64(unsafe.Offsetof(Waiter{}.patience))<<16 |
 	uint64(unsafe.Offsetof(Waiter{}.value))<<24 |
-	uint64(unsafe.Offsetof(Waiter{}.until))<<32 |
-	uint64(unsafe.Offsetof(Waiter{}.owes))<<40 |
-	uint64(unsafe.Offsetof(Waiter{}.counted))<<48 |
+	uint64(unsafe.Offsetof(Waiter{}.channel))<<32 |
+	uint64(unsafe.Offsetof(Waiter{}.until))<<40 |
+	uint64(unsafe.Offsetof(Waiter{}.owes))<<48 |
 	uint64(unsafe.Offsetof(Waiter{}.semaphore))<<56
+
+// WaiterPassed is where the fields are that C fills in for a waiter which it passes on, a byte each.
+const WaiterPassed = uint64(unsafe.Offsetof(Waiter{}.since)) | uint64(unsafe.Offsetof(Waiter{}.counted))<<8
 
 // NewWaiter begins an acquire of a lock by a goroutine. It gives up at deadline (monotonic nanoseconds,
 // or Forever).

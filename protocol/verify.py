@@ -115,7 +115,7 @@ ACCESS = {
     "pyext/semaphore.c": r"__atomic_\w+\(&self->semaphore",
     "pyext/wait.c": r"syscall\(SYS_futex",
     "pyext/listen.c": r"__atomic_\w+\(|syscall\(SYS_futex",
-    "pyext/event.c": r"__atomic_\w+\(&self->word|golock_change\(|syscall\(SYS_futex|golock_wake_all\(|[^_]load\(",
+    "pyext/event.c": r"__atomic_\w+\(&self->word|golock_change\(|syscall\(SYS_futex|golock_wake_all\(|[^_]load\(",  # noqa: E501
 }
 
 

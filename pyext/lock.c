@@ -58,13 +58,14 @@ acquire_with_arguments(LockObject *self, const char *function, PyObject *const *
 PyObject *
 golock_lock_acquire(LockObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
-    if (nargs > 0 || kwnames != NULL) {
+    const bool tries = nargs == 1 && kwnames == NULL && args[0] == Py_False;
+    if ((nargs > 0 || kwnames != NULL) && !tries) {
         return acquire_with_arguments(self, "acquire", args, nargs, kwnames);
     }
     if (golock_mutex_fast_acquire(&self->mutex)) {
         Py_RETURN_TRUE;
     }
-    return acquire_slow(self, -1);
+    return acquire_slow(self, tries ? 0 : -1);
 }
 
 NO_INLINE static PyObject *

@@ -51,6 +51,7 @@ var (
 var (
 	_ = [1]struct{}{}[golock.HeaderLayout-headerLayout]
 	_ = [1]struct{}{}[golock.WaiterLayout-waiterLayout]
+	_ = [1]struct{}{}[golock.WaiterPassed-waiterPassed]
 	_ = [1]struct{}{}[unsafe.Sizeof(C.struct_golock_waiter{})-waiterFields]
 	_ = [1]struct{}{}[unsafe.Sizeof(golock.Semaphore{})-unsafe.Sizeof(C.union_golock_semaphore{})]
 )
@@ -61,12 +62,15 @@ const headerLayout = uint64(unsafe.Sizeof(C.struct_golock_header{})) |
 
 const waiterLayout = uint64(unsafe.Sizeof(C.struct_golock_waiter{})) |
 	uint64(unsafe.Offsetof(C.struct_golock_waiter{}.deadline))<<8 |
-	uint64(unsafe.Offsetof(C.struct_golock_waiter{}.since))<<16 |
+	uint64(unsafe.Offsetof(C.struct_golock_waiter{}.patience))<<16 |
 	uint64(unsafe.Offsetof(C.struct_golock_waiter{}.value))<<24 |
-	uint64(unsafe.Offsetof(C.struct_golock_waiter{}.until))<<32 |
-	uint64(unsafe.Offsetof(C.struct_golock_waiter{}.owes))<<40 |
-	uint64(unsafe.Offsetof(C.struct_golock_waiter{}.counted))<<48 |
+	uint64(unsafe.Offsetof(C.struct_golock_waiter{}.channel))<<32 |
+	uint64(unsafe.Offsetof(C.struct_golock_waiter{}.until))<<40 |
+	uint64(unsafe.Offsetof(C.struct_golock_waiter{}.owes))<<48 |
 	uint64(unsafe.Offsetof(C.struct_golock_waiter{}.semaphore))<<56
+
+const waiterPassed = uint64(unsafe.Offsetof(C.struct_golock_waiter{}.since)) |
+	uint64(unsafe.Offsetof(C.struct_golock_waiter{}.counted))<<8
 
 // waiterFields is where the last field that C names ends: what C leaves zero would be left as it was in padding.
 const waiterFields = unsafe.Offsetof(C.struct_golock_waiter{}.goroutine) +

@@ -131,7 +131,10 @@ def _dedent(source: str) -> str:
     lines = [line if line.strip(" \t") else "" for line in source.split("\n")]
     margins = [line[: len(line) - len(line.lstrip(" \t"))] for line in lines if line]
     first, last = min(margins, default=""), max(margins, default="")
-    margin = next((i for i, pair in enumerate(zip(first, last)) if pair[0] != pair[1]), len(first))
+    margin = next(
+        (i for i, pair in enumerate(zip(first, last, strict=False)) if pair[0] != pair[1]),
+        len(first),
+    )
     return "\n".join(line[margin:] for line in lines)
 
 
