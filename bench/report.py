@@ -49,7 +49,7 @@ def mark_code(name: str) -> str:
 
 
 def ratios_section(figures: Figures) -> list[str]:
-    heading, *rows = table_rows(figures["measures"])
+    heading, *rows = table_rows(figures["measures"], targets=True)
     cells = [
         [mark_code(row[0]) if measure["unit"] == "ns" else row[0], *row[1:]]
         for measure, row in zip(figures["measures"], rows, strict=True)

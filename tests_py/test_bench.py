@@ -41,7 +41,11 @@ def test_every_measure_is_reported_once(report: dict[str, Any]) -> None:
             for what in ("acquires", "longest wait", "fairness")
         ),
         *(operation.name for operation in bench.FAMILY_OPERATIONS),
-        *(exchange.name for exchange in bench.EXCHANGES),
+        *(
+            exchange.name + what
+            for exchange in bench.EXCHANGES
+            for what in ("", *([", processor", ", switches"] if exchange.by_turns else []))
+        ),
     ]
     assert [measure["name"] for measure in report["measures"]] == expected
 
@@ -73,9 +77,15 @@ def test_fairness_is_within_its_range(report: dict[str, Any]) -> None:
 
 
 def test_the_table_has_a_line_for_every_measure(report: dict[str, Any]) -> None:
-    rows = bench.table_rows(report["measures"])
+    rows = bench.table_rows(report["measures"], targets=True)
     assert [row[0] for row in rows[1:]] == [measure["name"] for measure in report["measures"]]
     assert {len(row) for row in rows} == {len(rows[0])}
+
+
+def test_targets_are_printed_on_demand(report: dict[str, Any]) -> None:
+    with_targets = bench.table_rows(report["measures"], targets=True)
+    assert with_targets[0][-2:] == ("target", "met")
+    assert bench.table_rows(report["measures"], targets=False) == [row[:-2] for row in with_targets]
 
 
 @pytest.mark.parametrize(
@@ -231,21 +241,51 @@ def test_calls_that_do_their_work_ten_times_are_seen_as_slow(operation: bench.Op
 
 @pytest.mark.parametrize("exchange", bench.EXCHANGES, ids=lambda exchange: exchange.name)
 def test_an_exchange_that_dawdles_is_seen_as_slow(exchange: bench.Exchange) -> None:
-    class Condition(THEIRS.threading.Condition):  # type: ignore[misc, name-defined]
-        def notify(self, n: int = 1) -> None:
-            time.sleep(0.02)
-            super().notify(n)
+    def dawdling(kind: str, method: str) -> type:
+        base = getattr(THEIRS.threading, kind)
 
-    class Barrier(THEIRS.threading.Barrier):  # type: ignore[misc, name-defined]
-        def wait(self, timeout: float | None = None) -> Any:
+        def slow(self: Any, *arguments: Any) -> Any:
             time.sleep(0.02)
-            return super().wait(timeout)
+            return getattr(base, method)(self, *arguments)
 
-    threading = module_of(Lock=THEIRS.threading.Lock, Condition=Condition, Barrier=Barrier)
-    slow = bench.Family(THEIRS.allocate_lock, threading, bench.queue_over(threading))
-    measure = bench.time_exchange(exchange, slow, THEIRS, repeats=3, rounds=5)
+        return type(kind, (base,), {method: slow})
+
+    class Lock(Tally):
+        def release(self) -> None:
+            time.sleep(0.02)
+            super().release()
+
+    calls = {
+        "Condition": "notify",
+        "Barrier": "wait",
+        "Semaphore": "release",
+        "Event": "set",
+    }
+    threading = module_of(
+        Lock=THEIRS.threading.Lock,
+        **{kind: dawdling(kind, method) for kind, method in calls.items()},
+    )
+    slow = bench.Family(Lock, threading, bench.queue_over(threading))
+    measure, *_ = bench.time_exchange(exchange, slow, THEIRS, repeats=3, rounds=5)
     assert measure.ratio > 2
     assert not measure.met
+
+
+def test_an_exchange_that_works_hard_is_seen_to() -> None:
+    (exchange,) = (each for each in bench.EXCHANGES if each.name == "Lock: ping-pong")
+
+    class Lock(Tally):
+        def release(self) -> None:
+            until = time.thread_time() + 0.005
+            while time.thread_time() < until:
+                pass
+            super().release()
+
+    slow = bench.Family(Lock, THEIRS.threading, THEIRS.queue)
+    _, processor, switches = bench.time_exchange(exchange, slow, THEIRS, repeats=3, rounds=20)
+    assert processor.ratio > 2
+    assert not processor.met
+    assert all(each >= 1 for each in switches.golock)
 
 
 @pytest.mark.parametrize("install", ["", "golock.install()"], ids=["as it is", "installed"])

@@ -63,7 +63,7 @@ def measure_all(*, quick: bool = False) -> list[Measure]:
         locks = ours.allocate_lock, theirs.allocate_lock
         return measure_contention(workload, *locks, repeats, seconds)
 
-    def exchange(exchange: Exchange) -> Measure:
+    def exchange(exchange: Exchange) -> list[Measure]:
         repeats, rounds = (5, 300) if quick else (15, 2000)
         return time_exchange(exchange, ours, theirs, repeats, rounds)
 
@@ -71,7 +71,7 @@ def measure_all(*, quick: bool = False) -> list[Measure]:
         *calls(OPERATIONS),
         *(measure for workload in WORKLOADS for measure in contention(workload)),
         *calls(FAMILY_OPERATIONS),
-        *map(exchange, EXCHANGES),
+        *(measure for each in EXCHANGES for measure in exchange(each)),
     ]
 
 
@@ -83,6 +83,7 @@ def main(argv: list[str]) -> int:
     )
     parser.add_argument("--json", action="store_true", help="print JSON, with every run in it")
     parser.add_argument("--quick", action="store_true", help="fewer and shorter runs")
+    parser.add_argument("--targets", action="store_true", help="print golock's own targets too")
     options = parser.parse_args(argv)
 
     machine = describe_machine()
@@ -92,8 +93,8 @@ def main(argv: list[str]) -> int:
         return 0
     print(
         "{implementation} {python}, {system}, {processor}, {cpus} CPUs, load {load:.2f}\n"
-        "n threads, a/b: a empty loop steps with the lock held, b without; "
-        "ns: one thread, a call; µs: several threads, a round\n".format(**machine)
+        "n threads, a/b: a empty loop steps with the lock held, b without; ns: a thread, a call;\n"
+        "µs, and switches of the processor: several threads, a round\n".format(**machine)
     )
-    print_table(table_rows(measures))
+    print_table(table_rows(measures, targets=options.targets))
     return 0

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ._family import Allocate
-from ._measure import FASTER_INTERPRETER, Measure, Target
+from ._measure import Measure, Target, which
 
 
 def jain(counts: Sequence[float]) -> float:
@@ -114,23 +114,16 @@ def _golock(bound: str, limit: float) -> Target:
 
 
 _FAIR = _golock(">=", 0.9)
+_RATE = _ratio(">=", which(6, 1.05, 1.1))
+_WAIT = which(_golock("<=", 35), _ratio("<=", 0.7), _ratio("<=", 0.8))
 
 # The targets of each workload: acquires a second, longest wait in ms, fairness.
-WORKLOADS: dict[Workload, tuple[Target | None, Target | None, Target | None]] = (
-    {
-        Workload(2, 0, 0): (_ratio(">=", 0.9), _ratio("<=", 1), None),
-        Workload(8, 20, 20): (_ratio(">=", 1.1), _ratio("<=", 0.7), None),
-        Workload(8, 200, 20): (None, None, None),
-        Workload(32, 20, 20): (_ratio(">=", 1.1), _ratio("<=", 0.8), _FAIR),
-    }
-    if FASTER_INTERPRETER
-    else {
-        Workload(2, 0, 0): (_ratio(">=", 4), _golock("<=", 12), None),
-        Workload(8, 20, 20): (_ratio(">=", 5.5), _golock("<=", 40), None),
-        Workload(8, 200, 20): (None, None, None),
-        Workload(32, 20, 20): (_ratio(">=", 5), _golock("<=", 60), _FAIR),
-    }
-)
+WORKLOADS: dict[Workload, tuple[Target | None, Target | None, Target | None]] = {
+    Workload(2, 0, 0): (None, None, None),
+    Workload(8, 20, 20): (_RATE, _WAIT, None),
+    Workload(8, 200, 20): (None, None, None),
+    Workload(32, 20, 20): (_RATE, _WAIT, _FAIR),
+}
 
 
 def measure_contention(

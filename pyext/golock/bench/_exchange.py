@@ -1,7 +1,8 @@
-"""What it costs threads to wait for each other: so many rounds of an exchange, and their time."""
+"""What it costs threads to wait for each other: so many rounds of an exchange, and their cost."""
 
 from __future__ import annotations
 
+import resource
 import statistics
 import threading
 import time
@@ -12,8 +13,24 @@ from ._family import Family
 from ._measure import Measure, Target, ratio_at_most
 
 
-def _together(works: Sequence[Callable[[], None]]) -> float:
-    """Seconds in which one thread for each of `works`, all started before, gets it done."""
+@dataclass(frozen=True)
+class Cost:
+    """What the rounds of an exchange took."""
+
+    seconds: float
+    processor: float
+    """Seconds of the processors, of the whole process."""
+    switches: int
+    """How often its threads gave up their processor, or lost it."""
+
+
+def _used() -> tuple[float, int]:
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_utime + usage.ru_stime, usage.ru_nvcsw + usage.ru_nivcsw
+
+
+def _together(works: Sequence[Callable[[], None]]) -> Cost:
+    """Run one thread for each of `works`, all started before, until all is done."""
     ready = threading.Barrier(len(works) + 1)
 
     def run(work: Callable[[], None]) -> None:
@@ -24,30 +41,72 @@ def _together(works: Sequence[Callable[[], None]]) -> float:
     for thread in threads:
         thread.start()
     ready.wait()
-    started = time.perf_counter()
+    started, (processor, switches) = time.perf_counter(), _used()
     for thread in threads:
         thread.join()
-    return time.perf_counter() - started
+    seconds, (after, switched) = time.perf_counter() - started, _used()
+    return Cost(seconds, after - processor, switched - switches)
 
 
-def ping_pong(family: Family, rounds: int) -> float:
+def lock(family: Family, rounds: int) -> Cost:
+    """Two threads by turns, each frees the lock that the other waits for: two a round."""
+    locks = family.allocate_lock(), family.allocate_lock()
+    locks[1].acquire()
+
+    def play(own: int) -> None:
+        wait, pass_on = locks[own].acquire, locks[1 - own].release
+        for _ in range(rounds):
+            wait()
+            pass_on()
+
+    return _together([lambda: play(0), lambda: play(1)])
+
+
+def semaphore(family: Family, rounds: int) -> Cost:
+    """Two threads by turns, each gives the permit that the other waits for: two a round."""
+    semaphores = family.threading.Semaphore(1), family.threading.Semaphore(0)
+
+    def play(own: int) -> None:
+        wait, pass_on = semaphores[own].acquire, semaphores[1 - own].release
+        for _ in range(rounds):
+            wait()
+            pass_on()
+
+    return _together([lambda: play(0), lambda: play(1)])
+
+
+def event(family: Family, rounds: int) -> Cost:
+    """Two threads by turns, each sets the event that the other waits for: two a round."""
+    events = family.threading.Event(), family.threading.Event()
+    events[0].set()
+
+    def play(own: int) -> None:
+        for _ in range(rounds):
+            events[own].wait()
+            events[own].clear()
+            events[1 - own].set()
+
+    return _together([lambda: play(0), lambda: play(1)])
+
+
+def condition(family: Family, rounds: int) -> Cost:
     """Two threads by turns, each waiting for the other's notification: two a round."""
-    condition = family.threading.Condition()
+    turns = family.threading.Condition()
     turn = 0
 
     def play(own: int) -> None:
         nonlocal turn
         for _ in range(rounds):
-            with condition:
+            with turns:
                 while turn != own:
-                    condition.wait()
+                    turns.wait()
                 turn = 1 - own
-                condition.notify()
+                turns.notify()
 
     return _together([lambda: play(0), lambda: play(1)])
 
 
-def barrier(family: Family, rounds: int) -> float:
+def barrier(family: Family, rounds: int) -> Cost:
     """Four threads that meet at a barrier, once a round."""
     meeting = family.threading.Barrier(4)
 
@@ -58,8 +117,7 @@ def barrier(family: Family, rounds: int) -> float:
     return _together([meet] * 4)
 
 
-def queue(family: Family, rounds: int) -> float:
-    """Two threads that put, two that get: two items a round through one unbounded queue."""
+def _queue(family: Family, rounds: int, pairs: int) -> Cost:
     items = family.queue.Queue()
 
     def put() -> None:
@@ -70,7 +128,17 @@ def queue(family: Family, rounds: int) -> float:
         for _ in range(rounds):
             items.get()
 
-    return _together([put, put, get, get])
+    return _together([put, get] * pairs)
+
+
+def queue(family: Family, rounds: int) -> Cost:
+    """One thread puts, one gets: an item a round through an unbounded queue."""
+    return _queue(family, rounds, 1)
+
+
+def queue_of_four(family: Family, rounds: int) -> Cost:
+    """Two threads put, two get: two items a round through one unbounded queue."""
+    return _queue(family, rounds, 2)
 
 
 @dataclass(frozen=True)
@@ -78,25 +146,47 @@ class Exchange:
     """Threads that wait for each other, with the target of the time of a round."""
 
     name: str
-    run: Callable[[Family, int], float]
-    """Takes the number of rounds, returns the seconds of them all."""
+    run: Callable[[Family, int], Cost]
+    """Takes the number of rounds, returns the cost of them all."""
     target: Target
+    by_turns: bool = False
+    """Whether every round puts a thread to sleep: then processor time and switches are told too."""
 
 
 EXCHANGES = (
-    Exchange("Condition: ping-pong of 2 threads", ping_pong, ratio_at_most(0.6, 0.7)),
-    Exchange("Barrier: 4 threads meet", barrier, ratio_at_most(0.6, 0.7)),
-    Exchange("Queue: 2 threads put, 2 threads get", queue, ratio_at_most(0.5, 0.8)),
+    Exchange("Lock: ping-pong", lock, ratio_at_most(1, 1, 0.25), by_turns=True),
+    Exchange("Semaphore: ping-pong", semaphore, ratio_at_most(0.6, 0.8, 0.2), by_turns=True),
+    Exchange("Condition: ping-pong", condition, ratio_at_most(0.6, 0.7, 0.3), by_turns=True),
+    Exchange("Event: ping-pong", event, ratio_at_most(0.45, 0.6, 0.05), by_turns=True),
+    Exchange("Barrier: 4 threads meet", barrier, ratio_at_most(0.6, 0.7, 0.7)),
+    Exchange("Queue: 1 thread puts, 1 gets", queue, ratio_at_most(0.4, 0.4, 0.3)),
+    Exchange("Queue: 2 threads put, 2 get", queue_of_four, ratio_at_most(0.4, 0.4, 0.3)),
 )
+
+_NOT_MORE = Target("ratio", "<=", 1)
 
 
 def time_exchange(
     exchange: Exchange, subject: Family, peer: Family, repeats: int, rounds: int
-) -> Measure:
-    """Microseconds of a round of `exchange`, from `repeats` runs of `rounds` a side, by turns."""
-    runs = [
-        tuple(exchange.run(family, rounds) / rounds * 1e6 for family in (subject, peer))
-        for _ in range(repeats)
-    ]
-    ours, theirs = zip(*runs, strict=True)
-    return Measure(exchange.name, "µs", statistics.median, ours, theirs, exchange.target)
+) -> list[Measure]:
+    """Measure a round of `exchange`, from `repeats` runs of `rounds` a side, by turns.
+
+    In microseconds, of time and of the processors', and in context switches.
+    """
+    ours: list[Cost] = []
+    theirs: list[Cost] = []
+    for _ in range(repeats):
+        ours.append(exchange.run(subject, rounds))
+        theirs.append(exchange.run(peer, rounds))
+
+    def measure(name: str, unit: str, figure: Callable[[Cost], float], target: Target) -> Measure:
+        runs = tuple(map(figure, ours)), tuple(map(figure, theirs))
+        return Measure(exchange.name + name, unit, statistics.median, *runs, target)
+
+    measures = [measure("", "µs", lambda cost: cost.seconds / rounds * 1e6, exchange.target)]
+    if exchange.by_turns:
+        measures += [
+            measure(", processor", "µs", lambda cost: cost.processor / rounds * 1e6, _NOT_MORE),
+            measure(", switches", "", lambda cost: cost.switches / rounds, _NOT_MORE),
+        ]
+    return measures

@@ -6,10 +6,13 @@ import operator
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 # The interpreter's lock is a different and much faster one from 3.13.1 on.
 FASTER_INTERPRETER = sys.version_info >= (3, 13, 1)
+WITHOUT_GIL = not getattr(sys, "_is_gil_enabled", lambda: True)()
 
 _BOUNDS: dict[str, Callable[[float, float], bool]] = {"<=": operator.le, ">=": operator.ge}
 
@@ -25,9 +28,14 @@ class Target:
     limit: float
 
 
-def ratio_at_most(limit: float, beside_faster: float) -> Target:
-    """Bound the ratio, by `beside_faster` where the interpreter has its faster lock."""
-    return Target("ratio", "<=", beside_faster if FASTER_INTERPRETER else limit)
+def which(slower: T, faster: T, without_gil: T) -> T:
+    """Choose by the interpreter: whether it has its faster lock, and whether it has a GIL."""
+    return without_gil if WITHOUT_GIL else faster if FASTER_INTERPRETER else slower
+
+
+def ratio_at_most(slower: float, faster: float, without_gil: float) -> Target:
+    """Bound the ratio, by what the interpreter is."""
+    return Target("ratio", "<=", which(slower, faster, without_gil))
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,7 @@ def _number(value: float) -> str:
     return f"{value:.3g}" if abs(value) < 1e3 else f"{value:,.0f}"
 
 
-def table_rows(measures: Iterable[dict[str, Any]]) -> list[tuple[str, ...]]:
+def table_rows(measures: Iterable[dict[str, Any]], *, targets: bool) -> list[tuple[str, ...]]:
     """Lay out measures, as ``--json`` gives them, in cells; the heading comes first."""
     rows: list[tuple[str, ...]] = [
         ("measure", "unit", "golock", "interpreter", "ratio", "target", "met")
@@ -61,11 +61,11 @@ def table_rows(measures: Iterable[dict[str, Any]]) -> list[tuple[str, ...]]:
                 {True: "yes", False: "no", None: ""}[measure["met"]],
             )
         )
-    return rows
+    return rows if targets else [row[:-2] for row in rows]
 
 
 def print_table(rows: Sequence[tuple[str, ...]]) -> None:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
-        cells = zip(row, "<<>>><<", widths, strict=True)
+        cells = zip(row, "<<>>><<"[: len(row)], widths, strict=True)
         print("  ".join(f"{cell:{align}{width}}" for cell, align, width in cells).rstrip())
