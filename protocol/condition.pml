@@ -14,6 +14,7 @@
  *              among the interpreter's _waiters, and waits on that; notify releases such locks
  *     MOVE     notify moves a thread that sleeps to the word of the condition's lock, whose release wakes it. Of
  *              that word it has what matters for those who were moved; lock.pml has the rest
+ *     ROLES    thread 0 waits, the others notify, which are fewer states
  */
 
 /* Reads that only choose the way to one of the steps below, or tell a user what was: */
@@ -28,6 +29,14 @@
 	/* pyext/listen.c unlink_listener: __atomic_store_n(&listener->listeners, NULL, __ATOMIC_RELEASE); */
 	/* pyext/listen.c golock_listen: __atomic_store_n(&listener->listeners, listeners, __ATOMIC_RELAXED); */
 	/* pyext/listen.c golock_move_listeners: __atomic_store_n(&each->listeners, to, __ATOMIC_RELEASE); */
+
+#ifdef ROLES
+#define WAITS     (me == 0)
+#define NOTIFIES  (me != 0)
+#else
+#define WAITS     true
+#define NOTIFIES  true
+#endif
 
 #define NOBODY    THREADS
 #define EVERYONE  THREADS
@@ -115,12 +124,12 @@ end_idle:
 #endif
 		busy++;
 		if
-		:: goto lock
-		:: timed = true; goto lock
-		:: n = 1; goto look
-		:: n = 1; locked = true; goto lock
-		:: n = 2; locked = true; goto lock
-		:: n = EVERYONE; locked = true; goto lock
+		:: WAITS -> goto lock
+		:: WAITS -> timed = true; goto lock
+		:: NOTIFIES -> n = 1; goto look
+		:: NOTIFIES -> n = 1; locked = true; goto lock
+		:: NOTIFIES -> n = 2; locked = true; goto lock
+		:: NOTIFIES -> n = EVERYONE; locked = true; goto lock
 #ifdef OPEN
 		:: !opened -> goto open
 #endif

@@ -81,6 +81,7 @@ PROOF = [
     Run("condition.pml", "THREADS=3 ROUNDS=2 OPEN", "a condition that is opened"),
     Run("condition.pml", "THREADS=2 MOVE", "waiters moved to the lock, for ever"),
     Run("condition.pml", "THREADS=3 ROUNDS=1 MOVE", "waiters moved to the lock, a call each"),
+    Run("condition.pml", "THREADS=3 ROUNDS=2 MOVE ROLES", "one is moved, two notify"),
     Run("event.pml", "THREADS=4", "an event, four threads, for ever"),
     Run("event.pml", "THREADS=3 LIVE", "every wait for an event that is set ends"),
     Run("line.pml", "GOROUTINES=4", "the line of goroutines"),
@@ -93,6 +94,7 @@ UNREACHED = {
     "WAKE(FIRST_OF_ANY, resigned, resigned)": "the same",
     "WAKE(FIRST_OF_ANY, resigned, take_back)": "whoever lies before the sleepers was found already",
     "(old & HELD) == 0 -> STORE(next); FREE; goto done": "a lock that is released is held",
+    "wake_moved": "threads are alike: thread 0 is the one that is moved while a name is taken back",
 }
 
 # The lines of the code that access a word or what a listener is told, change a list of listeners,

@@ -214,3 +214,24 @@ def test_subinterpreters_have_their_own(python, check):
     interpreters.destroy(identifier)
     """
     check(python(PRELUDE + code), "False\nTrue\n")
+
+
+def test_what_passes_for_a_module_is_left_alone(python, check):
+    """As a library that cffi has loaded does, which has no ``__dict__``."""
+    result = python(
+        """
+        import sys, threading, types
+
+        class Library:
+            __slots__ = ()
+            __class__ = types.ModuleType
+
+        sys.modules["made by cffi"] = Library()
+        import golock
+        event = threading.Event
+        golock.install()
+        golock.uninstall()
+        print(threading.Event is event)
+        """
+    )
+    check(result, "True\n")

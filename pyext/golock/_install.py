@@ -225,7 +225,7 @@ def _put_back() -> None:
 
 def _name(module: object) -> str | None:
     """Return what a module calls itself, whatever sys.modules calls it."""
-    if not isinstance(module, type(sys)):
+    if not issubclass(type(module), type(sys)):  # not isinstance: the modules of cffi lie
         return None
     namespace = object.__getattribute__(module, "__dict__")  # vars() would load a lazy module
     name = namespace.get("__name__")
