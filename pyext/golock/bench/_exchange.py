@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from ._family import Family
 from ._measure import Measure, Target, ratio_at_most
@@ -48,31 +49,30 @@ def _together(works: Sequence[Callable[[], None]]) -> Cost:
     return Cost(seconds, after - processor, switched - switches)
 
 
-def lock(family: Family, rounds: int) -> Cost:
-    """Two threads by turns, each frees the lock that the other waits for: two a round."""
-    locks = family.allocate_lock(), family.allocate_lock()
-    locks[1].acquire()
-
-    def play(own: int) -> None:
-        wait, pass_on = locks[own].acquire, locks[1 - own].release
+def _pass_on(first: Any, second: Any, rounds: int) -> Cost:
+    def play(wait: Callable[[], object], pass_on: Callable[[], object]) -> None:
         for _ in range(rounds):
             wait()
             pass_on()
 
-    return _together([lambda: play(0), lambda: play(1)])
+    return _together(
+        [
+            lambda: play(first.acquire, second.release),
+            lambda: play(second.acquire, first.release),
+        ]
+    )
+
+
+def lock(family: Family, rounds: int) -> Cost:
+    """Two threads by turns, each frees the lock that the other waits for: two a round."""
+    first, second = family.allocate_lock(), family.allocate_lock()
+    second.acquire()
+    return _pass_on(first, second, rounds)
 
 
 def semaphore(family: Family, rounds: int) -> Cost:
     """Two threads by turns, each gives the permit that the other waits for: two a round."""
-    semaphores = family.threading.Semaphore(1), family.threading.Semaphore(0)
-
-    def play(own: int) -> None:
-        wait, pass_on = semaphores[own].acquire, semaphores[1 - own].release
-        for _ in range(rounds):
-            wait()
-            pass_on()
-
-    return _together([lambda: play(0), lambda: play(1)])
+    return _pass_on(family.threading.Semaphore(1), family.threading.Semaphore(0), rounds)
 
 
 def event(family: Family, rounds: int) -> Cost:
