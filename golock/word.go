@@ -55,6 +55,10 @@ package golock
 // first), and accounts exactly: a wake that reports one woken thread is returned to exactly one waiter
 // as success, never as a time-out or an interruption.
 //
+// A thread of Python's that is notified at a condition has slept on a word of its own, and is moved to this one
+// in its sleep. Whoever moves it announces it after, as it would have done itself. And a thread that frees the lock
+// to sleep next may wake the claimant that it has named a little later, when it has given the GIL away.
+//
 // Where such protocols break, and what this one does:
 //
 //   - A wake meets a waiter that times out or is interrupted. Whoever the kernel reports as woken has

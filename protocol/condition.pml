@@ -381,8 +381,8 @@ tell: /* golock/listener.go notify: for l := first; l != nil; { */
 		atomic {
 			if
 			:: asleep[first] -> moved[first] = true
-				/* pyext/listen.c tell_first: golock_plain_move(word, what, &lock->word, __atomic_load_n(&lock->shared, __ATOMIC_RELAXED)); */
-				/* pyext/plain.c golock_plain_move: if (syscall(SYS_futex, from, FUTEX_CMP_REQUEUE | FUTEX_PRIVATE_FLAG, 0, 1, word, value) > 0) { */
+				/* pyext/listen.c tell_first: if (lock != NULL && golock_plain_move(core, word, what, &lock->word, golock_mutex_is_shared(lock))) { */
+				/* pyext/plain.c golock_plain_move: long moved = syscall(SYS_futex, from, FUTEX_CMP_REQUEUE | FUTEX_PRIVATE_FLAG, 0, 1, word, value); */
 			:: !asleep[first] -> goto told_one
 			fi
 		}
@@ -394,7 +394,7 @@ tell: /* golock/listener.go notify: for l := first; l != nil; { */
 				/* pyext/plain.c announce_the_moved: uint64_t old = load(c); */
 				/* pyext/plain.c announce_the_moved: if (next == word || change(c, old, marked(old, next))) { */
 			:: !named && holder == 0 -> named = true; goto wakes
-				/* pyext/plain.c announce_the_moved: } else if (change(c, old, marked(old, (word & GOLOCK_HANDOFF) | c.self))) { */
+				/* pyext/plain.c announce_the_moved: } else if (change(c, old, marked(old, (word & GOLOCK_HANDOFF) | name(c)))) { */
 			fi
 		}
 told_one:

@@ -44,6 +44,22 @@ golock_uncount(const struct golock_core *core, struct golock_waiter *waiter)
     }
 }
 
+int32_t *
+golock_count_moved(const struct golock_core *core, const uint32_t *word)
+{
+    int32_t *counters = counters_of(core);
+    add(counters, word, 1);
+    return &counters[golock_counter_of(word)];
+}
+
+void
+golock_uncount_moved(int32_t *counter)
+{
+    if (counter != NULL) {
+        __atomic_sub_fetch(counter, 1, __ATOMIC_RELAXED);
+    }
+}
+
 int32_t
 golock_waiting(const struct golock_core *core, const uint32_t *word)
 {

@@ -14,6 +14,10 @@ void golock_count(const struct golock_core *core, struct golock_waiter *waiter);
 void golock_uncount(const struct golock_core *core, struct golock_waiter *waiter);
 int32_t golock_waiting(const struct golock_core *core, const uint32_t *word);
 
+/* The same for a thread that is moved to the word in its sleep. Returns where it is counted. */
+int32_t *golock_count_moved(const struct golock_core *core, const uint32_t *word);
+void golock_uncount_moved(int32_t *counter);
+
 /* To be called before a waiter sleeps, and after: counts those that are woken before the sleepers. */
 void golock_lies_down(const struct golock_waiter *waiter);
 void golock_gets_up(const struct golock_waiter *waiter);

@@ -222,6 +222,7 @@ typedef struct golock_listener {
     PyObject *lock;                     /* GOLOCK_OPENED: what it waits on from now on */
     uint32_t told;                      /* 0, or what it was told; the thread sleeps on this word */
     bool woken;                         /* on the word of the lock to which it was moved */
+    int32_t *counter;                   /* where it was counted then, or NULL */
 } golock_listener;
 
 /* Those who wait at one object, first come first. All zero at first. Guarded by the GIL, or else by a lock of

@@ -1,6 +1,8 @@
 /* How a Python thread waits for a notification. Those who wait at a condition or a barrier stand in a list in
  * the object, first come first, and each sleeps on a word of its own. The protocol is that of
- * golock/listener.go, with the GIL, or where there is none a spin lock, for the mutex of the list. */
+ * golock/listener.go, with the GIL, or where there is none a spin lock, for the mutex of the list; and one
+ * that is notified and needs a lock next is not woken, but moved to the lock's word. */
+#include "counters.h"
 #include "lock.h"
 #include "plain.h"
 
@@ -131,6 +133,7 @@ void
 golock_listener_free(golock_listener *listener)
 {
     golock_withdraw(listener);
+    golock_uncount_moved(listener->counter);
     golock_listener **each = &innermost;
     while (*each != listener) {
         each = &(*each)->outer;
@@ -145,7 +148,7 @@ golock_listener_free(golock_listener *listener)
 /* Tells the first, and takes it out of the list. Returns where it sleeps, or NULL if there is none. It is
  * moved while it is in the list, for until then its memory is its own. */
 static uint32_t *
-tell_first(golock_listeners *listeners, uint32_t what, golock_mutex *lock)
+tell_first(golock_listeners *listeners, uint32_t what, const struct golock_core *core, golock_mutex *lock)
 {
     lock_list(listeners);
     golock_listener *listener = listeners->first;
@@ -154,8 +157,8 @@ tell_first(golock_listeners *listeners, uint32_t what, golock_mutex *lock)
         word = &listener->told;
         /* One that withdraws, and finds itself in no list, looks at what it was told. */
         __atomic_store_n(word, what, __ATOMIC_RELEASE);
-        if (lock != NULL) {
-            golock_plain_move(word, what, &lock->word, __atomic_load_n(&lock->shared, __ATOMIC_RELAXED));
+        if (lock != NULL && golock_plain_move(core, word, what, &lock->word, golock_mutex_is_shared(lock))) {
+            listener->counter = golock_count_moved(core, &lock->word);
         }
         unlink_listener(listener);
     }
@@ -168,14 +171,15 @@ tell_first(golock_listeners *listeners, uint32_t what, golock_mutex *lock)
 void
 golock_notify(golock_listeners *listeners, uint32_t n, uint32_t what, golock_mutex *lock)
 {
+    const struct golock_core *core = golock_core_loaded();
     forget_the_parents(listeners);
-    if (lock != NULL && golock_plain_may(golock_core_loaded())) {
-        while (n-- > 0 && tell_first(listeners, GOLOCK_MOVED, lock) != NULL) {
+    if (lock != NULL && golock_plain_may(core) && golock_threshold(core) != 0) {
+        while (n-- > 0 && tell_first(listeners, GOLOCK_MOVED, core, lock) != NULL) {
         }
         return;
     }
     uint32_t *word;
-    while (n-- > 0 && (word = tell_first(listeners, what, NULL)) != NULL) {
+    while (n-- > 0 && (word = tell_first(listeners, what, NULL, NULL)) != NULL) {
         syscall(SYS_futex, word, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, 1);
     }
 }
@@ -265,19 +269,6 @@ await_lock(golock_listener *listener, int64_t deadline)
     return taken > 0 ? GOLOCK_TOLD : taken;
 }
 
-/* Lets the GIL go, and then wakes the claimant, which needs it next. */
-static PyThreadState *
-detach_and_wake(const golock_unwoken *unwoken)
-{
-    PyThreadState *thread = PyEval_SaveThread();
-    if (!golock_wake(unwoken)) {
-        PyEval_RestoreThread(thread);
-        golock_wake_again(unwoken);
-        thread = PyEval_SaveThread();
-    }
-    return thread;
-}
-
 static int
 sleep_until_told(golock_listener *listener, int64_t deadline, golock_unwoken unwoken)
 {
@@ -288,10 +279,17 @@ sleep_until_told(golock_listener *listener, int64_t deadline, golock_unwoken unw
         if (unwoken.word == NULL && Py_MakePendingCalls() < 0) {
             return -1;
         }
-        PyThreadState *thread = detach_and_wake(&unwoken);
-        unwoken.word = NULL;
-        in_time = sleep_detached(listener, deadline);
+        /* The claimant needs the GIL next. */
+        PyThreadState *thread = PyEval_SaveThread();
+        bool woken = golock_wake(&unwoken);
+        if (woken) {
+            in_time = sleep_detached(listener, deadline);
+        }
         PyEval_RestoreThread(thread);
+        if (!woken) { /* which has taken its time, so signals are looked for again */
+            golock_wake_again(&unwoken);
+        }
+        unwoken.word = NULL;
     }
     uint32_t what = told(listener);
     return what == GOLOCK_MOVED ? GOLOCK_TOLD : (int)what;

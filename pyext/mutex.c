@@ -3,8 +3,6 @@
 
 #include "slowpath.h"
 
-#include <unistd.h>
-
 /* This file accesses the word relaxed: what is read is an answer that may be old when it is given. */
 
 int
@@ -22,7 +20,7 @@ golock_mutex_acquire_slow(golock_mutex *mutex, int64_t timeout, unsigned flags)
 bool
 golock_mutex_release_slow(golock_mutex *mutex)
 {
-    return golock_word_release(&mutex->word, __atomic_load_n(&mutex->shared, __ATOMIC_RELAXED));
+    return golock_word_release(&mutex->word, golock_mutex_is_shared(mutex));
 }
 
 void

@@ -13,18 +13,23 @@ typedef struct golock_mutex {
     bool shared; /* others than Python's threads know the word */
 } golock_mutex;
 
+static inline bool
+golock_mutex_is_shared(const golock_mutex *mutex)
+{
+    return __atomic_load_n(&mutex->shared, __ATOMIC_RELAXED);
+}
+
 /* The fast paths of fastpath.h for a mutex. */
 static inline bool
 golock_mutex_fast_acquire(golock_mutex *mutex)
 {
-    return golock_fast_acquire(&mutex->word, __atomic_load_n(&mutex->shared, __ATOMIC_RELAXED));
+    return golock_fast_acquire(&mutex->word, golock_mutex_is_shared(mutex));
 }
 
 static inline bool
 golock_mutex_fast_release(golock_mutex *mutex)
 {
-    return golock_fast_release(&mutex->word, __atomic_load_n(&mutex->shared, __ATOMIC_RELAXED),
-                               &mutex->turns);
+    return golock_fast_release(&mutex->word, golock_mutex_is_shared(mutex), &mutex->turns);
 }
 
 /* The slow paths, which are outlined so that the fast ones save no registers. `flags` are those of
@@ -66,8 +71,7 @@ golock_mutex_release_quietly(golock_mutex *mutex, golock_unwoken *unwoken)
 {
     unwoken->word = NULL;
     return golock_mutex_fast_release(mutex) ||
-           golock_word_release_quietly(&mutex->word, __atomic_load_n(&mutex->shared, __ATOMIC_RELAXED),
-                                       unwoken);
+           golock_word_release_quietly(&mutex->word, golock_mutex_is_shared(mutex), unwoken);
 }
 
 /* Returns whether a newcomer would find the lock taken. A reservation copied by fork binds nobody. */

@@ -214,7 +214,7 @@ release(cell c, uint32_t n, uint32_t most, bool *named)
             }
         } else if (word & (GOLOCK_HANDOFF | GOLOCK_WAITERS)) {
             if (change(c, old, marked(new, (word & GOLOCK_HANDOFF) | name(c)))) {
-                if (named != NULL) {
+                if (named != NULL && !(word & GOLOCK_HANDOFF)) {
                     *named = true;
                 } else {
                     appoint(c);
@@ -358,19 +358,23 @@ announce_the_moved(cell c)
             if (next == word || change(c, old, marked(old, next))) {
                 return;
             }
-        } else if (change(c, old, marked(old, (word & GOLOCK_HANDOFF) | c.self))) {
+        } else if (change(c, old, marked(old, (word & GOLOCK_HANDOFF) | name(c)))) {
             appoint(c); /* there is no release that would wake it */
             return;
         }
     }
 }
 
-void
-golock_plain_move(uint32_t *from, uint32_t value, uint32_t *word, bool shared)
+bool
+golock_plain_move(const struct golock_core *core, uint32_t *from, uint32_t value, uint32_t *word, bool shared)
 {
-    if (syscall(SYS_futex, from, FUTEX_CMP_REQUEUE | FUTEX_PRIVATE_FLAG, 0, 1, word, value) > 0) {
-        announce_the_moved(cell_at(word, false, shared, golock_core_loaded()));
+    long moved = syscall(SYS_futex, from, FUTEX_CMP_REQUEUE | FUTEX_PRIVATE_FLAG, 0, 1, word, value);
+    if (moved > 0) {
+        announce_the_moved(cell_at(word, false, shared, core));
+    } else if (moved < 0) { /* a sandbox may forbid the call */
+        wake(from, EVERYBODY);
     }
+    return moved > 0;
 }
 
 void

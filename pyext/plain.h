@@ -38,8 +38,10 @@ bool golock_plain_wake_named(uint32_t *word, bool shared);
 void golock_plain_take_back(uint32_t *word, bool shared);
 
 /* Has a thread that sleeps on *from, which is `value`, sleep on the word of a lock instead, as if it had come
- * to wait for the lock. A wake that it gets from then on is the lock's. */
-void golock_plain_move(uint32_t *from, uint32_t value, uint32_t *word, bool shared);
+ * to wait for the lock, but that the kernel may put it before others. Returns whether one did: a wake that it
+ * gets from then on is the lock's. */
+bool golock_plain_move(const struct golock_core *core, uint32_t *from, uint32_t value, uint32_t *word,
+                       bool shared);
 
 /* Wakes all who sleep on the word, and lets nobody sleep who is about to. They look and sleep again, unless
  * they find that their wait has ended. */

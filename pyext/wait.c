@@ -161,7 +161,8 @@ static int
 drive(wait *w, const struct golock_waiter *fresh, unsigned flags, const bool *ended)
 {
     pid_t process = golock_process;
-    int reason = flags & GOLOCK_WAIT_WOKEN ? GOLOCK_WOKEN : GOLOCK_ENTERED;
+    bool woken = flags & GOLOCK_WAIT_WOKEN;
+    int reason = woken ? GOLOCK_WOKEN : GOLOCK_ENTERED;
     for (;;) {
         if (has_ended(ended)) {
             end(w, reason);
@@ -175,8 +176,12 @@ drive(wait *w, const struct golock_waiter *fresh, unsigned flags, const bool *en
          * anything, even fork, unless this waiter owes something: one that takes the lock would wait
          * for it. */
         reason = GOLOCK_ENTERED;
-        if (!(flags & GOLOCK_WAIT_NO_HANDLERS) && !w->waiter.owes) {
-            bool raised = Py_MakePendingCalls() < 0;
+        if (!w->waiter.owes) {
+            if (woken) { /* the first moment in which it may run any code */
+                woken = false;
+                w->core = golock_core_load();
+            }
+            bool raised = !(flags & GOLOCK_WAIT_NO_HANDLERS) && Py_MakePendingCalls() < 0;
             bool forked = golock_process != process; /* and nobody knows this waiter in the child */
             if (forked) {
                 *w = (wait){.waiter = *fresh};

@@ -116,7 +116,7 @@ def test_core_with_few_threads_to_spare(python, check, spare: int) -> None:
 @pytest.mark.parametrize("loaded", [False, True])
 def test_core_with_little_memory(python, check, limit: str, loaded: bool) -> None:
     program = """
-        import os, resource, sys, threading
+        import _thread, os, resource, sys, threading, time
         import golock
 
         limit, loaded = getattr(resource, sys.argv[1]), sys.argv[2] == "True"
@@ -137,15 +137,14 @@ def test_core_with_little_memory(python, check, limit: str, loaded: bool) -> Non
                 used = int(status[field].split()[0]) * 1024
                 resource.setrlimit(limit, (used + megabytes * 2**20, resource.RLIM_INFINITY))
                 use()
-                threads = [threading.Thread(target=use) for _ in range(20)]
-                for thread in threads:
+                for _ in range(20):
                     try:
-                        thread.start()
-                    except RuntimeError:
+                        # Thread.start() waits for ever for one that has no memory to begin with.
+                        _thread.start_new_thread(use, ())
+                    except (RuntimeError, MemoryError):
                         break
-                for thread in threads:
-                    if thread.ident:
-                        thread.join()
+                while _thread._count():
+                    time.sleep(0.001)
                 if not loaded:
                     os._exit(0)
             elif os.waitpid(pid, 0)[1] != 0:
