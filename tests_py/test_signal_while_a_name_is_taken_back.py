@@ -9,7 +9,8 @@ from __future__ import annotations
 
 def test_handler_runs_though_the_gil_is_busy(python, check):
     program = """
-        import signal, threading
+        import signal, threading, time
+        from functools import partial
         import golock
 
         class Signalled(Exception):
@@ -30,15 +31,20 @@ def test_handler_runs_though_the_gil_is_busy(python, check):
         def leave_a_trace():
             assert not lock.acquire(timeout=0.0005)  # the word says that somebody waits
 
+        # In C: until it is done, the other thread asks for the GIL, which it gets from the wait.
+        work = partial(sum, range(500_000))
+        begun = time.perf_counter()
+        work()
+        takes = time.perf_counter() - begun
         threading.Thread(target=busy).start()
-        for _ in range(40):
+        for i in range(40):
             with condition:
                 thread = threading.Thread(target=leave_a_trace)
                 thread.start()
                 thread.join()
-                signal.setitimer(signal.ITIMER_REAL, 0.002)
                 try:
-                    print(condition.wait())
+                    signal.setitimer(signal.ITIMER_REAL, takes + i % 10 / 1000)
+                    list(map(partial.__call__, [work, partial(condition.wait)]))
                 except Signalled:
                     pass
         stop.append(True)
