@@ -114,7 +114,7 @@ def test_core_with_few_threads_to_spare(python, check, spare: int) -> None:
 
 @pytest.mark.parametrize("limit", ["RLIMIT_DATA", "RLIMIT_AS"])
 @pytest.mark.parametrize("loaded", [False, True])
-def test_core_with_little_memory(python, check, limit: str, loaded: bool) -> None:
+def test_core_with_little_memory(python, limit: str, loaded: bool) -> None:
     program = """
         import _thread, os, resource, sys, threading, time
         import golock
@@ -151,4 +151,7 @@ def test_core_with_little_memory(python, check, limit: str, loaded: bool) -> Non
                 print(megabytes, "died")
         print("alive")
     """
-    check(python(program, limit, str(loaded)), "alive\n")
+    result = python(
+        program, limit, str(loaded)
+    )  # which may say that threads had no memory to begin
+    assert (result.returncode, result.stdout) == (0, "alive\n")
