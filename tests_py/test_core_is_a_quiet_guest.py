@@ -151,7 +151,6 @@ def test_core_with_little_memory(python, limit: str, loaded: bool) -> None:
                 print(megabytes, "died")
         print("alive")
     """
-    result = python(
-        program, limit, str(loaded)
-    )  # which may say that threads had no memory to begin
+    # The interpreter may say that threads had no memory to begin with.
+    result = python(program, limit, str(loaded))
     assert (result.returncode, result.stdout) == (0, "alive\n")
