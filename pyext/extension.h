@@ -92,7 +92,8 @@ golock_state_of(PyObject *self)
  * ImportError set. */
 int golock_core_locate(PyObject *module);
 
-/* False with GOLOCK_CORE=0 in the environment, for tests: golock_core_get returns NULL. */
+/* False with GOLOCK_CORE=0 in the environment, for tests: golock_core_load and golock_core_get return NULL.
+ */
 extern bool golock_core_wanted;
 
 /* The id of this process, which forked children change. */

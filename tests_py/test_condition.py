@@ -313,9 +313,12 @@ def test_waiter_sleeps_until_the_lock_is_free(condition):
     with condition:
         slept = times_slept(thread)
         condition.notify()
-        time.sleep(0.01)  # gives the GIL away
-        native = type(condition._lock) in (golock.LockType, golock.RLock)
-        assert times_slept(thread) == slept or not (native and golock._golock.core()["fastpath"])
+        lock, moves = condition._lock, golock._golock.core()["fastpath"]
+        if moves and type(lock) in (golock.LockType, golock.RLock):
+            time.sleep(0.01)  # gives the GIL away
+            assert times_slept(thread) == slept
+        elif isinstance(lock, golock.LockType):
+            wait_until(lambda: asleep_on(lock, thread), "it waits for the lock")
     join([thread])
 
 

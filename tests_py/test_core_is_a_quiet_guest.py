@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -154,3 +155,4 @@ def test_core_with_little_memory(python, limit: str, loaded: bool) -> None:
     # The interpreter may say that threads had no memory to begin with.
     result = python(program, limit, str(loaded))
     assert (result.returncode, result.stdout) == (0, "alive\n")
+    assert not re.search("fatal error|runtime/cgo|golock waits", result.stderr)

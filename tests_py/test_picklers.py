@@ -85,6 +85,7 @@ def same(python):
         plain = python(ORDERS["without golock"] + USE + program)
         if plain.returncode != 0:
             pytest.skip("fails without golock too")
+        assert plain.stderr == ""
         on_golock = python(ORDERS[order] + USE + program)
         assert (on_golock.returncode, on_golock.stderr) == (0, "")
         assert on_golock.stdout == plain.stdout
