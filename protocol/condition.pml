@@ -15,12 +15,14 @@
  *     MOVE     notify moves a thread that sleeps to the word of the condition's lock, whose release wakes it. Of
  *              that word it has what matters for those who were moved; lock.pml has the rest
  *     ROLES    thread 0 waits, the others notify, which are fewer states
+ *     SPIN     a thread may spin before it sleeps; who tells it then wakes nobody
  */
 
 /* Reads that only choose the way to one of the steps below, or tell a user what was: */
 	/* golock/condition.go Waiting: func (c *Condition) Waiting() int { return int(atomic.LoadUint32(&c.word)) } */
 	/* golock/barrier.go Waiting: func (b *Barrier) Waiting() int { return int(atomic.LoadUint32(&b.word)) } */
 	/* golock/barrier.go Wait: told := atomic.LoadUint32(&l.told) */
+	/* pyext/spin.c golock_spin_while: } while (((__atomic_load_n(word, __ATOMIC_ACQUIRE) ^ was) & mask) == 0); */
 	/* pyext/listen.c golock_count_listeners: return __atomic_load_n(&listeners->length, __ATOMIC_RELAXED); */
 /* The mutex of a list of C's, where there is no GIL; and the way of a listener to its list, which tells one that
  * withdraws whether it stands in one: */
@@ -46,6 +48,12 @@ chan list = [THREADS] of { byte }; /* of those who listen, in the core */
 bool mutex;                        /* of the list: locked */
 byte behind[4];              /* links those that were taken out of the list together */
 bool told[4];
+#ifdef SPIN
+bool spins[4];               /* in the place of what it is told */
+#define NOT_SPINNING(i) spins[i] = false
+#else
+#define NOT_SPINNING(i) skip
+#endif
 #ifdef OPEN
 bool opened;
 chan waiters = [THREADS] of { byte }; /* the interpreter's, of those whose locks are taken */
@@ -155,6 +163,7 @@ open:
 			waiters!most;
 			given_lock[most] = true; /* pyext/condition.c commit: each->lock = Py_NewRef(PyList_GET_ITEM(locks, i++)); */
 			told[most] = true; /* pyext/condition.c commit: golock_notify(&self->listeners, GOLOCK_EVERYONE, GOLOCK_OPENED, NULL); */
+			NOT_SPINNING(most);
 			WAKE(most)
 		:: else -> break
 		od;
@@ -201,6 +210,14 @@ awaits: /* pyext/listen.c sleep_until_told: while (in_time && (told(listener) ==
 	:: told[me] -> goto reacquire /* pyext/listen.c told: return __atomic_load_n(&listener->told, __ATOMIC_ACQUIRE); */
 #endif
 	:: !told[me]
+#ifdef SPIN
+	:: atomic { !told[me] -> spins[me] = true }
+		/* pyext/listen.c begin_to_spin: return __atomic_compare_exchange_n(&listener->told, &untold, GOLOCK_SPINS, false, __ATOMIC_ACQ_REL, */
+		atomic {
+			NOT_SPINNING(me); /* pyext/listen.c end_spin: bool untold = __atomic_compare_exchange_n(&listener->told, &spins, 0, false, __ATOMIC_ACQ_REL, */
+			goto awaits
+		}
+#endif
 	fi;
 
 sleep:
@@ -373,15 +390,21 @@ tell: /* golock/listener.go notify: for l := first; l != nil; { */
 			old = behind[first]; /* golock/listener.go notify: next := l.next */
 			told[first] = true;
 				/* golock/listener.go notify: atomic.StoreUint32(&l.told, what) */
-				/* pyext/listen.c tell_first: __atomic_store_n(word, what, __ATOMIC_RELEASE); */
+				/* pyext/listen.c tell_first: bool spins = __atomic_exchange_n(word, what, __ATOMIC_ACQ_REL) == GOLOCK_SPINS; */
 			given++;
-			TELLS
+			TELLS;
+#ifdef SPIN
+			if
+			:: spins[first] -> NOT_SPINNING(first); goto told_one
+			:: !spins[first]
+			fi
+#endif
 		}
 #ifdef MOVE
 		atomic {
 			if
 			:: asleep[first] -> moved[first] = true
-				/* pyext/listen.c tell_first: if (lock != NULL && golock_plain_move(core, word, what, &lock->word, golock_mutex_is_shared(lock))) { */
+				/* pyext/listen.c tell_first: golock_plain_move(core, word, what, &lock->word, golock_mutex_is_shared(lock))) { */
 				/* pyext/plain.c golock_plain_move: long moved = syscall(SYS_futex, from, FUTEX_CMP_REQUEUE | FUTEX_PRIVATE_FLAG, 0, 1, word, value); */
 			:: !asleep[first] -> goto told_one
 			fi
@@ -397,17 +420,15 @@ tell: /* golock/listener.go notify: for l := first; l != nil; { */
 				/* pyext/plain.c announce_the_moved: } else if (change(c, old, marked(old, (word & GOLOCK_HANDOFF) | name(c)))) { */
 			fi
 		}
-told_one:
-		atomic { first = old; old = 0 }
 #else
 		atomic {
-			WAKE(first);
+			WAKE(first)
 				/* golock/listener.go notify: close(l.turn) */
 				/* pyext/listen.c golock_notify: syscall(SYS_futex, word, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, 1); */
-			first = old;
-			old = 0
 		}
 #endif
+told_one:
+		atomic { first = old; old = 0 }
 	:: first == NOBODY -> break
 	od;
 	atomic {

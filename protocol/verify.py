@@ -79,6 +79,9 @@ PROOF = [
     Run("lock.pml", "THREADS=2 PERMITS=2 FORK DEATH", "permits copied by fork; a thread dies"),
     Run("condition.pml", "THREADS=3", "a condition, for ever"),
     Run("condition.pml", "THREADS=3 ROUNDS=2 OPEN", "a condition that is opened"),
+    Run("condition.pml", "THREADS=3 SPIN", "waiters that spin, for ever"),
+    Run("condition.pml", "THREADS=3 ROUNDS=1 OPEN SPIN", "the same, opened"),
+    Run("condition.pml", "THREADS=2 MOVE SPIN", "and moved to the lock, for ever"),
     Run("condition.pml", "THREADS=2 MOVE", "waiters moved to the lock, for ever"),
     Run("condition.pml", "THREADS=3 ROUNDS=1 MOVE", "waiters moved to the lock, a call each"),
     Run("condition.pml", "THREADS=3 ROUNDS=2 MOVE ROLES", "one is moved, two notify"),
@@ -115,6 +118,7 @@ ACCESS = {
     "pyext/mutex.h": r"__atomic_\w+\(&mutex->word",
     "pyext/mutex.c": r"__atomic_\w+\((&mutex->)?word",
     "pyext/semaphore.c": r"__atomic_\w+\(&self->semaphore",
+    "pyext/spin.c": r"__atomic_load_n\(word",
     "pyext/wait.c": r"syscall\(SYS_futex",
     "pyext/listen.c": r"__atomic_\w+\(|syscall\(SYS_futex",
     "pyext/event.c": r"__atomic_\w+\(&self->word|golock_change\(|syscall\(SYS_futex|golock_wake_all\(|[^_]load\(",  # noqa: E501

@@ -4,6 +4,7 @@
 #include "object.h"
 #include "plain.h"
 #include "share.h"
+#include "spin.h"
 
 #include <errno.h>
 #include <linux/futex.h>
@@ -234,6 +235,7 @@ enum { WAIT_OPENED = 2 };
 static int
 wait_native(EventObject *self, uint32_t came, bool in_time, int64_t deadline)
 {
+    golock_spin spin = golock_spin_begin(deadline);
     for (;;) {
         /* Signals that came up to here would go unseen while the thread sleeps. */
         if (in_time && Py_MakePendingCalls() < 0) {
@@ -244,15 +246,24 @@ wait_native(EventObject *self, uint32_t came, bool in_time, int64_t deadline)
             return WAIT_OPENED;
         }
         if (over(came, word)) {
+            golock_spin_learn(&spin);
             return 1;
         }
         if (!in_time) {
             return 0;
         }
+        if (golock_may_spin(&spin)) {
+            PyThreadState *thread = golock_detach();
+            bool changed = golock_spin_while(&spin, &self->word, came, ~GOLOCK_SLEEPERS,
+                                             golock_is_shared(&self->header));
+            PyEval_RestoreThread(thread);
+            golock_spin_end(&spin, changed);
+            continue;
+        }
         if ((word & GOLOCK_SLEEPERS) != 0 ||
             __atomic_compare_exchange_n(&self->word, &word, word | GOLOCK_SLEEPERS, false, __ATOMIC_SEQ_CST,
                                         __ATOMIC_RELAXED)) {
-            PyThreadState *thread = PyEval_SaveThread();
+            PyThreadState *thread = golock_detach();
             in_time = sleep_detached(self, word | GOLOCK_SLEEPERS, deadline);
             PyEval_RestoreThread(thread);
         }

@@ -221,7 +221,7 @@ typedef struct golock_listener {
     struct golock_listener *outer;      /* the thread's wait below, in whose signal handler this one began */
     PyObject *condition;                /* to which it was moved, and which it keeps alive */
     PyObject *lock;                     /* GOLOCK_OPENED: what it waits on from now on */
-    uint32_t told;                      /* 0, or what it was told; the thread sleeps on this word */
+    uint32_t told;                      /* what it was told, or 0, on which the thread sleeps, or GOLOCK_SPINS */
     bool woken;                         /* on the word of the lock to which it was moved */
     int32_t *counter;                   /* where it was counted then, or NULL */
 } golock_listener;
@@ -240,6 +240,9 @@ typedef struct golock_listeners {
 /* What a listener is told: to go on; that the barrier is broken; to wait on its lock; to go on, and that it
  * may have been moved to the word of the lock that it is to take. */
 enum { GOLOCK_TOLD = 1, GOLOCK_BROKEN, GOLOCK_OPENED, GOLOCK_MOVED };
+
+/* In the place of what it was told: it is awake, and looks for that. */
+#define GOLOCK_SPINS UINT32_MAX
 
 struct golock_mutex;
 

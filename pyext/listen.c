@@ -5,6 +5,7 @@
 #include "counters.h"
 #include "lock.h"
 #include "plain.h"
+#include "spin.h"
 
 #include <errno.h>
 #include <linux/futex.h>
@@ -145,25 +146,28 @@ golock_listener_free(golock_listener *listener)
     Py_XDECREF(condition);
 }
 
-/* Tells the first, and takes it out of the list. Returns where it sleeps, or NULL if there is none. It is
- * moved while it is in the list, for until then its memory is its own. */
-static uint32_t *
-tell_first(golock_listeners *listeners, uint32_t what, const struct golock_core *core, golock_mutex *lock)
+/* Tells the first, and takes it out of the list. Returns false if there is none. Sets *sleeps to where it
+ * sleeps, or is about to, or to NULL if it spins. It is moved while it is in the list, for until then its
+ * memory is its own. */
+static bool
+tell_first(golock_listeners *listeners, uint32_t what, const struct golock_core *core, golock_mutex *lock,
+           uint32_t **sleeps)
 {
     lock_list(listeners);
     golock_listener *listener = listeners->first;
-    uint32_t *word = NULL;
     if (listener != NULL) {
-        word = &listener->told;
+        uint32_t *word = &listener->told;
         /* One that withdraws, and finds itself in no list, looks at what it was told. */
-        __atomic_store_n(word, what, __ATOMIC_RELEASE);
-        if (lock != NULL && golock_plain_move(core, word, what, &lock->word, golock_mutex_is_shared(lock))) {
+        bool spins = __atomic_exchange_n(word, what, __ATOMIC_ACQ_REL) == GOLOCK_SPINS;
+        *sleeps = spins ? NULL : word;
+        if (lock != NULL && !spins &&
+            golock_plain_move(core, word, what, &lock->word, golock_mutex_is_shared(lock))) {
             listener->counter = golock_count_moved(core, &lock->word);
         }
         unlink_listener(listener);
     }
     unlock_list(listeners);
-    return word;
+    return listener != NULL;
 }
 
 /* The listener may be gone, and its memory used for something else, as soon as it has been told: who sleeps
@@ -173,14 +177,16 @@ golock_notify(golock_listeners *listeners, uint32_t n, uint32_t what, golock_mut
 {
     const struct golock_core *core = golock_core_loaded();
     forget_the_parents(listeners);
+    uint32_t *word;
     if (lock != NULL && golock_plain_may(core) && golock_threshold(core) != 0) {
-        while (n-- > 0 && tell_first(listeners, GOLOCK_MOVED, core, lock) != NULL) {
+        while (n-- > 0 && tell_first(listeners, GOLOCK_MOVED, core, lock, &word)) {
         }
         return;
     }
-    uint32_t *word;
-    while (n-- > 0 && (word = tell_first(listeners, what, NULL, NULL)) != NULL) {
-        syscall(SYS_futex, word, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, 1);
+    while (n-- > 0 && tell_first(listeners, what, NULL, NULL, &word)) {
+        if (word != NULL) {
+            syscall(SYS_futex, word, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, 1);
+        }
     }
 }
 
@@ -269,9 +275,29 @@ await_lock(golock_listener *listener, int64_t deadline)
     return taken > 0 ? GOLOCK_TOLD : taken;
 }
 
+/* A listener that spins says so where it is told: who tells it then has nobody to wake. */
+
+static bool
+begin_to_spin(golock_listener *listener)
+{
+    uint32_t untold = 0;
+    return __atomic_compare_exchange_n(&listener->told, &untold, GOLOCK_SPINS, false, __ATOMIC_ACQ_REL,
+                                       __ATOMIC_RELAXED);
+}
+
+static void
+end_spin(golock_listener *listener, golock_spin *spin)
+{
+    uint32_t spins = GOLOCK_SPINS;
+    bool untold = __atomic_compare_exchange_n(&listener->told, &spins, 0, false, __ATOMIC_ACQ_REL,
+                                              __ATOMIC_RELAXED);
+    golock_spin_end(spin, !untold);
+}
+
 static int
 sleep_until_told(golock_listener *listener, int64_t deadline, golock_unwoken unwoken)
 {
+    golock_spin spin = golock_spin_begin(deadline);
     bool in_time = true;
     while (in_time && (told(listener) == 0 || unwoken.word != NULL)) {
         /* Signals that came up to here would go unseen while the thread sleeps. Their handlers may do
@@ -279,18 +305,25 @@ sleep_until_told(golock_listener *listener, int64_t deadline, golock_unwoken unw
         if (unwoken.word == NULL && Py_MakePendingCalls() < 0) {
             return -1;
         }
+        bool spins = golock_may_spin(&spin) && begin_to_spin(listener);
         /* The claimant needs the GIL next. */
-        PyThreadState *thread = PyEval_SaveThread();
+        PyThreadState *thread = golock_detach();
         bool woken = golock_wake(&unwoken);
-        if (woken) {
+        if (spins) {
+            golock_spin_while(&spin, &listener->told, GOLOCK_SPINS, UINT32_MAX, false);
+        } else if (woken) {
             in_time = sleep_detached(listener, deadline);
         }
         PyEval_RestoreThread(thread);
+        if (spins) {
+            end_spin(listener, &spin);
+        }
         if (!woken) { /* which has taken its time, so signals are looked for again */
             golock_wake_again(&unwoken);
         }
         unwoken.word = NULL;
     }
+    golock_spin_learn(&spin);
     uint32_t what = told(listener);
     return what == GOLOCK_MOVED ? GOLOCK_TOLD : (int)what;
 }

@@ -9,6 +9,7 @@ int
 golock_mutex_acquire_slow(golock_mutex *mutex, int64_t timeout, unsigned flags)
 {
     if (timeout != 0) {
+        flags |= golock_mutex_is_shared(mutex) ? GOLOCK_WAIT_SHARED : 0;
         return golock_wait(&mutex->word, timeout, flags, NULL);
     }
     if (golock_fastpath && __atomic_load_n(&mutex->word, __ATOMIC_RELAXED) & GOLOCK_HELD) {

@@ -247,7 +247,8 @@ static PyObject *
 wait_for_a_permit(SemaphoreObject *self, golock_listener *listener, int64_t timeout)
 {
     int64_t deadline = golock_deadline_after(timeout);
-    int taken = golock_wait(&self->semaphore.word, timeout, GOLOCK_WAIT_FOR_PERMIT, &self->base.opened);
+    unsigned flags = GOLOCK_WAIT_FOR_PERMIT | (golock_is_shared(&self->header) ? GOLOCK_WAIT_SHARED : 0);
+    int taken = golock_wait(&self->semaphore.word, timeout, flags, &self->base.opened);
     if (taken == GOLOCK_ENDED) {
         return acquire_opened((PyObject *)self, listener, deadline);
     }

@@ -13,6 +13,8 @@
 #define GOLOCK_WAIT_NO_HANDLERS 0x2u /* signal handlers run later */
 #define GOLOCK_WAIT_WOKEN 0x4u /* the thread has slept on the word, and was woken: it may be the claimant */
 
+#define GOLOCK_WAIT_SHARED 0x8u /* others than Python's threads may know the word */
+
 #define GOLOCK_ENDED 2
 
 /* Takes the lock or a permit, and waits for it up to timeout nanoseconds (-1: no limit); drops the GIL while

@@ -7,6 +7,7 @@
 #include "extension.h"
 #include "fastpath.h"
 #include "plain.h"
+#include "spin.h"
 
 #include <errno.h>
 #include <linux/futex.h>
@@ -131,29 +132,30 @@ end(wait *w, int reason)
     golock_wake_all(w->waiter.word);
 }
 
-/* Looks for the lock to become free for a moment. That can pay only where its owner may run meanwhile:
- * without a GIL. */
+/* Takes the lock if it becomes free while the thread spins. Where the core keeps the order of arrival, who
+ * spins would lose its place. */
 static bool
-spin(uint32_t *word, bool semaphore, const bool *ended)
+spin_for(uint32_t *word, unsigned flags, const bool *ended, golock_spin *spin)
 {
-#ifdef Py_GIL_DISABLED
-    for (int i = 0; i < 300 && !has_ended(ended); i++) {
-        if (semaphore ? golock_fast_take((union golock_semaphore *)word, true)
-                      : golock_fast_acquire(word, true)) {
-            return true;
-        }
-#ifdef __x86_64__
-        __asm__ volatile("pause");
-#else
-        __asm__ volatile("yield");
-#endif
+    const bool shared = flags & GOLOCK_WAIT_SHARED;
+    if (!golock_may_spin(spin) || !golock_fastpath || golock_threshold(golock_core_loaded()) == 0) {
+        return false;
     }
+    bool free = true, taken = false;
+    while (free && !taken && !has_ended(ended)) {
+#ifdef Py_GIL_DISABLED
+        free = golock_spin_while(spin, word, GOLOCK_HELD, GOLOCK_HELD, shared);
 #else
-    (void)word;
-    (void)semaphore;
-    (void)ended;
+        PyThreadState *thread = golock_detach();
+        free = golock_spin_while(spin, word, GOLOCK_HELD, GOLOCK_HELD, shared);
+        PyEval_RestoreThread(thread);
 #endif
-    return false;
+        taken = free && (flags & GOLOCK_WAIT_FOR_PERMIT
+                             ? golock_fast_take((union golock_semaphore *)word, true)
+                             : golock_fast_acquire(word, true));
+    }
+    golock_spin_end(spin, taken);
+    return taken;
 }
 
 /* Does what it is told to until the wait has ended. Returns as golock_wait. */
@@ -200,7 +202,7 @@ drive(wait *w, const struct golock_waiter *fresh, unsigned flags, const bool *en
         if (action == GOLOCK_PARK) {
             golock_count(w->core, &w->waiter);
             golock_lies_down(&w->waiter);
-            PyThreadState *thread = PyEval_SaveThread();
+            PyThreadState *thread = golock_detach();
             reason = sleep_detached(w, ended);
             PyEval_RestoreThread(thread);
             golock_gets_up(&w->waiter);
@@ -211,22 +213,24 @@ drive(wait *w, const struct golock_waiter *fresh, unsigned flags, const bool *en
 int
 golock_wait(uint32_t *word, int64_t timeout, unsigned flags, const bool *ended)
 {
-    const bool semaphore = flags & GOLOCK_WAIT_FOR_PERMIT;
     const bool woken = flags & GOLOCK_WAIT_WOKEN;
-    if (!woken && spin(word, semaphore, ended)) {
-        return 1;
+    const int64_t deadline = golock_deadline_after(timeout);
+    golock_spin spin = golock_spin_begin(deadline);
+    int result = !woken && spin_for(word, flags, ended, &spin);
+    if (!result) {
+        const struct golock_waiter fresh = {
+            .word = word,
+            .deadline = deadline,
+            .patience = Py_IsFinalizing() ? PATIENCE_AT_EXIT : 0,
+            .since = spin.since,
+            .semaphore = flags & GOLOCK_WAIT_FOR_PERMIT,
+        };
+        /* One that may owe something runs no code. */
+        wait w = {.waiter = fresh, .core = woken ? golock_core_loaded() : golock_core_load()};
+        result = drive(&w, &fresh, flags, ended);
+        golock_uncount(w.core, &w.waiter);
     }
-    const struct golock_waiter fresh = {
-        .word = word,
-        .deadline = golock_deadline_after(timeout),
-        .patience = Py_IsFinalizing() ? PATIENCE_AT_EXIT : 0,
-        .since = golock_now(),
-        .semaphore = semaphore,
-    };
-    /* One that may owe something runs no code. */
-    wait w = {.waiter = fresh, .core = woken ? golock_core_loaded() : golock_core_load()};
-    int result = drive(&w, &fresh, flags, ended);
-    golock_uncount(w.core, &w.waiter);
+    golock_spin_learn(&spin);
     return result;
 }
 
