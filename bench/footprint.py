@@ -1,4 +1,4 @@
-"""What golock takes: time to import, threads of the system, bytes of a lock, resident memory."""
+"""What golock takes: time to start, threads of the system, bytes of a lock, resident memory."""
 
 from __future__ import annotations
 
@@ -36,20 +36,23 @@ print(json.dumps({
 """
 
 
-def run_seconds(code: str) -> float:
-    """Seconds from the start to the end of an interpreter that runs `code`."""
-    started = time.perf_counter()
-    subprocess.run([sys.executable, "-c", code], check=True)
-    return time.perf_counter() - started
+# An empty program, and what golock adds to it.
+STARTS = {
+    "the interpreter": ["-c", "pass"],
+    "import": ["-c", "import golock"],
+    "install": ["-c", "import golock; golock.install()"],
+    "run": ["-m", "golock", "run", "-c", "pass"],
+}
 
 
-def import_times(repeats: int) -> dict[str, dict[str, float]]:
-    """Milliseconds of an interpreter that does nothing, and of one that imports golock."""
-    codes = {"pass": "pass", "import golock": "import golock"}
-    seconds: dict[str, list[float]] = {name: [] for name in codes}
+def start_times(repeats: int) -> dict[str, dict[str, float]]:
+    """Milliseconds from the start to the end of an interpreter, for each of `STARTS`."""
+    seconds: dict[str, list[float]] = {name: [] for name in STARTS}
     for _ in range(repeats):
-        for name, code in codes.items():
-            seconds[name].append(run_seconds(code))
+        for name, arguments in STARTS.items():
+            started = time.perf_counter()
+            subprocess.run([sys.executable, *arguments], check=True)
+            seconds[name].append(time.perf_counter() - started)
     return {
         name: {"min": min(runs) * 1e3, "median": statistics.median(runs) * 1e3}
         for name, runs in seconds.items()
@@ -67,7 +70,7 @@ def probe() -> dict[str, Any]:
 
 def main() -> None:
     fast = results.parse_fast(__doc__)
-    results.save("footprint", {"import_ms": import_times(10 if fast else 100)} | probe(), fast=fast)
+    results.save("footprint", {"start_ms": start_times(10 if fast else 100)} | probe(), fast=fast)
 
 
 if __name__ == "__main__":

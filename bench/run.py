@@ -26,7 +26,7 @@ def main() -> None:
     pyperf_output = results.path("uncontended")
     pyperf_output.unlink(missing_ok=True)
     run("uncontended.py", "--quiet", "-o", str(pyperf_output), *fast)
-    for benchmark in ("wake", "footprint", "handoff", "gopy", "sides"):
+    for benchmark in ("idle", "wake", "many", "footprint", "handoff", "gopy", "sides"):
         run(f"{benchmark}.py", *fast)
     run("report.py")
 

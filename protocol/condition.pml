@@ -214,7 +214,7 @@ awaits: /* pyext/listen.c sleep_until_told: while (in_time && (told(listener) ==
 	:: atomic { !told[me] -> spins[me] = true }
 		/* pyext/listen.c begin_to_spin: return __atomic_compare_exchange_n(&listener->told, &untold, GOLOCK_SPINS, false, __ATOMIC_ACQ_REL, */
 		atomic {
-			NOT_SPINNING(me); /* pyext/listen.c end_spin: bool untold = __atomic_compare_exchange_n(&listener->told, &spins, 0, false, __ATOMIC_ACQ_REL, */
+			NOT_SPINNING(me); /* pyext/listen.c end_spin: __atomic_compare_exchange_n(&listener->told, &spins, 0, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED); */
 			goto awaits
 		}
 #endif

@@ -221,9 +221,9 @@ typedef struct golock_listener {
     struct golock_listener *outer;      /* the thread's wait below, in whose signal handler this one began */
     PyObject *condition;                /* to which it was moved, and which it keeps alive */
     PyObject *lock;                     /* GOLOCK_OPENED: what it waits on from now on */
-    uint32_t told;                      /* what it was told, or 0, on which the thread sleeps, or GOLOCK_SPINS */
-    bool woken;                         /* on the word of the lock to which it was moved */
-    int32_t *counter;                   /* where it was counted then, or NULL */
+    uint32_t told;    /* what it was told, or 0, on which the thread sleeps, or GOLOCK_SPINS */
+    bool woken;       /* on the word of the lock to which it was moved */
+    int32_t *counter; /* where it was counted then, or NULL */
 } golock_listener;
 
 /* Those who wait at one object, first come first. All zero at first. Guarded by the GIL, or else by a lock of

@@ -289,8 +289,8 @@ static void
 end_spin(golock_listener *listener, golock_spin *spin)
 {
     uint32_t spins = GOLOCK_SPINS;
-    bool untold = __atomic_compare_exchange_n(&listener->told, &spins, 0, false, __ATOMIC_ACQ_REL,
-                                              __ATOMIC_RELAXED);
+    bool untold =
+        __atomic_compare_exchange_n(&listener->told, &spins, 0, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
     golock_spin_end(spin, !untold);
 }
 

@@ -21,8 +21,8 @@
 #define FIRST_SPIN 0
 #endif
 
-/* Nanoseconds. For how long a thread looks whether another lets go of the GIL, before it asks for it. Then the
- * GIL may be free all the same: of most that let go of it nothing is known here. */
+/* Nanoseconds. For how long a thread looks whether another lets go of the GIL, before it asks for it. Then
+ * the GIL may be free all the same: of most that let go of it nothing is known here. */
 #define SPIN_FOR_GIL 5000
 
 /* With the default model the first access allocates memory, and ends the process where there is none. */

@@ -150,9 +150,9 @@ spin_for(uint32_t *word, unsigned flags, const bool *ended, golock_spin *spin)
         free = golock_spin_while(spin, word, GOLOCK_HELD, GOLOCK_HELD, shared);
         PyEval_RestoreThread(thread);
 #endif
-        taken = free && (flags & GOLOCK_WAIT_FOR_PERMIT
-                             ? golock_fast_take((union golock_semaphore *)word, true)
-                             : golock_fast_acquire(word, true));
+        taken =
+            free && (flags & GOLOCK_WAIT_FOR_PERMIT ? golock_fast_take((union golock_semaphore *)word, true)
+                                                    : golock_fast_acquire(word, true));
     }
     golock_spin_end(spin, taken);
     return taken;

@@ -141,6 +141,20 @@ def queue_of_four(family: Family, rounds: int) -> Cost:
     return _queue(family, rounds, 2)
 
 
+def executor(family: Family, rounds: int) -> Cost:
+    """One thread has a call made by one of four workers and waits for its result, once a round."""
+    with family.futures.ThreadPoolExecutor(4) as pool:
+        works = [pool.submit(time.sleep, 0.001) for _ in range(4)]
+        for work in works:
+            work.result()
+
+        def submit() -> None:
+            for _ in range(rounds):
+                pool.submit(int).result()
+
+        return _together([submit])
+
+
 @dataclass(frozen=True)
 class Exchange:
     """Threads that wait for each other, with the target of the time of a round."""
@@ -161,6 +175,12 @@ EXCHANGES = (
     Exchange("Barrier: 4 threads meet", barrier, ratio_at_most(0.6, 0.7, 0.7)),
     Exchange("Queue: 1 thread puts, 1 gets", queue, ratio_at_most(0.4, 0.4, 0.3)),
     Exchange("Queue: 2 threads put, 2 get", queue_of_four, ratio_at_most(0.4, 0.4, 0.3)),
+    Exchange(
+        "ThreadPoolExecutor: submit(f).result()",
+        executor,
+        ratio_at_most(0.7, 0.7, 0.7),
+        by_turns=True,
+    ),
 )
 
 _NOT_MORE = Target("ratio", "<=", 1)

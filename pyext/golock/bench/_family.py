@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+import threading as standard
 from collections.abc import Callable
 from dataclasses import dataclass
-from types import ModuleType, TracebackType
+from types import ModuleType, SimpleNamespace, TracebackType
 from typing import Protocol
 
 import golock
@@ -46,23 +47,50 @@ class Family:
     """Has the names of the standard module's synchronization classes."""
     queue: ModuleType
     """The standard module, its queues made of this family's locks and conditions."""
+    futures: ModuleType
+    """The standard ``concurrent.futures.thread``, its executors made of the same."""
+
+
+def _instance(name: str) -> ModuleType:
+    """Return a second instance of a standard module."""
+    spec = importlib.util.find_spec(name)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"this interpreter has no {name} module")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def queue_over(threading: ModuleType) -> ModuleType:
     """Return a second instance of the standard ``queue``, which uses `threading` as its own."""
-    spec = importlib.util.find_spec("queue")
-    if spec is None or spec.loader is None:
-        raise ImportError("this interpreter has no queue module")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = _instance("queue")
     vars(module)["threading"] = threading
     return module
+
+
+def futures_over(threading: ModuleType) -> ModuleType:
+    """Return a second instance of ``concurrent.futures.thread`` over `threading`.
+
+    Its threads are the standard module's.
+    """
+    names = ("Lock", "RLock", "Condition", "Semaphore", "BoundedSemaphore", "Event", "Barrier")
+    family = SimpleNamespace(**vars(standard))
+    for name in names:
+        setattr(family, name, getattr(threading, name))
+    base, module = _instance("concurrent.futures._base"), _instance("concurrent.futures.thread")
+    vars(base)["threading"] = family
+    vars(module).update(threading=family, _base=base, _global_shutdown_lock=family.Lock())
+    return module
+
+
+def _family(allocate_lock: Allocate, threading: ModuleType) -> Family:
+    return Family(allocate_lock, threading, queue_over(threading), futures_over(threading))
 
 
 @functools.cache
 def golock_family() -> Family:
     """Return what a program has after ``golock.install()``."""
-    return Family(golock.allocate_lock, golock_threading, queue_over(golock_threading))
+    return _family(golock.allocate_lock, golock_threading)
 
 
 @functools.cache
@@ -72,4 +100,4 @@ def interpreter_family() -> Family:
     Raises ImportError where the code of the standard library's modules cannot be found.
     """
     threading = _interpreter.threading()
-    return Family(threading._allocate_lock, threading, queue_over(threading))
+    return _family(threading._allocate_lock, threading)
