@@ -183,7 +183,8 @@ def test_threads_race(python, check):
 
 def test_forked_while_another_instance_installs(python, check):
     code = """
-    import os, signal
+    import os, signal, warnings
+    warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
     a, b = anew(), anew()
     with a._install._guard:
         child = os.fork()
