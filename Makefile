@@ -23,10 +23,11 @@ VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d.%d" % sys.version_info
 VENV := .venv/$(VERSION)
 BIN := $(VENV)/bin
 GO_SOURCES := golock examples tests_go tests_py
-C_SOURCES := $(wildcard pyext/*.[ch] golock/capi/*.[ch] golock/capi/libgolock/*.c bench/floor/*.c tests_py/*.c tests_py/storms/*.c)
+NATIVE := $(sort $(wildcard pyext/native/*.[ch] pyext/native/*/*.[ch]))
+C_SOURCES := $(NATIVE) $(wildcard golock/capi/*.[ch] golock/capi/libgolock/*.c bench/floor/*.c tests_py/*.c tests_py/storms/*.c)
 SPIN := $(or $(shell command -v spin),$(CURDIR)/build/spin/usr/bin/spin)
 SOURCES := setup.py pyproject.toml go.mod go.sum $(wildcard golock/*.go golock/capi/*.* golock/capi/libgolock/*) \
-	$(wildcard pyext/*.[ch] pyext/golock/*.py* pyext/golock/*/*.py pyext/golock/*/*.json)
+	$(NATIVE) $(wildcard pyext/golock/*.py* pyext/golock/*/*.py pyext/golock/*/*.json)
 
 .PHONY: demo test test-go test-python verify limits soak gopy free-threaded test-free-threaded test-tsan test-suites bench bench-go conformance lint format dist clean
 
@@ -131,6 +132,7 @@ lint: $(VENV)/lint
 	$(BIN)/python examples/embed/cgo.py $(GO) vet ./examples/embed
 	$(BIN)/python examples/embed/cgo.py $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.6.1 ./examples/embed
 	$(BIN)/clang-format --dry-run --Werror $(C_SOURCES)
+	$(BIN)/python pyext/native/layers.py
 	GOLOCK_WERROR=1 $(BIN)/python setup.py -q build_ext --force --build-lib build/lint --build-temp build/lint-temp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

@@ -18,7 +18,7 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 ROOT = Path(__file__).resolve().parent
-PYEXT = Path("pyext")
+NATIVE = Path("pyext/native")
 CONTRACT = Path("golock", "capi", "golock.h")
 GO_NEEDED = (1, 24)
 # The functions of the C library in whose place golock/capi/libgolock/guest.c puts its own.
@@ -156,9 +156,9 @@ setup(
     ext_modules=[
         Extension(
             "golock._golock",
-            sources=[str(path) for path in sorted(PYEXT.glob("*.c"))],
-            include_dirs=[str(CONTRACT.parent)],
-            depends=[str(path) for path in [CONTRACT, *sorted(PYEXT.glob("*.h"))]],
+            sources=[str(path) for path in sorted(NATIVE.rglob("*.c"))],
+            include_dirs=[str(CONTRACT.parent), str(NATIVE)],
+            depends=[str(path) for path in [CONTRACT, *sorted(NATIVE.rglob("*.h"))]],
             extra_compile_args=compile_arguments(),
         )
     ],

@@ -19,7 +19,7 @@ import (
 // whether it was told in the same moment. The word and the list are changed together.
 //
 // Python's conditions and barriers do the same in C, with the list in the object and the GIL for its mutex: see
-// pyext/listen.c.
+// pyext/native/waiting/notify.c.
 
 // A listener is one wait for a notification.
 type listener struct {

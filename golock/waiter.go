@@ -9,7 +9,7 @@ import (
 // Waiter is one acquire, of a lock or of a semaphore's permit, that could not be served at once. It is a state machine that never sleeps by
 // itself: Next says what to do, and whoever drives it, a Python thread on its own C stack or a
 // goroutine, sleeps when told to Park and comes back with what happened. So the algorithm stays apart from the ways
-// of sleeping. Python's threads have its simple part in C, pyext/plain.c, and come here with the rest.
+// of sleeping. Python's threads have its simple part in C, pyext/native/waiting/plain.c, and come here with the rest.
 //
 // The layout is mirrored by struct golock_waiter in golock/capi/golock.h.
 type Waiter struct {

@@ -1,4 +1,4 @@
-/* The protocol of those who listen, at a condition or a barrier: golock/listener.go tells it, pyext/listen.c has it
+/* The protocol of those who listen, at a condition or a barrier: golock/listener.go tells it, pyext/native/waiting/notify.c has it
  * for Python, with the GIL for the mutex of the list. This model checks it for a condition, as lock.pml does for the
  * lock word.
  *
@@ -22,15 +22,15 @@
 	/* golock/condition.go Waiting: func (c *Condition) Waiting() int { return int(atomic.LoadUint32(&c.word)) } */
 	/* golock/barrier.go Waiting: func (b *Barrier) Waiting() int { return int(atomic.LoadUint32(&b.word)) } */
 	/* golock/barrier.go Wait: told := atomic.LoadUint32(&l.told) */
-	/* pyext/spin.c golock_spin_while: } while (((__atomic_load_n(word, __ATOMIC_ACQUIRE) ^ was) & mask) == 0); */
-	/* pyext/listen.c golock_count_listeners: return __atomic_load_n(&listeners->length, __ATOMIC_RELAXED); */
+	/* pyext/native/waiting/spin.c golock_spin_while: } while (((__atomic_load_n(word, __ATOMIC_ACQUIRE) ^ was) & mask) == 0); */
+	/* pyext/native/waiting/notify.c golock_count_listeners: return __atomic_load_n(&listeners->length, __ATOMIC_RELAXED); */
 /* The mutex of a list of C's, where there is no GIL; and the way of a listener to its list, which tells one that
  * withdraws whether it stands in one: */
-	/* pyext/listen.c lock_list: while (__atomic_exchange_n(&listeners->locked, true, __ATOMIC_ACQUIRE)) { */
-	/* pyext/listen.c unlock_list: __atomic_store_n(&listeners->locked, false, __ATOMIC_RELEASE); */
-	/* pyext/listen.c unlink_listener: __atomic_store_n(&listener->listeners, NULL, __ATOMIC_RELEASE); */
-	/* pyext/listen.c golock_listen: __atomic_store_n(&listener->listeners, listeners, __ATOMIC_RELAXED); */
-	/* pyext/listen.c golock_move_listeners: __atomic_store_n(&each->listeners, to, __ATOMIC_RELEASE); */
+	/* pyext/native/waiting/notify.c lock_list: while (__atomic_exchange_n(&listeners->locked, true, __ATOMIC_ACQUIRE)) { */
+	/* pyext/native/waiting/notify.c unlock_list: __atomic_store_n(&listeners->locked, false, __ATOMIC_RELEASE); */
+	/* pyext/native/waiting/notify.c unlink_listener: __atomic_store_n(&listener->listeners, NULL, __ATOMIC_RELEASE); */
+	/* pyext/native/waiting/notify.c golock_listen: __atomic_store_n(&listener->listeners, listeners, __ATOMIC_RELAXED); */
+	/* pyext/native/waiting/notify.c golock_move_listeners: __atomic_store_n(&each->listeners, to, __ATOMIC_RELEASE); */
 
 #ifdef ROLES
 #define WAITS     (me == 0)
@@ -161,8 +161,8 @@ open:
 		:: len(list) > 0 ->
 			list?most;
 			waiters!most;
-			given_lock[most] = true; /* pyext/condition.c commit: each->lock = Py_NewRef(PyList_GET_ITEM(locks, i++)); */
-			told[most] = true; /* pyext/condition.c commit: golock_notify(&self->listeners, GOLOCK_EVERYONE, GOLOCK_OPENED, NULL); */
+			given_lock[most] = true; /* pyext/native/primitives/condition.c commit: each->lock = Py_NewRef(PyList_GET_ITEM(locks, i++)); */
+			told[most] = true; /* pyext/native/primitives/condition.c commit: golock_notify(&self->listeners, GOLOCK_EVERYONE, GOLOCK_OPENED, NULL); */
 			NOT_SPINNING(most);
 			WAKE(most)
 		:: else -> break
@@ -186,7 +186,7 @@ listen: /* golock/listener.go listen: func listen(word *uint32, l *listener) { *
 	}
 	atomic { WRITE(len(list)); UNLOCK }
 		/* golock/listener.go write: atomic.StoreUint32(word, l.length) */
-		/* pyext/listen.c golock_listen: __atomic_store_n(&listeners->length, listeners->length + 1, __ATOMIC_RELAXED); */
+		/* pyext/native/waiting/notify.c golock_listen: __atomic_store_n(&listeners->length, listeners->length + 1, __ATOMIC_RELAXED); */
 
 unlock:
 	atomic {
@@ -201,20 +201,20 @@ unlock:
 #endif
 	}
 
-awaits: /* pyext/listen.c sleep_until_told: while (in_time && (told(listener) == 0 || unwoken.word != NULL)) { */
+awaits: /* pyext/native/waiting/notify.c sleep_until_told: while (in_time && (told(listener) == 0 || unwoken.word != NULL)) { */
 	if
 #ifdef OPEN
-	:: told[me] && given_lock[me] -> goto waits_on_lock /* pyext/listen.c golock_await: return result == GOLOCK_OPENED ? await_lock(listener, deadline) : result; */
+	:: told[me] && given_lock[me] -> goto waits_on_lock /* pyext/native/waiting/notify.c golock_await: return result == GOLOCK_OPENED ? await_lock(listener, deadline) : result; */
 	:: told[me] && !given_lock[me] -> goto reacquire
 #else
-	:: told[me] -> goto reacquire /* pyext/listen.c told: return __atomic_load_n(&listener->told, __ATOMIC_ACQUIRE); */
+	:: told[me] -> goto reacquire /* pyext/native/waiting/notify.c told: return __atomic_load_n(&listener->told, __ATOMIC_ACQUIRE); */
 #endif
 	:: !told[me]
 #ifdef SPIN
 	:: atomic { !told[me] -> spins[me] = true }
-		/* pyext/listen.c begin_to_spin: return __atomic_compare_exchange_n(&listener->told, &untold, GOLOCK_SPINS, false, __ATOMIC_ACQ_REL, */
+		/* pyext/native/waiting/notify.c begin_to_spin: return __atomic_compare_exchange_n(&listener->told, &untold, GOLOCK_SPINS, false, __ATOMIC_ACQ_REL, */
 		atomic {
-			NOT_SPINNING(me); /* pyext/listen.c end_spin: __atomic_compare_exchange_n(&listener->told, &spins, 0, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED); */
+			NOT_SPINNING(me); /* pyext/native/waiting/notify.c end_spin: __atomic_compare_exchange_n(&listener->told, &spins, 0, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED); */
 			goto awaits
 		}
 #endif
@@ -223,9 +223,9 @@ awaits: /* pyext/listen.c sleep_until_told: while (in_time && (told(listener) ==
 sleep:
 	atomic {
 		if
-		:: !told[me] -> asleep[me] = true; REST /* pyext/listen.c sleep_detached: long result = syscall(SYS_futex, &listener->told, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG, 0, */
+		:: !told[me] -> asleep[me] = true; REST /* pyext/native/waiting/notify.c sleep_detached: long result = golock_futex_wait(&listener->told, 0, deadline, GOLOCK_SLEEPER); */
 		:: told[me] -> goto awaits
-		:: raises = true; goto reacquire /* pyext/listen.c sleep_until_told: if (unwoken.word == NULL && Py_MakePendingCalls() < 0) { */
+		:: raises = true; goto reacquire /* pyext/native/waiting/notify.c sleep_until_told: if (unwoken.word == NULL && Py_MakePendingCalls() < 0) { */
 		fi
 	}
 
@@ -273,11 +273,11 @@ reacquire:
 withdraw: /* golock/listener.go withdraw: func withdraw(word *uint32, l *listener) uint32 { */
 	if
 #ifdef OPEN
-	:: given_lock[me] -> /* pyext/condition.c finish_wait: opened = listener->lock != NULL; */
+	:: given_lock[me] -> /* pyext/native/primitives/condition.c finish_wait: opened = listener->lock != NULL; */
 		atomic {
 			if
 			:: free[me] -> given--
-			:: !free[me] -> assert(waiters??[eval(me)]); waiters??eval(me); came??eval(me) /* pyext/condition.c leave_waiters: PyObject *left = golock_opened_call(self, "stop_waiting", "(O)", listener->lock); */
+			:: !free[me] -> assert(waiters??[eval(me)]); waiters??eval(me); came??eval(me) /* pyext/native/primitives/condition.c leave_waiters: PyObject *left = golock_opened_call(self, "stop_waiting", "(O)", listener->lock); */
 			fi;
 			given_lock[me] = false;
 			free[me] = false;
@@ -287,7 +287,7 @@ withdraw: /* golock/listener.go withdraw: func withdraw(word *uint32, l *listene
 		}
 	:: told[me] && !given_lock[me] -> goto returns
 #else
-	:: told[me] -> goto returns /* pyext/listen.c golock_withdraw: while ((listeners = __atomic_load_n(&listener->listeners, __ATOMIC_ACQUIRE)) != NULL) { */
+	:: told[me] -> goto returns /* pyext/native/waiting/notify.c golock_withdraw: while ((listeners = __atomic_load_n(&listener->listeners, __ATOMIC_ACQUIRE)) != NULL) { */
 #endif
 	:: !told[me]
 	fi;
@@ -303,7 +303,7 @@ withdraw: /* golock/listener.go withdraw: func withdraw(word *uint32, l *listene
 		:: else -> assert(list??[eval(me)]); list??eval(me); came??eval(me) /* golock/listener.go withdraw: list.remove(l) */
 		fi
 	}
-	atomic { WRITE(len(list)); UNLOCK } /* pyext/listen.c unlink_listener: __atomic_store_n(&listeners->length, listeners->length - 1, __ATOMIC_RELAXED); */
+	atomic { WRITE(len(list)); UNLOCK } /* pyext/native/waiting/notify.c unlink_listener: __atomic_store_n(&listeners->length, listeners->length - 1, __ATOMIC_RELAXED); */
 
 returns:
 	atomic {
@@ -311,8 +311,8 @@ returns:
 		assert(holder == me + 1);
 		locked = true;
 		if
-		:: raises && told[me] -> told[me] = false; given--; n = 1; goto look /* pyext/condition.c finish_wait: pass_on(self); */
-		:: !raises && told[me] -> told[me] = false; given--; goto done /* pyext/condition.c finish_wait: return notified; */
+		:: raises && told[me] -> told[me] = false; given--; n = 1; goto look /* pyext/native/primitives/condition.c finish_wait: pass_on(self); */
+		:: !raises && told[me] -> told[me] = false; given--; goto done /* pyext/native/primitives/condition.c finish_wait: return notified; */
 		:: !told[me] -> goto done
 		fi
 	}
@@ -390,7 +390,7 @@ tell: /* golock/listener.go notify: for l := first; l != nil; { */
 			old = behind[first]; /* golock/listener.go notify: next := l.next */
 			told[first] = true;
 				/* golock/listener.go notify: atomic.StoreUint32(&l.told, what) */
-				/* pyext/listen.c tell_first: bool spins = __atomic_exchange_n(word, what, __ATOMIC_ACQ_REL) == GOLOCK_SPINS; */
+				/* pyext/native/waiting/notify.c tell_first: bool spins = __atomic_exchange_n(word, what, __ATOMIC_ACQ_REL) == GOLOCK_SPINS; */
 			given++;
 			TELLS;
 #ifdef SPIN
@@ -404,8 +404,8 @@ tell: /* golock/listener.go notify: for l := first; l != nil; { */
 		atomic {
 			if
 			:: asleep[first] -> moved[first] = true
-				/* pyext/listen.c tell_first: golock_plain_move(core, word, what, &lock->word, golock_mutex_is_shared(lock))) { */
-				/* pyext/plain.c golock_plain_move: long moved = syscall(SYS_futex, from, FUTEX_CMP_REQUEUE | FUTEX_PRIVATE_FLAG, 0, 1, word, value); */
+				/* pyext/native/waiting/notify.c tell_first: golock_plain_move(core, word, what, &lock->word, golock_mutex_is_shared(lock))) { */
+				/* pyext/native/waiting/plain.c golock_plain_move: long moved = golock_futex_move(from, value, 1, word); */
 			:: !asleep[first] -> goto told_one
 			fi
 		}
@@ -414,17 +414,17 @@ tell: /* golock/listener.go notify: for l := first; l != nil; { */
 			if
 			:: named
 			:: !named && holder != 0 -> waiters = true
-				/* pyext/plain.c announce_the_moved: uint64_t old = load(c); */
-				/* pyext/plain.c announce_the_moved: if (next == word || change(c, old, marked(old, next))) { */
+				/* pyext/native/waiting/plain.c announce_the_moved: uint64_t old = load(c); */
+				/* pyext/native/waiting/plain.c announce_the_moved: if (next == word || change(c, old, marked(old, next))) { */
 			:: !named && holder == 0 -> named = true; goto wakes
-				/* pyext/plain.c announce_the_moved: } else if (change(c, old, marked(old, (word & GOLOCK_HANDOFF) | name(c)))) { */
+				/* pyext/native/waiting/plain.c announce_the_moved: } else if (change(c, old, marked(old, (word & GOLOCK_HANDOFF) | name(c)))) { */
 			fi
 		}
 #else
 		atomic {
 			WAKE(first)
 				/* golock/listener.go notify: close(l.turn) */
-				/* pyext/listen.c golock_notify: syscall(SYS_futex, word, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, 1); */
+				/* pyext/native/waiting/notify.c golock_notify: golock_futex_wake(word, 1, GOLOCK_ANY_CHANNEL); */
 		}
 #endif
 told_one:

@@ -25,17 +25,17 @@
 
 /* Reads that only tell a user what was: */
 	/* golock/event.go IsSet: func (e *Event) IsSet() bool { return atomic.LoadUint32(&e.word)&Set != 0 } */
-	/* pyext/event.c load: return __atomic_load_n(&self->word, __ATOMIC_ACQUIRE); */
-	/* pyext/event.c event_is_set: uint32_t word = load((EventObject *)self); */
-	/* pyext/event.c event_repr: return golock_object_repr(self, load((EventObject *)self) & GOLOCK_SET ? "set" : "unset"); */
-	/* pyext/event.c native_flag: return PyBool_FromLong(load((EventObject *)self) & GOLOCK_SET); */
+	/* pyext/native/primitives/event.c load: return __atomic_load_n(&self->word, __ATOMIC_ACQUIRE); */
+	/* pyext/native/primitives/event.c event_is_set: uint32_t word = load((EventObject *)self); */
+	/* pyext/native/primitives/event.c event_repr: return golock_object_repr(self, load((EventObject *)self) & GOLOCK_SET ? "set" : "unset"); */
+	/* pyext/native/primitives/event.c native_flag: return PyBool_FromLong(load((EventObject *)self) & GOLOCK_SET); */
 /* Writes to a word that nobody else knows: */
-	/* pyext/event.c event_new: __atomic_store_n(&self->word, OPENED, __ATOMIC_RELAXED); */
-	/* pyext/event.c event_init: __atomic_store_n(&self->word, 0, __ATOMIC_RELAXED); */
+	/* pyext/native/primitives/event.c event_new: __atomic_store_n(&self->word, OPENED, __ATOMIC_RELAXED); */
+	/* pyext/native/primitives/event.c event_init: __atomic_store_n(&self->word, 0, __ATOMIC_RELAXED); */
 /* Opening, after which the word never changes. It wakes all, as a set does; who finds it goes to another wait: */
-	/* pyext/event.c event_open: uint32_t word = __atomic_load_n(&self->word, __ATOMIC_ACQUIRE); */
-	/* pyext/event.c event_open: if (__atomic_compare_exchange_n(&self->word, &word, OPENED, false, __ATOMIC_SEQ_CST, */
-	/* pyext/event.c event_open: golock_wake_all(&self->word); */
+	/* pyext/native/primitives/event.c event_open: uint32_t word = __atomic_load_n(&self->word, __ATOMIC_ACQUIRE); */
+	/* pyext/native/primitives/event.c event_open: if (__atomic_compare_exchange_n(&self->word, &word, OPENED, false, __ATOMIC_SEQ_CST, */
+	/* pyext/native/primitives/event.c event_open: golock_wake_all(&self->word); */
 
 #define SET      1
 #define SLEEPERS 2
@@ -125,8 +125,8 @@ end_idle:
 set:
 	atomic {
 		LOOK; /* golock/event.go Set: old := atomic.OrUint32(&e.word, 0) */
-			/* pyext/event.c load_to_set: return __atomic_load_n(&self->word, __ATOMIC_RELAXED); */
-			/* pyext/event.c load_to_set: return __atomic_fetch_or(&self->word, 0, __ATOMIC_SEQ_CST); */
+			/* pyext/native/primitives/event.c load_to_set: return __atomic_load_n(&self->word, __ATOMIC_RELAXED); */
+			/* pyext/native/primitives/event.c load_to_set: return __atomic_fetch_or(&self->word, 0, __ATOMIC_SEQ_CST); */
 		if
 		:: (old[me] & SET) != 0 -> FORGET; goto done
 		:: else
@@ -139,7 +139,7 @@ set:
 			word = (old[me] & ~SLEEPERS) | SET;
 			COUNT(0); COUNT(1); COUNT(2); COUNT(3);
 				/* golock/event.go Set: if atomic.CompareAndSwapUint32(&e.word, old, (old&^Sleepers+SetOnce)|Set) { */
-				/* pyext/event.c event_set: if (golock_change(&self->word, shared, &old, new, __ATOMIC_SEQ_CST)) { */
+				/* pyext/native/primitives/event.c event_set: if (golock_change(&self->word, shared, &old, new, __ATOMIC_SEQ_CST)) { */
 			is_set = true;
 			RIGHT
 		fi;
@@ -150,7 +150,7 @@ set:
 	}
 	atomic {
 		WAKE(0); WAKE(1); WAKE(2); WAKE(3); /* golock/event.go Set: wakeAll(&e.word) */
-			/* pyext/event.c event_set: golock_wake_all(&self->word); */
+			/* pyext/native/primitives/event.c event_set: golock_wake_all(&self->word); */
 		goto done
 	}
 
@@ -158,9 +158,9 @@ clear:
 	atomic {
 		word = word & ~SET;
 			/* golock/event.go Clear: func (e *Event) Clear() { atomic.AndUint32(&e.word, ^uint32(Set)) } */
-			/* pyext/event.c event_clear: uint32_t old = __atomic_load_n(&self->word, __ATOMIC_RELAXED); */
-			/* pyext/event.c event_clear: if (golock_change(&self->word, shared, &old, old & ~GOLOCK_SET, __ATOMIC_SEQ_CST)) { */
-			/* pyext/event.c event_init: __atomic_and_fetch(&self->word, ~GOLOCK_SET, __ATOMIC_SEQ_CST); */
+			/* pyext/native/primitives/event.c event_clear: uint32_t old = __atomic_load_n(&self->word, __ATOMIC_RELAXED); */
+			/* pyext/native/primitives/event.c event_clear: if (golock_change(&self->word, shared, &old, old & ~GOLOCK_SET, __ATOMIC_SEQ_CST)) { */
+			/* pyext/native/primitives/event.c event_init: __atomic_and_fetch(&self->word, ~GOLOCK_SET, __ATOMIC_SEQ_CST); */
 		is_set = false;
 		RIGHT;
 		goto done
@@ -169,7 +169,7 @@ clear:
 wait:
 	atomic {
 		came[me] = word & ~SLEEPERS; /* golock/event.go Wait: came := atomic.LoadUint32(&e.word) */
-			/* pyext/event.c event_wait: uint32_t came = load((EventObject *)self); */
+			/* pyext/native/primitives/event.c event_wait: uint32_t came = load((EventObject *)self); */
 		if
 		:: (came[me] & SET) != 0 -> assert(is_set); goto done
 		:: else -> waits[me] = true
@@ -232,7 +232,7 @@ ends:
 look:
 	atomic {
 		LOOK; /* golock/event.go Wait: word := atomic.LoadUint32(&e.word) */
-			/* pyext/event.c wait_native: uint32_t word = load(self); */
+			/* pyext/native/primitives/event.c wait_native: uint32_t word = load(self); */
 		if
 		:: first && (expired || over(came[me], old[me])) -> FORGET; goto ends
 		:: !first && over(came[me], old[me]) -> TRUE; FORGET; goto returns
@@ -247,7 +247,7 @@ announce:
 		:: (old[me] & SLEEPERS) != 0
 		:: (old[me] & SLEEPERS) == 0 && word == old[me] -> word = old[me] | SLEEPERS; RIGHT
 			/* golock/event.go Wait: if word&Sleepers != 0 || atomic.CompareAndSwapUint32(&e.word, word, word|Sleepers) { */
-			/* pyext/event.c wait_native: __atomic_compare_exchange_n(&self->word, &word, word | GOLOCK_SLEEPERS, false, __ATOMIC_SEQ_CST, */
+			/* pyext/native/primitives/event.c wait_native: __atomic_compare_exchange_n(&self->word, &word, word | GOLOCK_SLEEPERS, false, __ATOMIC_SEQ_CST, */
 		:: (old[me] & SLEEPERS) == 0 && word != old[me] -> FORGET; goto look
 		fi
 	}
@@ -257,7 +257,7 @@ sleep:
 		if
 		:: word == (old[me] | SLEEPERS) -> FORGET; asleep[me] = true; REST
 			/* golock/event.go Wait: park(&e.word, word|Sleepers, EventChannel|channelCancel, Forever) */
-			/* pyext/event.c sleep_detached: result = syscall(SYS_futex, &self->word, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG, word, */
+			/* pyext/native/primitives/event.c sleep_detached: result = golock_futex_wait(&self->word, word, deadline, GOLOCK_EVENT_CHANNEL); */
 		:: FORGET; goto look
 		:: LIMITED -> FORGET; expired = true; goto look
 		fi
@@ -269,7 +269,7 @@ end_sleeps: /* for ever, if nobody sets the event */
 		:: !asleep[me] -> goto look
 		:: asleep[me] -> asleep[me] = false; busy++; goto look /* a signal, or a wake for another word that was here */
 		:: asleep[me] && LIMITED -> asleep[me] = false; busy++; expired = true; goto look
-		:: asleep[me] && LIMITED && !first -> asleep[me] = false; busy++; goto returns /* pyext/event.c wait_native: if (in_time && Py_MakePendingCalls() < 0) { */
+		:: asleep[me] && LIMITED && !first -> asleep[me] = false; busy++; goto returns /* pyext/native/primitives/event.c wait_native: if (in_time && Py_MakePendingCalls() < 0) { */
 		fi
 	}
 

@@ -20,7 +20,7 @@
  *     LINE     the threads are goroutines, of which one may leave its claim to another that has stood in the
  *              line, and knows nothing of the word before that: one that is idle here
  *     GIL      the threads run under a GIL, and the fast paths are plain loads and stores
- *     CORELESS each call may be made by pyext/plain.c: it never asks, hands over nothing by the clock and does not
+ *     CORELESS each call may be made by pyext/native/waiting/plain.c: it never asks, hands over nothing by the clock and does not
  *              keep the order. Where there is a core, a waiter that was woken and finds the lock taken may be
  *              passed on to it. These are choices that any call has, so what is shown without CORELESS covers such
  *              calls too; with it, a fault of theirs alone can be seeded
@@ -38,19 +38,19 @@
 	/* golock/wait.go inherit: word := atomic.LoadUint32(w.word) */
 	/* golock/wait.go spin: if atomic.LoadUint32(c.word)&Held == 0 { */
 	/* golock/waiter.go locked: func (c cell) locked() bool { return taken(c.load().word()) } */
-	/* pyext/mutex.c golock_mutex_acquire_slow: if (golock_fastpath && __atomic_load_n(&mutex->word, __ATOMIC_RELAXED) & GOLOCK_HELD) { */
-	/* pyext/mutex.h golock_mutex_locked: uint32_t word = __atomic_load_n(&mutex->word, __ATOMIC_RELAXED); */
+	/* pyext/native/waiting/mutex.c golock_mutex_acquire_slow: if (golock_fastpath && __atomic_load_n(&mutex->word, __ATOMIC_RELAXED) & GOLOCK_HELD) { */
+	/* pyext/native/waiting/mutex.h golock_mutex_locked: uint32_t word = __atomic_load_n(&mutex->word, __ATOMIC_RELAXED); */
 	/* golock/semaphore.go Permits: func (s *Semaphore) Permits() uint32 { return s.cell().load().permits() } */
-	/* pyext/semaphore.c permits: return (uint32_t)(__atomic_load_n(&self->semaphore.both, __ATOMIC_RELAXED) >> 32); */
+	/* pyext/native/primitives/semaphore.c permits: return (uint32_t)(__atomic_load_n(&self->semaphore.both, __ATOMIC_RELAXED) >> 32); */
 /* Writes to what nobody else knows: */
 	/* golock/semaphore.go init: func (s *Semaphore) init(permits uint32) { s.memory.Store(memoryOf(permits)) } */
-	/* pyext/semaphore.c fill: __atomic_store_n(&self->semaphore.both, both, __ATOMIC_RELAXED); */
-	/* pyext/semaphore.c make: __atomic_store_n(&self->semaphore.both, OPENED, __ATOMIC_RELAXED); */
-	/* pyext/mutex.c golock_mutex_reset: __atomic_store_n(&mutex->word, 0, __ATOMIC_RELAXED); */
+	/* pyext/native/primitives/semaphore.c fill: __atomic_store_n(&self->semaphore.both, both, __ATOMIC_RELAXED); */
+	/* pyext/native/primitives/semaphore.c make: __atomic_store_n(&self->semaphore.both, OPENED, __ATOMIC_RELAXED); */
+	/* pyext/native/waiting/mutex.c golock_mutex_reset: __atomic_store_n(&mutex->word, 0, __ATOMIC_RELAXED); */
 /* A semaphore that is opened is used no more: its permits are taken out together, and its word says for ever that
  * it is held. Those who wait are woken by golock_wake_all, and wait elsewhere: */
-	/* pyext/semaphore.c semaphore_open: uint64_t both = __atomic_load_n(&self->semaphore.both, __ATOMIC_RELAXED); */
-	/* pyext/semaphore.c semaphore_open: if (__atomic_compare_exchange_n(&self->semaphore.both, &both, OPENED, false, __ATOMIC_ACQ_REL, */
+	/* pyext/native/primitives/semaphore.c semaphore_open: uint64_t both = __atomic_load_n(&self->semaphore.both, __ATOMIC_RELAXED); */
+	/* pyext/native/primitives/semaphore.c semaphore_open: if (__atomic_compare_exchange_n(&self->semaphore.both, &both, OPENED, false, __ATOMIC_ACQ_REL, */
 /* What makes a zero value a semaphore without permits, before anything else is done with it: */
 	/* golock/semaphore.go cell: if s.memory.Load() == 0 { */
 	/* golock/semaphore.go cell: s.memory.CompareAndSwap(0, memoryOf(0)) */
@@ -60,15 +60,15 @@
 	/* golock/cell.go change: return atomic.CompareAndSwapUint32(c.word, old.word(), next.word()) */
 	/* golock/cell.go load: return fromMemory(atomic.LoadUint64(c.both())) */
 	/* golock/cell.go change: return atomic.CompareAndSwapUint64(c.both(), uint64(fromMemory(uint64(old))), uint64(fromMemory(uint64(next)))) */
-	/* pyext/plain.c load: return __atomic_load_n((uint64_t *)c.word, __ATOMIC_ACQUIRE); */
-	/* pyext/plain.c load: uint32_t word = __atomic_load_n(c.word, __ATOMIC_ACQUIRE); */
-	/* pyext/plain.c change: return __atomic_compare_exchange_n((uint64_t *)c.word, &old, new, false, __ATOMIC_ACQ_REL, */
-	/* pyext/plain.c change: return __atomic_compare_exchange_n(c.word, &word, (uint32_t)new, false, __ATOMIC_ACQ_REL, */
+	/* pyext/native/waiting/plain.c load: return __atomic_load_n((uint64_t *)c.word, __ATOMIC_ACQUIRE); */
+	/* pyext/native/waiting/plain.c load: uint32_t word = __atomic_load_n(c.word, __ATOMIC_ACQUIRE); */
+	/* pyext/native/waiting/plain.c change: return __atomic_compare_exchange_n((uint64_t *)c.word, &old, new, false, __ATOMIC_ACQ_REL, */
+	/* pyext/native/waiting/plain.c change: return __atomic_compare_exchange_n(c.word, &word, (uint32_t)new, false, __ATOMIC_ACQ_REL, */
 
 /* What wakes all: to the others these are wakes from strangers, and a sleep refused for no reason. */
-	/* pyext/plain.c golock_wake_all: uint32_t old = __atomic_load_n(word, __ATOMIC_RELAXED); */
-	/* pyext/plain.c golock_wake_all: } while (!__atomic_compare_exchange_n(word, &old, new, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED)); */
-	/* pyext/plain.c golock_wake_all: syscall(SYS_futex, word, FUTEX_WAKE_BITSET | FUTEX_PRIVATE_FLAG, INT_MAX, NULL, NULL, EVERYBODY); */
+	/* pyext/native/waiting/plain.c golock_wake_all: uint32_t old = __atomic_load_n(word, __ATOMIC_RELAXED); */
+	/* pyext/native/waiting/plain.c golock_wake_all: } while (!__atomic_compare_exchange_n(word, &old, new, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED)); */
+	/* pyext/native/waiting/plain.c golock_wake_all: golock_futex_wake(word, INT_MAX, GOLOCK_ANY_CHANNEL); */
 
 #define HELD     1
 #define WAITERS  2
@@ -147,7 +147,7 @@ bool claimant[THREADS]; /* the claim was left to it */
 #define FORGET_WAY coreless = false
 #define PASS_ON \
 	if \
-	:: coreless && owes && (old & HELD) != 0 && !asked(old) -> coreless = false /* pyext/plain.c golock_plain_next: if (core != NULL && meant) { */ \
+	:: coreless && owes && (old & HELD) != 0 && !asked(old) -> coreless = false /* pyext/native/waiting/plain.c golock_plain_next: if (core != NULL && meant) { */ \
 	:: true \
 	fi
 #else
@@ -306,7 +306,7 @@ chan before = [THREADS] of { byte, byte }; /* and of those on the others */
 	fi }
 
 /* golock/waiter.go announced: func (w *Waiter) announced(old uint32, at int64) (next, channel uint32) { */
-/* pyext/plain.c announced: bool told = !(word & GOLOCK_HELD) || asked(c, word) || (has_claimant(c, word) && !waiter->owes); */
+/* pyext/native/waiting/plain.c announced: bool told = !(word & GOLOCK_HELD) || asked(c, word) || (has_claimant(c, word) && !waiter->owes); */
 inline announced()
 {
 	PASS_ON;
@@ -388,10 +388,10 @@ acquire:
 		old = cell;
 			/* golock/waiter.go decide: old := c.load() */
 			/* golock/waiter.go tryAcquire: old := c.load() */
-			/* pyext/plain.c golock_plain_next: uint64_t old = load(c); */
-			/* pyext/plain.c golock_plain_try_acquire: uint64_t old = load(c); */
-			/* pyext/fastpath.h golock_fast_acquire: uint32_t old = __atomic_load_n(word, __ATOMIC_RELAXED); */
-			/* pyext/fastpath.h golock_fast_take: uint64_t old = __atomic_load_n(&semaphore->both, __ATOMIC_RELAXED); */
+			/* pyext/native/waiting/plain.c golock_plain_next: uint64_t old = load(c); */
+			/* pyext/native/waiting/plain.c golock_plain_try_acquire: uint64_t old = load(c); */
+			/* pyext/native/fastpath/fastpath.h golock_fast_acquire: uint32_t old = __atomic_load_n(word, __ATOMIC_RELAXED); */
+			/* pyext/native/fastpath/fastpath.h golock_fast_take: uint64_t old = __atomic_load_n(&semaphore->both, __ATOMIC_RELAXED); */
 		if
 		:: (old & HELD) == 0 && ((owes && (asks || !asked(old))) || outlived || !reserved(old)) ->
 			reason = ENTERED;
@@ -429,16 +429,16 @@ acquire:
 		:: UNCHANGED && offered == 0 -> STORE(next); TAKE; has = true; goto took
 			/* golock/waiter.go decide: if !c.change(old, next) { */
 			/* golock/waiter.go tryAcquire: if c.change(old, barged(old)) { */
-			/* pyext/plain.c golock_plain_next: if (!change(c, old, new)) { */
-			/* pyext/plain.c golock_plain_try_acquire: if (change(c, old, barged(c, old))) { */
-			/* pyext/fastpath.h golock_fast_take: if (golock_change_permits(semaphore, shared, &old, new < GOLOCK_PERMIT ? new | GOLOCK_HELD : new, */
-			/* pyext/fastpath.h golock_change_permits: return __atomic_compare_exchange_n(&semaphore->both, old, new, false, order, __ATOMIC_RELAXED); */
-			/* pyext/fastpath.h golock_change_permits: __atomic_store_n(&semaphore->both, new, __ATOMIC_RELAXED); */
-			/* pyext/fastpath.h golock_change: return __atomic_compare_exchange_n(word, old, new, false, order, __ATOMIC_RELAXED); */
-			/* pyext/fastpath.h golock_change: __atomic_store_n(word, new, __ATOMIC_RELAXED); */
+			/* pyext/native/waiting/plain.c golock_plain_next: if (!change(c, old, new)) { */
+			/* pyext/native/waiting/plain.c golock_plain_try_acquire: if (change(c, old, barged(c, old))) { */
+			/* pyext/native/fastpath/fastpath.h golock_fast_take: if (golock_change_permits(semaphore, shared, &old, new < GOLOCK_PERMIT ? new | GOLOCK_HELD : new, */
+			/* pyext/native/fastpath/fastpath.h golock_change_permits: return __atomic_compare_exchange_n(&semaphore->both, old, new, false, order, __ATOMIC_RELAXED); */
+			/* pyext/native/fastpath/fastpath.h golock_change_permits: __atomic_store_n(&semaphore->both, new, __ATOMIC_RELAXED); */
+			/* pyext/native/fastpath/fastpath.h golock_change: return __atomic_compare_exchange_n(word, old, new, false, order, __ATOMIC_RELAXED); */
+			/* pyext/native/fastpath/fastpath.h golock_change: __atomic_store_n(word, new, __ATOMIC_RELAXED); */
 		:: UNCHANGED && offered != 0 -> STORE(marked(old, next))
 			/* golock/waiter.go decide: if announced == word || c.change(old, old.marked(announced)) { */
-			/* pyext/plain.c golock_plain_next: if (next == word || change(c, old, marked(old, next))) { */
+			/* pyext/native/waiting/plain.c golock_plain_next: if (next == word || change(c, old, marked(old, next))) { */
 		fi;
 announces:
 		owes = (offered == CLAIMANT); asks = owes; outlived = false; offered = 0; old = 0;
@@ -453,7 +453,7 @@ sleep_at_once:
 		if
 		:: (cell & BITS) == next -> LIE_DOWN(CHANNEL); REST; goto end_sleeps
 			/* golock/wait.go wait: reason = park(w.word, w.value, w.channel|channels, w.until) */
-			/* pyext/wait.c park: long result = syscall(SYS_futex, waiter->word, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG, waiter->value, */
+			/* pyext/native/waiting/acquire.c park: if (golock_futex_wait(waiter->word, waiter->value, at, waiter->channel) == 0) { */
 		:: (cell & BITS) != next || STORMY ->
 			if
 			:: next = 0; goto ATTACHED(load)
@@ -467,7 +467,7 @@ stay:
 	atomic {
 		old = cell;
 			/* golock/waiter.go Stay: word := w.cell().load().word() */
-			/* pyext/plain.c golock_plain_stay: uint32_t word = (uint32_t)load(c); */
+			/* pyext/native/waiting/plain.c golock_plain_stay: uint32_t word = (uint32_t)load(c); */
 		if
 		:: (old & HELD) == 0 && ((owes && (asks || !asked(old))) || !hasClaimant(old))
 		:: else ->
@@ -518,7 +518,7 @@ took:
 		if
 		:: owes && permits(next) > 0 -> owes = false; APPOINT; goto appoints
 			/* golock/waiter.go decide: c.appoint() */
-			/* pyext/plain.c golock_plain_next: appoint(c); */
+			/* pyext/native/waiting/plain.c golock_plain_next: appoint(c); */
 		:: else -> owes = false; goto resigned
 		fi
 	}
@@ -535,17 +535,17 @@ resign:
 		AND_AT(owed)
 		old = cell;
 			/* golock/waiter.go resign: old := c.load() */
-			/* pyext/plain.c resign: uint64_t old = load(c); */
+			/* pyext/native/waiting/plain.c resign: uint64_t old = load(c); */
 		AND_THEN
 		if
 		:: CHANGED_MEANWHILE -> old = 0; goto owed
 		:: UNCHANGED && asked(old) && !asks -> goto resigned
 		:: UNCHANGED && !(asked(old) && !asks) && (old & HELD) != 0 -> STORE(marked(old, (old & ~NAME) | WAITERS)); goto resigned
 			/* golock/waiter.go resign: if c.change(old, old.marked(word&^nameMask|Waiters)) { */
-			/* pyext/plain.c resign: if (change(c, old, marked(old, (word & ~NAME_MASK) | GOLOCK_WAITERS))) { */
+			/* pyext/native/waiting/plain.c resign: if (change(c, old, marked(old, (word & ~NAME_MASK) | GOLOCK_WAITERS))) { */
 		:: UNCHANGED && !(asked(old) && !asks) && (old & HELD) == 0 -> STORE(marked(old, (old & HANDOFF) | NAMED)); APPOINT; goto appoints
 			/* golock/waiter.go resign: if c.change(old, old.marked(word&Handoff|self)) { */
-			/* pyext/plain.c resign: } else if (change(c, old, marked(old, (word & GOLOCK_HANDOFF) | c.self))) { */
+			/* pyext/native/waiting/plain.c resign: } else if (change(c, old, marked(old, (word & GOLOCK_HANDOFF) | c.self))) { */
 		fi
 	}
 
@@ -565,9 +565,9 @@ release:
 	atomic {
 		old = cell;
 			/* golock/waiter.go release: old := c.load() */
-			/* pyext/plain.c release: uint64_t old = load(c); */
-			/* pyext/fastpath.h golock_fast_release: uint32_t old = __atomic_load_n(word, __ATOMIC_RELAXED); */
-			/* pyext/fastpath.h golock_fast_give: uint64_t old = __atomic_load_n(&semaphore->both, __ATOMIC_RELAXED); */
+			/* pyext/native/waiting/plain.c release: uint64_t old = load(c); */
+			/* pyext/native/fastpath/fastpath.h golock_fast_release: uint32_t old = __atomic_load_n(word, __ATOMIC_RELAXED); */
+			/* pyext/native/fastpath/fastpath.h golock_fast_give: uint64_t old = __atomic_load_n(&semaphore->both, __ATOMIC_RELAXED); */
 		if
 		:: permits(old) + n > PERMITS -> goto done
 		:: else
@@ -585,25 +585,25 @@ release:
 		:: CHANGED_MEANWHILE -> old = 0; next = 0; goto release
 		:: UNCHANGED && (old & HELD) == 0 -> STORE(next); FREE; goto done
 			/* golock/waiter.go release: if c.change(old, next) { */
-			/* pyext/plain.c release: if (change(c, old, new)) { */
+			/* pyext/native/waiting/plain.c release: if (change(c, old, new)) { */
 		:: UNCHANGED && (old & HELD) != 0 && !hasClaimant(old) && (next & NAMED) == 0 -> STORE(next); FREE; goto done
 			/* golock/waiter.go release: if c.change(old, next.marked(0)) { */
-			/* pyext/plain.c release: } else if (change(c, old, marked(new, 0))) { */
-			/* pyext/fastpath.h golock_fast_give: if (golock_change_permits(semaphore, shared, &old, new, __ATOMIC_RELEASE)) { */
+			/* pyext/native/waiting/plain.c release: } else if (change(c, old, marked(new, 0))) { */
+			/* pyext/native/fastpath/fastpath.h golock_fast_give: if (golock_change_permits(semaphore, shared, &old, new, __ATOMIC_RELEASE)) { */
 		:: UNCHANGED && (old & HELD) != 0 && !hasClaimant(old) && (next & NAMED) != 0 -> STORE(next); FREE; APPOINT; goto appoints
 			/* golock/waiter.go release: if c.change(old, next.marked(word&Handoff|name(c.word))) { */
-			/* pyext/plain.c release: if (change(c, old, marked(new, (word & GOLOCK_HANDOFF) | name(c)))) { */
+			/* pyext/native/waiting/plain.c release: if (change(c, old, marked(new, (word & GOLOCK_HANDOFF) | name(c)))) { */
 		:: UNCHANGED && (old & HELD) != 0 && hasClaimant(old) && (next & HANDOFF) == 0 -> STORE(next); FREE; goto done
 			/* golock/waiter.go release: if c.change(old, next.marked(word&nameMask)) { */
-			/* pyext/plain.c release: if (change(c, old, marked(new, word & NAME_MASK))) { */
+			/* pyext/native/waiting/plain.c release: if (change(c, old, marked(new, word & NAME_MASK))) { */
 		:: UNCHANGED && (old & HELD) != 0 && hasClaimant(old) && (next & HANDOFF) != 0 -> STORE(next); FREE; old = 0; next = 0
 			/* golock/waiter.go release: if c.change(old, next.marked(word|Handoff)) { */
-			/* pyext/plain.c release: if (change(c, old, marked(new, word))) { */
+			/* pyext/native/waiting/plain.c release: if (change(c, old, marked(new, word))) { */
 		fi;
 		AND_THEN
 		WAKE(FIRST_CLAIMANT, done, done)
 			/* golock/waiter.go release: wake(c.word, channelClaimant) */
-			/* pyext/plain.c release: wake(c.word, CLAIMANTS); */
+			/* pyext/native/waiting/plain.c release: wake(c.word, CLAIMANTS); */
 	}
 
 appoint:
@@ -612,8 +612,8 @@ appoint:
 appoints:
 		old = 0; next = 0;
 		/* golock/waiter.go wakeFirst: return wake(word, channelReturner|channelClaimant) || wake(word, channelAny) */
-		/* pyext/plain.c wake_first: return (any && wake(c.word, RETURNERS | CLAIMANTS)) || wake(c.word, EVERYBODY); */
-		/* pyext/plain.c wake: return syscall(SYS_futex, word, FUTEX_WAKE_BITSET | FUTEX_PRIVATE_FLAG, 1, NULL, NULL, channels) == 1; */
+		/* pyext/native/waiting/plain.c wake_first: return (any && wake(c.word, RETURNERS | CLAIMANTS)) || wake(c.word, GOLOCK_ANY_CHANNEL); */
+		/* pyext/native/waiting/plain.c wake: return golock_futex_wake(word, 1, channels) == 1; */
 		AND_THEN
 		WAKE(FIRST_BEFORE, resigned, else_any);
 		AND_AT(else_any)
@@ -621,14 +621,14 @@ appoints:
 		AND_AT(take_back)
 		old = cell;
 			/* golock/waiter.go appoint: old := c.load() */
-			/* pyext/plain.c take_back: uint64_t old = load(c); */
+			/* pyext/native/waiting/plain.c take_back: uint64_t old = load(c); */
 		AND_THEN
 		if
 		:: CHANGED_MEANWHILE -> old = 0; goto take_back
 		:: UNCHANGED && asked(old) -> goto resigned
 		:: UNCHANGED && !asked(old) && (old & HELD) != 0 -> STORE(marked(old, (old & ~NAME) | WAITERS)); old = 0
 			/* golock/waiter.go appoint: if c.change(old, old.marked(bits)) { */
-			/* pyext/plain.c take_back: if (change(c, old, marked(old, bits))) { */
+			/* pyext/native/waiting/plain.c take_back: if (change(c, old, marked(old, bits))) { */
 		:: UNCHANGED && !asked(old) && (old & HELD) == 0 -> STORE(marked(old, 0)); old = 0
 		fi;
 		AND_THEN

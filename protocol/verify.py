@@ -112,16 +112,16 @@ ACCESS = {
     "golock/condition.go": r"atomic\.\w+Uint32\(",
     "golock/event.go": r"atomic\.\w+Uint32\(|[^.\w](wakeAll|park|enter|abandon|leave)\(",
     "golock/barrier.go": r"atomic\.\w+Uint32\(",
-    "pyext/fastpath.h": r"__atomic_\w+\((word|&semaphore)|if \(golock_change_permits\(",
-    "pyext/core.c": r"__atomic_\w+\(word",
-    "pyext/plain.c": r"__atomic_\w+\(|[ !(]load\(c\)|[ !(]change\(c, |[ (]wake\(c?\.?word|SYS_futex",  # noqa: E501
-    "pyext/mutex.h": r"__atomic_\w+\(&mutex->word",
-    "pyext/mutex.c": r"__atomic_\w+\((&mutex->)?word",
-    "pyext/semaphore.c": r"__atomic_\w+\(&self->semaphore",
-    "pyext/spin.c": r"__atomic_load_n\(word",
-    "pyext/wait.c": r"syscall\(SYS_futex",
-    "pyext/listen.c": r"__atomic_\w+\(|syscall\(SYS_futex",
-    "pyext/event.c": r"__atomic_\w+\(&self->word|golock_change\(|syscall\(SYS_futex|golock_wake_all\(|[^_]load\(",  # noqa: E501
+    "pyext/native/fastpath/fastpath.h": r"__atomic_\w+\((word|&semaphore)|if \(golock_change_permits\(",
+    "pyext/native/core/loader.c": r"__atomic_\w+\(word",
+    "pyext/native/waiting/plain.c": r"__atomic_\w+\(|[ !(]load\(c\)|[ !(]change\(c, |[ (]wake\(c?\.?word|golock_futex_\w+\(",  # noqa: E501
+    "pyext/native/waiting/mutex.h": r"__atomic_\w+\(&mutex->word",
+    "pyext/native/waiting/mutex.c": r"__atomic_\w+\((&mutex->)?word",
+    "pyext/native/primitives/semaphore.c": r"__atomic_\w+\(&self->semaphore",
+    "pyext/native/waiting/spin.c": r"__atomic_load_n\(word",
+    "pyext/native/waiting/acquire.c": r"golock_futex_\w+\(",
+    "pyext/native/waiting/notify.c": r"__atomic_\w+\(|golock_futex_\w+\(",
+    "pyext/native/primitives/event.c": r"__atomic_\w+\(&self->word|golock_change\(|golock_futex_\w+\(|golock_wake_all\(|[^_]load\(",  # noqa: E501
 }
 
 

@@ -20,7 +20,7 @@ from test_memory_safety import run as run_memory_safety
 import golock
 
 TESTS = Path(__file__).parents[1]
-SOURCES = TESTS.parent / "pyext"
+SOURCES = TESTS.parent / "pyext" / "native"
 PACKAGE = Path(golock.__file__).parent
 FREE_THREADED = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
 
@@ -85,8 +85,8 @@ def sanitized(tmp_path_factory):
     command = ["gcc", "-shared", "-fPIC", "-g", "-O1", "-std=c11", "-D_GNU_SOURCE"]
     command += ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
     command += ["-fno-omit-frame-pointer", f"-I{sysconfig.get_path('include')}"]
-    command += [f"-I{golock.get_include()}"]
-    command += [str(path) for path in sorted(SOURCES.glob("*.c"))]
+    command += [f"-I{golock.get_include()}", f"-I{SOURCES}"]
+    command += [str(path) for path in sorted(SOURCES.rglob("*.c"))]
     command += ["-o", str(package / f"_golock{sysconfig.get_config_var('EXT_SUFFIX')}")]
     subprocess.run(command, check=True)
     return {
@@ -125,7 +125,7 @@ lock.acquire()
     )
     assert result.stdout == "True True True\n"
     assert "AddressSanitizer: use-after-poison" in result.stderr
-    assert "pyext/" in result.stderr
+    assert "pyext/native/" in result.stderr
 
 
 @pytest.mark.parametrize("threshold", ["0", "0.001"])

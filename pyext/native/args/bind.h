@@ -1,0 +1,48 @@
+/* Reading the arguments of calls. */
+#ifndef GOLOCK_BIND_H
+#define GOLOCK_BIND_H
+
+#include "base/compat.h"
+
+#include <stdbool.h>
+#include <string.h>
+
+/* The name of an argument, in ASCII. */
+typedef struct {
+    const char *text;
+    Py_ssize_t length;
+} golock_name;
+
+#define GOLOCK_NAME(text) {text, sizeof(text) - 1}
+
+/* Whether the text is the name. */
+static inline bool
+golock_is_name(PyObject *text, golock_name name)
+{
+    if (!PyUnicode_IS_COMPACT_ASCII(text)) { /* of a class derived from str */
+        return PyUnicode_CompareWithASCIIString(text, name.text) == 0;
+    }
+    return PyUnicode_GET_LENGTH(text) == name.length &&
+           memcmp(PyUnicode_1BYTE_DATA(text), name.text, (size_t)name.length) == 0;
+}
+
+/* Sorts a call's arguments into values, by position or by name; those not given stay as they are. Returns 0,
+ * or -1 with TypeError set when there are too many, one is given twice or not known, or one of the first
+ * `required` is missing. */
+int golock_bind(const char *function, const golock_name *names, int length, int required,
+                PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames, PyObject **values);
+
+/* The same for what tp_init gets; golock_bind_init_given is its outlined part. */
+int golock_bind_init_given(const char *function, const golock_name *names, int length, int required,
+                           PyObject *args, PyObject *kwargs, PyObject **values);
+
+static inline int
+golock_bind_init(const char *function, const golock_name *names, int length, int required, PyObject *args,
+                 PyObject *kwargs, PyObject **values)
+{
+    return required == 0 && PyTuple_GET_SIZE(args) == 0 && kwargs == NULL
+               ? 0
+               : golock_bind_init_given(function, names, length, required, args, kwargs, values);
+}
+
+#endif

@@ -1,0 +1,564 @@
+/* Loading the core: when a thread first has to wait, and again in a child process. */
+#include "core/loader.h"
+
+#include "base/clock.h"
+#include "base/errors.h"
+#include "base/process.h"
+#include "base/readable.h"
+#include "core/call.h"
+#include "core/file.h"
+#include "fastpath/fastpath.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* Nanoseconds. For how long a first wait waits for the Go runtime; it starts in some milliseconds, and where
+ * a hundred processes load it at once in some tenths of a second. */
+#define START_LIMIT ((int64_t)2 * NS_PER_SECOND)
+
+/* Nanoseconds. After how long the core is loaded again that could not be: doubled each time. */
+#define FIRST_PAUSE (NS_PER_SECOND / 10)
+#define LONGEST_PAUSE ((int64_t)10 * NS_PER_SECOND)
+
+/* Of the core in one process, the parents' among them; each takes some MB. */
+#define MOST_COPIES 64
+
+bool golock_core_wanted = true;
+
+static struct {
+    pthread_mutex_t loading;
+    const struct golock_core *table; /* NULL: not loaded in this process */
+    char *path;
+    int copies;       /* how many of the runtimes mapped into this process are private copies */
+    int opened;       /* how many private copies the dynamic linker was given, also in vain */
+    bool forked;      /* this is a child process of one that had the extension */
+    bool of_a_thread; /* and one of its ancestors was forked by another thread than the main one */
+    bool forker_is_main;
+    bool warned;                   /* that threads wait without a core */
+    golock_core_function function; /* of the library that is loaded, whose runtime may not have started yet */
+    int64_t again_at;              /* not before is the core loaded again */
+    int64_t pause;
+    char missing[512]; /* why there is no core */
+    bool spent;   /* the file is mapped, or may be, but of no use: by a parent, or by a dlopen that failed */
+    bool offered; /* the table is not the file's, but what golock.use_core was given */
+    bool chosen;  /* the threshold was set, not only left at its default */
+    int64_t handoff;
+} core = {.loading = PTHREAD_MUTEX_INITIALIZER, .handoff = GOLOCK_DEFAULT_HANDOFF};
+
+static const char of_a_thread[] =
+    "this process was forked by a thread other than the main one, and is to end with its last thread";
+
+/* A core must not be half loaded when the process forks, and the Go runtime does not survive fork: its
+ * threads are gone. The child loads a fresh one when it needs one.
+ *
+ * Not so a child that a thread other than the main one has forked. Nobody runs main there, and the C library
+ * ends the process with its last thread, while Go's threads never end. */
+void
+golock_core_before_fork(void)
+{
+    pthread_mutex_lock(&core.loading);
+    core.forker_is_main = syscall(SYS_gettid) == getpid();
+}
+
+void
+golock_core_after_fork_in_parent(void)
+{
+    pthread_mutex_unlock(&core.loading);
+}
+
+void
+golock_core_after_fork_in_child(void)
+{
+    pthread_mutex_unlock(&core.loading);
+    core.forked = true;
+    core.of_a_thread |= !core.forker_is_main;
+    core.spent |= core.function != NULL;
+    core.function = NULL;
+    core.table = NULL;
+    core.offered = false;
+    core.warned = false;
+    core.again_at = 0;
+    core.pause = 0;
+    core.missing[0] = '\0';
+}
+
+int
+golock_core_locate(PyObject *module)
+{
+    PyObject *file = PyModule_GetFilenameObject(module);
+    PyObject *encoded = NULL;
+    if (file == NULL || !PyUnicode_FSConverter(file, &encoded)) {
+        Py_XDECREF(file);
+        return -1;
+    }
+    static const char name[] = "libgolock.so";
+    const char *extension = PyBytes_AS_STRING(encoded);
+    const char *slash = strrchr(extension, '/');
+    size_t folder = slash == NULL ? 0 : (size_t)(slash - extension) + 1;
+    char *path = malloc(folder + sizeof(name));
+    int result = -1;
+    if (path == NULL) {
+        PyErr_NoMemory();
+    } else {
+        memcpy(path, extension, folder);
+        memcpy(path + folder, name, sizeof(name));
+        char reason[4096];
+        if (golock_corefile_check(path, reason, sizeof(reason))) {
+            result = 0;
+        } else {
+            PyObject *message = PyUnicode_DecodeFSDefault(reason);
+            PyObject *where = PyUnicode_DecodeFSDefault(path);
+            if (message != NULL && where != NULL) {
+                PyErr_SetImportError(message, NULL, where);
+            }
+            Py_XDECREF(message);
+            Py_XDECREF(where);
+        }
+    }
+    Py_DECREF(file);
+    Py_DECREF(encoded);
+    pthread_mutex_lock(&core.loading); /* interpreters with a GIL of their own may import at once */
+    if (result == 0 && core.path == NULL) {
+        core.path = path;
+        path = NULL;
+    }
+    pthread_mutex_unlock(&core.loading);
+    free(path);
+    return result;
+}
+
+/* What a Go runtime takes when it starts, with the C library's heaps of its threads and what guest.c keeps in
+ * reserve: 1665 MB of address space, 55 MB of which it may write, and six threads were measured with Go 1.26.
+ */
+#define GO_ADDRESS_SPACE ((size_t)1700 << 20)
+#define GO_MEMORY ((size_t)56 << 20)
+#define GO_THREADS 6
+#define GO_STACK ((size_t)320 << 10)
+
+/* A thread's first call into a Go runtime asks the C library for the bounds of the thread's stack, and
+ * frees what was never allocated if there is no memory for the answer. */
+static bool
+memory_for_bounds(void)
+{
+    pthread_attr_t attributes;
+    int error = pthread_getattr_np(pthread_self(), &attributes);
+    if (error == 0) {
+        pthread_attr_destroy(&attributes);
+    }
+    return error != ENOMEM;
+}
+
+static void *
+wait_for_others(void *barrier)
+{
+    pthread_mutex_lock(barrier);
+    pthread_mutex_unlock(barrier);
+    return NULL;
+}
+
+/* Whether so many threads can be started at once. */
+static bool
+room_for_threads(void)
+{
+    static pthread_mutex_t barrier = PTHREAD_MUTEX_INITIALIZER;
+    pthread_t threads[GO_THREADS];
+    pthread_attr_t attributes;
+    int started = 0;
+    if (pthread_attr_init(&attributes) != 0) {
+        return false;
+    }
+    long least = sysconf(_SC_THREAD_STACK_MIN);
+    pthread_attr_setstacksize(&attributes,
+                              GO_STACK + (least > 0 ? ((size_t)least + 0xFFFF) & ~(size_t)0xFFFF : 0));
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before); /* signals are the program's threads' */
+    pthread_mutex_lock(&barrier);
+    while (started < GO_THREADS &&
+           pthread_create(&threads[started], &attributes, wait_for_others, &barrier) == 0) {
+        started++;
+    }
+    pthread_mutex_unlock(&barrier);
+    for (int i = 0; i < started; i++) {
+        pthread_join(threads[i], NULL);
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_attr_destroy(&attributes);
+    return started == GO_THREADS;
+}
+
+/* A Go runtime that cannot have what it needs waits for it, with the library loaded in vain. Returns NULL
+ * when it can, otherwise the reason. */
+static const char *
+lacking(void)
+{
+    if (!memory_for_bounds()) {
+        return "not enough memory";
+    }
+    void *space = mmap(NULL, GO_ADDRESS_SPACE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (space == MAP_FAILED) {
+        return "not enough address space for a Go runtime";
+    }
+    const char *lack = NULL;
+    if (mprotect(space, GO_MEMORY, PROT_READ | PROT_WRITE) != 0) {
+        lack = "not enough memory for a Go runtime";
+    } else if (!room_for_threads()) {
+        lack = "a Go runtime's threads cannot be started";
+    }
+    munmap(space, GO_ADDRESS_SPACE);
+    return lack;
+}
+
+/* A thread's first call into a Go runtime gives it a stack of 32 KiB for handlers with SA_ONSTACK, if it
+ * has none. This takes it away again, given what sigaltstack said before the call: such a handler then
+ * runs on the thread's own stack, as before. */
+static void
+put_back_stack(const stack_t *before)
+{
+    if (before->ss_flags & SS_DISABLE) {
+        sigaltstack(before, NULL);
+    }
+}
+
+/* Loads the library, whose Go runtime then starts by itself: golock/capi/libgolock/guest.c says what it
+ * leaves alone. Returns NULL with the reason in words when it cannot be loaded. */
+static golock_core_function
+open_core(char *reason, size_t size)
+{
+    const char *lack = lacking();
+    if (lack != NULL) {
+        snprintf(reason, size, "%s", lack);
+        return NULL;
+    }
+    if (!golock_corefile_check(core.path, reason, size)) {
+        return NULL;
+    }
+    void *handle;
+    bool private = core.spent;
+    if (private && core.copies >= MOST_COPIES) {
+        snprintf(reason, size, "there are %d private copies of it already", core.copies);
+        return NULL;
+    }
+    if (private) {
+        handle = golock_corefile_open_copy(core.path, &core.opened, reason, size);
+    } else {
+        handle = dlopen(core.path, RTLD_NOW | RTLD_LOCAL);
+        if (handle == NULL) {
+            snprintf(reason, size, "%s", dlerror());
+            /* Out of memory, glibc may leave the library mapped whose constructors it has not called.
+             * It would find it the next time, and the runtime would never have started. */
+            core.spent = true;
+        }
+    }
+    if (handle == NULL) {
+        return NULL;
+    }
+    golock_core_function function = (golock_core_function)dlsym(handle, GOLOCK_CORE_SYMBOL);
+    if (function == NULL) {
+        snprintf(reason, size, "%s", dlerror());
+        dlclose(handle);
+        return NULL;
+    }
+    core.copies += private;
+    return function;
+}
+
+static bool set_handoff_of(const struct golock_core *table, int64_t nanoseconds);
+
+/* Returns the core's table, or NULL with the reason in words. It is not long in doing so: a runtime that has
+ * not started by then may later. Unless it must, it does not try again at once what has just failed. */
+static const struct golock_core *
+load(bool must, char *reason, size_t size)
+{
+    int64_t at = golock_now(), limit = at;
+    if (core.of_a_thread) {
+        snprintf(reason, size, "%s", of_a_thread);
+        return NULL;
+    }
+    if (core.function == NULL) {
+        if (!must && at < core.again_at) {
+            snprintf(reason, size, "%s", core.missing);
+            return NULL;
+        }
+        core.function = open_core(reason, size);
+        if (core.function == NULL) {
+            core.pause = core.pause == 0 ? FIRST_PAUSE : core.pause * 2;
+            core.pause = core.pause < LONGEST_PAUSE ? core.pause : LONGEST_PAUSE;
+            core.again_at = golock_now() + core.pause;
+            return NULL;
+        }
+        limit = at + START_LIMIT;
+    }
+    if (must) {
+        limit = at + START_LIMIT;
+    }
+    const struct golock_core *table;
+    const struct timespec pause = {.tv_nsec = 200000};
+    while ((table = core.function()) == NULL && golock_now() < limit) {
+        nanosleep(&pause, NULL);
+    }
+    if (table == NULL) {
+        snprintf(reason, size, "its Go runtime waits for threads or memory to start with");
+    } else if (!set_handoff_of(table, core.handoff)) {
+        snprintf(reason, size, "not enough memory for the thread's first call");
+        table = NULL;
+    }
+    return table;
+}
+
+/* A thread's first call into a Go runtime binds it to the runtime, which changes the thread's signal
+ * mask and stack. Later calls do not. Returns false when there is no memory for it: the runtime could do
+ * nothing but wait for some. */
+static bool
+bind_thread(const struct golock_core *table)
+{
+    /* With the default model the first access allocates memory, and ends the process where there is none. */
+    static _Thread_local const struct golock_core *bound __attribute__((tls_model("initial-exec")));
+    if (bound != table) {
+        if (!memory_for_bounds() || (!core.offered && core.function != NULL && core.function() == NULL)) {
+            return false;
+        }
+        golock_signals before = golock_block_signals();
+        stack_t stack;
+        sigaltstack(NULL, &stack);
+        union golock_semaphore none = {.both = GOLOCK_HELD};
+        table->release_semaphore(&none.word, 0, 0); /* any call will do; this one changes nothing */
+        if (!core.offered) { /* else the runtime may interrupt the thread in calls of the program */
+            put_back_stack(&stack);
+        }
+        golock_restore_signals(before);
+        bound = table;
+    }
+    return true;
+}
+
+/* Sets the threshold of a core's Go runtime. Returns false when there is no memory for the first call into
+ * it. */
+static bool
+set_handoff_of(const struct golock_core *table, int64_t nanoseconds)
+{
+    if (!bind_thread(table)) {
+        return false;
+    }
+    golock_signals before = golock_block_signals();
+    table->set_handoff(nanoseconds);
+    golock_restore_signals(before);
+    return true;
+}
+
+const struct golock_core *
+golock_core_loaded(void)
+{
+    return __atomic_load_n(&core.table, __ATOMIC_ACQUIRE);
+}
+
+/* What is wrong with a table that was offered, or NULL. */
+static const char *
+fault_of(const struct golock_core *table)
+{
+    if (table == NULL || (uintptr_t)table % _Alignof(struct golock_core) != 0 ||
+        !golock_readable(table, sizeof(*table)) || table->magic != GOLOCK_CORE_MAGIC) {
+        return "there is none";
+    }
+    if (table->version != GOLOCK_VERSION) {
+        return "it has another version of the interface than this extension";
+    }
+    if (table->process != getpid()) {
+        return "its Go runtime did not outlive the fork";
+    }
+    if (table->try_acquire == NULL || table->next == NULL || table->stay == NULL || table->release == NULL ||
+        table->release_semaphore == NULL || table->set_handoff == NULL || table->go_version == NULL ||
+        table->handoff == NULL || table->waiting == NULL) {
+        return "it lacks a function";
+    }
+    return NULL;
+}
+
+int
+golock_core_use(const golock_state *state, const struct golock_core *table)
+{
+    const char *fault = fault_of(table);
+    if (fault == NULL) {
+        pthread_mutex_lock(&core.loading);
+        if (core.table == NULL) {
+            core.offered = true;
+            /* Unless Python has set a threshold, the program's own stays. */
+            if (core.chosen && !set_handoff_of(table, core.handoff)) {
+                core.offered = false;
+                fault = "not enough memory";
+            } else {
+                __atomic_store_n(&core.table, table, __ATOMIC_RELEASE);
+            }
+        } else if (core.table != table) {
+            fault = "threads of this process wait by another already";
+        }
+        pthread_mutex_unlock(&core.loading);
+    }
+    if (fault != NULL) {
+        char at[GOLOCK_ADDRESS_TEXT];
+        PyErr_Format(state->core_error, "the lock core at %s cannot be used: %s",
+                     golock_address_text(table, at), fault);
+        return -1;
+    }
+    return 0;
+}
+
+/* Returns the core's table, loaded if need be, or NULL with the reason in words. */
+static const struct golock_core *
+find(bool must, char *reason, size_t size)
+{
+    const struct golock_core *table = golock_core_loaded();
+    if (table == NULL) {
+        pthread_mutex_lock(&core.loading);
+        if (core.table == NULL) {
+            table = load(must, reason, size);
+            __atomic_store_n(&core.table, table, __ATOMIC_RELEASE);
+            if (table == NULL) {
+                snprintf(core.missing, sizeof(core.missing), "%s", reason);
+            }
+        } else {
+            table = core.table;
+        }
+        pthread_mutex_unlock(&core.loading);
+    }
+    return table;
+}
+
+bool
+golock_core_bind(const struct golock_core *table)
+{
+    return bind_thread(table);
+}
+
+/* The same for a thread that is to call it. */
+static const struct golock_core *
+get(bool must, char *reason, size_t size)
+{
+    const struct golock_core *table = find(must, reason, size);
+    if (table != NULL && !bind_thread(table)) {
+        snprintf(reason, size, "not enough memory for the thread's first call");
+        pthread_mutex_lock(&core.loading);
+        snprintf(core.missing, sizeof(core.missing), "%s", reason);
+        pthread_mutex_unlock(&core.loading);
+        table = NULL;
+    }
+    return table;
+}
+
+/* Says once a process that threads wait without the core. What comes of it is no matter of the caller's. */
+static void
+warn(const char *reason)
+{
+    if (core.of_a_thread || Py_IsFinalizing() || __atomic_exchange_n(&core.warned, true, __ATOMIC_RELAXED)) {
+        return;
+    }
+    PyObject *before = golock_raised();
+    if (PyErr_WarnFormat(PyExc_RuntimeWarning, 1,
+                         "golock waits without its lock core, in no order: the core cannot be loaded: %s",
+                         reason) < 0) {
+        PyErr_WriteUnraisable(NULL);
+    }
+    if (before != NULL) {
+        golock_raise(before);
+    }
+}
+
+static const struct golock_core *
+get_or_warn(const struct golock_core *(*get)(bool must, char *reason, size_t size))
+{
+    char reason[sizeof(core.missing)] = "";
+    if (!golock_core_wanted) {
+        return NULL;
+    }
+    const struct golock_core *table = get(false, reason, sizeof(reason));
+    if (table == NULL) {
+        warn(reason);
+    }
+    return table;
+}
+
+const struct golock_core *
+golock_core_load(void)
+{
+    return get_or_warn(find);
+}
+
+const struct golock_core *
+golock_core_get(void)
+{
+    return get_or_warn(get);
+}
+
+const struct golock_core *
+golock_core_require(const golock_state *state)
+{
+    char reason[sizeof(core.missing)] = "";
+    const struct golock_core *table = get(true, reason, sizeof(reason));
+    if (table == NULL) {
+        PyErr_Format(state->core_error, "the lock core cannot be loaded: %s", reason);
+    }
+    return table;
+}
+
+int
+golock_core_set_handoff(int64_t nanoseconds)
+{
+    pthread_mutex_lock(&core.loading);
+    bool can = core.table == NULL || set_handoff_of(core.table, nanoseconds);
+    if (can) {
+        core.chosen = true;
+        __atomic_store_n(&core.handoff, nanoseconds, __ATOMIC_RELAXED);
+    }
+    pthread_mutex_unlock(&core.loading);
+    if (!can) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    return 0;
+}
+
+int64_t
+golock_core_handoff(void)
+{
+    return __atomic_load_n(&core.handoff, __ATOMIC_RELAXED);
+}
+
+int64_t
+golock_threshold(const struct golock_core *table)
+{
+    return table != NULL ? __atomic_load_n(table->handoff, __ATOMIC_RELAXED) : golock_core_handoff();
+}
+
+PyObject *
+golock_core_describe(void)
+{
+    pthread_mutex_lock(&core.loading);
+    const struct golock_core *table = core.table;
+    int copies = core.copies;
+    bool offered = core.offered;
+    char missing[sizeof(core.missing)] = "";
+    if (table == NULL) {
+        memcpy(missing, core.of_a_thread ? of_a_thread : core.missing,
+               core.of_a_thread ? sizeof(of_a_thread) : sizeof(missing));
+    }
+    pthread_mutex_unlock(&core.loading);
+    PyObject *path = PyUnicode_DecodeFSDefault(core.path);
+    PyObject *why = missing[0] == '\0' ? Py_NewRef(Py_None) : PyUnicode_DecodeFSDefault(missing);
+    if (path == NULL || why == NULL) {
+        Py_XDECREF(path);
+        Py_XDECREF(why);
+        return NULL;
+    }
+    return Py_BuildValue("{s:N,s:O,s:O,s:s,s:z,s:O,s:i,s:N}", "path", path, "loaded",
+                         table != NULL ? Py_True : Py_False, "offered", offered ? Py_True : Py_False,
+                         "symbol", GOLOCK_CORE_SYMBOL, "go", table != NULL ? table->go_version : NULL,
+                         "fastpath", golock_fastpath ? Py_True : Py_False, "private_copies", copies,
+                         "core_missing", why);
+}

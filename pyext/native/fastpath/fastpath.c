@@ -1,0 +1,3 @@
+#include "fastpath/fastpath.h"
+
+bool golock_fastpath = true;

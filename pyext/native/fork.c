@@ -1,0 +1,39 @@
+/* A core must not be half loaded when the process forks, and the Go runtime does not survive fork. Listeners
+ * and counters are those of the parent's threads. */
+#include "fork.h"
+
+#include "base/compat.h"
+#include "base/process.h"
+#include "core/loader.h"
+#include "waiting/counters.h"
+#include "waiting/notify.h"
+
+#include <pthread.h>
+
+static void
+in_child(void)
+{
+    golock_process_remember();
+    golock_core_after_fork_in_child();
+    golock_listen_after_fork();
+    golock_counters_after_fork();
+}
+
+int
+golock_watch_forks(void)
+{
+    static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+    static bool watched;
+    pthread_mutex_lock(&mutex); /* interpreters with a GIL of their own may import at once */
+    if (!watched) {
+        golock_process_remember();
+        watched = pthread_atfork(golock_core_before_fork, golock_core_after_fork_in_parent, in_child) == 0;
+    }
+    bool failed = !watched;
+    pthread_mutex_unlock(&mutex);
+    if (failed) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    return 0;
+}

@@ -1,0 +1,55 @@
+"""Which layer of the extension uses which: ``python pyext/native/layers.py`` draws them, top first.
+
+A file includes headers of its own layer and of layers below. Exits with 1 when one points up.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+
+# Top first. "" is the module itself.
+LAYERS = {
+    "": "the module: its functions and types, and what a fork does to each layer",
+    "primitives": "the seven classes",
+    "sharing": "their words handed to code that is not Python",
+    "install": "what has become of the interpreter's threading",
+    "waiting": "acquire, release, notify: parking and waking, spinning",
+    "core": "the core's library: found, loaded, called",
+    "fastpath": "what never waits, in line",
+    "args": "arguments and timeouts",
+    "base": "module state, exceptions, clock, futex",
+}
+
+
+def includes(file: Path) -> set[str]:
+    """Return the layers of the headers that a file includes; golock.h is the core's contract."""
+    headers = re.findall(r'^#include "(.+)"$', file.read_text(encoding="utf-8"), re.MULTILINE)
+    return {str(Path(header).parent) for header in headers if header != "golock.h"} - {"."}
+
+
+def main() -> int:
+    order = list(LAYERS)
+    status = 0
+    print("    layer        files  lines  uses")
+    for place, (layer, what) in enumerate(LAYERS.items()):
+        files = sorted((HERE / layer).glob("*.[ch]"))
+        used: set[str] = set()
+        for file in files:
+            for other in includes(file):
+                used.add(other)
+                if other not in order or order.index(other) < place:
+                    print(f"{file.relative_to(HERE)} includes {other}/", file=sys.stderr)
+                    status = 1
+        lines = sum(len(file.read_text(encoding="utf-8").splitlines()) for file in files)
+        below = [other for other in order if other in used and other != layer]
+        print(f"    {layer or 'module':12} {len(files):5}  {lines:5}  {', '.join(below) or '-'}")
+        print(f"                 {what}")
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,463 @@
+/* The extension module golock._golock. */
+#include "args/timeout.h"
+#include "base/clock.h"
+#include "base/compat.h"
+#include "base/state.h"
+#include "core/loader.h"
+#include "fastpath/fastpath.h"
+#include "fork.h"
+#include "install/install.h"
+#include "primitives/lock.h"
+#include "primitives/object.h"
+#include "primitives/types.h"
+#include "sharing/share.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static PyObject *
+allocate_lock(PyObject *module, PyObject *Py_UNUSED(ignored))
+{
+    return golock_lock_new(((golock_state *)PyModule_GetState(module))->lock_type);
+}
+
+static PyObject *
+set_handoff(PyObject *Py_UNUSED(module), PyObject *seconds)
+{
+    int64_t nanoseconds;
+    if (golock_parse_seconds(seconds, &nanoseconds) < 0) {
+        return NULL;
+    }
+    if (nanoseconds < 0) {
+        PyErr_SetString(PyExc_ValueError, "the hand-off threshold must be a non-negative number of seconds");
+        return NULL;
+    }
+    if (golock_core_set_handoff(nanoseconds) < 0) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+get_handoff(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
+{
+    return PyFloat_FromDouble((double)golock_core_handoff() / NS_PER_SECOND);
+}
+
+static PyObject *
+describe_core(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
+{
+    return golock_core_describe();
+}
+
+static PyObject *
+address(PyObject *module, PyObject *object)
+{
+    return golock_share_address(PyModule_GetState(module), object);
+}
+
+static PyObject *
+capsule(PyObject *module, PyObject *object)
+{
+    return golock_share_capsule(PyModule_GetState(module), object);
+}
+
+static PyObject *
+at(PyObject *module, PyObject *address)
+{
+    return golock_share_at(PyModule_GetState(module), address);
+}
+
+static PyObject *
+hold(PyObject *Py_UNUSED(module), PyObject *object)
+{
+    Py_INCREF(object);
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+let_go(PyObject *Py_UNUSED(module), PyObject *object)
+{
+    Py_DECREF(object);
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+core_address(PyObject *module, PyObject *Py_UNUSED(ignored))
+{
+    const struct golock_core *core = golock_core_require(PyModule_GetState(module));
+    return core == NULL ? NULL : PyLong_FromVoidPtr((void *)core);
+}
+
+static PyObject *
+use_core(PyObject *module, PyObject *address)
+{
+    const struct golock_core *table = PyLong_AsVoidPtr(address);
+    if ((table == NULL && PyErr_Occurred()) || golock_core_use(PyModule_GetState(module), table) < 0) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+installation(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
+{
+    return golock_installation();
+}
+
+static PyObject *
+green_threads(PyObject *module, PyObject *Py_UNUSED(ignored))
+{
+    return PyBool_FromLong(golock_green_threads(PyModule_GetState(module)));
+}
+
+static PyObject *
+rlock_is_replaced(PyObject *module, PyObject *Py_UNUSED(ignored))
+{
+    return PyBool_FromLong(golock_rlock_is_replaced(PyModule_GetState(module)));
+}
+
+PyDoc_STRVAR(allocate_lock_doc, "allocate_lock($module, /)\n--\n\nReturn a new lock, which is free.");
+
+PyDoc_STRVAR(set_handoff_doc,
+             "set_handoff($module, seconds, /)\n--\n\n"
+             "Set how long newcomers may go before the first waiter of a lock, for all\n"
+             "locks of the process; up to four times that where few threads wait.\n\n"
+             "With 0 a lock is first come, first served, at the price of the rate. The\n"
+             "environment variable GOLOCK_HANDOFF sets it at import. A core given to use_core\n"
+             "keeps the threshold that its program has set, unless this is called.\n\n"
+             "Raises ValueError for a negative or NaN threshold, OverflowError for one\n"
+             "past 292 years.");
+
+PyDoc_STRVAR(get_handoff_doc,
+             "get_handoff($module, /)\n--\n\n"
+             "Return the hand-off threshold in seconds; 0.001 unless it was set from Python.");
+
+PyDoc_STRVAR(address_doc, "address($module, primitive, /)\n--\n\n"
+                          "Return the address of the header of a Lock, a Semaphore or an Event. Raises\n"
+                          "TypeError for anything else.");
+
+PyDoc_STRVAR(capsule_doc,
+             "capsule($module, primitive, /)\n--\n\n"
+             "Return a new PyCapsule \"golock.header\" around the address, which keeps the object\n"
+             "alive. Raises TypeError as address does.");
+
+PyDoc_STRVAR(at_doc, "at($module, address, /)\n--\n\n"
+                     "Return the object that was shared by this address. It must be alive.\n\n"
+                     "Raises ValueError when there is none of this interpreter and this version at the\n"
+                     "address, TypeError for what is no integer, OverflowError for one that no pointer\n"
+                     "can hold.");
+
+PyDoc_STRVAR(hold_doc, "hold($module, primitive, /)\n--\n\n"
+                       "Keep an object alive until let_go is called for it, by a reference that the end of\n"
+                       "the interpreter does not drop: goroutines may still use the object then.");
+
+PyDoc_STRVAR(let_go_doc, "let_go($module, primitive, /)\n--\n\nDrop the reference of one call of hold.");
+
+PyDoc_STRVAR(core_address_doc,
+             "core_address($module, /)\n--\n\n"
+             "Return the address of the lock core that this process waits by, for C code that\n"
+             "waits for shared objects as golock.h describes. Loads it if there is none yet.\n"
+             "A child made by fork has another.\n\n"
+             "Raises CoreError when it cannot be loaded.");
+
+PyDoc_STRVAR(use_core_doc,
+             "use_core($module, address, /)\n--\n\n"
+             "Let the threads of this process wait by the lock core of a Go program or library\n"
+             "that is in it, at the address that its capi.Core() returns, so that no second Go\n"
+             "runtime is loaded. A child made by fork loads its own as usual.\n\n"
+             "Raises CoreError when there is no core at the address, or one of another version\n"
+             "or of a parent process, and when the process has loaded another already, which\n"
+             "it does when a thread first has to wait. TypeError for what is no integer,\n"
+             "OverflowError for one that no pointer can hold.");
+
+PyDoc_STRVAR(
+    core_doc,
+    "core($module, /)\n--\n\n"
+    "Return what is known of the lock core, a dict: path, loaded (it is loaded when\n"
+    "a thread first has to wait), offered (by use_core), symbol (names the version of its interface), go\n"
+    "(the version of its runtime, None before it is loaded), fastpath (false with\n"
+    "GOLOCK_FASTPATH=0), private_copies (of a child process).");
+
+PyDoc_STRVAR(installation_doc, "installation($module, /)\n--\n\n"
+                               "Return a dict that all copies of the package share in this interpreter.");
+
+PyDoc_STRVAR(green_threads_doc,
+             "green_threads($module, /)\n--\n\n"
+             "Return whether _thread.start_new_thread or _thread.allocate_lock is neither the\n"
+             "interpreter's nor golock's.");
+
+PyDoc_STRVAR(rlock_is_replaced_doc,
+             "rlock_is_replaced($module, /)\n--\n\n"
+             "Return whether threading.RLock is neither the interpreter's nor golock's.");
+
+PyDoc_STRVAR(on_green_threads_doc,
+             "on_green_threads($module, listener, /)\n--\n\n"
+             "Have the listener called with None when green_threads() becomes true, and with a\n"
+             "class of golock's, called meanwhile, to return the one whose object is made instead.");
+
+static PyMethodDef module_methods[] = {
+    {"allocate_lock", allocate_lock, METH_NOARGS, allocate_lock_doc},
+    {"set_handoff", set_handoff, METH_O, set_handoff_doc},
+    {"get_handoff", get_handoff, METH_NOARGS, get_handoff_doc},
+    {"core", describe_core, METH_NOARGS, core_doc},
+    {"address", address, METH_O, address_doc},
+    {"capsule", capsule, METH_O, capsule_doc},
+    {"at", at, METH_O, at_doc},
+    {"hold", hold, METH_O, hold_doc},
+    {"let_go", let_go, METH_O, let_go_doc},
+    {"core_address", core_address, METH_NOARGS, core_address_doc},
+    {"use_core", use_core, METH_O, use_core_doc},
+    {"installation", installation, METH_NOARGS, installation_doc},
+    {"green_threads", green_threads, METH_NOARGS, green_threads_doc},
+    {"rlock_is_replaced", rlock_is_replaced, METH_NOARGS, rlock_is_replaced_doc},
+    {"on_green_threads", golock_green_listen, METH_O, on_green_threads_doc},
+    {NULL, NULL, 0, NULL},
+};
+
+/* Reads GOLOCK_FASTPATH, GOLOCK_CORE and GOLOCK_HANDOFF, at the first import of the process: an interpreter
+ * that comes later leaves alone what set_handoff has set. Returns 0, or -1 with ValueError set. */
+static int
+read_environment(void)
+{
+    static bool done;
+    if (__atomic_exchange_n(&done, true, __ATOMIC_RELAXED)) {
+        return 0;
+    }
+    const char *fastpath = getenv("GOLOCK_FASTPATH");
+    golock_fastpath = fastpath == NULL || strcmp(fastpath, "0") != 0;
+    const char *core = getenv("GOLOCK_CORE");
+    golock_core_wanted = core == NULL || strcmp(core, "0") != 0;
+
+    const char *handoff = getenv("GOLOCK_HANDOFF");
+    if (handoff == NULL || *handoff == '\0') {
+        return 0;
+    }
+    double seconds = PyOS_string_to_double(handoff, NULL, NULL);
+    if ((seconds == -1 && PyErr_Occurred()) ||
+        !(seconds >= 0 && seconds < (double)INT64_MAX / NS_PER_SECOND)) {
+        __atomic_store_n(&done, false, __ATOMIC_RELAXED);
+        PyErr_Format(PyExc_ValueError, "GOLOCK_HANDOFF is not a number of seconds: '%s'", handoff);
+        return -1;
+    }
+    return golock_core_set_handoff((int64_t)ceil(seconds * NS_PER_SECOND));
+}
+
+/* Adds the interpreter's own lock constants: what they are there, they are here. */
+static int
+add_constants(PyObject *module)
+{
+    PyObject *thread = PyImport_ImportModule("_thread");
+    PyObject *limit = thread == NULL ? NULL : PyObject_GetAttrString(thread, "TIMEOUT_MAX");
+    int result = limit == NULL ? -1 : PyModule_AddObjectRef(module, "TIMEOUT_MAX", limit);
+    Py_XDECREF(limit);
+    Py_XDECREF(thread);
+    return result < 0 ? -1 : PyModule_AddObjectRef(module, "error", PyExc_RuntimeError);
+}
+
+/* Makes a type. Returns NULL with an exception set. */
+static PyTypeObject *
+new_type(PyObject *module, PyType_Spec *spec, PyTypeObject *base)
+{
+    PyTypeObject *type = (PyTypeObject *)PyType_FromModuleAndSpec(module, spec, (PyObject *)base);
+    if (type == NULL && !PyErr_Occurred()) {
+        PyErr_NoMemory(); /* CPython 3.11 forgets to say so */
+    }
+    return type;
+}
+
+/* Makes the types, and adds those that are called by their own names. Returns 0, or -1 with an exception set.
+ */
+static int
+add_types(PyObject *module, golock_state *state)
+{
+    const struct {
+        PyTypeObject **type;
+        PyType_Spec *spec;
+        PyTypeObject **base;
+        const golock_class *class;
+    } types[] = {
+        {&state->lock_type, &golock_lock_spec, NULL, NULL},
+        {&state->rlock_type, &golock_rlock_spec, NULL, NULL},
+        {&state->condition_type, &golock_condition_spec, NULL, &golock_condition_class},
+        {&state->semaphore_type, &golock_semaphore_spec, NULL, &golock_semaphore_class},
+        {&state->bounded_semaphore_type, &golock_bounded_semaphore_spec, &state->semaphore_type,
+         &golock_bounded_semaphore_class},
+        {&state->event_type, &golock_event_spec, NULL, &golock_event_class},
+        {&state->barrier_type, &golock_barrier_spec, NULL, &golock_barrier_class},
+    };
+    for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
+        PyTypeObject *base = types[i].base == NULL ? NULL : *types[i].base;
+        *types[i].type = new_type(module, types[i].spec, base);
+        if (*types[i].type == NULL) {
+            return -1;
+        }
+        const golock_class *class = types[i].class;
+        if (class != NULL &&
+            golock_class_remember(&state->classes[class->number], *types[i].type, class) < 0) {
+            return -1;
+        }
+        if (types[i].spec != &golock_lock_spec && PyModule_AddType(module, *types[i].type) < 0) {
+            return -1;
+        }
+    }
+    state->shareable[GOLOCK_LOCK] =
+        (struct golock_shareable){state->lock_type, golock_lock_share, golock_lock_with};
+    state->shareable[GOLOCK_SEMAPHORE] =
+        (struct golock_shareable){state->semaphore_type, golock_semaphore_share, golock_semaphore_with};
+    state->shareable[GOLOCK_EVENT] =
+        (struct golock_shareable){state->event_type, golock_event_share, golock_event_with};
+    return golock_rlock_match(state->rlock_type);
+}
+
+/* The function names itself as the interpreter's does, and is threading.Lock before 3.13. Returns 0, or -1
+ * with an exception set. */
+static int
+add_allocate_lock(PyObject *module)
+{
+    PyObject *function = PyObject_GetAttrString(module, "allocate_lock");
+    PyObject *name = PyUnicode_FromString("_thread");
+    int result = function == NULL || name == NULL ? -1 : PyObject_SetAttrString(function, "__module__", name);
+#if PY_VERSION_HEX < 0x030D0000
+    if (result == 0) {
+        result = PyModule_AddObjectRef(module, "Lock", function);
+    }
+#endif
+    Py_XDECREF(name);
+    Py_XDECREF(function);
+    return result;
+}
+
+static bool first_module_made;
+
+static void
+remember_first(PyObject *module)
+{
+    if (!__atomic_exchange_n(&first_module_made, true, __ATOMIC_ACQ_REL)) {
+        golock_first_module.state = PyModule_GetState(module);
+        __atomic_store_n(&golock_first_module.module, module, __ATOMIC_RELEASE);
+    }
+}
+
+static void
+forget_first(const PyObject *module)
+{
+    if (module == __atomic_load_n(&golock_first_module.module, __ATOMIC_RELAXED)) {
+        __atomic_store_n(&golock_first_module.module, NULL, __ATOMIC_RELEASE);
+        __atomic_store_n(&first_module_made, false, __ATOMIC_RELEASE);
+    }
+}
+
+static int
+module_exec(PyObject *module)
+{
+    golock_state *state = PyModule_GetState(module);
+    remember_first(module);
+    if (golock_watch_forks() < 0 || golock_core_locate(module) < 0 || read_environment() < 0 ||
+        add_constants(module) < 0 || golock_green_watch(state) < 0) {
+        return -1;
+    }
+    state->threading_name = PyUnicode_InternFromString("threading");
+    state->rlock_name = PyUnicode_InternFromString("RLock");
+    state->error_name = PyUnicode_InternFromString("BrokenBarrierError");
+    if (state->threading_name == NULL || state->rlock_name == NULL || state->error_name == NULL) {
+        return -1;
+    }
+    state->core_error = PyErr_NewExceptionWithDoc(
+        "golock.CoreError", "The lock core was needed, by use_core or core_address, and cannot be had.",
+        PyExc_RuntimeError, NULL);
+    if (state->core_error == NULL || PyModule_AddObjectRef(module, "CoreError", state->core_error) < 0) {
+        return -1;
+    }
+    if (add_types(module, state) < 0 ||
+        PyModule_AddObjectRef(module, "LockType", (PyObject *)state->lock_type) < 0 ||
+        add_allocate_lock(module) < 0) {
+        return -1;
+    }
+#if PY_VERSION_HEX >= 0x030D0000
+    /* Since 3.13 it is the type itself, under its own name too. */
+    state->lock_type->tp_vectorcall = golock_lock_vectorcall;
+    if (PyModule_AddObjectRef(module, "lock", (PyObject *)state->lock_type) < 0) {
+        return -1;
+    }
+    return PyModule_AddObjectRef(module, "Lock", (PyObject *)state->lock_type);
+#else
+    return 0;
+#endif
+}
+
+static int
+module_traverse(PyObject *module, visitproc visit, void *arg)
+{
+    golock_state *state = PyModule_GetState(module);
+    Py_VISIT(state->lock_type);
+    Py_VISIT(state->rlock_type);
+    Py_VISIT(state->condition_type);
+    Py_VISIT(state->semaphore_type);
+    Py_VISIT(state->bounded_semaphore_type);
+    Py_VISIT(state->event_type);
+    Py_VISIT(state->barrier_type);
+    Py_VISIT(state->core_error);
+    for (int i = 0; i < GOLOCK_CLASSES; i++) {
+        Py_VISIT(state->classes[i].attributes);
+    }
+    Py_VISIT(state->opened);
+    Py_VISIT(state->threading_name);
+    Py_VISIT(state->rlock_name);
+    Py_VISIT(state->error_name);
+    return golock_green_traverse(state, visit, arg);
+}
+
+static int
+module_clear(PyObject *module)
+{
+    golock_state *state = PyModule_GetState(module);
+    Py_CLEAR(state->lock_type);
+    Py_CLEAR(state->rlock_type);
+    Py_CLEAR(state->condition_type);
+    Py_CLEAR(state->semaphore_type);
+    Py_CLEAR(state->bounded_semaphore_type);
+    Py_CLEAR(state->event_type);
+    Py_CLEAR(state->barrier_type);
+    Py_CLEAR(state->core_error);
+    for (int i = 0; i < GOLOCK_CLASSES; i++) {
+        Py_CLEAR(state->classes[i].attributes);
+    }
+    Py_CLEAR(state->opened);
+    Py_CLEAR(state->threading_name);
+    Py_CLEAR(state->rlock_name);
+    Py_CLEAR(state->error_name);
+    golock_green_unwatch(state);
+    return 0;
+}
+
+static void
+module_free(void *module)
+{
+    forget_first(module);
+    module_clear(module);
+    PyMem_Free(((golock_state *)PyModule_GetState(module))->green);
+}
+
+static PyModuleDef_Slot module_slots[] = {
+    {Py_mod_exec, module_exec},
+#if PY_VERSION_HEX >= 0x030C0000
+    {Py_mod_multiple_interpreters, Py_MOD_PER_INTERPRETER_GIL_SUPPORTED},
+#endif
+#if PY_VERSION_HEX >= 0x030D0000
+    {Py_mod_gil, Py_MOD_GIL_NOT_USED},
+#endif
+    {0, NULL},
+};
+
+PyMODINIT_FUNC
+PyInit__golock(void)
+{
+    golock_module.m_methods = module_methods;
+    golock_module.m_slots = module_slots;
+    golock_module.m_traverse = module_traverse;
+    golock_module.m_clear = module_clear;
+    golock_module.m_free = module_free;
+    return PyModuleDef_Init(&golock_module);
+}

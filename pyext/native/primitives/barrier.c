@@ -1,0 +1,639 @@
+/* The type golock.Barrier: the class of that name in CPython's Lib/threading.py. Those who arrive at a native
+ * one listen until the last one tells them how it went, so a barrier may be used again while some have not
+ * left yet. */
+#include "args/bind.h"
+#include "args/timeout.h"
+#include "base/clock.h"
+#include "base/errors.h"
+#include "install/install.h"
+#include "primitives/condition.h"
+#include "primitives/lock.h"
+#include "primitives/object.h"
+#include "primitives/types.h"
+#include "waiting/notify.h"
+
+#include <stddef.h>
+
+/* What goes on in the barrier: threads arrive; the last one runs the action, with the lock; it tells those
+ * who wait that they may go, one by one, and none counts as waiting any more. */
+enum phase { FILLING, ACTING, LEAVING };
+
+typedef struct {
+    golock_object base;
+    bool broken;
+    unsigned char phase;
+    /* NULL before the barrier was native, and never again. The lock is held while somebody arrives, gives up,
+     * or runs the action, and is that of the interpreter's condition when the barrier is opened. */
+    PyObject *lock, *parties, *action, *timeout;
+    PyObject *error; /* threading.BrokenBarrierError, which cannot be imported at exit */
+    golock_listeners listeners;
+} BarrierObject;
+
+static int
+barrier_traverse(BarrierObject *self, visitproc visit, void *arg)
+{
+    Py_VISIT(self->action);
+    Py_VISIT(self->timeout);
+    Py_VISIT(self->error);
+    return golock_object_traverse((PyObject *)self, visit, arg);
+}
+
+static void
+forget(PyObject **value)
+{
+    if (*value != NULL) {
+        Py_SETREF(*value, Py_NewRef(Py_None));
+    }
+}
+
+static int
+barrier_clear(BarrierObject *self)
+{
+    forget(&self->action);
+    forget(&self->timeout);
+    return golock_object_clear((PyObject *)self);
+}
+
+static int
+drop(BarrierObject *self)
+{
+    Py_CLEAR(self->lock);
+    Py_CLEAR(self->parties);
+    Py_CLEAR(self->action);
+    Py_CLEAR(self->timeout);
+    Py_CLEAR(self->error);
+    return golock_object_clear((PyObject *)self);
+}
+
+static void
+barrier_dealloc(PyObject *self)
+{
+    golock_object_free(self, barrier_dealloc, (inquiry)drop);
+}
+
+static PyObject *
+call(PyObject *self, const char *method, PyObject *const *args, Py_ssize_t nargs)
+{
+    return golock_object_call(self, &golock_barrier_class, method, args, nargs, NULL);
+}
+
+/* A native barrier counts to a positive int. Any other number of parties is compared by the interpreter's. */
+static bool
+can_count_to(PyObject *parties)
+{
+    int overflow;
+    return PyLong_CheckExact(parties) &&
+           (PyLong_AsLongLongAndOverflow(parties, &overflow) > 0 || overflow > 0);
+}
+
+/* Returns a new reference to threading.BrokenBarrierError, or NULL with an exception set. */
+static PyObject *
+find_error(const golock_state *state)
+{
+    PyObject *threading = golock_threading(state);
+    PyObject *error = threading == NULL ? NULL : PyDict_GetItemWithError(threading, state->error_name);
+    if (error == NULL && threading != NULL && !PyErr_Occurred()) {
+        PyErr_SetObject(PyExc_AttributeError, state->error_name);
+    }
+    return Py_XNewRef(error);
+}
+
+static PyObject *
+barrier_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+    return golock_green_exchange(golock_object_new(type), args, kwargs);
+}
+
+static int
+barrier_init(PyObject *op, PyObject *args, PyObject *kwargs)
+{
+    static const golock_name names[] = {GOLOCK_NAME("parties"), GOLOCK_NAME("action"),
+                                        GOLOCK_NAME("timeout")};
+    BarrierObject *self = (BarrierObject *)op;
+    PyObject *values[3] = {NULL, Py_None, Py_None};
+    if (golock_bind_init("Barrier", names, 3, 1, args, kwargs, values) < 0) {
+        return -1;
+    }
+    if (!can_count_to(values[0])) {
+        return golock_object_call_init(op, &golock_barrier_class, args, kwargs);
+    }
+    /* References of its own: the look at the class and the import may run code that takes them out of kwargs.
+     */
+    PyObject *parties = Py_NewRef(values[0]), *action = Py_NewRef(values[1]), *timeout = Py_NewRef(values[2]);
+    PyObject *error = find_error(golock_state_of(op));
+    PyObject *lock = golock_lock_new(golock_state_of(op)->lock_type);
+    bool made = error != NULL && lock != NULL;
+    bool native = made && golock_object_may_be_native(op, &golock_barrier_class);
+    GOLOCK_BEGIN_CRITICAL_SECTION(op);
+    native = native && self->base.fresh;
+    if (native) {
+        self->lock = Py_NewRef(lock);
+        self->error = Py_NewRef(error);
+        self->parties = Py_NewRef(parties);
+        self->action = Py_NewRef(action);
+        self->timeout = Py_NewRef(timeout);
+        golock_object_make_native(op);
+    }
+    GOLOCK_END_CRITICAL_SECTION();
+    Py_XDECREF(lock);
+    Py_XDECREF(error);
+    Py_DECREF(parties);
+    Py_DECREF(action);
+    Py_DECREF(timeout);
+    if (!made) {
+        return -1;
+    }
+    return native ? 0 : golock_object_call_init(op, &golock_barrier_class, args, kwargs);
+}
+
+static uint32_t
+waiting(BarrierObject *self)
+{
+    return golock_count_listeners(&self->listeners);
+}
+
+static bool
+is_broken(const BarrierObject *self)
+{
+    return __atomic_load_n(&self->broken, __ATOMIC_RELAXED);
+}
+
+static PyObject *
+native_parties(PyObject *self)
+{
+    return Py_NewRef(((BarrierObject *)self)->parties);
+}
+
+static PyObject *
+native_action(PyObject *self)
+{
+    return Py_NewRef(((BarrierObject *)self)->action);
+}
+
+static PyObject *
+native_timeout(PyObject *self)
+{
+    return Py_NewRef(((BarrierObject *)self)->timeout);
+}
+
+static PyObject *
+native_broken(PyObject *self)
+{
+    return PyBool_FromLong(is_broken((BarrierObject *)self));
+}
+
+static PyObject *
+native_state(PyObject *self)
+{
+    return PyLong_FromLong(is_broken((BarrierObject *)self) ? -2 : 0);
+}
+
+/* Needs no lock. A thread that was told to go sees LEAVING, or, by the acquire, a list without those who were
+ * told with it. The one that runs the action is in the barrier, and does not listen. */
+static unsigned long
+count(BarrierObject *self)
+{
+    unsigned char phase = __atomic_load_n(&self->phase, __ATOMIC_ACQUIRE);
+    return phase == LEAVING ? 0 : (unsigned long)waiting(self) + (phase == ACTING);
+}
+
+static PyObject *
+native_count(PyObject *self)
+{
+    return PyLong_FromUnsignedLong(count((BarrierObject *)self));
+}
+
+static PyObject *
+native_waiting(PyObject *self)
+{
+    return is_broken((BarrierObject *)self) ? PyLong_FromLong(0) : native_count(self);
+}
+
+/* Those who listen then wait at the interpreter's condition, over the same lock. */
+static int
+barrier_open(PyObject *op)
+{
+    BarrierObject *self = (BarrierObject *)op;
+    PyObject *fields =
+        golock_object_fields(op, &golock_barrier_class, "(iOO)", 1, self->action, self->timeout);
+    PyObject *condition = fields == NULL ? NULL : golock_condition_add(op, fields, self->lock);
+    PyObject *state = native_state(op), *arrived = native_count(op), *dict = NULL;
+    if (condition != NULL && state != NULL && arrived != NULL &&
+        PyDict_SetItemString(fields, "_parties", self->parties) == 0 &&
+        PyDict_SetItemString(fields, "_state", state) == 0 &&
+        PyDict_SetItemString(fields, "_count", arrived) == 0) {
+        dict = golock_object_merge(op, fields);
+    }
+    int result = dict == NULL ? -1 : 0;
+    /* The code that ran meanwhile may have opened it, or let threads arrive or leave. */
+    bool opened = golock_object_opened(op);
+    bool same = result == 0 && PyLong_AsUnsignedLong(arrived) == count(self) &&
+                PyLong_AsLong(state) == (is_broken(self) ? -2 : 0);
+    if (same && !opened) {
+        golock_condition_adopt(condition, &self->listeners);
+        golock_object_commit(op, Py_NewRef(dict));
+    }
+    Py_XDECREF(dict);
+    Py_XDECREF(arrived);
+    Py_XDECREF(state);
+    Py_XDECREF(condition);
+    Py_XDECREF(fields);
+    return result < 0 || opened || same ? result : barrier_open(op);
+}
+
+/* Takes the barrier's lock. Returns 0, or -1 with an exception set. */
+static int
+enter(BarrierObject *self)
+{
+    return golock_mutex_acquire(&((LockObject *)self->lock)->mutex, -1) < 0 ? -1 : 0;
+}
+
+/* The same for a thread that has listened, without running signal handlers. */
+static void
+enter_again(BarrierObject *self, const golock_listener *listener)
+{
+    golock_mutex_reacquire(&((LockObject *)self->lock)->mutex, listener->woken);
+}
+
+/* Frees the lock. */
+static void
+leave(BarrierObject *self)
+{
+    golock_mutex_release(&((LockObject *)self->lock)->mutex);
+}
+
+static void
+enter_phase(BarrierObject *self, enum phase phase)
+{
+    __atomic_store_n(&self->phase, (unsigned char)phase, __ATOMIC_RELEASE);
+}
+
+static void
+let_all_go(BarrierObject *self, uint32_t what)
+{
+    enter_phase(self, LEAVING);
+    golock_notify(&self->listeners, GOLOCK_EVERYONE, what, NULL);
+    enter_phase(self, FILLING);
+}
+
+static void
+break_barrier(BarrierObject *self)
+{
+    __atomic_store_n(&self->broken, true, __ATOMIC_RELAXED);
+    let_all_go(self, GOLOCK_BROKEN);
+}
+
+static PyObject *
+raise_broken(BarrierObject *self)
+{
+    PyErr_SetNone(self->error);
+    return NULL;
+}
+
+/* Calls the action. Returns 0, or -1 with what it raised set. */
+static int
+act(PyObject *action)
+{
+    int acts = action == Py_None ? 0 : PyObject_IsTrue(action);
+    PyObject *result = acts > 0 ? PyObject_CallNoArgs(action) : NULL;
+    Py_XDECREF(result);
+    return acts < 0 || (acts > 0 && result == NULL) ? -1 : 0;
+}
+
+/* Runs the action, with the lock, and lets all go. Returns what barrier_wait does. */
+static PyObject *
+trip(BarrierObject *self, uint32_t index)
+{
+    int result = act(self->action);
+    bool opened;
+    GOLOCK_BEGIN_CRITICAL_SECTION(self);
+    opened = golock_object_opened((PyObject *)self);
+    if (!opened && result < 0) {
+        break_barrier(self);
+    } else if (!opened) {
+        let_all_go(self, GOLOCK_TOLD);
+    }
+    GOLOCK_END_CRITICAL_SECTION();
+    if (!opened) {
+        return result < 0 ? NULL : PyLong_FromUnsignedLong(index);
+    }
+    PyObject *raised = result < 0 ? golock_raised() : Py_NewRef(Py_None);
+    PyObject *done = golock_opened_call((PyObject *)self, "trip", "(kO)", (unsigned long)index, raised);
+    Py_DECREF(raised);
+    return done;
+}
+
+/* Ends the wait of a listener that was not told how it went, unless it was moved to a condition meanwhile:
+ * then it returns false. Otherwise *told is what it was told after all, or that it has broken the barrier.
+ * While the action runs nobody gives up: hence the caller has the lock. */
+static bool
+give_up(BarrierObject *self, golock_listener *listener, bool breaks, uint32_t *told)
+{
+    bool native;
+    GOLOCK_BEGIN_CRITICAL_SECTION(self);
+    native = listener->condition == NULL;
+    if (native) {
+        *told = golock_withdraw(listener);
+        if (*told == 0 && breaks) {
+            break_barrier(self);
+            *told = GOLOCK_BROKEN;
+        }
+    }
+    GOLOCK_END_CRITICAL_SECTION();
+    return native;
+}
+
+/* Goes on at the condition where the barrier was opened while the thread waited. Has the lock. */
+static PyObject *
+wait_opened(BarrierObject *self, golock_listener *listener, int told, uint32_t index, int64_t deadline)
+{
+    PyObject *raised = told < 0 ? golock_raised() : NULL;
+    golock_condition_finish(listener, told < 0 ? 0 : told);
+    PyObject *result = NULL;
+    if (raised != NULL) {
+        result = golock_opened_call((PyObject *)self, "leave", "(O)", raised);
+        Py_DECREF(raised);
+        return result;
+    }
+    PyObject *left = deadline == GOLOCK_FOREVER
+                         ? Py_NewRef(Py_None)
+                         : PyFloat_FromDouble((double)(deadline - golock_now()) / NS_PER_SECOND);
+    if (left != NULL) {
+        result = golock_opened_call((PyObject *)self, "wait_on", "(OkO)", listener->condition,
+                                    (unsigned long)index, left);
+        Py_DECREF(left);
+    }
+    return result;
+}
+
+/* Waits to be told how it went. Has the lock when it is called, and not when it returns. */
+static PyObject *
+wait_for_the_others(BarrierObject *self, golock_listener *listener, uint32_t index, int64_t deadline)
+{
+    leave(self);
+    int result = golock_await(listener, deadline, NULL);
+    uint32_t told = result > 0 ? (uint32_t)result : 0;
+    if (result <= 0 || listener->condition != NULL) {
+        PyObject *raised = result < 0 ? golock_raised() : NULL;
+        enter_again(self, listener);
+        bool native = give_up(self, listener, raised == NULL, &told);
+        if (raised != NULL) {
+            golock_raise(raised);
+        }
+        PyObject *index_or_null = native ? NULL : wait_opened(self, listener, result, index, deadline);
+        leave(self);
+        if (!native || result < 0) {
+            return index_or_null;
+        }
+    }
+    return told == GOLOCK_BROKEN ? raise_broken(self) : PyLong_FromUnsignedLong(index);
+}
+
+enum arrival { OPENED, BROKEN, LAST, WAITS, NO_MEMORY };
+
+/* Lets the calling thread, which has the lock, arrive at the barrier, as the one with this index. One that
+ * WAITS has a listener. NO_MEMORY comes with an exception set. */
+static enum arrival
+arrive(BarrierObject *self, golock_listener **listener, uint32_t *index)
+{
+    enum arrival arrival;
+    GOLOCK_BEGIN_CRITICAL_SECTION(self);
+    *index = waiting(self);
+    int overflow;
+    if (golock_object_opened((PyObject *)self)) {
+        arrival = OPENED;
+    } else if (is_broken(self)) {
+        arrival = BROKEN;
+    } else if (PyLong_AsLongLongAndOverflow(self->parties, &overflow) == (long long)*index + 1) {
+        arrival = LAST;
+        enter_phase(self, ACTING);
+    } else if ((*listener = golock_listener_new()) == NULL) {
+        arrival = NO_MEMORY;
+    } else {
+        arrival = WAITS;
+        golock_listen(&self->listeners, *listener);
+    }
+    GOLOCK_END_CRITICAL_SECTION();
+    return arrival;
+}
+
+/* Takes the lock of a native barrier. Returns 1; or 0 if it is opened, or was meanwhile, and the lock is
+ * free; or -1 with an exception set. */
+static int
+enter_native(PyObject *op)
+{
+    BarrierObject *self = (BarrierObject *)op;
+    if (!golock_object_is_native(op, &golock_barrier_class) || !golock_object_uses_plain_conditions(op)) {
+        return 0;
+    }
+    if (enter(self) < 0) {
+        return -1;
+    }
+    if (golock_object_opened(op)) {
+        leave(self);
+        return 0;
+    }
+    return 1;
+}
+
+/* barrier_wait of a native barrier with a timeout that is a plain number or None. Sets *opened, and returns
+ * NULL, where it is the interpreter's turn. */
+static PyObject *
+wait_native(BarrierObject *self, PyObject *limit, bool *opened)
+{
+    int64_t timeout;
+    uint32_t index;
+    if (enter(self) < 0) {
+        return NULL;
+    }
+    golock_listener *listener = NULL;
+    PyObject *result = NULL;
+    enum arrival arrival = arrive(self, &listener, &index);
+    if (arrival == WAITS && golock_parse_timeout(limit, true, &timeout) == 0) {
+        result = wait_for_the_others(self, listener, index, golock_deadline_after(timeout));
+    } else {
+        if (arrival == LAST) {
+            result = trip(self, index);
+        } else if (arrival == BROKEN) {
+            raise_broken(self);
+        } else if (arrival == WAITS) {
+            uint32_t told;
+            give_up(self, listener, false, &told);
+        }
+        leave(self);
+    }
+    if (listener != NULL) {
+        golock_listener_free(listener);
+    }
+    *opened = arrival == OPENED;
+    return result;
+}
+
+static PyObject *
+barrier_wait(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    static const golock_name names[] = {GOLOCK_NAME("timeout")};
+    BarrierObject *self = (BarrierObject *)op;
+    PyObject *timeout = Py_None;
+    if (golock_bind("wait", names, 1, 0, args, nargs, kwnames, &timeout) < 0) {
+        return NULL;
+    }
+    bool opened = !golock_object_is_native(op, &golock_barrier_class) || !golock_waits_natively(op);
+    if (!opened) {
+        /* One that is no plain number may run any code when it is looked at. */
+        PyObject *limit = timeout == Py_None ? self->timeout : timeout;
+        opened = limit != Py_None && !PyFloat_CheckExact(limit) && !PyLong_CheckExact(limit);
+        PyObject *index = opened ? NULL : wait_native(self, limit, &opened);
+        if (!opened) {
+            return index;
+        }
+    }
+    return call(op, "wait", &timeout, 1);
+}
+
+static PyObject *
+barrier_abort(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    int entered;
+    GOLOCK_BEGIN_CRITICAL_SECTION(self);
+    entered = enter_native(self);
+    if (entered > 0) {
+        break_barrier((BarrierObject *)self);
+        leave((BarrierObject *)self);
+    }
+    GOLOCK_END_CRITICAL_SECTION();
+    return entered == 0 ? call(self, "abort", NULL, 0) : entered < 0 ? NULL : Py_NewRef(Py_None);
+}
+
+static PyObject *
+barrier_reset(PyObject *op, PyObject *Py_UNUSED(ignored))
+{
+    BarrierObject *self = (BarrierObject *)op;
+    int entered;
+    GOLOCK_BEGIN_CRITICAL_SECTION(op);
+    entered = enter_native(op);
+    if (entered > 0) {
+        let_all_go(self, GOLOCK_BROKEN);
+        __atomic_store_n(&self->broken, false, __ATOMIC_RELAXED);
+        leave(self);
+    }
+    GOLOCK_END_CRITICAL_SECTION();
+    return entered == 0 ? call(op, "reset", NULL, 0) : entered < 0 ? NULL : Py_NewRef(Py_None);
+}
+
+static PyObject *
+barrier_repr(PyObject *op)
+{
+    BarrierObject *self = (BarrierObject *)op;
+    if (!golock_object_is_native(op, &golock_barrier_class)) {
+#if PY_VERSION_HEX >= 0x030B0000
+        return call(op, "__repr__", NULL, 0);
+#else
+        return golock_object_repr(op, "");
+#endif
+    }
+    if (is_broken(self)) {
+        return golock_object_repr(op, "broken");
+    }
+    return golock_object_repr(op, "waiters=%lu/%S", count(self), self->parties);
+}
+
+/* The steps of the interpreter's wait, which a native barrier takes in C. */
+#define DEFINE_STEP(function, name)                                                                          \
+    static PyObject *barrier_##function(PyObject *self, PyObject *const *args, Py_ssize_t nargs,             \
+                                        PyObject *kwnames)                                                   \
+    {                                                                                                        \
+        return golock_object_call(self, &golock_barrier_class, name, args, nargs, kwnames);                  \
+    }
+
+DEFINE_STEP(enter, "_enter")
+DEFINE_STEP(release, "_release")
+DEFINE_STEP(wait_step, "_wait")
+DEFINE_STEP(exit, "_exit")
+DEFINE_STEP(break, "_break")
+
+#define STEP(name, function, doc)                                                                            \
+    {name, (PyCFunction)(void (*)(void))barrier_##function, METH_FASTCALL | METH_KEYWORDS, PyDoc_STR(doc)}
+
+PyDoc_STRVAR(barrier_doc,
+             "Barrier(parties, action=None, timeout=None)\n--\n\n"
+             "Lets threads wait until so many of them have arrived.\n\n"
+             "The last one calls the action before they go on. The timeout, in seconds, is that of\n"
+             "every wait without one of its own.");
+
+PyDoc_STRVAR(wait_doc,
+             "wait($self, /, timeout=None)\n--\n\n"
+             "Wait for the other parties; return how many had arrived before.\n\n"
+             "When timeout seconds pass before they are there, the barrier is broken. Raises\n"
+             "threading.BrokenBarrierError when it is broken, or is broken or reset meanwhile; what the\n"
+             "action raised, which breaks it too.");
+
+static PyMethodDef barrier_methods[] = {
+    {"wait", (PyCFunction)(void (*)(void))barrier_wait, METH_FASTCALL | METH_KEYWORDS, wait_doc},
+    {"reset", barrier_reset, METH_NOARGS,
+     PyDoc_STR(
+         "reset($self, /)\n--\n\nMake the barrier whole and empty. Who waits gets BrokenBarrierError.")},
+    {"abort", barrier_abort, METH_NOARGS,
+     PyDoc_STR("abort($self, /)\n--\n\nBreak the barrier. Who waits or comes gets BrokenBarrierError.")},
+    STEP("_enter", enter, "Wait until those of the round before have left."),
+    STEP("_release", release, "Run the action, and let all go on."),
+    STEP("_wait", wait_step, "Wait for the others."),
+    STEP("_exit", exit, "Leave; the last one begins a new round."),
+    STEP("_break", break, "Break the barrier."),
+    GOLOCK_OBJECT_METHODS,
+    {NULL, NULL, 0, NULL},
+};
+
+static const golock_field field_parties = {&golock_barrier_class, "parties", native_parties};
+static const golock_field field_waiting = {&golock_barrier_class, "n_waiting", native_waiting};
+static const golock_field field_broken = {&golock_barrier_class, "broken", native_broken};
+static const golock_field private_condition = {&golock_barrier_class, "_cond", NULL};
+static const golock_field private_action = {&golock_barrier_class, "_action", native_action};
+static const golock_field private_timeout = {&golock_barrier_class, "_timeout", native_timeout};
+static const golock_field private_parties = {&golock_barrier_class, "_parties", native_parties};
+static const golock_field private_state = {&golock_barrier_class, "_state", native_state};
+static const golock_field private_count = {&golock_barrier_class, "_count", native_count};
+
+#define PROPERTY(field, doc) {(field).name, golock_get_property, NULL, PyDoc_STR(doc), (void *)&(field)}
+
+static PyGetSetDef barrier_getset[] = {
+    GOLOCK_OBJECT_DICT(golock_barrier_class),
+    PROPERTY(field_parties, "How many threads have to arrive."),
+    PROPERTY(field_waiting, "How many threads wait."),
+    PROPERTY(field_broken, "Whether the barrier is broken."),
+    GOLOCK_FIELD(private_condition, "What those who arrive wait at."),
+    GOLOCK_FIELD(private_action, "What the last one calls."),
+    GOLOCK_FIELD(private_timeout, "The timeout of a wait without one."),
+    GOLOCK_FIELD(private_parties, "How many threads have to arrive."),
+    GOLOCK_FIELD(private_state, "0, or 1 while those of a round leave, -1 after reset, -2 when broken."),
+    GOLOCK_FIELD(private_count, "How many threads are in the barrier."),
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+static const char *const used[] = {
+    "_cond", "_action", "_timeout", "_parties", "_state",  "_count",    "_enter", "_release",
+    "_wait", "_exit",   "_break",   "broken",   "parties", "n_waiting", NULL,
+};
+
+const golock_class golock_barrier_class = {4, "Barrier", used, barrier_open};
+
+static PyType_Slot barrier_slots[] = {
+    {Py_tp_new, barrier_new},
+    {Py_tp_init, barrier_init},
+    {Py_tp_dealloc, barrier_dealloc},
+    {Py_tp_traverse, barrier_traverse},
+    {Py_tp_clear, barrier_clear},
+    {Py_tp_repr, barrier_repr},
+    {Py_tp_doc, (void *)barrier_doc},
+    {Py_tp_methods, barrier_methods},
+    {Py_tp_members, golock_object_members},
+    {Py_tp_getset, barrier_getset},
+    {0, NULL},
+};
+
+PyType_Spec golock_barrier_spec = {
+    .name = "threading.Barrier",
+    .basicsize = sizeof(BarrierObject),
+    .flags = GOLOCK_OBJECT_FLAGS,
+    .slots = barrier_slots,
+};

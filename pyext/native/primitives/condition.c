@@ -1,0 +1,876 @@
+/* The type golock.Condition: the class of that name in CPython's Lib/threading.py. Native over golock's own
+ * locks, into which it looks; over any other lock the interpreter's algorithm uses the lock's methods. */
+#include "primitives/condition.h"
+
+#include "args/bind.h"
+#include "args/timeout.h"
+#include "base/clock.h"
+#include "base/errors.h"
+#include "install/install.h"
+#include "primitives/lock.h"
+#include "primitives/object.h"
+#include "primitives/types.h"
+#include "waiting/notify.h"
+
+#include <stddef.h>
+
+#define NO_INLINE __attribute__((noinline))
+
+typedef struct {
+    golock_object base;
+    bool reentrant; /* the lock is an RLock */
+    PyObject
+        *lock; /* a Lock or an RLock, from when the condition was native to its end; no part of a cycle */
+    golock_listeners listeners;
+} ConditionObject;
+
+static int
+drop(ConditionObject *self)
+{
+    Py_CLEAR(self->lock);
+    return golock_object_clear((PyObject *)self);
+}
+
+static void
+condition_dealloc(PyObject *self)
+{
+    golock_object_free(self, condition_dealloc, (inquiry)drop);
+}
+
+static PyObject *
+condition_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+    return golock_green_exchange(golock_object_new(type), args, kwargs);
+}
+
+static int
+condition_init(PyObject *op, PyObject *args, PyObject *kwargs)
+{
+    static const golock_name names[] = {GOLOCK_NAME("lock")};
+    ConditionObject *self = (ConditionObject *)op;
+    PyObject *lock = Py_None;
+    if (golock_bind_init("Condition", names, 1, 0, args, kwargs, &lock) < 0) {
+        return -1;
+    }
+    golock_state *state = golock_state_of(op);
+    bool reentrant =
+        Py_IS_TYPE(lock, state->rlock_type) || (lock == Py_None && !golock_rlock_is_replaced(state));
+    bool native = reentrant || Py_IS_TYPE(lock, state->lock_type);
+    /* A reference of its own: the look at the class may run code that takes the lock out of kwargs. */
+    lock = native && lock == Py_None ? state->rlock_type->tp_new(state->rlock_type, NULL, NULL)
+                                     : Py_NewRef(lock);
+    if (lock == NULL) {
+        return -1;
+    }
+    native = native && golock_object_may_be_native(op, &golock_condition_class);
+    GOLOCK_BEGIN_CRITICAL_SECTION(op);
+    native = native && self->base.fresh;
+    if (native) {
+        self->reentrant = reentrant;
+        self->lock = Py_NewRef(lock);
+        golock_object_make_native(op);
+    }
+    GOLOCK_END_CRITICAL_SECTION();
+    Py_DECREF(lock);
+    return native ? 0 : golock_object_call_init(op, &golock_condition_class, args, kwargs);
+}
+
+PyObject *
+golock_condition_add(PyObject *op, PyObject *fields, PyObject *lock)
+{
+    const golock_state *state = golock_state_of(op);
+    lock = lock == NULL ? golock_lock_new(state->lock_type) : Py_NewRef(lock);
+    PyObject *self = lock == NULL ? NULL : golock_object_new(state->condition_type);
+    if (self == NULL) {
+        Py_XDECREF(lock);
+        return NULL;
+    }
+    ((ConditionObject *)self)->lock = lock;
+    golock_object_make_native(self);
+    if (PyDict_SetItemString(fields, "_cond", self) < 0) {
+        Py_CLEAR(self);
+    }
+    return self;
+}
+
+/* Opening gives each of those who listen a lock of its own among the interpreter's _waiters, which the
+ * interpreter's notify releases. */
+
+/* Returns 0 if the deque has grown by so many locks, which are taken, or -1 with an exception set. */
+static int
+add_waiters(const golock_state *state, PyObject *locks, PyObject *waiters, Py_ssize_t length)
+{
+    while (PyList_GET_SIZE(locks) < length) {
+        PyObject *lock = golock_lock_new(state->lock_type);
+        PyObject *appended = NULL;
+        if (lock != NULL && golock_mutex_acquire(&((LockObject *)lock)->mutex, 0) > 0 &&
+            PyList_Append(locks, lock) == 0) {
+            appended = PyObject_CallMethod(waiters, "append", "O", lock);
+        }
+        Py_XDECREF(lock);
+        if (appended == NULL) {
+            return -1;
+        }
+        Py_DECREF(appended);
+    }
+    return 0;
+}
+
+/* The last step of opening. Needs as many locks as there are listeners. */
+static void
+commit(ConditionObject *self, PyObject *dict, PyObject *locks)
+{
+    Py_ssize_t i = 0;
+    for (golock_listener *each = self->listeners.first; each != NULL; each = each->next) {
+        each->lock = Py_NewRef(PyList_GET_ITEM(locks, i++));
+        each->mutex = &((LockObject *)each->lock)->mutex;
+    }
+    golock_object_commit((PyObject *)self, dict);
+    golock_notify(&self->listeners, GOLOCK_EVERYONE, GOLOCK_OPENED, NULL);
+}
+
+static int
+condition_open(PyObject *op)
+{
+    ConditionObject *self = (ConditionObject *)op;
+    int result = -1;
+    PyObject *fields = golock_object_fields(op, &golock_condition_class, "(O)", self->lock);
+    PyObject *waiters = fields == NULL ? NULL : PyMapping_GetItemString(fields, "_waiters");
+    PyObject *locks = PyList_New(0);
+    PyObject *dict = NULL;
+    while (waiters != NULL && locks != NULL) {
+        Py_ssize_t length = golock_count_listeners(&self->listeners);
+        if (golock_object_opened(op)) { /* the code that ran meanwhile has opened it */
+            result = 0;
+            break;
+        }
+        if (PyList_GET_SIZE(locks) > length) { /* and some were notified: begin again */
+            Py_DECREF(locks);
+            Py_DECREF(waiters);
+            Py_DECREF(fields);
+            return condition_open(op);
+        }
+        if (dict != NULL && PyList_GET_SIZE(locks) == length) {
+            commit(self, Py_NewRef(dict), locks);
+            result = 0;
+            break;
+        }
+        Py_XSETREF(dict, golock_object_merge(op, fields));
+        if (dict == NULL || add_waiters(golock_state_of(op), locks, waiters, length) < 0) {
+            break;
+        }
+    }
+    Py_XDECREF(dict);
+    Py_XDECREF(locks);
+    Py_XDECREF(waiters);
+    Py_XDECREF(fields);
+    return result;
+}
+
+/* acquire, release and locked are what the interpreter's condition has from its lock. Those of an opened one
+ * stand in its __dict__, and this is called only for them by name. */
+static PyObject *
+call_field(PyObject *self, const char *name, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    PyObject *method = golock_object_attribute(self, name);
+    PyObject *result = method == NULL ? NULL : PyObject_Vectorcall(method, args, (size_t)nargs, kwnames);
+    Py_XDECREF(method);
+    return result;
+}
+
+/* A thread that waits for the lock has a reference of its own to it: the condition may be opened meanwhile.
+ */
+static PyObject *
+acquire_native(ConditionObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    PyObject *lock = Py_NewRef(self->lock);
+    PyObject *taken = self->reentrant ? golock_rlock_acquire((RLockObject *)lock, args, nargs, kwnames)
+                                      : golock_lock_acquire((LockObject *)lock, args, nargs, kwnames);
+    Py_DECREF(lock);
+    return taken;
+}
+
+static PyObject *
+release_native(ConditionObject *self)
+{
+    return self->reentrant ? golock_rlock_release((RLockObject *)self->lock, NULL)
+                           : golock_lock_release((LockObject *)self->lock, NULL);
+}
+
+static PyObject *
+condition_acquire(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    if (golock_object_opened(self)) {
+        return call_field(self, "acquire", args, nargs, kwnames);
+    }
+    return acquire_native((ConditionObject *)self, args, nargs, kwnames);
+}
+
+static PyObject *
+condition_release(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    if (golock_object_opened(self)) {
+        return call_field(self, "release", args, nargs, kwnames);
+    }
+    if ((nargs > 0 || kwnames != NULL) &&
+        golock_bind("release", NULL, 0, 0, args, nargs, kwnames, NULL) < 0) {
+        return NULL;
+    }
+    return release_native((ConditionObject *)self);
+}
+
+static PyObject *
+condition_enter(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    if (golock_object_opened(self)) {
+        return golock_object_call(self, &golock_condition_class, "__enter__", NULL, 0, NULL);
+    }
+    return acquire_native((ConditionObject *)self, NULL, 0, NULL);
+}
+
+static PyObject *
+condition_exit(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
+{
+    if (golock_object_opened(self)) {
+        return golock_object_call(self, &golock_condition_class, "__exit__", args, nargs, NULL);
+    }
+#if PY_VERSION_HEX >= 0x030F0000
+    if (nargs != 3) {
+        PyErr_Format(PyExc_TypeError, "__exit__ expected 3 arguments, got %zd", nargs);
+        return NULL;
+    }
+#endif
+    return release_native((ConditionObject *)self);
+}
+
+/* The rest is for native conditions, up to the methods. */
+
+/* Whether the calling thread has the lock; of a Lock, which knows no owner, whether anybody has. */
+static bool
+is_owned(const ConditionObject *self)
+{
+    return self->reentrant ? golock_rlock_owned((RLockObject *)self->lock)
+                           : golock_mutex_locked(&((LockObject *)self->lock)->mutex);
+}
+
+static int
+check_owned(const ConditionObject *self, const char *message)
+{
+    if (!is_owned(self)) {
+        PyErr_SetString(PyExc_RuntimeError, message);
+        return -1;
+    }
+    return 0;
+}
+
+static golock_mutex *
+mutex_of(const ConditionObject *self)
+{
+    return self->reentrant ? &((RLockObject *)self->lock)->mutex : &((LockObject *)self->lock)->mutex;
+}
+
+/* What a lock is freed with and taken again. */
+typedef struct {
+    PyObject *lock;
+    bool reentrant;
+    unsigned long count, owner; /* of an RLock */
+    golock_unwoken unwoken;     /* one that waits for the lock */
+} saved;
+
+/* Frees the lock, however often it was taken. Returns 0, or -1 with RuntimeError set. */
+static int
+release_save(const ConditionObject *self, saved *state)
+{
+    *state = (saved){.lock = self->lock, .reentrant = self->reentrant};
+    if (state->reentrant) {
+        if (golock_rlock_save((RLockObject *)state->lock, &state->count, &state->owner, &state->unwoken) <
+            0) {
+            return -1;
+        }
+    } else if (!golock_mutex_release_quietly(&((LockObject *)state->lock)->mutex, &state->unwoken)) {
+        PyErr_SetString(PyExc_RuntimeError, "release unlocked lock");
+        return -1;
+    }
+    Py_INCREF(state->lock);
+    return 0;
+}
+
+/* Takes the lock again, as often as before, and forgets the state. */
+static void
+acquire_restore(saved *state, bool woken)
+{
+    if (state->reentrant) {
+        golock_rlock_restore((RLockObject *)state->lock, state->count, state->owner, woken);
+    } else {
+        golock_mutex_reacquire(&((LockObject *)state->lock)->mutex, woken);
+    }
+    Py_CLEAR(state->lock);
+}
+
+/* Ends a wait for which a lock of its own was put among the _waiters. Returns whether it was notified, or -1
+ * with an exception set. */
+static int
+leave_waiters(PyObject *self, golock_listener *listener, int told)
+{
+    if (told <= 0) {
+        PyObject *raised = told < 0 ? golock_raised() : NULL;
+        PyObject *left = golock_opened_call(self, "stop_waiting", "(O)", listener->lock);
+        Py_XDECREF(left);
+        if (raised != NULL && left == NULL) {
+            golock_chain(raised);
+        } else if (raised != NULL) {
+            golock_raise(raised);
+        }
+        if (left == NULL) {
+            return -1;
+        }
+    }
+    return told;
+}
+
+/* Gives a notification to the next waiter, though an exception is set, which stays so. */
+static void
+pass_on(ConditionObject *self)
+{
+    bool native;
+    GOLOCK_BEGIN_CRITICAL_SECTION(self);
+    native = !golock_object_opened((PyObject *)self);
+    if (native) {
+        golock_notify(&self->listeners, 1, GOLOCK_TOLD, mutex_of(self));
+    }
+    GOLOCK_END_CRITICAL_SECTION();
+    if (native) {
+        return;
+    }
+    PyObject *raised = golock_raised();
+    PyObject *notified = PyObject_CallMethod((PyObject *)self, "notify", NULL);
+    if (raised != NULL && notified == NULL) {
+        golock_chain(raised);
+    } else if (raised != NULL) {
+        golock_raise(raised);
+    }
+    Py_XDECREF(notified);
+}
+
+/* Ends a wait of which golock_await said `told`, when the lock is taken again: not before does a waiter give
+ * up, for until then it can be notified. Returns as golock_await. */
+static int
+finish_wait(ConditionObject *self, golock_listener *listener, int told)
+{
+    bool opened, notified = false;
+    GOLOCK_BEGIN_CRITICAL_SECTION(self);
+    opened = listener->lock != NULL;
+    if (!opened) {
+        notified = golock_withdraw(listener) != 0;
+    }
+    GOLOCK_END_CRITICAL_SECTION();
+    if (opened) {
+        return leave_waiters((PyObject *)self, listener, told);
+    }
+    if (told >= 0) {
+        return notified;
+    }
+    if (notified) {
+        pass_on(self);
+    }
+    return -1;
+}
+
+/* Listens, and frees the lock. Returns 0, or -1 with RuntimeError set. */
+static int
+listen_without_lock(ConditionObject *self, golock_listener *listener, saved *lock)
+{
+    golock_listen(&self->listeners, listener);
+    if (release_save(self, lock) < 0) {
+        golock_withdraw(listener);
+        return -1;
+    }
+    return 0;
+}
+
+/* Waits for a notification until the deadline, and takes the lock again in any case. Returns 1, or 0 when the
+ * time ran out, or -1 with an exception set. To be called within no critical section: a signal handler may
+ * wait, in a loop that never lets go of it, for a thread that needs the condition. */
+static int
+await_and_lock(ConditionObject *self, golock_listener *listener, saved *lock, int64_t deadline)
+{
+    int told = golock_await(listener, deadline, &lock->unwoken);
+    PyObject *raised = told < 0 ? golock_raised() : NULL;
+    acquire_restore(lock, listener->woken);
+    if (raised != NULL) {
+        golock_raise(raised);
+    }
+    return finish_wait(self, listener, told);
+}
+
+void
+golock_condition_adopt(PyObject *condition, golock_listeners *from)
+{
+    golock_move_listeners(from, &((ConditionObject *)condition)->listeners, condition);
+}
+
+int
+golock_condition_resume(golock_listener *listener, int64_t deadline)
+{
+    ConditionObject *condition = (ConditionObject *)listener->condition;
+    int told = golock_await(listener, deadline, NULL);
+    PyObject *raised = told < 0 ? golock_raised() : NULL;
+    golock_mutex_reacquire(&((LockObject *)condition->lock)->mutex, listener->woken);
+    if (raised != NULL) {
+        golock_raise(raised);
+    }
+    return finish_wait(condition, listener, told);
+}
+
+void
+golock_condition_finish(golock_listener *listener, int told)
+{
+    if (finish_wait((ConditionObject *)listener->condition, listener, told) < 0 && told >= 0) {
+        PyErr_Clear(); /* no memory to tidy up with */
+    }
+}
+
+void
+golock_condition_abandon(golock_listener *listener)
+{
+    ConditionObject *condition = (ConditionObject *)listener->condition;
+    PyObject *raised = golock_raised();
+    golock_mutex_reacquire(&((LockObject *)condition->lock)->mutex, listener->woken);
+    finish_wait(condition, listener, -1);
+    golock_condition_unlock(listener);
+    PyErr_Clear(); /* no memory to tidy up with */
+    if (raised != NULL) {
+        golock_raise(raised);
+    }
+}
+
+void
+golock_condition_unlock(golock_listener *listener)
+{
+    PyObject *lock = ((ConditionObject *)listener->condition)->lock;
+    golock_mutex_release(&((LockObject *)lock)->mutex);
+}
+
+static uint32_t
+waiting(ConditionObject *self)
+{
+    return golock_count_listeners(&self->listeners);
+}
+
+/* The methods. Each looks for itself whether it may be native. */
+
+static PyObject *
+call(PyObject *self, const char *method, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    return golock_object_call(self, &golock_condition_class, method, args, nargs, kwnames);
+}
+
+static bool
+is_native(PyObject *self)
+{
+    return golock_object_is_native(self, &golock_condition_class);
+}
+
+enum { NOT_NATIVE = 2 };
+
+/* Waits for a notification. Returns 1, or 0 when the time ran out, or -1 with an exception set, or NOT_NATIVE
+ * where it is the interpreter's turn. */
+static int
+wait_native(ConditionObject *self, int64_t timeout)
+{
+    /* Handlers of signals that came up to here run now: golock_await looks for them only where it has nobody
+     * to wake. */
+    if (Py_MakePendingCalls() < 0) {
+        return -1;
+    }
+    golock_listener *listener = golock_listener_new();
+    if (listener == NULL) {
+        return -1;
+    }
+    saved lock;
+    int result = NOT_NATIVE;
+    GOLOCK_BEGIN_CRITICAL_SECTION(self);
+    if (is_native((PyObject *)self)) {
+        result = listen_without_lock(self, listener, &lock);
+    }
+    GOLOCK_END_CRITICAL_SECTION();
+    if (result == 0) {
+        result = await_and_lock(self, listener, &lock, golock_deadline_after(timeout));
+    }
+    golock_listener_free(listener);
+    return result;
+}
+
+/* condition_wait with a timeout. Returns a new reference, or NULL with an exception set. */
+static PyObject *
+wait_for_notification(PyObject *op, PyObject *limit)
+{
+    ConditionObject *self = (ConditionObject *)op;
+    int notified = NOT_NATIVE;
+    if (is_native(op) && golock_waits_natively(op)) {
+        int64_t timeout;
+        if (check_owned(self, "cannot wait on un-acquired lock") < 0 ||
+            golock_parse_timeout(limit, false, &timeout) < 0) {
+            return NULL;
+        }
+        notified = wait_native(self, timeout); /* unless the timeout, which may run any code, has opened it */
+    }
+    if (notified == NOT_NATIVE) {
+        return call(op, "wait", &limit, 1, NULL);
+    }
+    return notified < 0 ? NULL : PyBool_FromLong(notified);
+}
+
+static PyObject *
+condition_wait(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    static const golock_name names[] = {GOLOCK_NAME("timeout")};
+    PyObject *timeout = Py_None;
+    if (golock_bind("wait", names, 1, 0, args, nargs, kwnames, &timeout) < 0) {
+        return NULL;
+    }
+    return wait_for_notification(self, timeout);
+}
+
+/* As threading does it, the end is the sum of a float and what was given. Returns a new reference. */
+static PyObject *
+add_to_now(PyObject *timeout)
+{
+    PyObject *now = PyFloat_FromDouble((double)golock_now() / NS_PER_SECOND);
+    PyObject *end = now == NULL ? NULL : PyNumber_Add(now, timeout);
+    Py_XDECREF(now);
+    return end;
+}
+
+/* Returns a new reference to end minus now, or NULL with an exception set; sets *over when that is not above
+ * 0. */
+static PyObject *
+subtract_now(PyObject *end, bool *over)
+{
+    PyObject *now = PyFloat_FromDouble((double)golock_now() / NS_PER_SECOND);
+    PyObject *left = now == NULL ? NULL : PyNumber_Subtract(end, now);
+    int later = left == NULL ? -1 : PyObject_RichCompareBool(end, now, Py_GT);
+    Py_XDECREF(now);
+    if (later < 0) {
+        Py_CLEAR(left);
+    }
+    *over = later == 0;
+    return left;
+}
+
+static PyObject *
+condition_wait_for(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    static const golock_name names[] = {GOLOCK_NAME("predicate"), GOLOCK_NAME("timeout")};
+    PyObject *values[2] = {NULL, Py_None};
+    if (golock_bind("wait_for", names, 2, 1, args, nargs, kwnames, values) < 0) {
+        return NULL;
+    }
+    if (!is_native(self)) {
+        return call(self, "wait_for", args, nargs, kwnames);
+    }
+    PyObject *left = Py_NewRef(values[1]), *end = NULL;
+    PyObject *result;
+    for (;;) {
+        result = PyObject_CallNoArgs(values[0]);
+        int is_true = result == NULL ? -1 : PyObject_IsTrue(result);
+        if (is_true != 0) {
+            if (is_true < 0) {
+                Py_CLEAR(result);
+            }
+            break;
+        }
+        bool over = false;
+        if (end != NULL) {
+            Py_XSETREF(left, subtract_now(end, &over));
+        } else if (values[1] != Py_None) {
+            end = add_to_now(values[1]);
+        }
+        if (over) {
+            break;
+        }
+        Py_CLEAR(result);
+        if (left == NULL || (values[1] != Py_None && end == NULL)) {
+            break;
+        }
+        /* The predicate may have opened the condition: then its wait is looked up, as the interpreter does.
+         */
+        PyObject *waited = is_native(self) ? wait_for_notification(self, left)
+                                           : PyObject_CallMethod(self, "wait", "(O)", left);
+        if (waited == NULL) {
+            break;
+        }
+        Py_DECREF(waited);
+    }
+    Py_XDECREF(left);
+    Py_XDECREF(end);
+    return result;
+}
+
+/* Notifies up to n of those that wait. Returns whether it did so natively, or -1 with RuntimeError set. */
+static int
+notify_native(PyObject *op, uint32_t n)
+{
+    ConditionObject *self = (ConditionObject *)op;
+    int result;
+    GOLOCK_BEGIN_CRITICAL_SECTION(op);
+    result = is_native(op);
+    if (result > 0 && check_owned(self, "cannot notify on un-acquired lock") < 0) {
+        result = -1;
+    }
+    if (result > 0) {
+        golock_notify(&self->listeners, n, GOLOCK_TOLD, mutex_of(self));
+    }
+    GOLOCK_END_CRITICAL_SECTION();
+    return result;
+}
+
+/* Any other n is compared and counted down by the interpreter's notify. */
+static bool
+parse_n(PyObject *n, uint32_t *count)
+{
+    if (!PyLong_CheckExact(n)) {
+        return false;
+    }
+    int overflow;
+    long long whole = PyLong_AsLongLongAndOverflow(n, &overflow);
+    if (overflow != 0) {
+        *count = overflow > 0 ? GOLOCK_EVERYONE : 0;
+    } else {
+        *count = whole < 0 ? 0 : whole > GOLOCK_EVERYONE ? GOLOCK_EVERYONE : (uint32_t)whole;
+    }
+    return true;
+}
+
+static PyObject *
+condition_notify(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    static const golock_name names[] = {GOLOCK_NAME("n")};
+    PyObject *n = NULL;
+    if ((nargs > 0 || kwnames != NULL) && golock_bind("notify", names, 1, 0, args, nargs, kwnames, &n) < 0) {
+        return NULL;
+    }
+    uint32_t count = 1;
+    int notified = n == NULL || parse_n(n, &count) ? notify_native(self, count) : 0;
+    if (notified == 0) {
+        return call(self, "notify", args, nargs, kwnames);
+    }
+    return notified < 0 ? NULL : Py_NewRef(Py_None);
+}
+
+static PyObject *
+condition_notify_all(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    int notified = notify_native(self, GOLOCK_EVERYONE);
+    if (notified == 0) {
+        return call(self, "notify_all", NULL, 0, NULL);
+    }
+    return notified < 0 ? NULL : Py_NewRef(Py_None);
+}
+
+static PyObject *
+condition_notify_all_deprecated(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    if (PyErr_WarnEx(PyExc_DeprecationWarning, "notifyAll() is deprecated, use notify_all() instead", 1) <
+        0) {
+        return NULL;
+    }
+    PyObject *result = PyObject_CallMethod(self, "notify_all", NULL);
+    Py_XDECREF(result);
+    return result == NULL ? NULL : Py_NewRef(Py_None);
+}
+
+static PyObject *
+condition_is_owned(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    if (golock_object_opened(self)) {
+        return call(self, "_is_owned", NULL, 0, NULL);
+    }
+    return PyBool_FromLong(is_owned((ConditionObject *)self));
+}
+
+static PyObject *
+condition_release_save(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    if (golock_object_opened(self)) {
+        return call(self, "_release_save", NULL, 0, NULL);
+    }
+    saved state;
+    if (release_save((ConditionObject *)self, &state) < 0) {
+        return NULL;
+    }
+    golock_wake_at_once(&state.unwoken);
+    PyObject *result = state.reentrant ? Py_BuildValue("kk", state.count, state.owner) : Py_NewRef(Py_None);
+    Py_DECREF(state.lock);
+    return result;
+}
+
+static PyObject *
+condition_acquire_restore(PyObject *self, PyObject *value)
+{
+    if (golock_object_opened(self)) {
+        return call(self, "_acquire_restore", &value, 1, NULL);
+    }
+    const ConditionObject *condition = (ConditionObject *)self;
+    saved state = {.lock = Py_NewRef(condition->lock), .reentrant = condition->reentrant};
+    if (state.reentrant && !(PyTuple_Check(value) &&
+                             PyArg_ParseTuple(value, "kk;_acquire_restore", &state.count, &state.owner))) {
+        if (!PyErr_Occurred()) {
+            PyErr_SetString(PyExc_TypeError, "_acquire_restore() needs what _release_save() returned");
+        }
+        Py_DECREF(state.lock);
+        return NULL;
+    }
+    acquire_restore(&state, false);
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+condition_at_fork_reinit(PyObject *op, PyObject *Py_UNUSED(ignored))
+{
+    ConditionObject *self = (ConditionObject *)op;
+    if (golock_object_opened(op)) {
+        return call(op, "_at_fork_reinit", NULL, 0, NULL);
+    }
+    if (self->reentrant) {
+        golock_rlock_reset((RLockObject *)self->lock);
+    } else {
+        golock_mutex_reset(&((LockObject *)self->lock)->mutex);
+    }
+    golock_forget_listeners(&self->listeners);
+    Py_RETURN_NONE;
+}
+
+#if PY_VERSION_HEX >= 0x030E0000
+static PyObject *
+condition_locked(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    if (golock_object_opened(self)) {
+        return call_field(self, "locked", args, nargs, kwnames);
+    }
+    if (golock_bind("locked", NULL, 0, 0, args, nargs, kwnames, NULL) < 0) {
+        return NULL;
+    }
+    const ConditionObject *condition = (ConditionObject *)self;
+    return PyBool_FromLong(golock_mutex_locked(condition->reentrant
+                                                   ? &((RLockObject *)condition->lock)->mutex
+                                                   : &((LockObject *)condition->lock)->mutex));
+}
+#endif
+
+static PyObject *
+condition_repr(PyObject *self)
+{
+    if (!is_native(self)) {
+        return call(self, "__repr__", NULL, 0, NULL);
+    }
+    ConditionObject *condition = (ConditionObject *)self;
+    return PyUnicode_FromFormat("<Condition(%S, %u)>", condition->lock, (unsigned)waiting(condition));
+}
+
+static PyObject *
+native_lock(PyObject *self)
+{
+    return Py_NewRef(((ConditionObject *)self)->lock);
+}
+
+static const golock_field field_lock = {&golock_condition_class, "_lock", native_lock};
+static const golock_field field_waiters = {&golock_condition_class, "_waiters", NULL};
+
+PyDoc_STRVAR(condition_doc,
+             "Condition(lock=None)\n--\n\n"
+             "A place to wait at until what a lock guards has changed.\n\n"
+             "The lock is a Lock or an RLock, golock's or another; a new RLock if None is given.");
+
+PyDoc_STRVAR(wait_doc,
+             "wait($self, /, timeout=None)\n--\n\n"
+             "Free the lock, wait to be notified, take the lock again, and return True.\n\n"
+             "Return False when timeout seconds have passed before; the lock is taken again\n"
+             "first, and one that is notified until then returns True. A signal handler that raises\n"
+             "ends the wait; a notification goes to another then.\n\n"
+             "Raises RuntimeError when the lock is not taken, OverflowError for a timeout that\n"
+             "is too large, ValueError for NaN. The lock is taken whenever wait returns or raises.");
+
+PyDoc_STRVAR(wait_for_doc,
+             "wait_for($self, /, predicate, timeout=None)\n--\n\n"
+             "Wait until predicate() is true, and return what it returned last.\n\n"
+             "With a timeout that is what it returned when so many seconds had passed. Raises what\n"
+             "wait raises, and what the predicate raises.");
+
+PyDoc_STRVAR(notify_doc, "notify($self, /, n=1)\n--\n\n"
+                         "Wake up to n of those that wait, those that have waited longest.\n\n"
+                         "Raises RuntimeError when the lock is not taken.");
+
+#define METHOD(name, function, doc)                                                                          \
+    {name, (PyCFunction)(void (*)(void))function, METH_FASTCALL | METH_KEYWORDS, doc}
+
+static PyMethodDef condition_methods[] = {
+    METHOD("acquire", condition_acquire,
+           PyDoc_STR("acquire($self, /, *args, **kwargs)\n--\n\nTake the lock, as its own acquire does.")),
+    METHOD("release", condition_release,
+           PyDoc_STR("release($self, /)\n--\n\nFree the lock, as its own release does.")),
+#if PY_VERSION_HEX >= 0x030E0000
+    METHOD("locked", condition_locked,
+           PyDoc_STR("locked($self, /)\n--\n\nReturn whether the lock is taken.")),
+#endif
+    {"__enter__", condition_enter, METH_NOARGS, PyDoc_STR("__enter__($self, /)\n--\n\nTake the lock.")},
+    {"__exit__", (PyCFunction)(void (*)(void))condition_exit, METH_FASTCALL,
+     PyDoc_STR("__exit__($self, /, *args)\n--\n\nFree the lock.")},
+    METHOD("wait", condition_wait, wait_doc),
+    METHOD("wait_for", condition_wait_for, wait_for_doc),
+    METHOD("notify", condition_notify, notify_doc),
+    {"notify_all", condition_notify_all, METH_NOARGS,
+     PyDoc_STR("notify_all($self, /)\n--\n\nWake all that wait.\n\nRaises RuntimeError when the lock is not "
+               "taken.")},
+    {"notifyAll", condition_notify_all_deprecated, METH_NOARGS,
+     PyDoc_STR("notifyAll($self, /)\n--\n\nThe old name of notify_all.")},
+    {"_is_owned", condition_is_owned, METH_NOARGS,
+     PyDoc_STR("_is_owned($self, /)\n--\n\nReturn whether the lock is taken, by the calling thread if it is "
+               "an RLock.")},
+    {"_release_save", condition_release_save, METH_NOARGS,
+     PyDoc_STR("_release_save($self, /)\n--\n\nFree the lock, and return what _acquire_restore wants.")},
+    {"_acquire_restore", condition_acquire_restore, METH_O,
+     PyDoc_STR("_acquire_restore($self, x, /)\n--\n\nTake the lock as it was.")},
+    {"_at_fork_reinit", condition_at_fork_reinit, METH_NOARGS,
+     PyDoc_STR("_at_fork_reinit($self, /)\n--\n\nForget lock and waiters, in a child process just forked.")},
+    GOLOCK_OBJECT_METHODS,
+    {NULL, NULL, 0, NULL},
+};
+
+static PyGetSetDef condition_getset[] = {
+    GOLOCK_OBJECT_DICT(golock_condition_class),
+    GOLOCK_FIELD(field_lock, "The lock."),
+    GOLOCK_FIELD(field_waiters, "The locks of those that wait."),
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+static const char *const used[] = {
+#if PY_VERSION_HEX >= 0x030E0000
+    "locked",
+#endif
+    "_lock",     "acquire", "release",  "_waiters", "_release_save", "_acquire_restore",
+    "_is_owned", "wait",    "wait_for", "notify",   "notify_all",    NULL,
+};
+
+const golock_class golock_condition_class = {GOLOCK_CONDITIONS, "Condition", used, condition_open};
+
+static PyType_Slot condition_slots[] = {
+    {Py_tp_new, condition_new},
+    {Py_tp_init, condition_init},
+    {Py_tp_dealloc, condition_dealloc},
+    {Py_tp_traverse, golock_object_traverse},
+    {Py_tp_clear, golock_object_clear},
+    {Py_tp_repr, condition_repr},
+    {Py_tp_doc, (void *)condition_doc},
+    {Py_tp_methods, condition_methods},
+    {Py_tp_members, golock_object_members},
+    {Py_tp_getset, condition_getset},
+    {0, NULL},
+};
+
+PyType_Spec golock_condition_spec = {
+    .name = "threading.Condition",
+    .basicsize = sizeof(ConditionObject),
+    .flags = GOLOCK_OBJECT_FLAGS,
+    .slots = condition_slots,
+};

@@ -1,0 +1,434 @@
+/* The type golock.Event: the class of that name in CPython's Lib/threading.py. */
+#include "args/bind.h"
+#include "args/timeout.h"
+#include "base/clock.h"
+#include "base/futex.h"
+#include "base/process.h"
+#include "fastpath/fastpath.h"
+#include "install/install.h"
+#include "primitives/condition.h"
+#include "primitives/object.h"
+#include "primitives/types.h"
+#include "sharing/share.h"
+#include "waiting/notify.h"
+#include "waiting/plain.h"
+#include "waiting/spin.h"
+
+#include <errno.h>
+#include <stddef.h>
+
+#define NO_INLINE __attribute__((noinline))
+
+typedef struct {
+    golock_object base;
+    struct golock_header header;
+    uint32_t word;
+    golock_listeners listeners; /* those who wait, for when the event is opened */
+} EventObject;
+
+_Static_assert(offsetof(EventObject, word) == offsetof(EventObject, header) + sizeof(struct golock_header),
+               "the word follows the header");
+
+/* What an opened event's word says for ever; a native one's never has both bits. */
+#define OPENED (GOLOCK_SET | GOLOCK_SLEEPERS)
+
+static bool
+is_opened(uint32_t word)
+{
+    return (word & OPENED) == OPENED;
+}
+
+static PyObject *
+event_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+    EventObject *self = (EventObject *)golock_object_new(type);
+    if (self != NULL) {
+        __atomic_store_n(&self->word, OPENED, __ATOMIC_RELAXED);
+    }
+    return golock_green_exchange((PyObject *)self, args, kwargs);
+}
+
+static void
+event_dealloc(PyObject *self)
+{
+    golock_unshare(&((EventObject *)self)->header);
+    golock_object_free(self, event_dealloc, golock_object_clear);
+}
+
+struct golock_header *
+golock_event_share(PyObject *event)
+{
+    struct golock_header *header = &((EventObject *)event)->header;
+    bool opened; /* and it is not opened before the header is written */
+    GOLOCK_BEGIN_CRITICAL_SECTION(event);
+    opened = golock_object_opened(event);
+    if (!opened) {
+        golock_share(header, GOLOCK_EVENT);
+    }
+    GOLOCK_END_CRITICAL_SECTION();
+    return opened ? golock_refuse_to_share(event) : header;
+}
+
+PyObject *
+golock_event_with(struct golock_header *header)
+{
+    return (PyObject *)((char *)header - offsetof(EventObject, header));
+}
+
+/* A native event that is initialized again is a new one, with a new condition: so it is opened. One that
+ * others know by its word just is clear again. */
+static int
+event_init(PyObject *op, PyObject *args, PyObject *kwargs)
+{
+    EventObject *self = (EventObject *)op;
+    if (golock_bind_init("Event", NULL, 0, 0, args, kwargs, NULL) < 0) {
+        return -1;
+    }
+    if (golock_is_shared(&self->header)) {
+        __atomic_and_fetch(&self->word, ~GOLOCK_SET, __ATOMIC_SEQ_CST);
+        return 0;
+    }
+    bool native = golock_object_may_be_native(op, &golock_event_class);
+    GOLOCK_BEGIN_CRITICAL_SECTION(op);
+    native = native && self->base.fresh;
+    if (native) {
+        __atomic_store_n(&self->word, 0, __ATOMIC_RELAXED);
+        golock_object_make_native(op);
+    }
+    GOLOCK_END_CRITICAL_SECTION();
+    return native ? 0 : golock_object_call_init(op, &golock_event_class, args, kwargs);
+}
+
+/* Those who wait then wait at the interpreter's condition. */
+static int
+event_open(PyObject *op)
+{
+    EventObject *self = (EventObject *)op;
+    PyObject *fields = golock_object_fields(op, &golock_event_class, "()");
+    PyObject *condition = fields == NULL ? NULL : golock_condition_add(op, fields, NULL);
+    PyObject *dict = NULL;
+    int result = -1;
+    while (condition != NULL) {
+        uint32_t word = __atomic_load_n(&self->word, __ATOMIC_ACQUIRE);
+        PyObject *flag = word & GOLOCK_SET ? Py_True : Py_False;
+        Py_XSETREF(dict,
+                   PyDict_SetItemString(fields, "_flag", flag) < 0 ? NULL : golock_object_merge(op, fields));
+        if (dict == NULL) {
+            break;
+        }
+        if (golock_object_opened(op)) { /* the code that ran meanwhile has opened it */
+            result = 0;
+            break;
+        }
+        if (golock_is_shared(&self->header)) {
+            result = golock_refuse_to_open(op);
+            break;
+        }
+        if (__atomic_compare_exchange_n(&self->word, &word, OPENED, false, __ATOMIC_SEQ_CST,
+                                        __ATOMIC_ACQUIRE)) {
+            golock_condition_adopt(condition, &self->listeners);
+            golock_object_commit(op, Py_NewRef(dict));
+            golock_wake_all(&self->word);
+            result = 0;
+            break;
+        }
+    }
+    Py_XDECREF(dict);
+    Py_XDECREF(condition);
+    Py_XDECREF(fields);
+    return result;
+}
+
+static PyObject *
+call(PyObject *self, const char *method, PyObject *const *args, Py_ssize_t nargs)
+{
+    return golock_object_call(self, &golock_event_class, method, args, nargs, NULL);
+}
+
+static uint32_t
+load(const EventObject *self)
+{
+    return __atomic_load_n(&self->word, __ATOMIC_ACQUIRE);
+}
+
+/* Under a GIL a set event is found set by a plain load. Without one, or where others know the word, it is
+ * written in any case: what was done before this set must be seen by who clears the event after, and looks
+ * again. A load would let a store that comes before it be seen later. */
+static uint32_t
+load_to_set(EventObject *self)
+{
+#ifndef Py_GIL_DISABLED
+    if (!golock_is_shared(&self->header)) {
+        return __atomic_load_n(&self->word, __ATOMIC_RELAXED);
+    }
+#endif
+    return __atomic_fetch_or(&self->word, 0, __ATOMIC_SEQ_CST);
+}
+
+static PyObject *
+event_set(PyObject *op, PyObject *Py_UNUSED(ignored))
+{
+    EventObject *self = (EventObject *)op;
+    if (!golock_object_uses_plain_conditions(op)) {
+        return call(op, "set", NULL, 0);
+    }
+    const bool shared = golock_is_shared(&self->header);
+    uint32_t old = load_to_set(self);
+    while ((old & GOLOCK_SET) == 0) {
+        uint32_t new = ((old & ~GOLOCK_SLEEPERS) + GOLOCK_SET_ONCE) | GOLOCK_SET;
+        if (golock_change(&self->word, shared, &old, new, __ATOMIC_SEQ_CST)) {
+            if (old & GOLOCK_SLEEPERS) {
+                golock_wake_all(&self->word);
+            }
+            Py_RETURN_NONE;
+        }
+    }
+    return is_opened(old) ? call(op, "set", NULL, 0) : Py_NewRef(Py_None);
+}
+
+static PyObject *
+event_clear(PyObject *op, PyObject *Py_UNUSED(ignored))
+{
+    EventObject *self = (EventObject *)op;
+    const bool shared = golock_is_shared(&self->header);
+    uint32_t old = __atomic_load_n(&self->word, __ATOMIC_RELAXED);
+    while (!is_opened(old)) {
+        if (golock_change(&self->word, shared, &old, old & ~GOLOCK_SET, __ATOMIC_SEQ_CST)) {
+            Py_RETURN_NONE;
+        }
+    }
+    return call(op, "clear", NULL, 0);
+}
+
+static PyObject *
+event_is_set(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    uint32_t word = load((EventObject *)self);
+    return is_opened(word) ? call(self, "is_set", NULL, 0) : PyBool_FromLong(word & GOLOCK_SET);
+}
+
+static PyObject *
+event_is_set_deprecated(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    if (PyErr_WarnEx(PyExc_DeprecationWarning, "isSet() is deprecated, use is_set() instead", 1) < 0) {
+        return NULL;
+    }
+    return PyObject_CallMethod(self, "is_set", NULL);
+}
+
+/* Whether a wait is over that began when the word was `came`. */
+static bool
+over(uint32_t came, uint32_t word)
+{
+    return (word & GOLOCK_SET) != 0 || ((word ^ came) & ~(GOLOCK_SET | GOLOCK_SLEEPERS)) != 0;
+}
+
+/* Sleeps on the word while it is as given, until woken, or until the time has come: then returns false. A
+ * thread that runs signal handlers also returns when a signal has come. */
+static bool
+sleep_detached(EventObject *self, uint32_t word, int64_t deadline)
+{
+    long result;
+    do {
+        result = golock_futex_wait(&self->word, word, deadline, GOLOCK_EVENT_CHANNEL);
+    } while (result < 0 && errno == EINTR && !golock_runs_handlers());
+    return result == 0 || errno != ETIMEDOUT;
+}
+
+enum { WAIT_OPENED = 2 };
+
+/* Waits for the event, which was `came` when the wait began. Returns 1 when it was set, 0 when the time ran
+ * out, -1 with an exception set, WAIT_OPENED when it was opened. The waiters of an event need not be told
+ * apart, so this waits without the core, as golock/event.go does for goroutines; the protocol is described
+ * there. */
+static int
+wait_native(EventObject *self, uint32_t came, bool in_time, int64_t deadline)
+{
+    golock_spin spin = golock_spin_begin(deadline);
+    for (;;) {
+        /* Signals that came up to here would go unseen while the thread sleeps. */
+        if (in_time && Py_MakePendingCalls() < 0) {
+            return -1;
+        }
+        uint32_t word = load(self);
+        if (is_opened(word)) {
+            return WAIT_OPENED;
+        }
+        if (over(came, word)) {
+            golock_spin_learn(&spin);
+            return 1;
+        }
+        if (!in_time) {
+            return 0;
+        }
+        if (golock_may_spin(&spin)) {
+            PyThreadState *thread = golock_detach();
+            bool changed = golock_spin_while(&spin, &self->word, came, ~GOLOCK_SLEEPERS,
+                                             golock_is_shared(&self->header));
+            PyEval_RestoreThread(thread);
+            golock_spin_end(&spin, changed);
+            continue;
+        }
+        if ((word & GOLOCK_SLEEPERS) != 0 ||
+            __atomic_compare_exchange_n(&self->word, &word, word | GOLOCK_SLEEPERS, false, __ATOMIC_SEQ_CST,
+                                        __ATOMIC_RELAXED)) {
+            PyThreadState *thread = golock_detach();
+            in_time = sleep_detached(self, word | GOLOCK_SLEEPERS, deadline);
+            PyEval_RestoreThread(thread);
+        }
+    }
+}
+
+/* The same, and goes on at the condition of an event that is opened meanwhile. Returns WAIT_OPENED only if
+ * the event was opened before. The wait is within no critical section: a signal handler may wait, in a loop
+ * that never lets go of it, for a thread that needs the event. */
+static int
+wait_listening(EventObject *self, golock_listener *listener, uint32_t came, int64_t timeout)
+{
+    int64_t deadline = golock_deadline_after(timeout);
+    bool native;
+    GOLOCK_BEGIN_CRITICAL_SECTION(self);
+    native = !golock_object_opened((PyObject *)self);
+    if (native) {
+        golock_listen(&self->listeners, listener);
+    }
+    GOLOCK_END_CRITICAL_SECTION();
+    if (!native) {
+        return WAIT_OPENED;
+    }
+    int result = wait_native(self, came, timeout != 0, deadline);
+    if (golock_withdraw_native((PyObject *)self, listener)) {
+        return result;
+    }
+    if (result == WAIT_OPENED || result == 0) {
+        result = golock_condition_resume(listener, deadline);
+        golock_condition_unlock(listener);
+    } else {
+        golock_condition_abandon(listener);
+    }
+    return result;
+}
+
+NO_INLINE static PyObject *
+wait_slow(PyObject *op, uint32_t came, PyObject *limit)
+{
+    EventObject *self = (EventObject *)op;
+    int64_t timeout;
+    if (is_opened(came) || !golock_waits_natively(op)) {
+        return call(op, "wait", &limit, 1);
+    }
+    if (golock_parse_timeout(limit, false, &timeout) < 0) {
+        return NULL;
+    }
+    golock_listener *listener = golock_listener_new();
+    if (listener == NULL) {
+        return NULL;
+    }
+    int result = wait_listening(self, listener, came, timeout);
+    golock_listener_free(listener);
+    if (result == WAIT_OPENED) { /* for the timeout may have run any code */
+        return call(op, "wait", &limit, 1);
+    }
+    return result < 0 ? NULL : PyBool_FromLong(result);
+}
+
+static PyObject *
+event_wait(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    static const golock_name names[] = {GOLOCK_NAME("timeout")};
+    PyObject *timeout = Py_None;
+    if ((nargs > 0 || kwnames != NULL) &&
+        golock_bind("wait", names, 1, 0, args, nargs, kwnames, &timeout) < 0) {
+        return NULL;
+    }
+    uint32_t came = load((EventObject *)self);
+    if ((came & OPENED) == GOLOCK_SET) {
+        Py_RETURN_TRUE;
+    }
+    return wait_slow(self, came, timeout);
+}
+
+/* The condition of a native event is free, and nobody waits at it. */
+static PyObject *
+event_at_fork_reinit(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    return golock_object_opened(self) ? call(self, "_at_fork_reinit", NULL, 0) : Py_NewRef(Py_None);
+}
+
+static PyObject *
+event_repr(PyObject *self)
+{
+    if (!golock_object_is_native(self, &golock_event_class)) {
+#if PY_VERSION_HEX >= 0x030B0000
+        return call(self, "__repr__", NULL, 0);
+#else
+        return golock_object_repr(self, "");
+#endif
+    }
+    return golock_object_repr(self, load((EventObject *)self) & GOLOCK_SET ? "set" : "unset");
+}
+
+static PyObject *
+native_flag(PyObject *self)
+{
+    return PyBool_FromLong(load((EventObject *)self) & GOLOCK_SET);
+}
+
+static const golock_field field_flag = {&golock_event_class, "_flag", native_flag};
+static const golock_field field_condition = {&golock_event_class, "_cond", NULL};
+
+static const char *const used[] = {"_cond", "_flag", "is_set", NULL};
+
+const golock_class golock_event_class = {3, "Event", used, event_open};
+
+PyDoc_STRVAR(event_doc, "Event()\n--\n\nA flag that threads can wait for. It is not set at first.");
+
+PyDoc_STRVAR(wait_doc,
+             "wait($self, /, timeout=None)\n--\n\n"
+             "Wait until the event is set, and return True: also when it was cleared since.\n\n"
+             "Return False when timeout seconds have passed. A signal handler that raises ends the\n"
+             "wait.\n\n"
+             "Raises OverflowError for a timeout that is too large, and from 3.14 on ValueError for NaN.");
+
+static PyMethodDef event_methods[] = {
+    {"is_set", event_is_set, METH_NOARGS,
+     PyDoc_STR("is_set($self, /)\n--\n\nReturn whether the event is set.")},
+    {"isSet", event_is_set_deprecated, METH_NOARGS,
+     PyDoc_STR("isSet($self, /)\n--\n\nThe old name of is_set.")},
+    {"set", event_set, METH_NOARGS,
+     PyDoc_STR("set($self, /)\n--\n\nSet the event, and let all threads go on that wait for it.")},
+    {"clear", event_clear, METH_NOARGS, PyDoc_STR("clear($self, /)\n--\n\nClear the event.")},
+    {"wait", (PyCFunction)(void (*)(void))event_wait, METH_FASTCALL | METH_KEYWORDS, wait_doc},
+    GOLOCK_OBJECT_METHODS,
+    {"_at_fork_reinit", event_at_fork_reinit, METH_NOARGS,
+     PyDoc_STR("_at_fork_reinit($self, /)\n--\n\nForget who waits, in a child process just forked.")},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyGetSetDef event_getset[] = {
+    GOLOCK_OBJECT_DICT(golock_event_class),
+    GOLOCK_FIELD(field_flag, "Whether the event is set."),
+    GOLOCK_FIELD(field_condition, "What those who wait for the event wait at."),
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+static PyType_Slot event_slots[] = {
+    {Py_tp_new, event_new},
+    {Py_tp_init, event_init},
+    {Py_tp_dealloc, event_dealloc},
+    {Py_tp_traverse, golock_object_traverse},
+    {Py_tp_clear, golock_object_clear},
+    {Py_tp_repr, event_repr},
+    {Py_tp_doc, (void *)event_doc},
+    {Py_tp_methods, event_methods},
+    {Py_tp_members, golock_object_members},
+    {Py_tp_getset, event_getset},
+    {0, NULL},
+};
+
+PyType_Spec golock_event_spec = {
+    .name = "threading.Event",
+    .basicsize = sizeof(EventObject),
+    .flags = GOLOCK_OBJECT_FLAGS,
+    .slots = event_slots,
+};

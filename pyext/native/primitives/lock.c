@@ -1,0 +1,291 @@
+/* The type golock.Lock, which is called `_thread.lock` as the interpreter's is: the interface of CPython's
+ * _thread.lock (Modules/_threadmodule.c). */
+#include "primitives/lock.h"
+
+#include "args/timeout.h"
+#include "base/state.h"
+#include "primitives/types.h"
+#include "sharing/share.h"
+
+#include <structmember.h>
+
+#define NO_INLINE __attribute__((noinline))
+
+PyObject *
+golock_lock_new(PyTypeObject *type)
+{
+    LockObject *self = PyObject_New(LockObject, type);
+    if (self == NULL) {
+        return NULL;
+    }
+    self->header = (struct golock_header){0};
+    self->mutex = (golock_mutex){0};
+    self->weakrefs = NULL;
+    return (PyObject *)self;
+}
+
+static void
+lock_dealloc(LockObject *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    golock_unshare(&self->header);
+    if (self->weakrefs != NULL) {
+        PyObject_ClearWeakRefs((PyObject *)self);
+    }
+    PyObject_Free(self);
+    Py_DECREF(type);
+}
+
+/* The slow paths are outlined and tail-called, so that the fast ones save no registers. */
+NO_INLINE static PyObject *
+acquire_slow(LockObject *self, int64_t timeout)
+{
+    int taken = golock_mutex_acquire_slow(&self->mutex, timeout, 0);
+    return taken < 0 ? NULL : PyBool_FromLong(taken);
+}
+
+NO_INLINE static PyObject *
+acquire_with_arguments(LockObject *self, const char *function, PyObject *const *args, Py_ssize_t nargs,
+                       PyObject *kwnames)
+{
+    int64_t timeout;
+    if (golock_parse_acquire(function, args, nargs, kwnames, &timeout) < 0) {
+        return NULL;
+    }
+    if (golock_mutex_fast_acquire(&self->mutex)) {
+        Py_RETURN_TRUE;
+    }
+    return acquire_slow(self, timeout);
+}
+
+PyObject *
+golock_lock_acquire(LockObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    const bool tries = nargs == 1 && kwnames == NULL && args[0] == Py_False;
+    if ((nargs > 0 || kwnames != NULL) && !tries) {
+        return acquire_with_arguments(self, "acquire", args, nargs, kwnames);
+    }
+    if (golock_mutex_fast_acquire(&self->mutex)) {
+        Py_RETURN_TRUE;
+    }
+    return acquire_slow(self, tries ? 0 : -1);
+}
+
+NO_INLINE static PyObject *
+release_slow(LockObject *self)
+{
+    if (!golock_mutex_release_slow(&self->mutex)) {
+        PyErr_SetString(PyExc_RuntimeError, "release unlocked lock");
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+PyObject *
+golock_lock_release(LockObject *self, PyObject *Py_UNUSED(ignored))
+{
+    if (golock_mutex_fast_release(&self->mutex)) {
+        Py_RETURN_NONE;
+    }
+    return release_slow(self);
+}
+
+/* Up to 3.14 the interpreter's acquire_lock and __enter__ are acquire with all its arguments, whose messages
+ * say "acquire", and its __exit__ takes any number of them. */
+#if PY_VERSION_HEX >= 0x030F0000
+static PyObject *
+lock_acquire_lock(LockObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    if (nargs > 0 || kwnames != NULL) {
+        return acquire_with_arguments(self, "acquire_lock", args, nargs, kwnames);
+    }
+    return golock_lock_acquire(self, NULL, 0, NULL);
+}
+
+static PyObject *
+lock_enter(LockObject *self, PyObject *Py_UNUSED(ignored))
+{
+    return golock_lock_acquire(self, NULL, 0, NULL);
+}
+
+static PyObject *
+lock_exit(LockObject *self, PyObject *const *Py_UNUSED(args), Py_ssize_t nargs)
+{
+    if (nargs != 3) {
+        PyErr_Format(PyExc_TypeError, "__exit__ expected 3 arguments, got %zd", nargs);
+        return NULL;
+    }
+    return golock_lock_release(self, NULL);
+}
+#else
+static PyObject *
+lock_exit(LockObject *self, PyObject *const *Py_UNUSED(args), Py_ssize_t Py_UNUSED(nargs))
+{
+    return golock_lock_release(self, NULL);
+}
+#endif
+
+static PyObject *
+lock_locked(LockObject *self, PyObject *Py_UNUSED(ignored))
+{
+    return Py_NewRef(golock_mutex_locked(&self->mutex) ? Py_True : Py_False);
+}
+
+static PyObject *
+lock_at_fork_reinit(LockObject *self, PyObject *Py_UNUSED(ignored))
+{
+    golock_mutex_reset(&self->mutex);
+    Py_RETURN_NONE;
+}
+
+/* Before the header says that the word is shared, the fast paths must know. */
+struct golock_header *
+golock_lock_share(PyObject *lock)
+{
+    LockObject *self = (LockObject *)lock;
+    __atomic_store_n(&self->mutex.shared, true, __ATOMIC_RELAXED);
+    golock_share(&self->header, GOLOCK_LOCK);
+    return &self->header;
+}
+
+static PyObject *
+lock_address(PyObject *self, void *Py_UNUSED(closure))
+{
+    return golock_share_address(golock_state_of(self), self);
+}
+
+static PyObject *
+lock_capsule(PyObject *self, void *Py_UNUSED(closure))
+{
+    return golock_share_capsule(golock_state_of(self), self);
+}
+
+PyObject *
+golock_lock_with(struct golock_header *header)
+{
+    return (PyObject *)((char *)header - offsetof(LockObject, header));
+}
+
+static PyObject *
+lock_repr(LockObject *self)
+{
+    return PyUnicode_FromFormat("<%s %s object at %p>",
+                                golock_mutex_locked(&self->mutex) ? "locked" : "unlocked",
+                                Py_TYPE(self)->tp_name, self);
+}
+
+PyDoc_STRVAR(lock_doc, "lock()\n--\n\n"
+                       "A mutual exclusion lock, free when new. Any thread may release it.\n\n"
+                       "Waiters are served in the order of their arrival; newcomers may go first, for\n"
+                       "get_handoff() seconds.");
+
+PyDoc_STRVAR(acquire_doc, "acquire($self, /, blocking=True, timeout=-1)\n--\n\n"
+                          "Take the lock and return True.\n\n"
+                          "If it is taken, wait for it: for timeout seconds (0 to TIMEOUT_MAX), or\n"
+                          "without limit with -1. Return False when the time has run out, and at once\n"
+                          "when blocking is false. A signal handler that raises ends the wait.\n\n"
+                          "Raises ValueError for a negative or NaN timeout and for a timeout without\n"
+                          "blocking, OverflowError for one that is too large; the lock is then not\n"
+                          "taken.");
+
+PyDoc_STRVAR(release_doc, "release($self, /)\n--\n\n"
+                          "Free the lock, and let one of the threads that wait for it go on.\n\n"
+                          "Any thread may do so. Raises RuntimeError when the lock is free.");
+
+PyDoc_STRVAR(locked_doc, "locked($self, /)\n--\n\n"
+                         "Return whether the lock is taken, or promised to a waiter.");
+
+#define ACQUIRE(name, function)                                                                              \
+    {name, (PyCFunction)(void (*)(void))function, METH_FASTCALL | METH_KEYWORDS, acquire_doc}
+#define RELEASE(name) {name, (PyCFunction)golock_lock_release, METH_NOARGS, release_doc}
+#define LOCKED(name) {name, (PyCFunction)lock_locked, METH_NOARGS, locked_doc}
+
+static PyMethodDef lock_methods[] = {
+    ACQUIRE("acquire", golock_lock_acquire),
+    RELEASE("release"),
+    LOCKED("locked"),
+    RELEASE("release_lock"),
+    LOCKED("locked_lock"),
+#if PY_VERSION_HEX >= 0x030F0000
+    ACQUIRE("acquire_lock", lock_acquire_lock),
+    {"__enter__", (PyCFunction)lock_enter, METH_NOARGS, acquire_doc},
+#else
+    ACQUIRE("acquire_lock", golock_lock_acquire),
+    ACQUIRE("__enter__", golock_lock_acquire),
+#endif
+    {"__exit__", (PyCFunction)(void (*)(void))lock_exit, METH_FASTCALL, release_doc},
+    {"_at_fork_reinit", (PyCFunction)lock_at_fork_reinit, METH_NOARGS,
+     PyDoc_STR("_at_fork_reinit($self, /)\n--\n\n"
+               "Make the lock free again, in a child process just forked.")},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyGetSetDef lock_getset[] = {
+    {"address", lock_address, NULL,
+     PyDoc_STR("The address of the lock's header, which golock.h describes, for Go, C and other code of\n"
+               "this process. It is valid for as long as the lock lives; see golock.shared()."),
+     NULL},
+    {"capsule", lock_capsule, NULL,
+     PyDoc_STR("A new PyCapsule \"golock.header\" around the address, which keeps the lock alive."), NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+static PyMemberDef lock_members[] = {
+    {"__weaklistoffset__", T_PYSSIZET, offsetof(LockObject, weakrefs), READONLY, NULL},
+    {NULL, 0, 0, 0, NULL},
+};
+
+#if PY_VERSION_HEX >= 0x030D0000
+PyObject *
+golock_lock_vectorcall(PyObject *type, PyObject *const *Py_UNUSED(args), size_t nargsf, PyObject *kwnames)
+{
+    Py_ssize_t nargs = PyVectorcall_NARGS(nargsf);
+    if (kwnames != NULL && PyTuple_GET_SIZE(kwnames) > 0) {
+        PyErr_SetString(PyExc_TypeError, "lock() takes no keyword arguments");
+        return NULL;
+    }
+    if (nargs > 0) {
+        PyErr_Format(PyExc_TypeError, "lock expected 0 arguments, got %zd", nargs);
+        return NULL;
+    }
+    return golock_lock_new((PyTypeObject *)type);
+}
+
+/* Reached through lock.__new__ alone: calling the type goes through golock_lock_vectorcall. */
+static PyObject *
+lock_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+    if (PyTuple_GET_SIZE(args) > 0 || (kwargs != NULL && PyDict_GET_SIZE(kwargs) > 0)) {
+        PyErr_SetString(PyExc_TypeError, "lock() takes no arguments");
+        return NULL;
+    }
+    return golock_lock_new(type);
+}
+#endif
+
+static PyType_Slot lock_slots[] = {
+    {Py_tp_dealloc, lock_dealloc},
+    {Py_tp_repr, lock_repr},
+    {Py_tp_doc, (void *)lock_doc},
+    {Py_tp_methods, lock_methods},
+    {Py_tp_members, lock_members},
+    {Py_tp_getset, lock_getset},
+#if PY_VERSION_HEX >= 0x030D0000
+    {Py_tp_new, lock_new},
+#endif
+    {0, NULL},
+};
+
+/* As in the interpreter, the type can be called from 3.13 on. */
+#if PY_VERSION_HEX >= 0x030D0000
+#define LOCK_FLAGS (Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE)
+#else
+#define LOCK_FLAGS (Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE | Py_TPFLAGS_DISALLOW_INSTANTIATION)
+#endif
+
+PyType_Spec golock_lock_spec = {
+    .name = "_thread.lock",
+    .basicsize = sizeof(LockObject),
+    .flags = LOCK_FLAGS,
+    .slots = lock_slots,
+};

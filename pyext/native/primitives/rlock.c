@@ -1,0 +1,365 @@
+/* The type golock.RLock: the interface of CPython's _thread.RLock (Modules/_threadmodule.c). */
+#include "primitives/lock.h"
+
+#include "args/timeout.h"
+#include "base/state.h"
+#include "primitives/types.h"
+
+#include <structmember.h>
+
+#define NO_INLINE __attribute__((noinline))
+
+/* From 3.15 on arguments are refused, unless they are for the __init__ of a subclass. A Condition
+ * makes its RLock with NULL for both. */
+static PyObject *
+rlock_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+#if PY_VERSION_HEX >= 0x030F0000
+    bool keywords = kwargs != NULL && PyDict_GET_SIZE(kwargs) > 0;
+    bool positional = args != NULL && PyTuple_GET_SIZE(args) > 0;
+    if (type->tp_init == PyBaseObject_Type.tp_init && (keywords || positional)) {
+        PyErr_Format(PyExc_TypeError, "RLock() takes no %s arguments", keywords ? "keyword" : "positional");
+        return NULL;
+    }
+#else
+    (void)args;
+    (void)kwargs;
+#endif
+    return type->tp_alloc(type, 0);
+}
+
+static void
+rlock_dealloc(RLockObject *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    if (self->weakrefs != NULL) {
+        PyObject_ClearWeakRefs((PyObject *)self);
+    }
+    type->tp_free((PyObject *)self);
+    Py_DECREF(type);
+}
+
+static void
+own(RLockObject *self, unsigned long count)
+{
+    __atomic_store_n(&self->owner, golock_thread(), __ATOMIC_RELAXED);
+    __atomic_store_n(&self->count, count, __ATOMIC_RELAXED);
+}
+
+static void
+disown(RLockObject *self)
+{
+    __atomic_store_n(&self->owner, 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&self->count, 0, __ATOMIC_RELAXED);
+}
+
+static unsigned long
+count_of(const RLockObject *self)
+{
+    return __atomic_load_n(&self->count, __ATOMIC_RELAXED);
+}
+
+NO_INLINE static PyObject *
+acquire_slow(RLockObject *self, int64_t timeout)
+{
+    int taken = golock_mutex_acquire_slow(&self->mutex, timeout, 0);
+    if (taken > 0) {
+        own(self, 1);
+    }
+    return taken < 0 ? NULL : PyBool_FromLong(taken);
+}
+
+static PyObject *
+acquire_again(RLockObject *self)
+{
+    unsigned long count = count_of(self) + 1;
+    if (count == 0) {
+        PyErr_SetString(PyExc_OverflowError, "Internal lock count overflowed");
+        return NULL;
+    }
+    __atomic_store_n(&self->count, count, __ATOMIC_RELAXED);
+    Py_RETURN_TRUE;
+}
+
+NO_INLINE static PyObject *
+acquire_with_arguments(RLockObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    int64_t timeout;
+    if (golock_parse_acquire("acquire", args, nargs, kwnames, &timeout) < 0) {
+        return NULL;
+    }
+    if (golock_rlock_owned(self)) {
+        return acquire_again(self);
+    }
+    if (golock_mutex_fast_acquire(&self->mutex)) {
+        own(self, 1);
+        Py_RETURN_TRUE;
+    }
+    return acquire_slow(self, timeout);
+}
+
+PyObject *
+golock_rlock_acquire(RLockObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    if (nargs > 0 || kwnames != NULL) {
+        return acquire_with_arguments(self, args, nargs, kwnames);
+    }
+    if (golock_rlock_owned(self)) {
+        return acquire_again(self);
+    }
+    if (golock_mutex_fast_acquire(&self->mutex)) {
+        own(self, 1);
+        Py_RETURN_TRUE;
+    }
+    return acquire_slow(self, -1);
+}
+
+static PyObject *
+not_acquired(void)
+{
+    PyErr_SetString(PyExc_RuntimeError, "cannot release un-acquired lock");
+    return NULL;
+}
+
+NO_INLINE static PyObject *
+release_slow(RLockObject *self)
+{
+    golock_mutex_release_slow(&self->mutex);
+    Py_RETURN_NONE;
+}
+
+PyObject *
+golock_rlock_release(RLockObject *self, PyObject *Py_UNUSED(ignored))
+{
+    unsigned long count = count_of(self);
+    if (!golock_rlock_owned(self) || count == 0) {
+        return not_acquired();
+    }
+    if (count > 1) {
+        __atomic_store_n(&self->count, count - 1, __ATOMIC_RELAXED);
+        Py_RETURN_NONE;
+    }
+    disown(self);
+    if (golock_mutex_fast_release(&self->mutex)) {
+        Py_RETURN_NONE;
+    }
+    return release_slow(self);
+}
+
+/* Up to 3.14 the interpreter's __enter__ is acquire with all its arguments, and its __exit__ takes
+ * any number of them. */
+#if PY_VERSION_HEX >= 0x030F0000
+static PyObject *
+rlock_enter(RLockObject *self, PyObject *Py_UNUSED(ignored))
+{
+    return golock_rlock_acquire(self, NULL, 0, NULL);
+}
+
+static PyObject *
+rlock_exit(RLockObject *self, PyObject *const *Py_UNUSED(args), Py_ssize_t nargs)
+{
+    if (nargs != 3) {
+        PyErr_Format(PyExc_TypeError, "__exit__ expected 3 arguments, got %zd", nargs);
+        return NULL;
+    }
+    return golock_rlock_release(self, NULL);
+}
+#else
+static PyObject *
+rlock_exit(RLockObject *self, PyObject *const *Py_UNUSED(args), Py_ssize_t Py_UNUSED(nargs))
+{
+    return golock_rlock_release(self, NULL);
+}
+#endif
+
+int
+golock_rlock_save(RLockObject *self, unsigned long *count, unsigned long *owner, golock_unwoken *unwoken)
+{
+    *count = count_of(self);
+    *owner = __atomic_load_n(&self->owner, __ATOMIC_RELAXED);
+#if PY_VERSION_HEX >= 0x030E0000
+    bool allowed = golock_rlock_owned(self) && *count > 0;
+#else
+    bool allowed = *count > 0; /* whoever has it */
+#endif
+    if (!allowed) {
+        not_acquired();
+        return -1;
+    }
+    disown(self);
+    golock_mutex_release_quietly(&self->mutex, unwoken);
+    return 0;
+}
+
+void
+golock_rlock_restore(RLockObject *self, unsigned long count, unsigned long owner, bool woken)
+{
+    golock_mutex_reacquire(&self->mutex, woken);
+    __atomic_store_n(&self->owner, owner, __ATOMIC_RELAXED);
+    __atomic_store_n(&self->count, count, __ATOMIC_RELAXED);
+}
+
+static PyObject *
+rlock_release_save(RLockObject *self, PyObject *Py_UNUSED(ignored))
+{
+    unsigned long count = count_of(self);
+    unsigned long owner = __atomic_load_n(&self->owner, __ATOMIC_RELAXED);
+    PyObject *state = Py_BuildValue("kk", count, owner); /* before the lock is free */
+    golock_unwoken unwoken = {0};
+    if (state != NULL && golock_rlock_save(self, &count, &owner, &unwoken) < 0) {
+        Py_CLEAR(state);
+    }
+    golock_wake_at_once(&unwoken);
+    return state;
+}
+
+/* CPython 3.15 takes the state as its one argument. */
+#if PY_VERSION_HEX >= 0x030F0000
+#define RESTORE_FLAGS METH_O
+#define PARSE_STATE PyArg_Parse
+#else
+#define RESTORE_FLAGS METH_VARARGS
+#define PARSE_STATE PyArg_ParseTuple
+#endif
+
+static PyObject *
+rlock_acquire_restore(RLockObject *self, PyObject *args)
+{
+    unsigned long count, owner;
+    if (!PARSE_STATE(args, "(kk):_acquire_restore", &count, &owner)) {
+        return NULL;
+    }
+    golock_rlock_restore(self, count, owner, false);
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+rlock_is_owned(RLockObject *self, PyObject *Py_UNUSED(ignored))
+{
+    return PyBool_FromLong(golock_rlock_owned(self));
+}
+
+static PyObject *
+rlock_recursion_count(RLockObject *self, PyObject *Py_UNUSED(ignored))
+{
+    return PyLong_FromUnsignedLong(golock_rlock_owned(self) ? count_of(self) : 0);
+}
+
+#if PY_VERSION_HEX >= 0x030E0000
+static PyObject *
+rlock_locked(RLockObject *self, PyObject *Py_UNUSED(ignored))
+{
+    return Py_NewRef(golock_mutex_locked(&self->mutex) ? Py_True : Py_False);
+}
+#endif
+
+void
+golock_rlock_reset(RLockObject *self)
+{
+    disown(self);
+    golock_mutex_reset(&self->mutex);
+}
+
+static PyObject *
+rlock_at_fork_reinit(RLockObject *self, PyObject *Py_UNUSED(ignored))
+{
+    golock_rlock_reset(self);
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+rlock_repr(RLockObject *self)
+{
+    unsigned long count = count_of(self);
+    return PyUnicode_FromFormat("<%s %s object owner=%lu count=%lu at %p>", count ? "locked" : "unlocked",
+                                Py_TYPE(self)->tp_name, __atomic_load_n(&self->owner, __ATOMIC_RELAXED),
+                                count, self);
+}
+
+PyDoc_STRVAR(rlock_doc, "RLock()\n--\n\n"
+                        "A mutual exclusion lock that its owner may take again.\n\n"
+                        "It must be released by the thread that has it, as often as it was taken.\n"
+                        "Waiters are served as those of a Lock.");
+
+PyDoc_STRVAR(acquire_doc, "acquire($self, /, blocking=True, timeout=-1)\n--\n\n"
+                          "Take the lock, or take it once more, and return True.\n\n"
+                          "If another thread has it, wait: for timeout seconds (0 to TIMEOUT_MAX), or\n"
+                          "without limit with -1. Return False when the time has run out, and at once\n"
+                          "when blocking is false. A signal handler that raises ends the wait.\n\n"
+                          "Raises ValueError for a negative or NaN timeout and for a timeout without\n"
+                          "blocking, OverflowError for one that is too large; the lock is then not\n"
+                          "taken.");
+
+PyDoc_STRVAR(release_doc, "release($self, /)\n--\n\n"
+                          "Undo one acquire; the last one frees the lock.\n\n"
+                          "Raises RuntimeError when the calling thread does not have the lock.");
+
+#define ACQUIRE(name)                                                                                        \
+    {name, (PyCFunction)(void (*)(void))golock_rlock_acquire, METH_FASTCALL | METH_KEYWORDS, acquire_doc}
+
+static PyMethodDef rlock_methods[] = {
+    ACQUIRE("acquire"),
+    {"release", (PyCFunction)golock_rlock_release, METH_NOARGS, release_doc},
+#if PY_VERSION_HEX >= 0x030F0000
+    {"__enter__", (PyCFunction)rlock_enter, METH_NOARGS, acquire_doc},
+#else
+    ACQUIRE("__enter__"),
+#endif
+    {"__exit__", (PyCFunction)(void (*)(void))rlock_exit, METH_FASTCALL, release_doc},
+#if PY_VERSION_HEX >= 0x030E0000
+    {"locked", (PyCFunction)rlock_locked, METH_NOARGS,
+     PyDoc_STR("locked($self, /)\n--\n\nReturn whether any thread has the lock.")},
+#endif
+    {"_is_owned", (PyCFunction)rlock_is_owned, METH_NOARGS,
+     PyDoc_STR("_is_owned($self, /)\n--\n\nReturn whether the calling thread has the lock.")},
+    {"_acquire_restore", (PyCFunction)rlock_acquire_restore, RESTORE_FLAGS,
+     PyDoc_STR("_acquire_restore($self, state, /)\n--\n\nTake the lock as often as _release_save found it.")},
+    {"_release_save", (PyCFunction)rlock_release_save, METH_NOARGS,
+     PyDoc_STR(
+         "_release_save($self, /)\n--\n\nFree the lock, and return how often it was taken, and by whom.")},
+    {"_recursion_count", (PyCFunction)rlock_recursion_count, METH_NOARGS,
+     PyDoc_STR("_recursion_count($self, /)\n--\n\nReturn how often the calling thread has the lock.")},
+    {"_at_fork_reinit", (PyCFunction)rlock_at_fork_reinit, METH_NOARGS,
+     PyDoc_STR("_at_fork_reinit($self, /)\n--\n\nMake the lock free again, in a child process just forked.")},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyMemberDef rlock_members[] = {
+    {"__weaklistoffset__", T_PYSSIZET, offsetof(RLockObject, weakrefs), READONLY, NULL},
+    {NULL, 0, 0, 0, NULL},
+};
+
+static PyType_Slot rlock_slots[] = {
+    {Py_tp_new, rlock_new},
+    {Py_tp_dealloc, rlock_dealloc},
+    {Py_tp_repr, rlock_repr},
+    {Py_tp_doc, (void *)rlock_doc},
+    {Py_tp_methods, rlock_methods},
+    {Py_tp_members, rlock_members},
+    {0, NULL},
+};
+
+int
+golock_rlock_match(PyTypeObject *type)
+{
+    PyObject *thread = PyImport_ImportModule("_thread");
+    PyObject *own = thread == NULL ? NULL : PyObject_GetAttrString(thread, "RLock");
+    PyObject *count = own == NULL ? NULL : PyObject_GetAttrString(own, "_recursion_count");
+    int result = count == NULL ? -1 : 0;
+    if (own != NULL && count == NULL && PyErr_ExceptionMatches(PyExc_AttributeError)) {
+        PyErr_Clear();
+        result = PyDict_DelItemString(type->tp_dict, "_recursion_count");
+        PyType_Modified(type);
+    }
+    Py_XDECREF(count);
+    Py_XDECREF(own);
+    Py_XDECREF(thread);
+    return result;
+}
+
+PyType_Spec golock_rlock_spec = {
+    .name = "_thread.RLock",
+    .basicsize = sizeof(RLockObject),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = rlock_slots,
+};

@@ -1,0 +1,588 @@
+/* The types golock.Semaphore and golock.BoundedSemaphore: the classes of that name in CPython's
+ * Lib/threading.py. */
+#include "args/bind.h"
+#include "args/timeout.h"
+#include "base/clock.h"
+#include "base/errors.h"
+#include "fastpath/fastpath.h"
+#include "install/install.h"
+#include "primitives/condition.h"
+#include "primitives/object.h"
+#include "primitives/types.h"
+#include "sharing/share.h"
+#include "waiting/acquire.h"
+#include "waiting/notify.h"
+#include "waiting/plain.h"
+
+#include <stddef.h>
+
+#define NO_INLINE __attribute__((noinline))
+
+typedef struct {
+    golock_object base;
+    struct golock_header header;
+    union golock_semaphore semaphore;
+    uint32_t bound; /* of a bounded semaphore; UINT32_MAX of another */
+    uint8_t turns;
+    bool bounded;
+    golock_listeners listeners; /* those who wait for a permit, for when the semaphore is opened */
+} SemaphoreObject;
+
+_Static_assert(offsetof(SemaphoreObject, semaphore) ==
+                   offsetof(SemaphoreObject, header) + sizeof(struct golock_header),
+               "the word follows the header");
+
+/* What an opened semaphore's word says for ever: to the fast paths, that they cannot do it. */
+#define OPENED ((uint64_t)(GOLOCK_HELD | GOLOCK_WAITERS | GOLOCK_HANDOFF))
+
+static uint32_t
+permits(SemaphoreObject *self)
+{
+    return (uint32_t)(__atomic_load_n(&self->semaphore.both, __ATOMIC_RELAXED) >> 32);
+}
+
+static void
+fill(SemaphoreObject *self, uint32_t value)
+{
+    uint64_t both = value * GOLOCK_PERMIT | (value == 0 ? GOLOCK_HELD : 0);
+    __atomic_store_n(&self->semaphore.both, both, __ATOMIC_RELAXED);
+}
+
+/* The fast paths of fastpath.h. */
+static inline bool
+fast_take(SemaphoreObject *self)
+{
+    return golock_fast_take(&self->semaphore, golock_is_shared(&self->header));
+}
+
+static inline bool
+fast_give(SemaphoreObject *self, uint32_t n, uint32_t most)
+{
+    return golock_fast_give(&self->semaphore, golock_is_shared(&self->header), n, most, &self->turns);
+}
+
+static const golock_class *
+class_of(PyObject *self)
+{
+    return ((SemaphoreObject *)self)->bounded ? &golock_bounded_semaphore_class : &golock_semaphore_class;
+}
+
+/* Returns a new semaphore, or NULL with MemoryError set. */
+static PyObject *
+make(PyTypeObject *type, bool bounded)
+{
+    SemaphoreObject *self = (SemaphoreObject *)golock_object_new(type);
+    if (self != NULL) {
+        self->bounded = bounded;
+        __atomic_store_n(&self->semaphore.both, OPENED, __ATOMIC_RELAXED);
+    }
+    return (PyObject *)self;
+}
+
+static PyObject *
+semaphore_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+    return golock_green_exchange(make(type, false), args, kwargs);
+}
+
+static PyObject *
+bounded_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+    return golock_green_exchange(make(type, true), args, kwargs);
+}
+
+/* The interpreter's semaphore takes any number. Those that a native one takes are int, and no subclass of it.
+ */
+static bool
+parse_permits(PyObject *number, uint32_t *result)
+{
+    if (!PyLong_CheckExact(number)) {
+        return false;
+    }
+    int overflow;
+    long long value = PyLong_AsLongLongAndOverflow(number, &overflow);
+    if (overflow != 0 || value < 0 || value > UINT32_MAX) {
+        return false;
+    }
+    *result = (uint32_t)value;
+    return true;
+}
+
+static int
+initialize(PyObject *op, const golock_class *class, PyObject *args, PyObject *kwargs)
+{
+    static const golock_name names[] = {GOLOCK_NAME("value")};
+    SemaphoreObject *self = (SemaphoreObject *)op;
+    PyObject *number = NULL;
+    uint32_t value = 1;
+    if (golock_bind_init(class->name, names, 1, 0, args, kwargs, &number) < 0) {
+        return -1;
+    }
+    bool native = (number == NULL || parse_permits(number, &value)) && golock_object_may_be_native(op, class);
+    GOLOCK_BEGIN_CRITICAL_SECTION(op);
+    native = native && self->base.fresh;
+    if (native) {
+        self->bound = self->bounded ? value : UINT32_MAX;
+        fill(self, value);
+        golock_object_make_native(op);
+    }
+    GOLOCK_END_CRITICAL_SECTION();
+    return native ? 0 : golock_object_call_init(op, class, args, kwargs);
+}
+
+static int
+semaphore_init(PyObject *self, PyObject *args, PyObject *kwargs)
+{
+    return initialize(self, &golock_semaphore_class, args, kwargs);
+}
+
+static int
+bounded_init(PyObject *self, PyObject *args, PyObject *kwargs)
+{
+    return initialize(self, &golock_bounded_semaphore_class, args, kwargs);
+}
+
+static void
+semaphore_dealloc(PyObject *self)
+{
+    golock_unshare(&((SemaphoreObject *)self)->header);
+    golock_object_free(self, semaphore_dealloc, golock_object_clear);
+}
+
+/* Those who wait for a permit then wait for the interpreter's condition. */
+static int
+semaphore_open(PyObject *op)
+{
+    SemaphoreObject *self = (SemaphoreObject *)op;
+    if (golock_is_shared(&self->header)) {
+        return golock_refuse_to_open(op);
+    }
+    PyObject *fields = golock_object_fields(op, &golock_semaphore_class, "(i)", 0);
+    PyObject *condition = fields == NULL ? NULL : golock_condition_add(op, fields, NULL);
+    PyObject *dict = NULL;
+    int result = -1;
+    while (condition != NULL) {
+        uint64_t both = __atomic_load_n(&self->semaphore.both, __ATOMIC_RELAXED);
+        PyObject *value = PyLong_FromUnsignedLong((unsigned long)(both >> 32));
+        PyObject *bound = PyLong_FromUnsignedLong(self->bound);
+        int set = value == NULL || bound == NULL ? -1 : PyDict_SetItemString(fields, "_value", value);
+        if (set == 0 && self->bounded) {
+            set = PyDict_SetItemString(fields, "_initial_value", bound);
+        }
+        Py_XDECREF(value);
+        Py_XDECREF(bound);
+        Py_XSETREF(dict, set < 0 ? NULL : golock_object_merge(op, fields));
+        if (dict == NULL) {
+            break;
+        }
+        if (golock_object_opened(op)) { /* the code that ran meanwhile has opened it */
+            result = 0;
+            break;
+        }
+        if (golock_is_shared(&self->header)) {
+            result = golock_refuse_to_open(op);
+            break;
+        }
+        if (__atomic_compare_exchange_n(&self->semaphore.both, &both, OPENED, false, __ATOMIC_ACQ_REL,
+                                        __ATOMIC_RELAXED)) {
+            golock_condition_adopt(condition, &self->listeners);
+            golock_object_commit(op, Py_NewRef(dict));
+            golock_wake_all(&self->semaphore.word);
+            result = 0;
+            break;
+        }
+    }
+    Py_XDECREF(dict);
+    Py_XDECREF(condition);
+    Py_XDECREF(fields);
+    return result;
+}
+
+struct golock_header *
+golock_semaphore_share(PyObject *semaphore)
+{
+    struct golock_header *header = &((SemaphoreObject *)semaphore)->header;
+    bool opened; /* and it is not opened before the header is written */
+    GOLOCK_BEGIN_CRITICAL_SECTION(semaphore);
+    opened = golock_object_opened(semaphore);
+    if (!opened) {
+        golock_share(header, GOLOCK_SEMAPHORE);
+    }
+    GOLOCK_END_CRITICAL_SECTION();
+    return opened ? golock_refuse_to_share(semaphore) : header;
+}
+
+PyObject *
+golock_semaphore_with(struct golock_header *header)
+{
+    return (PyObject *)((char *)header - offsetof(SemaphoreObject, header));
+}
+
+/* Takes a permit if there is one, without waiting. */
+static bool
+try_acquire(SemaphoreObject *self)
+{
+    return (!golock_fastpath || permits(self) > 0) && golock_permit_try_acquire(&self->semaphore);
+}
+
+/* Seconds until the deadline, for the interpreter's acquire. Returns a new reference, or NULL with
+ * MemoryError set. */
+static PyObject *
+seconds_left(int64_t deadline)
+{
+    if (deadline == GOLOCK_FOREVER) {
+        return Py_NewRef(Py_None);
+    }
+    int64_t left = deadline - golock_now();
+    return PyFloat_FromDouble(left > 0 ? (double)left / NS_PER_SECOND : 0);
+}
+
+/* Goes on in an acquire whose semaphore was opened while it waited: at the interpreter's condition, to which
+ * the listener was moved, and then in its acquire. */
+static PyObject *
+acquire_opened(PyObject *self, golock_listener *listener, int64_t deadline)
+{
+    int told = golock_condition_resume(listener, deadline);
+    golock_condition_unlock(listener);
+    if (told < 0) {
+        return NULL;
+    }
+    PyObject *left = seconds_left(deadline);
+    PyObject *taken = left == NULL ? NULL
+                                   : golock_object_call(self, class_of(self), "acquire",
+                                                        (PyObject *[]){Py_True, left}, 2, NULL);
+    Py_XDECREF(left);
+    return taken;
+}
+
+/* Waits for a permit as a listener. It is within no critical section: a signal handler may wait, in a loop
+ * that never lets go of it, for a thread that needs the semaphore. */
+static PyObject *
+wait_for_a_permit(SemaphoreObject *self, golock_listener *listener, int64_t timeout)
+{
+    int64_t deadline = golock_deadline_after(timeout);
+    unsigned flags = GOLOCK_WAIT_FOR_PERMIT | (golock_is_shared(&self->header) ? GOLOCK_WAIT_SHARED : 0);
+    int taken = golock_wait(&self->semaphore.word, timeout, flags, &self->base.opened);
+    if (taken == GOLOCK_ENDED) {
+        return acquire_opened((PyObject *)self, listener, deadline);
+    }
+    if (!golock_withdraw_native((PyObject *)self, listener)) {
+        golock_condition_abandon(listener);
+    }
+    return taken < 0 ? NULL : PyBool_FromLong(taken);
+}
+
+enum attempt { TAKEN, NOT_TAKEN, LISTENS, NOT_NATIVE };
+
+/* Takes a permit of a native semaphore, or lets the listener, if there is one, listen. */
+static enum attempt
+take_or_listen(PyObject *op, golock_listener *listener)
+{
+    SemaphoreObject *self = (SemaphoreObject *)op;
+    enum attempt attempt;
+    GOLOCK_BEGIN_CRITICAL_SECTION(op);
+    if (!golock_waits_natively(op)) {
+        attempt = NOT_NATIVE;
+    } else if (fast_take(self)) {
+        attempt = TAKEN;
+    } else if (listener == NULL) {
+        attempt = try_acquire(self) ? TAKEN : NOT_TAKEN;
+    } else {
+        attempt = LISTENS;
+        golock_listen(&self->listeners, listener);
+    }
+    GOLOCK_END_CRITICAL_SECTION();
+    return attempt;
+}
+
+/* The slow paths are outlined, so that the fast ones save no registers. What an opened semaphore does is up
+ * to the interpreter's acquire, with the arguments as they were given. */
+NO_INLINE static PyObject *
+acquire_slow(PyObject *self, int64_t timeout, PyObject *const *args, Py_ssize_t nargs)
+{
+    golock_listener *listener = NULL;
+    if (timeout != 0 && (listener = golock_listener_new()) == NULL) {
+        return NULL;
+    }
+    enum attempt attempt = take_or_listen(self, listener);
+    PyObject *taken =
+        attempt == LISTENS ? wait_for_a_permit((SemaphoreObject *)self, listener, timeout) : NULL;
+    if (listener != NULL) {
+        golock_listener_free(listener);
+    }
+    switch (attempt) {
+    case LISTENS:
+        return taken;
+    case NOT_NATIVE:
+        return golock_object_call(self, class_of(self), "acquire", args, nargs, NULL);
+    default:
+        return PyBool_FromLong(attempt == TAKEN);
+    }
+}
+
+NO_INLINE static PyObject *
+acquire_with_arguments(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    static const golock_name names[] = {GOLOCK_NAME("blocking"), GOLOCK_NAME("timeout")};
+    SemaphoreObject *self = (SemaphoreObject *)op;
+    PyObject *values[2] = {Py_True, Py_None};
+    if (golock_bind("acquire", names, 2, 0, args, nargs, kwnames, values) < 0) {
+        return NULL;
+    }
+    if (golock_object_opened(op)) {
+        return golock_object_call(op, class_of(op), "acquire", values, 2, NULL);
+    }
+    int blocking = PyObject_IsTrue(values[0]);
+    if (blocking < 0) {
+        return NULL;
+    }
+    if (!blocking && values[1] != Py_None) {
+        PyErr_SetString(PyExc_ValueError, "can't specify timeout for non-blocking acquire");
+        return NULL;
+    }
+    /* The timeout counts only where there is none to take. */
+    if (fast_take(self)) {
+        Py_RETURN_TRUE;
+    }
+    int64_t timeout = 0;
+    if (blocking && values[1] != Py_None) {
+        if (!golock_fastpath && !golock_object_opened(op) && try_acquire(self)) {
+            Py_RETURN_TRUE;
+        }
+        if (golock_parse_timeout(values[1], true, &timeout) < 0) {
+            return NULL;
+        }
+    } else if (blocking) {
+        timeout = -1;
+    }
+    return acquire_slow(op, timeout, values, 2);
+}
+
+static PyObject *
+semaphore_acquire(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    if (nargs > 0 || kwnames != NULL) {
+        return acquire_with_arguments(self, args, nargs, kwnames);
+    }
+    if (fast_take((SemaphoreObject *)self)) {
+        Py_RETURN_TRUE;
+    }
+    return acquire_slow(self, -1, NULL, 0);
+}
+
+/* Gives n permits to a native semaphore. Returns 1, or 0 if there would be more than `most`; or -1 if the
+ * semaphore is opened. */
+static int
+give(PyObject *op, uint32_t n, uint32_t most)
+{
+    SemaphoreObject *self = (SemaphoreObject *)op;
+    int given = -1;
+    GOLOCK_BEGIN_CRITICAL_SECTION(op);
+    if (!golock_object_opened(op)) {
+        given = fast_give(self, n, most) ||
+                golock_permits_release(&self->semaphore, golock_is_shared(&self->header), n, most);
+    }
+    GOLOCK_END_CRITICAL_SECTION();
+    return given;
+}
+
+/* `class` is that whose release was called: one of Semaphore itself does not look at the bound. What a native
+ * semaphore cannot do is done by the interpreter's. */
+NO_INLINE static PyObject *
+release_slow(PyObject *op, const golock_class *class, PyObject *const *args, Py_ssize_t nargs,
+             PyObject *kwnames)
+{
+    static const golock_name names[] = {GOLOCK_NAME("n")};
+    PyObject *number = NULL;
+    uint32_t n = 1;
+    if (golock_bind("release", names, 1, 0, args, nargs, kwnames, &number) < 0) {
+        return NULL;
+    }
+    bool bounded = class == &golock_bounded_semaphore_class;
+    int given = -1;
+    if (golock_object_uses_plain_conditions(op) && (number == NULL || (parse_permits(number, &n) && n > 0))) {
+        given = give(op, n, bounded ? ((SemaphoreObject *)op)->bound : UINT32_MAX);
+    }
+    if (given > 0) {
+        Py_RETURN_NONE;
+    }
+    if (given == 0 && bounded) {
+        PyErr_SetString(PyExc_ValueError, "Semaphore released too many times");
+        return NULL;
+    }
+    return golock_object_call(op, class, "release", number == NULL ? NULL : &number, number != NULL, NULL);
+}
+
+static PyObject *
+semaphore_release(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    SemaphoreObject *self = (SemaphoreObject *)op;
+    if (nargs == 0 && kwnames == NULL && golock_object_uses_plain_conditions(op) &&
+        fast_give(self, 1, UINT32_MAX)) {
+        Py_RETURN_NONE;
+    }
+    return release_slow(op, &golock_semaphore_class, args, nargs, kwnames);
+}
+
+static PyObject *
+bounded_release(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    SemaphoreObject *self = (SemaphoreObject *)op;
+    if (nargs == 0 && kwnames == NULL && golock_object_uses_plain_conditions(op) &&
+        fast_give(self, 1, self->bound)) {
+        Py_RETURN_NONE;
+    }
+    return release_slow(op, &golock_bounded_semaphore_class, args, nargs, kwnames);
+}
+
+static PyObject *
+semaphore_exit(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    static const golock_name names[] = {GOLOCK_NAME("t"), GOLOCK_NAME("v"), GOLOCK_NAME("tb")};
+    PyObject *values[3] = {NULL, NULL, NULL};
+    if (golock_bind("__exit__", names, 3, 3, args, nargs, kwnames, values) < 0) {
+        return NULL;
+    }
+    const SemaphoreObject *semaphore = (const SemaphoreObject *)self;
+    if (!golock_object_is_native(self, class_of(self))) {
+        return golock_object_call(self, class_of(self), "__exit__", values, 3, NULL);
+    }
+    return semaphore->bounded ? bounded_release(self, NULL, 0, NULL) : semaphore_release(self, NULL, 0, NULL);
+}
+
+static PyObject *
+semaphore_repr(PyObject *self)
+{
+    if (!golock_object_is_native(self, class_of(self))) {
+#if PY_VERSION_HEX >= 0x030B0000
+        return golock_object_call(self, class_of(self), "__repr__", NULL, 0, NULL);
+#else
+        return golock_object_repr(self, "");
+#endif
+    }
+    if (((SemaphoreObject *)self)->bounded) {
+        return golock_object_repr(self, "value=%u/%u", permits((SemaphoreObject *)self),
+                                  ((SemaphoreObject *)self)->bound);
+    }
+    return golock_object_repr(self, "value=%u", permits((SemaphoreObject *)self));
+}
+
+static PyObject *
+native_value(PyObject *self)
+{
+    return PyLong_FromUnsignedLong(permits((SemaphoreObject *)self));
+}
+
+static PyObject *
+native_initial_value(PyObject *self)
+{
+    return PyLong_FromUnsignedLong(((SemaphoreObject *)self)->bound);
+}
+
+static const golock_field field_condition = {&golock_semaphore_class, "_cond", NULL};
+static const golock_field field_value = {&golock_semaphore_class, "_value", native_value};
+static const golock_field field_initial_value = {&golock_bounded_semaphore_class, "_initial_value",
+                                                 native_initial_value};
+
+PyDoc_STRVAR(semaphore_doc, "Semaphore(value=1)\n--\n\n"
+                            "A number of permits, to be taken and given back by any thread.\n\n"
+                            "Waiters are served in the order of their arrival; newcomers may go first, for\n"
+                            "get_handoff() seconds. Raises ValueError for a negative value.");
+
+PyDoc_STRVAR(bounded_doc, "BoundedSemaphore(value=1)\n--\n\n"
+                          "A semaphore that never has more permits than at first.\n\n"
+                          "Raises what Semaphore does.");
+
+PyDoc_STRVAR(acquire_doc,
+             "acquire($self, /, blocking=True, timeout=None)\n--\n\n"
+             "Take a permit and return True.\n\n"
+             "If there is none, wait for one: for timeout seconds, or without limit with None.\n"
+             "Return False when the time has run out, and at once when blocking is false. A\n"
+             "signal handler that raises ends the wait.\n\n"
+             "Raises ValueError for a timeout without blocking and for NaN, OverflowError for one\n"
+             "that is too large; no permit is then taken.");
+
+PyDoc_STRVAR(release_doc, "release($self, /, n=1)\n--\n\n"
+                          "Give back n permits, and let so many of the threads that wait go on.\n\n"
+                          "Raises ValueError when n is less than 1.");
+
+PyDoc_STRVAR(bounded_release_doc,
+             "release($self, /, n=1)\n--\n\n"
+             "Give back n permits, and let so many of the threads that wait go on.\n\n"
+             "Raises ValueError when n is less than 1, or when there would be more permits\n"
+             "than at first; there are then as many as before.");
+
+#define METHOD(name, function, doc)                                                                          \
+    {name, (PyCFunction)(void (*)(void))function, METH_FASTCALL | METH_KEYWORDS, doc}
+
+static PyMethodDef semaphore_methods[] = {
+    METHOD("acquire", semaphore_acquire, acquire_doc),
+    METHOD("release", semaphore_release, release_doc),
+    METHOD("__enter__", semaphore_acquire, acquire_doc),
+    METHOD("__exit__", semaphore_exit, PyDoc_STR("__exit__($self, /, t, v, tb)\n--\n\nGive back a permit.")),
+    GOLOCK_OBJECT_METHODS,
+    {NULL, NULL, 0, NULL},
+};
+
+static PyMethodDef bounded_methods[] = {
+    METHOD("release", bounded_release, bounded_release_doc),
+    {NULL, NULL, 0, NULL},
+};
+
+static PyGetSetDef semaphore_getset[] = {
+    GOLOCK_OBJECT_DICT(golock_semaphore_class),
+    GOLOCK_FIELD(field_condition, "What those who wait for a permit wait at."),
+    GOLOCK_FIELD(field_value, "How many permits there are."),
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+static PyGetSetDef bounded_getset[] = {
+    GOLOCK_FIELD(field_initial_value, "How many permits there may be."),
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+static const char *const used[] = {"_cond", "_value", "release", NULL};
+static const char *const used_of_bounded[] = {"_cond", "_value", "_initial_value", "release", NULL};
+
+const golock_class golock_semaphore_class = {1, "Semaphore", used, semaphore_open};
+const golock_class golock_bounded_semaphore_class = {2, "BoundedSemaphore", used_of_bounded, semaphore_open};
+
+static PyType_Slot semaphore_slots[] = {
+    {Py_tp_new, semaphore_new},
+    {Py_tp_init, semaphore_init},
+    {Py_tp_dealloc, semaphore_dealloc},
+    {Py_tp_traverse, golock_object_traverse},
+    {Py_tp_clear, golock_object_clear},
+    {Py_tp_repr, semaphore_repr},
+    {Py_tp_doc, (void *)semaphore_doc},
+    {Py_tp_methods, semaphore_methods},
+    {Py_tp_members, golock_object_members},
+    {Py_tp_getset, semaphore_getset},
+    {0, NULL},
+};
+
+PyType_Spec golock_semaphore_spec = {
+    .name = "threading.Semaphore",
+    .basicsize = sizeof(SemaphoreObject),
+    .flags = GOLOCK_OBJECT_FLAGS,
+    .slots = semaphore_slots,
+};
+
+static PyType_Slot bounded_slots[] = {
+    {Py_tp_new, bounded_new},
+    {Py_tp_init, bounded_init},
+    {Py_tp_dealloc, semaphore_dealloc},
+    {Py_tp_traverse, golock_object_traverse},
+    {Py_tp_clear, golock_object_clear},
+    {Py_tp_doc, (void *)bounded_doc},
+    {Py_tp_methods, bounded_methods},
+    {Py_tp_getset, bounded_getset},
+    {0, NULL},
+};
+
+PyType_Spec golock_bounded_semaphore_spec = {
+    .name = "threading.BoundedSemaphore",
+    .basicsize = sizeof(SemaphoreObject),
+    .flags = GOLOCK_OBJECT_FLAGS,
+    .slots = bounded_slots,
+};

@@ -1,0 +1,288 @@
+/* How a Python thread waits: it asks plain.c what to do, or the core, and sleeps on its own C stack, not on a
+ * goroutine's small one, where a signal handler may not fit. */
+#include "waiting/acquire.h"
+
+#include "base/clock.h"
+#include "base/compat.h"
+#include "base/futex.h"
+#include "base/process.h"
+#include "core/call.h"
+#include "core/loader.h"
+#include "fastpath/fastpath.h"
+#include "waiting/counters.h"
+#include "waiting/plain.h"
+#include "waiting/spin.h"
+
+#include <errno.h>
+
+/* Nanoseconds. While the interpreter ends, no other thread of it comes. */
+#define PATIENCE_AT_EXIT 1000000
+
+/* Nanoseconds. For how long the thread that runs signal handlers may overlook one when it goes to sleep
+ * as a claimant. */
+#define OVERLOOKED 5000000
+
+static enum golock_reason
+park(const struct golock_waiter *waiter)
+{
+    int64_t at = waiter->owes && golock_runs_handlers() ? golock_deadline_after(OVERLOOKED) : GOLOCK_FOREVER;
+    bool early = at < waiter->until;
+    if (!early) {
+        at = waiter->until;
+    }
+    if (golock_futex_wait(waiter->word, waiter->value, at, waiter->channel) == 0) {
+        return GOLOCK_WOKEN;
+    }
+    switch (errno) {
+    case ETIMEDOUT:
+        return early ? GOLOCK_INTERRUPTED : GOLOCK_EXPIRED;
+    case EINTR:
+        return GOLOCK_INTERRUPTED;
+    default:
+        return GOLOCK_CHANGED;
+    }
+}
+
+/* Who has set the flag has changed the word or woken everybody after: so it is read after both. */
+static bool
+has_ended(const bool *ended)
+{
+    return ended != NULL && __atomic_load_n(ended, __ATOMIC_SEQ_CST);
+}
+
+/* A wait, and who says what to do: plain.c, until it passes the waiter on to the core. */
+typedef struct {
+    struct golock_waiter waiter;
+    const struct golock_core *core; /* or NULL */
+    bool passed;
+} wait;
+
+static int
+next(wait *w, int reason)
+{
+    if (!w->passed && golock_plain_may(w->core)) {
+        int action = golock_plain_next(w->core, &w->waiter, reason);
+        if (action != GOLOCK_PASS) {
+            return action;
+        }
+    }
+    w->passed = w->passed || (w->core != NULL && golock_core_bind(w->core));
+    return w->passed ? golock_core_next(w->core, &w->waiter, reason)
+                     : golock_plain_next(NULL, &w->waiter, reason);
+}
+
+static bool
+stay(wait *w)
+{
+    return w->passed ? golock_core_stay(w->core, &w->waiter) : golock_plain_stay(&w->waiter);
+}
+
+/* Sleeps until woken. A woken thread looks at the word only when it is attached to the interpreter again:
+ * once the interpreter ends, a daemon thread never is, and a lock it had taken would stay taken. */
+static int
+sleep_detached(wait *w, const bool *ended)
+{
+    int reason;
+    do {
+        if (has_ended(ended)) {
+            return GOLOCK_CHANGED;
+        }
+        reason = park(&w->waiter);
+    } while (reason == GOLOCK_CHANGED && !golock_runs_handlers() && stay(w));
+    return reason;
+}
+
+/* Ends the wait of one that has seen the flag. It may have announced itself after the flag was set, and so
+ * made the word again what another is about to sleep on: it wakes all once more. */
+static void
+end(wait *w, int reason)
+{
+    w->waiter.owes |= reason == GOLOCK_WOKEN;
+    next(w, GOLOCK_INTERRUPTED);
+    golock_wake_all(w->waiter.word);
+}
+
+/* Takes the lock if it becomes free while the thread spins. Where the core keeps the order of arrival, who
+ * spins would lose its place. */
+static bool
+spin_for(uint32_t *word, unsigned flags, const bool *ended, golock_spin *spin)
+{
+    const bool shared = flags & GOLOCK_WAIT_SHARED;
+    if (!golock_may_spin(spin) || !golock_fastpath || golock_threshold(golock_core_loaded()) == 0) {
+        return false;
+    }
+    bool free = true, taken = false;
+    while (free && !taken && !has_ended(ended)) {
+#ifdef Py_GIL_DISABLED
+        free = golock_spin_while(spin, word, GOLOCK_HELD, GOLOCK_HELD, shared);
+#else
+        PyThreadState *thread = golock_detach();
+        free = golock_spin_while(spin, word, GOLOCK_HELD, GOLOCK_HELD, shared);
+        PyEval_RestoreThread(thread);
+#endif
+        taken =
+            free && (flags & GOLOCK_WAIT_FOR_PERMIT ? golock_fast_take((union golock_semaphore *)word, true)
+                                                    : golock_fast_acquire(word, true));
+    }
+    golock_spin_end(spin, taken);
+    return taken;
+}
+
+/* Does what it is told to until the wait has ended. Returns as golock_wait. */
+static int
+drive(wait *w, const struct golock_waiter *fresh, unsigned flags, const bool *ended)
+{
+    pid_t process = golock_process;
+    bool woken = flags & GOLOCK_WAIT_WOKEN;
+    int reason = woken ? GOLOCK_WOKEN : GOLOCK_ENTERED;
+    for (;;) {
+        if (has_ended(ended)) {
+            end(w, reason);
+            return GOLOCK_ENDED;
+        }
+        int action = next(w, reason);
+        if (action == GOLOCK_ACQUIRED || action == GOLOCK_TIMED_OUT) {
+            return action == GOLOCK_ACQUIRED;
+        }
+        /* Signals that came up to here would go unseen while the thread sleeps. Their handlers may do
+         * anything, even fork, unless this waiter owes something: one that takes the lock would wait
+         * for it. */
+        reason = GOLOCK_ENTERED;
+        if (!w->waiter.owes) {
+            if (woken) { /* the first moment in which it may run any code */
+                woken = false;
+                w->core = golock_core_load();
+            }
+            bool raised = !(flags & GOLOCK_WAIT_NO_HANDLERS) && Py_MakePendingCalls() < 0;
+            bool forked = golock_process != process; /* and nobody knows this waiter in the child */
+            if (forked) {
+                *w = (wait){.waiter = *fresh};
+            } else if (raised) {
+                next(w, GOLOCK_INTERRUPTED);
+            }
+            if (raised) {
+                return -1;
+            }
+            if (forked) {
+                w->core = golock_core_load();
+                process = golock_process;
+                continue;
+            }
+        }
+        if (action == GOLOCK_PARK) {
+            golock_count(w->core, &w->waiter);
+            golock_lies_down(&w->waiter);
+            PyThreadState *thread = golock_detach();
+            reason = sleep_detached(w, ended);
+            PyEval_RestoreThread(thread);
+            golock_gets_up(&w->waiter);
+        }
+    }
+}
+
+int
+golock_wait(uint32_t *word, int64_t timeout, unsigned flags, const bool *ended)
+{
+    const bool woken = flags & GOLOCK_WAIT_WOKEN;
+    const int64_t deadline = golock_deadline_after(timeout);
+    golock_spin spin = golock_spin_begin(deadline);
+    int result = !woken && spin_for(word, flags, ended, &spin);
+    if (!result) {
+        const struct golock_waiter fresh = {
+            .word = word,
+            .deadline = deadline,
+            .patience = Py_IsFinalizing() ? PATIENCE_AT_EXIT : 0,
+            .since = spin.since,
+            .semaphore = flags & GOLOCK_WAIT_FOR_PERMIT,
+        };
+        /* One that may owe something runs no code. */
+        wait w = {.waiter = fresh, .core = woken ? golock_core_loaded() : golock_core_load()};
+        result = drive(&w, &fresh, flags, ended);
+        golock_uncount(w.core, &w.waiter);
+    }
+    golock_spin_learn(&spin);
+    return result;
+}
+
+/* The core for what plain.c passes on, or NULL where there is none that this thread can call. */
+static const struct golock_core *
+core_to_pass_to(const struct golock_core *loaded)
+{
+    return loaded != NULL ? golock_core_get() : NULL;
+}
+
+static bool
+try_acquire(uint32_t *word, bool semaphore)
+{
+    const struct golock_core *core = golock_core_loaded();
+    core = golock_plain_may(core) ? NULL : core_to_pass_to(core);
+    return core != NULL ? golock_core_try_acquire(core, word, semaphore)
+                        : golock_plain_try_acquire(word, semaphore);
+}
+
+bool
+golock_word_try_acquire(uint32_t *word)
+{
+    return try_acquire(word, false);
+}
+
+bool
+golock_permit_try_acquire(union golock_semaphore *semaphore)
+{
+    return try_acquire(&semaphore->word, true);
+}
+
+static bool
+release(uint32_t *word, bool shared, bool *named)
+{
+    const struct golock_core *core = golock_core_loaded();
+    int released = golock_plain_may(core) ? golock_plain_release(core, word, shared, named) : GOLOCK_PASS;
+    if (released == GOLOCK_PASS) {
+        core = core_to_pass_to(core);
+        released =
+            core != NULL ? golock_core_release(core, word) : golock_plain_release(NULL, word, shared, named);
+    }
+    return released;
+}
+
+bool
+golock_word_release(uint32_t *word, bool shared)
+{
+    return release(word, shared, NULL);
+}
+
+bool
+golock_word_release_quietly(uint32_t *word, bool shared, golock_unwoken *unwoken)
+{
+    bool named = false;
+    bool released = release(word, shared, &named);
+    *unwoken = (golock_unwoken){.word = named ? word : NULL, .shared = shared};
+    return released;
+}
+
+bool
+golock_wake(const golock_unwoken *unwoken)
+{
+    return unwoken->word == NULL || golock_plain_wake_named(unwoken->word, unwoken->shared);
+}
+
+void
+golock_wake_again(const golock_unwoken *unwoken)
+{
+    golock_plain_take_back(unwoken->word, unwoken->shared);
+}
+
+bool
+golock_permits_release(union golock_semaphore *semaphore, bool shared, uint32_t n, uint32_t most)
+{
+    uint32_t *word = &semaphore->word;
+    const struct golock_core *core = golock_core_loaded();
+    int released =
+        golock_plain_may(core) ? golock_plain_release_semaphore(core, word, shared, n, most) : GOLOCK_PASS;
+    if (released == GOLOCK_PASS) {
+        core = core_to_pass_to(core);
+        released = core != NULL ? golock_core_release_semaphore(core, word, n, most)
+                                : golock_plain_release_semaphore(NULL, word, shared, n, most);
+    }
+    return released;
+}

@@ -1,0 +1,29 @@
+/* The slow paths of a lock. */
+#include "waiting/mutex.h"
+
+/* This file accesses the word relaxed: what is read is an answer that may be old when it is given. */
+
+int
+golock_mutex_acquire_slow(golock_mutex *mutex, int64_t timeout, unsigned flags)
+{
+    if (timeout != 0) {
+        flags |= golock_mutex_is_shared(mutex) ? GOLOCK_WAIT_SHARED : 0;
+        return golock_wait(&mutex->word, timeout, flags, NULL);
+    }
+    if (golock_fastpath && __atomic_load_n(&mutex->word, __ATOMIC_RELAXED) & GOLOCK_HELD) {
+        return 0;
+    }
+    return golock_word_try_acquire(&mutex->word);
+}
+
+bool
+golock_mutex_release_slow(golock_mutex *mutex)
+{
+    return golock_word_release(&mutex->word, golock_mutex_is_shared(mutex));
+}
+
+void
+golock_mutex_reset(golock_mutex *mutex)
+{
+    __atomic_store_n(&mutex->word, 0, __ATOMIC_RELAXED);
+}

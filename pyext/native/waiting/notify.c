@@ -1,0 +1,336 @@
+/* How a Python thread waits for a notification. Those who wait at a condition or a barrier stand in a list in
+ * the object, first come first, and each sleeps on a word of its own. The protocol is that of
+ * golock/listener.go, with the GIL, or where there is none a spin lock, for the mutex of the list; and one
+ * that is notified and needs a lock next is not woken, but moved to the lock's word. */
+#include "waiting/notify.h"
+
+#include "base/clock.h"
+#include "base/futex.h"
+#include "base/process.h"
+#include "core/loader.h"
+#include "waiting/counters.h"
+#include "waiting/mutex.h"
+#include "waiting/plain.h"
+#include "waiting/spin.h"
+
+#include <errno.h>
+#include <sched.h>
+
+/* Changes in each child process. */
+static uint32_t process = 1;
+
+/* The listeners of this thread, the newest first. With the default model the first access allocates memory,
+ * and ends the process where there is none. */
+static _Thread_local golock_listener *innermost __attribute__((tls_model("initial-exec")));
+
+golock_listener *
+golock_listener_new(void)
+{
+    golock_listener *listener = PyMem_RawCalloc(1, sizeof(golock_listener));
+    if (listener == NULL) {
+        PyErr_NoMemory();
+        return NULL;
+    }
+    listener->outer = innermost;
+    innermost = listener;
+    return listener;
+}
+
+/* What is told comes with what was done before: an acquire. */
+static uint32_t
+told(const golock_listener *listener)
+{
+    return __atomic_load_n(&listener->told, __ATOMIC_ACQUIRE);
+}
+
+/* In a child process the listeners of the parent do not exist. */
+static void
+forget_the_parents(golock_listeners *listeners)
+{
+    if (listeners->process != process) {
+        *listeners = (golock_listeners){.process = process};
+    }
+}
+
+#ifdef Py_GIL_DISABLED
+/* A PyMutex would let go of the critical section in which the caller changes more than this. */
+static void
+lock_list(golock_listeners *listeners)
+{
+    while (__atomic_exchange_n(&listeners->locked, true, __ATOMIC_ACQUIRE)) {
+        sched_yield();
+    }
+}
+
+static void
+unlock_list(golock_listeners *listeners)
+{
+    __atomic_store_n(&listeners->locked, false, __ATOMIC_RELEASE);
+}
+#else
+#define lock_list(listeners) ((void)(listeners))
+#define unlock_list(listeners) ((void)(listeners))
+#endif
+
+uint32_t
+golock_count_listeners(golock_listeners *listeners)
+{
+    forget_the_parents(listeners);
+    return __atomic_load_n(&listeners->length, __ATOMIC_RELAXED);
+}
+
+static void
+unlink_listener(golock_listener *listener)
+{
+    golock_listeners *listeners = listener->listeners;
+    *(listener->previous == NULL ? &listeners->first : &listener->previous->next) = listener->next;
+    *(listener->next == NULL ? &listeners->last : &listener->next->previous) = listener->previous;
+    listener->previous = listener->next = NULL;
+    __atomic_store_n(&listener->listeners, NULL, __ATOMIC_RELEASE);
+    __atomic_store_n(&listeners->length, listeners->length - 1, __ATOMIC_RELAXED);
+}
+
+void
+golock_listen(golock_listeners *listeners, golock_listener *listener)
+{
+    forget_the_parents(listeners);
+    lock_list(listeners);
+    __atomic_store_n(&listener->listeners, listeners, __ATOMIC_RELAXED);
+    listener->previous = listeners->last;
+    *(listeners->last == NULL ? &listeners->first : &listeners->last->next) = listener;
+    listeners->last = listener;
+    __atomic_store_n(&listeners->length, listeners->length + 1, __ATOMIC_RELAXED);
+    unlock_list(listeners);
+}
+
+uint32_t
+golock_withdraw(golock_listener *listener)
+{
+    golock_listeners *listeners;
+    while ((listeners = __atomic_load_n(&listener->listeners, __ATOMIC_ACQUIRE)) != NULL) {
+        lock_list(listeners);
+        if (listener->listeners == listeners) { /* it was neither told nor moved meanwhile */
+            unlink_listener(listener);
+        }
+        unlock_list(listeners);
+    }
+    return told(listener);
+}
+
+bool
+golock_withdraw_native(PyObject *object, golock_listener *listener)
+{
+    bool native;
+    (void)object; /* used without a GIL */
+    GOLOCK_BEGIN_CRITICAL_SECTION(object);
+    native = listener->condition == NULL;
+    if (native) {
+        golock_withdraw(listener);
+    }
+    GOLOCK_END_CRITICAL_SECTION();
+    return native;
+}
+
+/* Who told the listener something may not have let go of it yet: hence the withdrawal. The waits of a thread
+ * end in another order than that of their beginnings where it has several stacks, as greenlets do. */
+void
+golock_listener_free(golock_listener *listener)
+{
+    golock_withdraw(listener);
+    golock_uncount_moved(listener->counter);
+    golock_listener **each = &innermost;
+    while (*each != listener) {
+        each = &(*each)->outer;
+    }
+    *each = listener->outer;
+    PyObject *lock = listener->lock, *condition = listener->condition;
+    PyMem_RawFree(listener);
+    Py_XDECREF(lock);
+    Py_XDECREF(condition);
+}
+
+/* Tells the first, and takes it out of the list. Returns false if there is none. Sets *sleeps to where it
+ * sleeps, or is about to, or to NULL if it spins. It is moved while it is in the list, for until then its
+ * memory is its own. */
+static bool
+tell_first(golock_listeners *listeners, uint32_t what, const struct golock_core *core, golock_mutex *lock,
+           uint32_t **sleeps)
+{
+    lock_list(listeners);
+    golock_listener *listener = listeners->first;
+    if (listener != NULL) {
+        uint32_t *word = &listener->told;
+        /* One that withdraws, and finds itself in no list, looks at what it was told. */
+        bool spins = __atomic_exchange_n(word, what, __ATOMIC_ACQ_REL) == GOLOCK_SPINS;
+        *sleeps = spins ? NULL : word;
+        if (lock != NULL && !spins &&
+            golock_plain_move(core, word, what, &lock->word, golock_mutex_is_shared(lock))) {
+            listener->counter = golock_count_moved(core, &lock->word);
+        }
+        unlink_listener(listener);
+    }
+    unlock_list(listeners);
+    return listener != NULL;
+}
+
+/* The listener may be gone, and its memory used for something else, as soon as it has been told: who sleeps
+ * at that address then is woken for nothing. */
+void
+golock_notify(golock_listeners *listeners, uint32_t n, uint32_t what, golock_mutex *lock)
+{
+    const struct golock_core *core = golock_core_loaded();
+    forget_the_parents(listeners);
+    uint32_t *word;
+    if (lock != NULL && golock_plain_may(core) && golock_threshold(core) != 0) {
+        while (n-- > 0 && tell_first(listeners, GOLOCK_MOVED, core, lock, &word)) {
+        }
+        return;
+    }
+    while (n-- > 0 && tell_first(listeners, what, NULL, NULL, &word)) {
+        if (word != NULL) {
+            golock_futex_wake(word, 1, GOLOCK_ANY_CHANNEL);
+        }
+    }
+}
+
+void
+golock_move_listeners(golock_listeners *from, golock_listeners *to, PyObject *condition)
+{
+    forget_the_parents(from);
+    lock_list(from);
+    to->first = from->first;
+    to->last = from->last;
+    to->length = from->length;
+    to->process = process;
+    for (golock_listener *each = to->first; each != NULL; each = each->next) {
+        each->condition = Py_NewRef(condition);
+        __atomic_store_n(&each->listeners, to, __ATOMIC_RELEASE);
+    }
+    from->first = from->last = NULL;
+    from->length = 0;
+    unlock_list(from);
+}
+
+void
+golock_forget_listeners(golock_listeners *listeners)
+{
+    forget_the_parents(listeners);
+    lock_list(listeners);
+    while (listeners->first != NULL) {
+        unlink_listener(listeners->first);
+    }
+    unlock_list(listeners);
+}
+
+void
+golock_listen_after_fork(void)
+{
+    process++;
+    for (golock_listener *each = innermost; each != NULL; each = each->outer) {
+        golock_listeners *listeners = each->listeners;
+        if (listeners == NULL) {
+            continue;
+        }
+        forget_the_parents(listeners);
+        each->previous = NULL;
+        each->next = listeners->first;
+        *(listeners->first == NULL ? &listeners->last : &listeners->first->previous) = each;
+        listeners->first = each;
+        listeners->length++;
+    }
+}
+
+/* Sleeps until told, or until the time has come: then returns false. A thread that runs signal handlers also
+ * returns when a signal has come. */
+static bool
+sleep_detached(golock_listener *listener, int64_t deadline)
+{
+    for (;;) {
+        long result = golock_futex_wait(&listener->told, 0, deadline, GOLOCK_SLEEPER);
+        uint32_t what = told(listener);
+        if (what != 0) {
+            /* A wake for nothing, just before it was told, looks the same: to owe too much does no harm. */
+            listener->woken = result == 0 && what == GOLOCK_MOVED;
+            return true;
+        }
+        if (result < 0 && errno == ETIMEDOUT) {
+            return false;
+        }
+        if (result < 0 && errno == EINTR && golock_runs_handlers()) {
+            return true;
+        }
+    }
+}
+
+/* Waits on the lock that the opener has put among the condition's waiters. Returns as golock_await. */
+static int
+await_lock(golock_listener *listener, int64_t deadline)
+{
+    int64_t timeout = -1;
+    if (deadline != GOLOCK_FOREVER) {
+        int64_t left = deadline - golock_now();
+        timeout = left > 0 ? left : 0;
+    }
+    int taken = golock_mutex_acquire(listener->mutex, timeout);
+    return taken > 0 ? GOLOCK_TOLD : taken;
+}
+
+/* A listener that spins says so where it is told: who tells it then has nobody to wake. */
+
+static bool
+begin_to_spin(golock_listener *listener)
+{
+    uint32_t untold = 0;
+    return __atomic_compare_exchange_n(&listener->told, &untold, GOLOCK_SPINS, false, __ATOMIC_ACQ_REL,
+                                       __ATOMIC_RELAXED);
+}
+
+static void
+end_spin(golock_listener *listener, golock_spin *spin)
+{
+    uint32_t spins = GOLOCK_SPINS;
+    bool untold =
+        __atomic_compare_exchange_n(&listener->told, &spins, 0, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
+    golock_spin_end(spin, !untold);
+}
+
+static int
+sleep_until_told(golock_listener *listener, int64_t deadline, golock_unwoken unwoken)
+{
+    golock_spin spin = golock_spin_begin(deadline);
+    bool in_time = true;
+    while (in_time && (told(listener) == 0 || unwoken.word != NULL)) {
+        /* Signals that came up to here would go unseen while the thread sleeps. Their handlers may do
+         * anything. */
+        if (unwoken.word == NULL && Py_MakePendingCalls() < 0) {
+            return -1;
+        }
+        bool spins = golock_may_spin(&spin) && begin_to_spin(listener);
+        /* The claimant needs the GIL next. */
+        PyThreadState *thread = golock_detach();
+        bool woken = golock_wake(&unwoken);
+        if (spins) {
+            golock_spin_while(&spin, &listener->told, GOLOCK_SPINS, UINT32_MAX, false);
+        } else if (woken) {
+            in_time = sleep_detached(listener, deadline);
+        }
+        PyEval_RestoreThread(thread);
+        if (spins) {
+            end_spin(listener, &spin);
+        }
+        if (!woken) { /* which has taken its time, so signals are looked for again */
+            golock_wake_again(&unwoken);
+        }
+        unwoken.word = NULL;
+    }
+    golock_spin_learn(&spin);
+    uint32_t what = told(listener);
+    return what == GOLOCK_MOVED ? GOLOCK_TOLD : (int)what;
+}
+
+int
+golock_await(golock_listener *listener, int64_t deadline, const golock_unwoken *unwoken)
+{
+    int result = sleep_until_told(listener, deadline, unwoken != NULL ? *unwoken : (golock_unwoken){0});
+    return result == GOLOCK_OPENED ? await_lock(listener, deadline) : result;
+}

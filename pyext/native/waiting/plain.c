@@ -1,0 +1,390 @@
+#include "waiting/plain.h"
+
+#include "base/clock.h"
+#include "base/futex.h"
+#include "base/process.h"
+#include "core/loader.h"
+#include "fastpath/due.h"
+#include "fastpath/fastpath.h"
+#include "waiting/counters.h"
+
+#include <limits.h>
+
+/* The channels of golock/word.go. */
+#define SLEEPERS GOLOCK_SLEEPER
+#define RETURNERS 0x2u
+#define CLAIMANTS 0x4u
+
+#define DUE_MASK (((1u << GOLOCK_DUE_BITS) - 1) << GOLOCK_DUE_SHIFT)
+#define NAME_MASK (GOLOCK_CLAIMANT_MASK | DUE_MASK)
+
+/* The memory of a lock or of a semaphore. */
+typedef struct {
+    uint32_t *word;
+    bool semaphore;
+    bool shared;                    /* others than Python's threads may know it */
+    uint32_t self;                  /* names a claimant of this process */
+    const struct golock_core *core; /* or NULL */
+} cell;
+
+static cell
+cell_at(uint32_t *word, bool semaphore, bool shared, const struct golock_core *core)
+{
+    return (cell){word, semaphore, shared, (uint32_t)golock_process << GOLOCK_CLAIMANT_SHIFT, core};
+}
+
+bool
+golock_plain_may(const struct golock_core *core)
+{
+    return core == NULL || (golock_fastpath && golock_threshold(core) != 0);
+}
+
+/* The word and, above it, the permits: of a free lock, one. */
+static uint64_t
+load(cell c)
+{
+    if (c.semaphore) {
+        return __atomic_load_n((uint64_t *)c.word, __ATOMIC_ACQUIRE);
+    }
+    uint32_t word = __atomic_load_n(c.word, __ATOMIC_ACQUIRE);
+    return word & GOLOCK_HELD ? word : GOLOCK_PERMIT | word;
+}
+
+/* Replaces the state if it is still old, and returns whether it was. */
+static bool
+change(cell c, uint64_t old, uint64_t new)
+{
+    if (c.semaphore) {
+        return __atomic_compare_exchange_n((uint64_t *)c.word, &old, new, false, __ATOMIC_ACQ_REL,
+                                           __ATOMIC_RELAXED);
+    }
+    uint32_t word = (uint32_t)old;
+    return __atomic_compare_exchange_n(c.word, &word, (uint32_t)new, false, __ATOMIC_ACQ_REL,
+                                       __ATOMIC_RELAXED);
+}
+
+/* The state with the same permits and these bits in its word; Held follows the permits. */
+static uint64_t
+marked(uint64_t state, uint32_t bits)
+{
+    bits &= ~GOLOCK_HELD;
+    if (state < GOLOCK_PERMIT) {
+        bits |= GOLOCK_HELD;
+    }
+    return (state & ~(GOLOCK_PERMIT - 1)) | bits;
+}
+
+static bool
+has_claimant(cell c, uint32_t word)
+{
+    return (word & GOLOCK_CLAIMANT_MASK) == c.self;
+}
+
+/* Whether the word is free for the claimant alone. */
+static bool
+reserved(cell c, uint32_t word)
+{
+    return (word & (GOLOCK_HELD | GOLOCK_HANDOFF)) == GOLOCK_HANDOFF && has_claimant(c, word);
+}
+
+/* Whether the claimant has asked for the lock: it waits by a core. */
+static bool
+asked(cell c, uint32_t word)
+{
+    const uint32_t both = GOLOCK_WAITERS | GOLOCK_HANDOFF;
+    return (word & both) == both && has_claimant(c, word);
+}
+
+/* What names a claimant, and when the lock is to be handed to it by those that have a core. */
+static uint32_t
+name(cell c)
+{
+    return c.self | golock_due_after(golock_tenure(golock_threshold(c.core), golock_waiting(c.core, c.word)));
+}
+
+static bool
+wake(uint32_t *word, uint32_t channels)
+{
+    return golock_futex_wake(word, 1, channels) == 1;
+}
+
+/* A call is spared where none of those sleeps that are woken first. One that lies down after the answer is as
+ * late as one that does so between the two calls. Goroutines are not counted. */
+static bool
+wake_first(cell c)
+{
+    bool any = c.shared || golock_first_ones(c.word) > 0;
+    return (any && wake(c.word, RETURNERS | CLAIMANTS)) || wake(c.word, GOLOCK_ANY_CHANNEL);
+}
+
+/* Takes back the name in the word, for nobody slept who could be woken for it. One that went to sleep
+ * meanwhile has trusted it, and is woken after. */
+static void
+take_back(cell c)
+{
+    for (;;) {
+        uint64_t old = load(c);
+        uint32_t word = (uint32_t)old;
+        if (asked(c, word)) {
+            return;
+        }
+        uint32_t bits = word & GOLOCK_HELD ? (word & ~NAME_MASK) | GOLOCK_WAITERS : 0;
+        if (change(c, old, marked(old, bits))) {
+            break;
+        }
+    }
+    wake_first(c);
+}
+
+/* Wakes the claimant that the word names already. */
+static void
+appoint(cell c)
+{
+    if (!wake_first(c)) {
+        take_back(c);
+    }
+}
+
+/* The state after a newcomer has taken a lock or a permit: it leaves a claimant in place. */
+static uint64_t
+barged(cell c, uint64_t old)
+{
+    return marked(old - GOLOCK_PERMIT, has_claimant(c, (uint32_t)old) ? (uint32_t)old & NAME_MASK : 0);
+}
+
+/* The state after a claimant has. Nobody need release anything after it while there are permits: it names
+ * the next claimant itself. */
+static uint64_t
+claimed(cell c, uint64_t old)
+{
+    uint64_t new = old - GOLOCK_PERMIT;
+    return marked(new, new < GOLOCK_PERMIT ? GOLOCK_WAITERS : name(c));
+}
+
+bool
+golock_plain_try_acquire(uint32_t *word, bool semaphore)
+{
+    cell c = cell_at(word, semaphore, true, NULL);
+    for (;;) {
+        uint64_t old = load(c);
+        if ((old & GOLOCK_HELD) != 0 || reserved(c, (uint32_t)old)) {
+            return false;
+        }
+        if (change(c, old, barged(c, old))) {
+            return true;
+        }
+    }
+}
+
+/* Whether the lock is to be handed to the claimant on its way, which is the core's to do. */
+static bool
+hands_over(cell c, uint32_t word)
+{
+    return c.core != NULL && (word & GOLOCK_HELD) && has_claimant(c, word) &&
+           ((word & GOLOCK_HANDOFF) || golock_due(word));
+}
+
+/* Sets *named, where the claimant is named and still to be woken, instead of waking it; NULL for at once. */
+static int
+release(cell c, uint32_t n, uint32_t most, bool *named)
+{
+    for (;;) {
+        uint64_t old = load(c);
+        uint32_t word = (uint32_t)old;
+        if (hands_over(c, word)) {
+            return GOLOCK_PASS;
+        }
+        if (most < n || old >> 32 > most - n) {
+            return false;
+        }
+        uint64_t new = old + n * GOLOCK_PERMIT;
+        if (!(word & GOLOCK_HELD)) {
+            /* Who is to be woken for the permits that were left is under way, or nobody sleeps. */
+            if (change(c, old, new)) {
+                return true;
+            }
+        } else if (has_claimant(c, word) && (word & GOLOCK_HANDOFF)) {
+            if (change(c, old, marked(new, word))) {
+                wake(c.word, CLAIMANTS);
+                return true;
+            }
+        } else if (has_claimant(c, word)) {
+            if (change(c, old, marked(new, word & NAME_MASK))) {
+                return true;
+            }
+        } else if (word & (GOLOCK_HANDOFF | GOLOCK_WAITERS)) {
+            if (change(c, old, marked(new, (word & GOLOCK_HANDOFF) | name(c)))) {
+                if (named != NULL && !(word & GOLOCK_HANDOFF)) {
+                    *named = true;
+                } else {
+                    appoint(c);
+                }
+                return true;
+            }
+        } else if (change(c, old, marked(new, 0))) {
+            return true;
+        }
+    }
+}
+
+int
+golock_plain_release(const struct golock_core *core, uint32_t *word, bool shared, bool *named)
+{
+    return release(cell_at(word, false, shared, core), 1, 1, named);
+}
+
+bool
+golock_plain_wake_named(uint32_t *word, bool shared)
+{
+    return wake_first(cell_at(word, false, shared, NULL));
+}
+
+void
+golock_plain_take_back(uint32_t *word, bool shared)
+{
+    take_back(cell_at(word, false, shared, NULL));
+}
+
+int
+golock_plain_release_semaphore(const struct golock_core *core, uint32_t *word, bool shared, uint32_t n,
+                               uint32_t most)
+{
+    return release(cell_at(word, true, shared, core), n, most, NULL);
+}
+
+/* Ends the wait without the lock: who owes wakes another in its place, or has the holder's release do it. */
+static void
+resign(cell c, struct golock_waiter *waiter)
+{
+    if (!waiter->owes) {
+        return;
+    }
+    waiter->owes = false;
+    for (;;) {
+        uint64_t old = load(c);
+        uint32_t word = (uint32_t)old;
+        if (asked(c, word)) {
+            return; /* that one comes, and has the same debt */
+        }
+        if (word & GOLOCK_HELD) {
+            if (change(c, old, marked(old, (word & ~NAME_MASK) | GOLOCK_WAITERS))) {
+                return;
+            }
+        } else if (change(c, old, marked(old, (word & GOLOCK_HANDOFF) | c.self))) {
+            appoint(c);
+            return;
+        }
+    }
+}
+
+/* The word that the waiter may sleep on. Where a claimant is named that comes, it is that one that sets
+ * Waiters; who was woken and came too late is none any more. */
+static uint32_t
+announced(cell c, const struct golock_waiter *waiter, uint32_t word)
+{
+    bool told = !(word & GOLOCK_HELD) || asked(c, word) || (has_claimant(c, word) && !waiter->owes);
+    return told ? word : (word & ~NAME_MASK) | GOLOCK_WAITERS;
+}
+
+int
+golock_plain_next(const struct golock_core *core, struct golock_waiter *waiter, int reason)
+{
+    cell c = cell_at(waiter->word, waiter->semaphore, true, core);
+    waiter->owes |= reason == GOLOCK_WOKEN;
+    waiter->returns |= reason == GOLOCK_WOKEN || reason == GOLOCK_EXPIRED || reason == GOLOCK_INTERRUPTED;
+    if (reason == GOLOCK_INTERRUPTED) {
+        resign(c, waiter);
+        return GOLOCK_ABORTED;
+    }
+    /* The claimant for which the lock is reserved has not come in time. */
+    bool outlived = reason == GOLOCK_EXPIRED && reserved(c, waiter->value) && golock_now() < waiter->deadline;
+    for (;;) {
+        uint64_t old = load(c);
+        uint32_t word = (uint32_t)old;
+        bool meant = waiter->owes && !asked(c, word);
+        if (!(word & GOLOCK_HELD) && (meant || outlived || !reserved(c, word))) {
+            waiter->owes |= reserved(c, word);
+            uint64_t new = waiter->owes ? claimed(c, old) : barged(c, old);
+            if (!change(c, old, new)) {
+                continue;
+            }
+            if (waiter->owes && new >= GOLOCK_PERMIT) {
+                appoint(c);
+            }
+            waiter->owes = false;
+            return GOLOCK_ACQUIRED;
+        }
+        int64_t now = golock_now();
+        if (now >= waiter->deadline) {
+            resign(c, waiter);
+            return GOLOCK_TIMED_OUT;
+        }
+        if (core != NULL && meant) {
+            return GOLOCK_PASS;
+        }
+        uint32_t next = announced(c, waiter, word);
+        if (next == word || change(c, old, marked(old, next))) {
+            bool patient = waiter->patience != 0 && waiter->patience < waiter->deadline - now;
+            waiter->until = patient ? now + waiter->patience : waiter->deadline;
+            waiter->value = next;
+            waiter->channel = waiter->returns ? RETURNERS : SLEEPERS;
+            waiter->owes = false;
+            return GOLOCK_PARK;
+        }
+    }
+}
+
+bool
+golock_plain_stay(struct golock_waiter *waiter)
+{
+    cell c = cell_at(waiter->word, waiter->semaphore, true, NULL);
+    uint32_t word = (uint32_t)load(c);
+    if ((!(word & GOLOCK_HELD) && !has_claimant(c, word)) || announced(c, waiter, word) != word) {
+        return false;
+    }
+    waiter->value = word;
+    return true;
+}
+
+/* The one that was moved sleeps on the word and has announced nothing: so that is done in its place. */
+static void
+announce_the_moved(cell c)
+{
+    const struct golock_waiter moved = {.word = c.word};
+    for (;;) {
+        uint64_t old = load(c);
+        uint32_t word = (uint32_t)old, next = announced(c, &moved, word);
+        if ((word & GOLOCK_HELD) || has_claimant(c, word)) {
+            if (next == word || change(c, old, marked(old, next))) {
+                return;
+            }
+        } else if (change(c, old, marked(old, (word & GOLOCK_HANDOFF) | name(c)))) {
+            appoint(c); /* there is no release that would wake it */
+            return;
+        }
+    }
+}
+
+bool
+golock_plain_move(const struct golock_core *core, uint32_t *from, uint32_t value, uint32_t *word, bool shared)
+{
+    long moved = golock_futex_move(from, value, 1, word);
+    if (moved > 0) {
+        announce_the_moved(cell_at(word, false, shared, core));
+    } else if (moved < 0) { /* a sandbox may forbid the call */
+        wake(from, GOLOCK_ANY_CHANNEL);
+    }
+    return moved > 0;
+}
+
+void
+golock_wake_all(uint32_t *word)
+{
+    /* The due time differs after, and the kernel lets nobody sleep on the word as it was. */
+    uint32_t old = __atomic_load_n(word, __ATOMIC_RELAXED);
+    uint32_t new;
+    do {
+        new = (old & ~DUE_MASK) | ((old + (1u << GOLOCK_DUE_SHIFT)) & DUE_MASK);
+    } while (!__atomic_compare_exchange_n(word, &old, new, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED));
+    golock_futex_wake(word, INT_MAX, GOLOCK_ANY_CHANNEL);
+}

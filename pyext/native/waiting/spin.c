@@ -1,0 +1,118 @@
+#include "waiting/spin.h"
+
+#include "base/clock.h"
+
+/* Nanoseconds. What a spin may take: twice what it takes to sleep and be woken, so that a spin is not in vain
+ * because the other thread sleeps. */
+#define SPIN 50000
+
+/* Nanoseconds. A wait that took less, asleep, might have been spun through. */
+#define SHORT 100000
+
+/* After so many short waits in a row a thread spins. A spin that is in vain doubles the number for the next,
+ * and one that is not halves it. */
+#define SHORT_WAITS 4
+#define MOST_DOUBLINGS 6
+
+/* Nanoseconds. Without a GIL the owner of a lock may well be running: a spin that needs no short waits. */
+#ifdef Py_GIL_DISABLED
+#define FIRST_SPIN 8000
+#else
+#define FIRST_SPIN 0
+#endif
+
+/* Nanoseconds. For how long a thread looks whether another lets go of the GIL, before it asks for it. Then
+ * the GIL may be free all the same: of most that let go of it nothing is known here. */
+#define SPIN_FOR_GIL 5000
+
+/* With the default model the first access allocates memory, and ends the process where there is none. */
+static _Thread_local struct {
+    uint16_t short_waits, doublings;
+} learned __attribute__((tls_model("initial-exec")));
+
+/* How often threads have let go of the GIL to wait. */
+static uint32_t detached;
+
+PyThreadState *
+golock_detach(void)
+{
+    PyThreadState *thread = PyEval_SaveThread();
+    __atomic_add_fetch(&detached, 1, __ATOMIC_RELEASE);
+    return thread;
+}
+
+golock_spin
+golock_spin_begin(int64_t deadline)
+{
+    bool expected = learned.short_waits >= SHORT_WAITS << learned.doublings;
+    int64_t now = golock_now();
+    int64_t until = now + (expected ? SPIN : FIRST_SPIN);
+    return (golock_spin){.since = now, .until = until < deadline ? until : deadline};
+}
+
+/* Pauses for a while, and returns whether it is still before then. */
+static bool
+again(int64_t then)
+{
+    for (int i = 0; i < 8; i++) {
+#ifdef __x86_64__
+        __asm__ volatile("pause");
+#else
+        __asm__ volatile("yield");
+#endif
+    }
+    return golock_now() < then;
+}
+
+/* Spins until a thread has let go of the GIL since `before`. */
+static void
+spin_for_gil(uint32_t before)
+{
+#ifndef Py_GIL_DISABLED
+    int64_t then = golock_now() + SPIN_FOR_GIL;
+    while (__atomic_load_n(&detached, __ATOMIC_RELAXED) == before && again(then)) {
+    }
+#else
+    (void)before;
+#endif
+}
+
+bool
+golock_spin_while(const golock_spin *spin, const uint32_t *word, uint32_t was, uint32_t mask, bool shared)
+{
+    uint32_t before, now = __atomic_load_n(&detached, __ATOMIC_ACQUIRE);
+    do {
+        before = now;
+        if (!again(spin->until)) {
+            return false;
+        }
+        /* Before the word: what is read here then comes before a change that the next look finds. */
+        now = __atomic_load_n(&detached, __ATOMIC_ACQUIRE);
+    } while (((__atomic_load_n(word, __ATOMIC_ACQUIRE) ^ was) & mask) == 0);
+    if (!shared) {
+        spin_for_gil(before);
+    }
+    return true;
+}
+
+void
+golock_spin_end(golock_spin *spin, bool succeeded)
+{
+    if (succeeded && golock_now() < spin->until) {
+        learned.doublings -= learned.doublings > 0;
+    } else if (spin->until - spin->since > FIRST_SPIN) {
+        learned.doublings += learned.doublings < MOST_DOUBLINGS;
+        learned.short_waits = 0;
+    }
+    spin->until = spin->since;
+}
+
+void
+golock_spin_learn(const golock_spin *spin)
+{
+    if (golock_now() - spin->since >= SHORT) {
+        learned.short_waits = 0;
+    } else if (learned.short_waits < SHORT_WAITS << MOST_DOUBLINGS) {
+        learned.short_waits++;
+    }
+}
