@@ -35,7 +35,6 @@
 /* Opening, after which the word never changes. It wakes all, as a set does; who finds it goes to another wait: */
 	/* pyext/native/primitives/event.c event_open: uint32_t word = __atomic_load_n(&self->word, __ATOMIC_ACQUIRE); */
 	/* pyext/native/primitives/event.c event_open: if (__atomic_compare_exchange_n(&self->word, &word, OPENED, false, __ATOMIC_SEQ_CST, */
-	/* pyext/native/primitives/event.c event_open: golock_wake_all(&self->word); */
 
 #define SET      1
 #define SLEEPERS 2
@@ -150,7 +149,7 @@ set:
 	}
 	atomic {
 		WAKE(0); WAKE(1); WAKE(2); WAKE(3); /* golock/event.go Set: wakeAll(&e.word) */
-			/* pyext/native/primitives/event.c event_set: golock_wake_all(&self->word); */
+			/* pyext/native/primitives/event.c wake_all: golock_futex_wake(&self->word, INT_MAX, GOLOCK_ANY_CHANNEL); */
 		goto done
 	}
 

@@ -121,7 +121,7 @@ ACCESS = {
     "pyext/native/waiting/spin.c": r"__atomic_load_n\(word",
     "pyext/native/waiting/acquire.c": r"golock_futex_\w+\(",
     "pyext/native/waiting/notify.c": r"__atomic_\w+\(|golock_futex_\w+\(",
-    "pyext/native/primitives/event.c": r"__atomic_\w+\(&self->word|golock_change\(|golock_futex_\w+\(|golock_wake_all\(|[^_]load\(",  # noqa: E501
+    "pyext/native/primitives/event.c": r"__atomic_\w+\(&self->word|golock_change\(|golock_futex_\w+\(|[^_]load\(",  # noqa: E501
 }
 
 

@@ -11,10 +11,10 @@
 #include "primitives/types.h"
 #include "sharing/share.h"
 #include "waiting/notify.h"
-#include "waiting/plain.h"
 #include "waiting/spin.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stddef.h>
 
 #define NO_INLINE __attribute__((noinline))
@@ -99,6 +99,13 @@ event_init(PyObject *op, PyObject *args, PyObject *kwargs)
     return native ? 0 : golock_object_call_init(op, &golock_event_class, args, kwargs);
 }
 
+/* The caller has changed the word, on which nobody can go to sleep as it was. */
+static void
+wake_all(EventObject *self)
+{
+    golock_futex_wake(&self->word, INT_MAX, GOLOCK_ANY_CHANNEL);
+}
+
 /* Those who wait then wait at the interpreter's condition. */
 static int
 event_open(PyObject *op)
@@ -128,7 +135,7 @@ event_open(PyObject *op)
                                         __ATOMIC_ACQUIRE)) {
             golock_condition_adopt(condition, &self->listeners);
             golock_object_commit(op, Py_NewRef(dict));
-            golock_wake_all(&self->word);
+            wake_all(self);
             result = 0;
             break;
         }
@@ -178,7 +185,7 @@ event_set(PyObject *op, PyObject *Py_UNUSED(ignored))
         uint32_t new = ((old & ~GOLOCK_SLEEPERS) + GOLOCK_SET_ONCE) | GOLOCK_SET;
         if (golock_change(&self->word, shared, &old, new, __ATOMIC_SEQ_CST)) {
             if (old & GOLOCK_SLEEPERS) {
-                golock_wake_all(&self->word);
+                wake_all(self);
             }
             Py_RETURN_NONE;
         }
