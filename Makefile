@@ -1,6 +1,9 @@
 # make demo          set up, and see golock run a program that nobody here wrote
-# make test          set up, and pass all tests, Go and Python
+# make check         formatters, linters, and the tests that take seconds
+# make test          set up, and pass all tests on one interpreter, Go and Python
+# make test-all      the same with and without the fast path, all models, and every interpreter found here
 # make verify        check the protocol's models, and that every fault seeded in them is found
+# make verify-all    the same with the largest searches, a quarter of an hour
 # make limits        print what keeps the core away, and how threads wait then
 # make soak          the models and the storms in their longer form, half an hour; prints totals
 # make bench         measure golock beside the interpreter's own, and draw
@@ -22,14 +25,14 @@ GO ?= go
 VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d.%d" % sys.version_info[:3] + getattr(sys, "abiflags", ""))')
 VENV := .venv/$(VERSION)
 BIN := $(VENV)/bin
-GO_SOURCES := golock examples tests_go tests_py
+GO_SOURCES := golock internal examples tests_go tests_py
 NATIVE := $(sort $(wildcard pyext/native/*.[ch] pyext/native/*/*.[ch]))
-C_SOURCES := $(NATIVE) $(wildcard golock/capi/*.[ch] golock/capi/libgolock/*.c bench/floor/*.c tests_py/*.c tests_py/storms/*.c)
+C_SOURCES := $(NATIVE) $(wildcard golock/capi/*.[ch] golock/capi/libgolock/*.c bench/floor/*.c tests_py/go/*.c tests_py/stress/*.c)
 SPIN := $(or $(shell command -v spin),$(CURDIR)/build/spin/usr/bin/spin)
-SOURCES := setup.py pyproject.toml go.mod go.sum $(wildcard golock/*.go golock/capi/*.* golock/capi/libgolock/*) \
+SOURCES := setup.py pyproject.toml go.mod go.sum $(wildcard golock/*.go internal/core/*.go golock/capi/*.* golock/capi/libgolock/*) \
 	$(NATIVE) $(wildcard pyext/golock/*.py* pyext/golock/*/*.py pyext/golock/*/*.json)
 
-.PHONY: demo test test-go test-python verify limits soak gopy free-threaded test-free-threaded test-tsan test-suites bench bench-go conformance lint format dist clean
+.PHONY: demo check test test-all test-go test-python test-slow-path verify verify-all limits soak gopy free-threaded test-free-threaded test-tsan test-suites bench bench-go conformance lint format dist clean
 
 demo: $(VENV)/golock
 	$(BIN)/python -I -m golock info
@@ -40,20 +43,43 @@ test: test-go test-python
 
 test-go:
 	$(GO) vet ./...
-	GOOS=darwin CGO_ENABLED=0 $(GO) vet ./golock
-	GOOS=windows CGO_ENABLED=0 $(GO) vet ./golock
-	GOARCH=386 CGO_ENABLED=0 $(GO) vet ./golock
+	GOOS=darwin CGO_ENABLED=0 $(GO) vet ./golock ./internal/...
+	GOOS=windows CGO_ENABLED=0 $(GO) vet ./golock ./internal/...
+	GOARCH=386 CGO_ENABLED=0 $(GO) vet ./golock ./internal/...
 	$(GO) test ./...
-	$(GO) test -tags golock_portable ./golock ./tests_go
-	CGO_ENABLED=1 $(GO) test -race ./golock ./tests_go
+	$(GO) test -tags golock_portable ./golock ./internal/... ./tests_go
+	CGO_ENABLED=1 $(GO) test -race ./golock ./internal/... ./tests_go
 
-# The second time, every operation goes through the slow path. FIRST and AGAIN have options for one time alone.
+# The stress tests have the machine for themselves; the others run side by side.
+STRESS ?= tests_py/stress
+SIDE_BY_SIDE := -n 2 --dist loadfile
+
 test-python: $(VENV)/tests
-	$(BIN)/python -m pytest $(FIRST)
-	GOLOCK_FASTPATH=0 $(BIN)/python -m pytest --ignore=tests_py/test_packaging.py --ignore=tests_py/test_bench.py $(AGAIN)
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) --ignore=tests_py/stress
+	test -z "$(STRESS)" || $(BIN)/python -m pytest $(STRESS)
+
+# Every operation goes through the slow path.
+PRIMITIVES := $(patsubst %,tests_py/unit/test_%.py,lock rlock condition event semaphore barrier fork signals exit \
+	sharing waiting_without_the_core)
+
+test-slow-path: $(VENV)/tests
+	GOLOCK_FASTPATH=0 $(BIN)/python -m pytest $(SIDE_BY_SIDE) $(PRIMITIVES)
+
+test-all: test verify-all lint
+	GOLOCK_FASTPATH=0 $(BIN)/python -m pytest $(SIDE_BY_SIDE) --ignore=tests_py/stress \
+		--ignore=tests_py/programs/test_packaging.py --ignore=tests_py/unit/test_bench.py
+	GOLOCK_FASTPATH=0 $(BIN)/python -m pytest tests_py/stress
+	.ci/interpreters
+
+check: $(VENV)/lint lint
+	$(GO) test ./golock/... ./internal/...
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m "not slow" tests_py/unit tests_py/regressions
 
 verify: $(SPIN)
 	SPIN=$(SPIN) $(PYTHON) protocol/verify.py
+
+verify-all: $(SPIN)
+	SPIN=$(SPIN) $(PYTHON) protocol/verify.py --all
 
 limits: $(VENV)/golock
 	$(BIN)/python tests_py/limits.py
@@ -90,9 +116,9 @@ test-tsan: $(TSAN)/requirements
 	PYTHONPATH=$(TSAN)/packages PYTHON_GIL=0 \
 		TSAN_OPTIONS="suppressions=$(TSAN_SUPPRESSIONS) log_path=$(TSAN)/reports/race exitcode=0" \
 		setarch --addr-no-randomize $(FREE_THREADED)/tsan/bin/python3.13t -m pytest \
-		$(addprefix tests_py/test_,$(addsuffix .py,lock rlock condition semaphore event barrier)) \
-		--deselect tests_py/storms/test_thread_storm.py::test_threads_come_and_go_while_contending \
-		$(addprefix tests_py/storms/,test_thread_storm.py test_time_storm.py test_data_race_storm.py)
+		$(addprefix tests_py/unit/test_,$(addsuffix .py,lock rlock condition semaphore event barrier)) \
+		--deselect tests_py/stress/test_thread_storm.py::test_threads_come_and_go_while_contending \
+		$(addprefix tests_py/stress/,test_thread_storm.py test_time_storm.py test_data_race_storm.py)
 	$(FREE_THREADED)/plain/bin/python3.13t tests_py/data_races.py $(TSAN)/reports $(TSAN)/packages/golock/_golock.*.so
 
 $(TSAN)/requirements: tests_py/requirements.txt | free-threaded
@@ -160,12 +186,12 @@ $(VENV)/golock: $(SOURCES)
 # virtual environment's packages are a part of the module that ./... does not match. An extension has the
 # interpreter's symbols from the process; gopy would link libpython, which may be an archive, and so a
 # second interpreter. -lc stands in its place.
-GOPY_SOURCES := $(wildcard examples/gopy_counter/*.go tests_py/gopy_peer/*.go)
+GOPY_SOURCES := $(wildcard examples/gopy_counter/*.go tests_py/go/gopy_peer/*.go)
 PATH_OF = $$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("$(1)"))')
 
 gopy: $(VENV)/gopy
 
-$(VENV)/gopy: build/tools/gopy examples/gopy_counter/requirements.txt $(wildcard golock/*.go golock/capi/*.*) \
+$(VENV)/gopy: build/tools/gopy examples/gopy_counter/requirements.txt $(wildcard golock/*.go internal/core/*.go golock/capi/*.*) \
 		$(GOPY_SOURCES) | $(VENV)/golock
 	$(BIN)/python -m pip install --quiet -r examples/gopy_counter/requirements.txt
 	PATH="$(CURDIR)/build/tools:$(dir $(shell command -v $(GO))):$$PATH" GOFLAGS=-buildvcs=false \
@@ -191,8 +217,10 @@ $(VENV)/tests: $(VENV)/golock $(VENV)/gopy $(VENV)/embed tests_py/requirements.t
 		|| echo "no gevent and no eventlet for this interpreter"
 	touch $@
 
-$(VENV)/bench: $(VENV)/golock $(VENV)/gopy bench/requirements.txt
+$(VENV)/bench: $(VENV)/golock $(VENV)/gopy bench/requirements.txt bench/requirements-plots.txt
 	$(BIN)/python -m pip install --quiet -r bench/requirements.txt
+	$(BIN)/python -m pip install --quiet --only-binary :all: -r bench/requirements-plots.txt \
+		|| echo "no plots: matplotlib has no wheel for this interpreter"
 	touch $@
 
 $(VENV)/lint: $(VENV)/tests $(VENV)/bench requirements-lint.txt

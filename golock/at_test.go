@@ -6,32 +6,40 @@ import (
 	"strings"
 	"testing"
 	"unsafe"
+
+	"github.com/golock/golock/internal/core"
 )
 
 // An object is what a Python object has: a header, and the word behind it.
 type object struct {
-	header header
-	word   [2]uint32
+	header struct {
+		magic   uint32
+		version uint16
+		kind    core.Kind
+	}
+	word [2]uint32
 }
 
 func (m *object) address() uintptr { return uintptr(unsafe.Pointer(m)) }
 
-func sharedAs(kind Kind) *object {
-	return &object{header: header{magic: HeaderMagic, version: Version, kind: kind}}
+func sharedAs(kind core.Kind) *object {
+	o := new(object)
+	o.header.magic, o.header.version, o.header.kind = core.HeaderMagic, core.Version, kind
+	return o
 }
 
 func TestAtGivesTheWordBehindTheHeader(t *testing.T) {
-	m := sharedAs(KindLock)
+	m := sharedAs(core.KindLock)
 	lock, err := At(m.address())
 	if err != nil {
 		t.Fatal(err)
 	}
 	lock.Lock()
-	if m.word != [2]uint32{Held, 0} {
+	if m.word != [2]uint32{core.Held, 0} {
 		t.Errorf("the word is %#x after Lock", m.word)
 	}
 
-	m = sharedAs(KindSemaphore)
+	m = sharedAs(core.KindSemaphore)
 	semaphore, err := SemaphoreAt(m.address())
 	if err != nil {
 		t.Fatal(err)
@@ -41,21 +49,21 @@ func TestAtGivesTheWordBehindTheHeader(t *testing.T) {
 		t.Errorf("the words are %#x after Release(5)", m.word)
 	}
 
-	m = sharedAs(KindEvent)
+	m = sharedAs(core.KindEvent)
 	event, err := EventAt(m.address())
 	if err != nil {
 		t.Fatal(err)
 	}
 	event.Set()
-	if m.word != [2]uint32{SetOnce | Set, 0} {
+	if m.word != [2]uint32{core.SetOnce | core.Set, 0} {
 		t.Errorf("the word is %#x after Set", m.word)
 	}
 }
 
 func TestAtRefusesWhatIsNoSharedObject(t *testing.T) {
-	gone, newer, lock := sharedAs(KindLock), sharedAs(KindLock), sharedAs(KindLock)
+	gone, newer, lock := sharedAs(core.KindLock), sharedAs(core.KindLock), sharedAs(core.KindLock)
 	gone.header.magic = 0
-	newer.header.version = Version + 1
+	newer.header.version = core.Version + 1
 	other := new([2]uint64)
 	for name, c := range map[string]struct {
 		address uintptr
@@ -66,8 +74,8 @@ func TestAtRefusesWhatIsNoSharedObject(t *testing.T) {
 		"the word":   {uintptr(unsafe.Pointer(&lock.word)), "no shared golock object"},
 		"zeros":      {uintptr(unsafe.Pointer(other)), "no shared golock object"},
 		"gone":       {gone.address(), "gone"},
-		"newer":      {newer.address(), fmt.Sprintf("of version %d of golock's protocol, and this is version %d", Version+1, Version)},
-		"semaphore":  {sharedAs(KindSemaphore).address(), "shared as Semaphore, not as Lock"},
+		"newer":      {newer.address(), fmt.Sprintf("of version %d of golock's protocol, and this is version %d", core.Version+1, core.Version)},
+		"semaphore":  {sharedAs(core.KindSemaphore).address(), "shared as Semaphore, not as Lock"},
 	} {
 		l, err := At(c.address)
 		var wrong *AddressError

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"sync/atomic"
+
+	"github.com/golock/golock/internal/core"
 )
 
 // A Barrier lets goroutines wait until a number of them have arrived. It is made by [NewBarrier], and can be
@@ -24,7 +26,7 @@ var ErrBrokenBarrier = errors.New("broken barrier")
 // nil, before all of them go on; the action may look at the barrier, but must not wait at it, abort it or
 // reset it. NewBarrier panics when parties is less than 1, or more than 2^31-1.
 func NewBarrier(parties int, action func()) *Barrier {
-	if parties < 1 || parties > everyone {
+	if parties < 1 || parties > core.Everyone {
 		panic("golock: a barrier for no parties, or for too many")
 	}
 	return &Barrier{parties: parties, action: action}
@@ -56,15 +58,15 @@ func (b *Barrier) Wait(ctx context.Context) (int, error) {
 		b.trip()
 		return index, nil
 	}
-	l := newListener()
-	listen(&b.word, l)
+	l := core.NewListener()
+	core.Listen(&b.word, l)
 	b.lock.Unlock()
-	l.await(ctx)
+	l.Await(ctx)
 
-	told := atomic.LoadUint32(&l.told)
+	told := l.Told()
 	if told == 0 {
 		b.lock.Lock() // the action may be running: then nobody gives up any more
-		if told = withdraw(&b.word, l); told == 0 {
+		if told = core.Withdraw(&b.word, l); told == 0 {
 			b.breaks()
 		}
 		b.lock.Unlock()
@@ -72,7 +74,7 @@ func (b *Barrier) Wait(ctx context.Context) (int, error) {
 	switch told {
 	case 0:
 		return 0, ctx.Err()
-	case barrierBroken:
+	case core.BarrierBroken:
 		return 0, ErrBrokenBarrier
 	}
 	return index, nil
@@ -90,16 +92,16 @@ func (b *Barrier) trip() {
 		b.action()
 		returned = true
 	}
-	b.tell(notified)
+	b.tell(core.Notified)
 }
 
 // breaks breaks the barrier. The caller has its lock.
 func (b *Barrier) breaks() {
 	b.broken.Store(true)
-	b.tell(barrierBroken)
+	b.tell(core.BarrierBroken)
 }
 
-func (b *Barrier) tell(what uint32) { notify(&b.word, everyone, what) }
+func (b *Barrier) tell(what uint32) { core.Notify(&b.word, core.Everyone, what) }
 
 // Abort breaks the barrier: those that wait get [ErrBrokenBarrier], and those that come, until it is reset.
 func (b *Barrier) Abort() {
@@ -112,7 +114,7 @@ func (b *Barrier) Abort() {
 func (b *Barrier) Reset() {
 	b.lock.Lock()
 	defer b.lock.Unlock()
-	b.tell(barrierBroken)
+	b.tell(core.BarrierBroken)
 	b.broken.Store(false)
 }
 

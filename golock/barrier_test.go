@@ -6,6 +6,9 @@ import (
 	"runtime"
 	"sync/atomic"
 	"testing"
+
+	"github.com/golock/golock/internal/core"
+	"github.com/golock/golock/internal/waittest"
 )
 
 // outcome is how a wait at a barrier ended.
@@ -34,7 +37,7 @@ func arriveFirst(t *testing.T, b *Barrier, ctx context.Context) <-chan outcome {
 	t.Helper()
 	before := b.Waiting()
 	result := arrive(b, ctx)
-	eventually(t, "it waits", func() bool { return b.Waiting() == before+1 })
+	waittest.Eventually(t, "it waits", func() bool { return b.Waiting() == before+1 })
 	return result
 }
 
@@ -42,7 +45,7 @@ func end(t *testing.T, result <-chan outcome) outcome {
 	t.Helper()
 	closed, got := make(chan struct{}), outcome{}
 	go func() { got = <-result; close(closed) }()
-	within(t, "it goes on", closed)
+	waittest.Within(t, "it goes on", closed)
 	return got
 }
 
@@ -73,8 +76,8 @@ func TestBarrierArguments(t *testing.T) {
 	if o := end(t, arrive(new(Barrier), context.Background())); o.panicked == nil {
 		t.Errorf("Wait at a barrier for nobody: %v", o)
 	}
-	b := NewBarrier(everyone, nil)
-	if b.Parties() != everyone || b.Waiting() != 0 || b.Broken() {
+	b := NewBarrier(core.Everyone, nil)
+	if b.Parties() != core.Everyone || b.Waiting() != 0 || b.Broken() {
 		t.Errorf("%d parties, %d wait, broken: %v", b.Parties(), b.Waiting(), b.Broken())
 	}
 }
@@ -101,7 +104,7 @@ func TestBarrierRounds(t *testing.T) {
 		}
 	})
 	var indexes [parties]atomic.Int32
-	ended := inBackground(goroutines, func(int) {
+	ended := waittest.InBackground(goroutines, func(int) {
 		for {
 			index, err := b.Wait(context.Background())
 			if err != nil {
@@ -116,7 +119,7 @@ func TestBarrierRounds(t *testing.T) {
 			}
 		}
 	})
-	within(t, "all rounds are over", ended)
+	waittest.Within(t, "all rounds are over", ended)
 	for index := range indexes {
 		if n := int(indexes[index].Load()); n != trips {
 			t.Errorf("index %d was given %d times in %d rounds", index, n, trips)
@@ -132,7 +135,7 @@ func TestBarrierOrdersMemory(t *testing.T) {
 	const parties, rounds = 4, 200
 	var written [parties]int
 	b := NewBarrier(parties, nil)
-	concurrently(parties, func(i int) {
+	waittest.Concurrently(parties, func(i int) {
 		for round := range rounds {
 			written[i] = round
 			_, _ = b.Wait(context.Background())
@@ -229,17 +232,17 @@ func TestBarrierTripsBeforeTheContextEnds(t *testing.T) {
 	b := NewBarrier(parties, nil)
 	for range rounds {
 		ctx, cancel := context.WithCancel(context.Background())
-		ended := inBackground(parties-1, func(int) {
+		ended := waittest.InBackground(parties-1, func(int) {
 			if _, err := b.Wait(ctx); err != nil {
 				t.Error(err)
 			}
 		})
-		eventually(t, "all wait", func() bool { return b.Waiting() == parties-1 })
+		waittest.Eventually(t, "all wait", func() bool { return b.Waiting() == parties-1 })
 		if _, err := b.Wait(ctx); err != nil {
 			t.Error(err)
 		}
 		cancel()
-		within(t, "all go on", ended)
+		waittest.Within(t, "all go on", ended)
 	}
 }
 
@@ -258,11 +261,11 @@ func TestContextEndsWhileTheActionRuns(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	first := arriveFirst(t, b, ctx)
 	second := arrive(b, context.Background())
-	within(t, "the action runs", running)
+	waittest.Within(t, "the action runs", running)
 	third := arrive(b, ctx)
-	eventually(t, "the third waits for the action", func() bool { return lineLength(&b.lock.word) == 1 })
+	waittest.Eventually(t, "the third waits for the action", func() bool { return core.LineLength(&b.lock.word) == 1 })
 	cancel()
-	eventually(t, "both have noticed", func() bool { return lineLength(&b.lock.word) == 2 })
+	waittest.Eventually(t, "both have noticed", func() bool { return core.LineLength(&b.lock.word) == 2 })
 	if len(first) != 0 || len(third) != 0 {
 		t.Error("one has given up while the action runs")
 	}
@@ -283,7 +286,7 @@ func TestBarrierStorm(t *testing.T) {
 	b := NewBarrier(parties, func() { trips.Add(1) })
 	var passed, broken, gaveUp atomic.Int32
 	var over atomic.Bool // some have gone, and those that are left may be too few
-	ended := inBackground(goroutines, func(i int) {
+	ended := waittest.InBackground(goroutines, func(i int) {
 		for round := range rounds {
 			ctx, cancel := context.WithCancel(context.Background())
 			if (i+round)%5 == 0 {
@@ -310,7 +313,7 @@ func TestBarrierStorm(t *testing.T) {
 		over.Store(true)
 		b.Abort()
 	})
-	within(t, "all is over", ended)
+	waittest.Within(t, "all is over", ended)
 	if passed.Load() != parties*trips.Load() || passed.Load() == 0 {
 		t.Errorf("%d were let go by %d rounds of %d", passed.Load(), trips.Load(), parties)
 	}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"sync"
 	"sync/atomic"
+
+	"github.com/golock/golock/internal/core"
 )
 
 // A Condition is a place to wait at for what a lock guards to change. Unlike [sync.Cond] it can be waited
@@ -25,15 +27,15 @@ type Condition struct {
 //
 // That it was notified does not mean that what it waits for is true: Wait stands in a loop.
 func (c *Condition) Wait(ctx context.Context) (err error) {
-	l := newListener()
-	listen(&c.word, l)
+	l := core.NewListener()
+	core.Listen(&c.word, l)
 	defer func() { // also when c.L panics, because it is not locked
-		if withdraw(&c.word, l) == 0 {
+		if core.Withdraw(&c.word, l) == 0 {
 			err = ctx.Err()
 		}
 	}()
 	c.L.Unlock()
-	l.await(ctx)
+	l.Await(ctx)
 	c.L.Lock()
 	return nil
 }
@@ -42,12 +44,12 @@ func (c *Condition) Wait(ctx context.Context) (err error) {
 // holds c.L, or does not mind that somebody who is about to wait is not woken.
 func (c *Condition) Notify(n int) {
 	if n > 0 && atomic.LoadUint32(&c.word) != 0 {
-		notify(&c.word, uint32(min(n, everyone)), notified)
+		core.Notify(&c.word, uint32(min(n, core.Everyone)), core.Notified)
 	}
 }
 
 // NotifyAll wakes all that wait, as [Condition.Notify] does.
-func (c *Condition) NotifyAll() { c.Notify(everyone) }
+func (c *Condition) NotifyAll() { c.Notify(core.Everyone) }
 
 // Waiting returns how many wait and have not been notified.
 func (c *Condition) Waiting() int { return int(atomic.LoadUint32(&c.word)) }

@@ -8,6 +8,9 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/golock/golock/internal/core"
+	"github.com/golock/golock/internal/waittest"
 )
 
 // waitAt lets a goroutine wait at the condition, and returns where its answer comes, when it listens.
@@ -20,7 +23,7 @@ func waitAt(t *testing.T, c *Condition, ctx context.Context) <-chan error {
 		defer c.L.Unlock()
 		answer <- c.Wait(ctx)
 	}()
-	eventually(t, "it waits", func() bool { return c.Waiting() == before+1 })
+	waittest.Eventually(t, "it waits", func() bool { return c.Waiting() == before+1 })
 	return answer
 }
 
@@ -99,7 +102,7 @@ func TestWaitReturnsWithTheLock(t *testing.T) {
 
 	const goroutines, rounds = 8, 500
 	inside := 0 // guarded by l
-	ended2 := inBackground(goroutines, func(i int) {
+	ended2 := waittest.InBackground(goroutines, func(i int) {
 		for round := range rounds {
 			ctx, cancel := context.WithTimeout(context.Background(), time.Duration(round%60)*time.Microsecond)
 			l.Lock()
@@ -110,7 +113,7 @@ func TestWaitReturnsWithTheLock(t *testing.T) {
 			cancel()
 		}
 	})
-	within(t, "all have waited", ended2)
+	waittest.Within(t, "all have waited", ended2)
 	if inside != goroutines*rounds || c.word != 0 || l.Locked() {
 		t.Errorf("%d of %d waits, the word is %#x, locked %v", inside, goroutines*rounds, c.word, l.Locked())
 	}
@@ -125,7 +128,7 @@ func TestNotificationOfACancelledWaiter(t *testing.T) {
 	second := waitAt(t, &c, context.Background())
 	l.Lock()
 	cancel()
-	eventually(t, "it wants the lock again", func() bool { return lineLength(&l.word) == 1 })
+	waittest.Eventually(t, "it wants the lock again", func() bool { return core.LineLength(&l.word) == 1 })
 	if c.Waiting() != 2 {
 		t.Errorf("%d wait, want 2", c.Waiting())
 	}
@@ -152,7 +155,7 @@ func TestNoNotificationIsLost(t *testing.T) {
 	for round := range rounds {
 		ctx, cancel := context.WithCancel(context.Background())
 		var woken, gaveUp atomic.Int32
-		ended := inBackground(waiters, func(i int) {
+		ended := waittest.InBackground(waiters, func(i int) {
 			l.Lock()
 			defer l.Unlock()
 			own := ctx
@@ -168,17 +171,17 @@ func TestNoNotificationIsLost(t *testing.T) {
 				t.Error(err)
 			}
 		})
-		eventually(t, "all wait", func() bool { return c.Waiting() == waiters })
+		waittest.Eventually(t, "all wait", func() bool { return c.Waiting() == waiters })
 		go cancel()
 		told := uint32(0)
 		for range 1 + round%waiters {
-			told += notify(&c.word, 1, notified)
+			told += core.Notify(&c.word, 1, core.Notified)
 		}
-		eventually(t, "those that were cancelled gave up", func() bool {
+		waittest.Eventually(t, "those that were cancelled gave up", func() bool {
 			return int(woken.Load()+gaveUp.Load())+c.Waiting() == waiters && c.Waiting() <= waiters/4
 		})
-		told += notify(&c.word, everyone, notified)
-		within(t, "all go on", ended)
+		told += core.Notify(&c.word, core.Everyone, core.Notified)
+		waittest.Within(t, "all go on", ended)
 		if uint32(woken.Load()) != told {
 			t.Fatalf("%d were told, %d answer so", told, woken.Load())
 		}
@@ -200,7 +203,7 @@ func TestQueueOnACondition(t *testing.T) {
 	c := Condition{L: &l}
 	var queue, taken []int // guarded by l
 	closed := false
-	consumed := inBackground(consumers, func(i int) {
+	consumed := waittest.InBackground(consumers, func(i int) {
 		for round := 0; ; round++ {
 			ctx, cancel := context.Background(), context.CancelFunc(func() {})
 			if i%2 == 0 {
@@ -221,7 +224,7 @@ func TestQueueOnACondition(t *testing.T) {
 			}
 		}
 	})
-	concurrently(producers, func(i int) {
+	waittest.Concurrently(producers, func(i int) {
 		for n := i; n < items; n += producers {
 			l.Lock()
 			queue = append(queue, n)
@@ -233,7 +236,7 @@ func TestQueueOnACondition(t *testing.T) {
 	closed = true
 	c.NotifyAll()
 	l.Unlock()
-	within(t, "all is consumed", consumed)
+	waittest.Within(t, "all is consumed", consumed)
 	slices.Sort(taken)
 	for i, item := range taken {
 		if i != item {

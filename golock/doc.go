@@ -22,8 +22,6 @@
 //
 // # The core
 //
-// The same code, built as a C library, waits for the objects of the Python package itself. [Waiter] and [Listener]
-// are how threads that are not Go's take part; package capi is for C, and for programs that want Python to use
-// their Go runtime. The protocol of the words that are taken and released is described in word.go, that of an
-// event's in event.go, that of the others in listener.go.
+// The same code, built as a C library, waits for the objects of the Python package itself. Package capi is for C, and for
+// programs that want Python to use their Go runtime.
 package golock

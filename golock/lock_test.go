@@ -11,6 +11,9 @@ import (
 	"testing"
 	"time"
 	"unsafe"
+
+	"github.com/golock/golock/internal/core"
+	"github.com/golock/golock/internal/waittest"
 )
 
 func TestZeroValueIsFree(t *testing.T) {
@@ -74,17 +77,9 @@ func TestAcquireArguments(t *testing.T) {
 	}
 }
 
-// eventually waits for a condition that another goroutine brings about.
-func eventually(t *testing.T, what string, condition func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); !condition(); time.Sleep(10 * time.Microsecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("not within 10 s: %s", what)
-		}
-	}
+func asleep(l *Lock) bool {
+	return atomic.LoadUint32(&l.word)&(core.Held|core.Waiters) == core.Held|core.Waiters
 }
-
-func asleep(l *Lock) bool { return atomic.LoadUint32(&l.word)&(Held|Waiters) == Held|Waiters }
 
 func TestTimeoutOnHeldLock(t *testing.T) {
 	var l Lock
@@ -109,7 +104,7 @@ func TestWaiterGetsTheLock(t *testing.T) {
 	l.Lock()
 	done := make(chan struct{})
 	go func() { l.Lock(); close(done) }()
-	eventually(t, "the waiter sleeps", func() bool { return asleep(&l) })
+	waittest.Eventually(t, "the waiter sleeps", func() bool { return asleep(&l) })
 	l.Unlock()
 	<-done
 	l.Unlock()
@@ -134,7 +129,7 @@ func TestLockContext(t *testing.T) {
 	for range 2 {
 		go func() { failed <- l.LockContext(ctx) }()
 	}
-	eventually(t, "a waiter sleeps", func() bool { return asleep(&l) })
+	waittest.Eventually(t, "a waiter sleeps", func() bool { return asleep(&l) })
 	cancel()
 	for range 2 {
 		if err := <-failed; !errors.Is(err, context.Canceled) {
@@ -155,7 +150,7 @@ func TestCancelDoesNotLoseTheWake(t *testing.T) {
 		ctx, cancel := context.WithCancel(context.Background())
 		first, second := make(chan error, 1), make(chan struct{})
 		go func() { first <- l.LockContext(ctx) }()
-		eventually(t, "the first sleeps", func() bool { return asleep(&l) })
+		waittest.Eventually(t, "the first sleeps", func() bool { return asleep(&l) })
 		go func() { l.Lock(); defer l.Unlock(); close(second) }()
 		go cancel()
 		l.Unlock()
@@ -177,8 +172,8 @@ func TestGoroutineDoesNotWaitForAnAbsentClaimant(t *testing.T) {
 	l.Lock()
 	done := make(chan bool)
 	go func() { done <- l.LockTimeout(time.Minute) }()
-	eventually(t, "the waiter sleeps", func() bool { return asleep(&l) })
-	atomic.StoreUint32(&l.word, Handoff|self)
+	waittest.Eventually(t, "the waiter sleeps", func() bool { return asleep(&l) })
+	atomic.StoreUint32(&l.word, core.Handoff|core.Self())
 	if !<-done {
 		t.Error("it did not take the lock")
 	}
@@ -251,13 +246,13 @@ func TestLineIsServedInOrder(t *testing.T) {
 	l.Lock()
 	order := make(chan int, waiters)
 	for i := range waiters {
-		before := lineLength(&l.word)
+		before := core.LineLength(&l.word)
 		go func() {
 			l.Lock()
 			order <- i
 			l.Unlock()
 		}()
-		eventually(t, "the waiter stands in line", func() bool { return lineLength(&l.word) == before+1 && asleep(&l) })
+		waittest.Eventually(t, "the waiter stands in line", func() bool { return core.LineLength(&l.word) == before+1 && asleep(&l) })
 	}
 	l.Unlock()
 	for i := range waiters {
@@ -267,7 +262,7 @@ func TestLineIsServedInOrder(t *testing.T) {
 	}
 }
 
-// Waiters that sleep on the word themselves, as Python threads do, are served first come, first served
+// core.Waiters that sleep on the word themselves, as Python threads do, are served first come, first served
 // with a threshold of 0: every release is a hand-off, and one that comes again goes to the end.
 func TestFirstComeFirstServed(t *testing.T) {
 	SetHandoff(0)
@@ -282,16 +277,14 @@ func TestFirstComeFirstServed(t *testing.T) {
 		go func() {
 			defer group.Done()
 			for range rounds {
-				w := NewWaiter(&l.word, Forever)
-				w.patience = 0 // one that wakes and sleeps again loses its place
-				if err := w.wait(context.Background()); err != nil {
+				if err := l.cell().WaitAsThread(context.Background(), core.Forever); err != nil {
 					t.Error(err)
 				}
 				order = append(order, i)
 				l.Unlock()
 			}
 		}()
-		eventually(t, "the waiter sleeps", func() bool { return sleepers(&l.word) == i+1 })
+		waittest.Eventually(t, "the waiter sleeps", func() bool { return core.Asleep(&l.word) == i+1 })
 	}
 	l.Unlock()
 	group.Wait()
@@ -320,12 +313,12 @@ func TestNobodyOvertakesTheLine(t *testing.T) {
 			for round := range rounds {
 				c.lock()
 				served := 0 // guarded by the lock
-				ended := inBackground(waiters, func(int) {
+				ended := waittest.InBackground(waiters, func(int) {
 					c.lock()
 					served++
 					c.unlock()
 				})
-				eventually(t, "all stand in line", func() bool { return lineLength(c.word) == waiters })
+				waittest.Eventually(t, "all stand in line", func() bool { return core.LineLength(c.word) == waiters })
 				c.unlock()
 				if round%2 == 0 {
 					c.lock()
@@ -338,20 +331,10 @@ func TestNobodyOvertakesTheLine(t *testing.T) {
 					t.Fatalf("it is taken before %d of the %d in the line", waiters-served, waiters)
 				}
 				c.unlock()
-				within(t, "all end", ended)
+				waittest.Within(t, "all end", ended)
 			}
 		})
 	}
-}
-
-// lineLength counts the goroutines that wait for the word, the first of which sleeps or is about to.
-func lineLength(word *uint32) int {
-	s := linesOf(word)
-	defer s.Unlock()
-	if line := s.of[word]; line != nil {
-		return 1 + line.behind.Len()
-	}
-	return 0
 }
 
 // A waiter that has waited longer than the threshold gets the lock from a goroutine that takes it

@@ -3,10 +3,11 @@ package golock
 import (
 	"context"
 	"errors"
-	"math"
 	"sync/atomic"
 	"time"
 	"unsafe"
+
+	"github.com/golock/golock/internal/core"
 )
 
 // A Semaphore is a number of permits. It is fair as a [Lock] is: those that wait for a permit get one in the
@@ -14,11 +15,11 @@ import (
 //
 // The zero value has no permits. A Semaphore must not be copied after first use.
 type Semaphore struct {
-	memory atomic.Uint64 // the word, and the permits: see cell.go
+	memory atomic.Uint64 // the word, and the permits: see internal/core/cell.go
 }
 
 // MaxPermits is how many permits a semaphore can have.
-const MaxPermits = math.MaxUint32
+const MaxPermits = core.MaxPermits
 
 // NewSemaphore returns a semaphore with that many permits.
 func NewSemaphore(permits uint32) *Semaphore {
@@ -27,12 +28,7 @@ func NewSemaphore(permits uint32) *Semaphore {
 	return s
 }
 
-func (s *Semaphore) init(permits uint32) { s.memory.Store(memoryOf(permits)) }
-
-// memoryOf is a semaphore with that many permits, of which nobody knows yet.
-func memoryOf(permits uint32) uint64 {
-	return uint64(fromMemory(uint64((state(permits) << 32).marked(0))))
-}
+func (s *Semaphore) init(permits uint32) { s.memory.Store(core.MemoryOf(permits)) }
 
 // Acquire takes a permit, or returns the context's error when the context ends first; then it has taken
 // none. A context that has already ended is an error even when there are permits.
@@ -43,11 +39,11 @@ func (s *Semaphore) Acquire(ctx context.Context) error {
 	if s.TryAcquire() {
 		return nil
 	}
-	return s.cell().wait(ctx, Forever)
+	return s.cell().Wait(ctx, core.Forever)
 }
 
 // TryAcquire takes a permit if there is one and no waiter is owed it, and reports whether it did.
-func (s *Semaphore) TryAcquire() bool { return s.cell().tryAcquire() }
+func (s *Semaphore) TryAcquire() bool { return s.cell().TryAcquire() }
 
 // AcquireTimeout takes a permit, or gives up when d has passed, and reports whether it took one. With
 // d <= 0 it does not wait.
@@ -55,7 +51,7 @@ func (s *Semaphore) AcquireTimeout(d time.Duration) bool {
 	if s.TryAcquire() {
 		return true
 	}
-	return d > 0 && s.cell().wait(context.Background(), after(now(), d)) == nil
+	return d > 0 && s.cell().Wait(context.Background(), core.DeadlineAfter(d)) == nil
 }
 
 // Release adds n permits, and lets so many of those that wait go on. Anybody may release, whether or not they
@@ -72,17 +68,17 @@ func (s *Semaphore) ReleaseUpTo(n, most uint32) bool {
 	if n == 0 {
 		return s.Permits() <= most
 	}
-	return s.cell().release(n, most, true)
+	return s.cell().Release(n, most, true)
 }
 
 // Permits returns how many permits there are; some may be owed to waiters. It may be out of date at once.
-func (s *Semaphore) Permits() uint32 { return s.cell().load().permits() }
+func (s *Semaphore) Permits() uint32 { return s.cell().Permits() }
 
-func (s *Semaphore) cell() cell {
+func (s *Semaphore) cell() core.Cell {
 	if s.memory.Load() == 0 {
-		s.memory.CompareAndSwap(0, memoryOf(0))
+		s.memory.CompareAndSwap(0, core.MemoryOf(0))
 	}
-	return cell{word: (*uint32)(unsafe.Pointer(&s.memory)), semaphore: true}
+	return core.SemaphoreCell((*uint32)(unsafe.Pointer(&s.memory)))
 }
 
 // ErrReleasedTooOften is the error of a [BoundedSemaphore] that is released more often than acquired; it

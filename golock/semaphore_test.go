@@ -5,40 +5,40 @@ import (
 	"errors"
 	"runtime"
 	"slices"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
-)
+	"unsafe"
 
-// concurrently runs so many goroutines and waits for them.
-func concurrently(number int, run func(i int)) {
-	var group sync.WaitGroup
-	for i := range number {
-		group.Add(1)
-		go func() {
-			defer group.Done()
-			run(i)
-		}()
-	}
-	group.Wait()
-}
+	"github.com/golock/golock/internal/core"
+	"github.com/golock/golock/internal/waittest"
+)
 
 // leavesNothing returns what reports, in the end, what is left behind of those that wait for the word from now on.
 func leavesNothing(t *testing.T, word *uint32) func() {
-	before := atomic.LoadInt32(waiting(word)) // tests that drive a Waiter by hand leave some
+	before := core.Counted(word) // tests that drive a Waiter by hand leave some
 	return func() {
 		t.Helper()
-		if n := atomic.LoadInt32(waiting(word)) - before; n != 0 {
+		if n := core.Counted(word) - before; n != 0 {
 			t.Errorf("%d waiters are still counted", n)
 		}
-		if n := lineLength(word); n != 0 {
+		if n := core.LineLength(word); n != 0 {
 			t.Errorf("a line of %d is left behind", n)
 		}
 	}
 }
 
-func (s *Semaphore) word() *uint32 { return s.cell().word }
+func (s *Semaphore) word() *uint32 {
+	s.cell() // a zero value gets its memory
+	return (*uint32)(unsafe.Pointer(&s.memory))
+}
+
+func TestSemaphoreLayout(t *testing.T) {
+	var s Semaphore
+	if size, alignment := unsafe.Sizeof(s), unsafe.Alignof(s); size != 8 || alignment != 8 {
+		t.Errorf("a semaphore has %d bytes, aligned to %d", size, alignment)
+	}
+}
 
 func TestSemaphoreZeroValue(t *testing.T) {
 	uses := map[string]func(*Semaphore) bool{
@@ -64,7 +64,7 @@ func TestSemaphoreZeroValue(t *testing.T) {
 func TestSemaphoreZeroValueUsedAtOnce(t *testing.T) {
 	for range 1000 {
 		var s Semaphore
-		concurrently(4, func(i int) {
+		waittest.Concurrently(4, func(i int) {
 			if i%2 == 0 {
 				s.Release(1)
 			} else {
@@ -97,23 +97,20 @@ func TestReleaseOfNone(t *testing.T) {
 	var s Semaphore
 	got := make(chan bool)
 	go func() { got <- s.AcquireTimeout(time.Minute) }()
-	eventually(t, "the waiter sleeps", func() bool { return sleepers(s.word()) == 1 })
+	waittest.Eventually(t, "the waiter sleeps", func() bool { return core.Asleep(s.word()) == 1 })
 	before := s.memory.Load()
 	s.Release(0)
 	if after := s.memory.Load(); after != before {
 		t.Errorf("the semaphore was %#x, is %#x", before, after)
 	}
 	// It may be awake for a moment: a goroutine's patience ends now and then.
-	eventually(t, "the waiter sleeps", func() bool { return sleepers(s.word()) == 1 })
+	waittest.Eventually(t, "the waiter sleeps", func() bool { return core.Asleep(s.word()) == 1 })
 	s.Release(1)
 	<-got
 }
 
-// waitAsAThread takes a permit, beside the line of goroutines, and sleeps on the word without the patience
-// of a goroutine: one that wakes and sleeps again loses its place.
 func waitAsAThread(s *Semaphore, deadline int64) error {
-	w := Waiter{word: s.word(), deadline: deadline, semaphore: true}
-	return w.wait(context.Background())
+	return s.cell().WaitAsThread(context.Background(), deadline)
 }
 
 func takeSomehow(s *Semaphore, way int) bool {
@@ -127,7 +124,7 @@ func takeSomehow(s *Semaphore, way int) bool {
 		defer cancel()
 		return s.Acquire(ctx) == nil
 	case 3:
-		return waitAsAThread(s, Forever) == nil
+		return waitAsAThread(s, core.Forever) == nil
 	default:
 		return s.Acquire(context.Background()) == nil
 	}
@@ -144,7 +141,7 @@ func TestPermitsAreExact(t *testing.T) {
 			s := NewSemaphore(permits)
 			defer leavesNothing(t, s.word())()
 			var inside, tooMany atomic.Int32
-			concurrently(goroutines, func(i int) {
+			waittest.Concurrently(goroutines, func(i int) {
 				for round := range rounds {
 					if !takeSomehow(s, i+round) {
 						continue
@@ -167,7 +164,7 @@ func TestPermitsAreExact(t *testing.T) {
 				t.Errorf("in the end there are %d permits, want %d; %d times there were too many inside",
 					s.Permits(), permits, tooMany.Load())
 			}
-			if s.cell().locked() {
+			if s.cell().Locked() {
 				t.Errorf("the word is %#x: a permit is reserved for nobody", *s.word())
 			}
 		})
@@ -181,13 +178,13 @@ func TestReleaseOfManyWakesAsMany(t *testing.T) {
 	defer leavesNothing(t, s.word())()
 	taken := make(chan bool, threads+goroutines)
 	for range threads {
-		go func() { taken <- waitAsAThread(&s, Forever) == nil }()
+		go func() { taken <- waitAsAThread(&s, core.Forever) == nil }()
 	}
 	for range goroutines {
 		go func() { taken <- s.Acquire(context.Background()) == nil }()
 	}
-	eventually(t, "all wait", func() bool {
-		return sleepers(s.word()) == threads+1 && lineLength(s.word()) == goroutines
+	waittest.Eventually(t, "all wait", func() bool {
+		return core.Asleep(s.word()) == threads+1 && core.LineLength(s.word()) == goroutines
 	})
 	for _, n := range []uint32{1, 4, 2, 5} {
 		s.Release(n)
@@ -212,11 +209,11 @@ func TestPermitsFirstComeFirstServed(t *testing.T) {
 		order := make(chan int, waiters)
 		for i := range waiters {
 			go func() {
-				if waitAsAThread(&s, Forever) == nil {
+				if waitAsAThread(&s, core.Forever) == nil {
 					order <- i
 				}
 			}()
-			eventually(t, "the waiter sleeps", func() bool { return sleepers(s.word()) == i+1 })
+			waittest.Eventually(t, "the waiter sleeps", func() bool { return core.Asleep(s.word()) == i+1 })
 		}
 		first := 0
 		for _, n := range releases {
@@ -261,7 +258,7 @@ func TestAcquireUntilTheContextEnds(t *testing.T) {
 	for range 3 { // the first sleeps on the word, the others wait for their turns
 		go func() { failed <- s.Acquire(ctx) }()
 	}
-	eventually(t, "all wait", func() bool { return lineLength(s.word()) == 3 && sleepers(s.word()) == 1 })
+	waittest.Eventually(t, "all wait", func() bool { return core.LineLength(s.word()) == 3 && core.Asleep(s.word()) == 1 })
 	cancel()
 	for range 3 {
 		if err := <-failed; !errors.Is(err, context.Canceled) {
@@ -283,15 +280,15 @@ func TestCancelDoesNotLoseThePermit(t *testing.T) {
 			ctx, cancel := context.WithCancel(context.Background())
 			first, second := make(chan error, 1), make(chan error, 1)
 			go func() { first <- s.Acquire(ctx) }()
-			eventually(t, "the first waits", func() bool { return lineLength(s.word()) == 1 })
-			go func() { second <- waitAsAThread(&s, now()+int64(10*time.Second)) }()
+			waittest.Eventually(t, "the first waits", func() bool { return core.LineLength(s.word()) == 1 })
+			go func() { second <- waitAsAThread(&s, core.DeadlineAfter(10*time.Second)) }()
 			go cancel()
 			s.Release(1)
 			if <-first == nil {
 				s.Release(1)
 			}
 			if err := <-second; err != nil {
-				t.Fatalf("the second waiter sleeps on: %v, state %#x", err, s.cell().load())
+				t.Fatalf("the second waiter sleeps on: %v, %d permits", err, s.Permits())
 			}
 			if s.Permits() != 0 {
 				t.Fatalf("%d permits are left", s.Permits())
@@ -309,7 +306,7 @@ func TestPermitsOfCancelledWaitersAreExact(t *testing.T) {
 		var s Semaphore
 		defer leavesNothing(t, s.word())()
 		var released, taken atomic.Uint32
-		concurrently(goroutines, func(i int) {
+		waittest.Concurrently(goroutines, func(i int) {
 			for round := range rounds {
 				if i%3 == 0 {
 					n := uint32(round % 4)
@@ -329,7 +326,7 @@ func TestPermitsOfCancelledWaitersAreExact(t *testing.T) {
 		}
 		for s.Permits() > 0 {
 			if !s.AcquireTimeout(10 * time.Second) {
-				t.Fatalf("a permit cannot be taken, the state is %#x", s.cell().load())
+				t.Fatalf("a permit cannot be taken, there are %d", s.Permits())
 			}
 		}
 	}
@@ -362,7 +359,7 @@ func TestBoundIsExactUnderAStorm(t *testing.T) {
 	const bound, goroutines, rounds = 4, 16, 2000
 	s := NewBoundedSemaphore(bound)
 	var released, taken, tooMany atomic.Int64
-	concurrently(goroutines, func(i int) {
+	waittest.Concurrently(goroutines, func(i int) {
 		for round := range rounds {
 			if s.Permits() > bound {
 				tooMany.Add(1)

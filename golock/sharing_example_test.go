@@ -11,6 +11,7 @@ import (
 	"unsafe"
 
 	"github.com/golock/golock/golock"
+	"github.com/golock/golock/internal/core"
 )
 
 // An object stands for one of Python: the memory of a header and the word behind it. Its address is what
@@ -18,13 +19,13 @@ import (
 type object struct {
 	magic   uint32
 	version uint16
-	kind    golock.Kind
+	kind    core.Kind
 	_       uint8
 	word    uint64
 }
 
-func share(kind golock.Kind) (address uintptr, keep *object) {
-	o := &object{magic: golock.HeaderMagic, version: golock.Version, kind: kind}
+func share(kind core.Kind) (address uintptr, keep *object) {
+	o := &object{magic: core.HeaderMagic, version: core.Version, kind: kind}
 	return uintptr(unsafe.Pointer(o)), o
 }
 
@@ -45,7 +46,7 @@ func OpenTable(address uintptr) (*Table, error) {
 
 // Goroutines and Python threads change a table under one lock.
 func ExampleAt() {
-	address, lock := share(golock.KindLock)
+	address, lock := share(core.KindLock)
 	table, err := OpenTable(address)
 	if err != nil {
 		fmt.Println(err)
@@ -148,7 +149,7 @@ func ExampleLock_LockTimeout() {
 
 // At most two of all, goroutines and Python threads, are at work at once.
 func ExampleSemaphoreAt() {
-	address, keep := share(golock.KindSemaphore)
+	address, keep := share(core.KindSemaphore)
 	semaphore, err := golock.SemaphoreAt(address)
 	if err != nil {
 		fmt.Println(err)
@@ -162,7 +163,7 @@ func ExampleSemaphoreAt() {
 
 // Python sets the event, and goroutines that wait for it go on.
 func ExampleEventAt() {
-	address, keep := share(golock.KindEvent)
+	address, keep := share(core.KindEvent)
 	event, err := golock.EventAt(address)
 	if err != nil {
 		fmt.Println(err)

@@ -1,4 +1,4 @@
-/* The protocol of those who listen, at a condition or a barrier: golock/listener.go tells it, pyext/native/waiting/notify.c has it
+/* The protocol of those who listen, at a condition or a barrier: internal/core/listener.go tells it, pyext/native/waiting/notify.c has it
  * for Python, with the GIL for the mutex of the list. This model checks it for a condition, as lock.pml does for the
  * lock word.
  *
@@ -21,7 +21,7 @@
 /* Reads that only choose the way to one of the steps below, or tell a user what was: */
 	/* golock/condition.go Waiting: func (c *Condition) Waiting() int { return int(atomic.LoadUint32(&c.word)) } */
 	/* golock/barrier.go Waiting: func (b *Barrier) Waiting() int { return int(atomic.LoadUint32(&b.word)) } */
-	/* golock/barrier.go Wait: told := atomic.LoadUint32(&l.told) */
+	/* internal/core/listener.go Told: func (l *Listener) Told() uint32 { return atomic.LoadUint32(&l.told) } */
 	/* pyext/native/waiting/spin.c golock_spin_while: } while (((__atomic_load_n(word, __ATOMIC_ACQUIRE) ^ was) & mask) == 0); */
 	/* pyext/native/waiting/notify.c golock_count_listeners: return __atomic_load_n(&listeners->length, __ATOMIC_RELAXED); */
 /* The mutex of a list of C's, where there is no GIL; and the way of a listener to its list, which tells one that
@@ -63,13 +63,13 @@ bool free[4];                         /* which notify has released */
 #endif
 #ifdef MOVE
 bool moved[4];                     /* the thread sleeps on the lock's word */
-bool owes[4];                      /* and was woken there */
+bool designated[4];                      /* and was woken there */
 bool waiters, named;               /* what the lock's word says */
 #define BACK_TO_WAIT 0
 #define BACK_TO_REST 1
 #define BACK_TO_TELL 2
 #define GETS_UP      moved[me] = false;
-#define moved_one(i) :: asleep[i] && moved[i] -> asleep[i] = false; moved[i] = false; owes[i] = true; busy++
+#define moved_one(i) :: asleep[i] && moved[i] -> asleep[i] = false; moved[i] = false; designated[i] = true; busy++
 #if THREADS == 2
 #define some_moved   (asleep[0] && moved[0] || asleep[1] && moved[1])
 #define wake_moved   moved_one(0) moved_one(1)
@@ -173,19 +173,19 @@ open:
 	}
 #endif
 
-listen: /* golock/listener.go listen: func listen(word *uint32, l *listener) { */
+listen: /* internal/core/listener.go Listen: func Listen(word *uint32, l *Listener) { */
 	atomic {
-		!mutex -> mutex = true; /* golock/listener.go listOf: s.Lock() */
+		!mutex -> mutex = true; /* internal/core/listener.go listOf: s.Lock() */
 #ifdef OPEN
 		if
 		:: opened -> waiters!me; given_lock[me] = true; told[me] = true; UNLOCK; goto unlock
 		:: else
 		fi;
 #endif
-		list!me /* golock/listener.go listen: list.push(l) */
+		list!me /* internal/core/listener.go Listen: list.push(l) */
 	}
 	atomic { WRITE(len(list)); UNLOCK }
-		/* golock/listener.go write: atomic.StoreUint32(word, l.length) */
+		/* internal/core/listener.go write: atomic.StoreUint32(word, l.length) */
 		/* pyext/native/waiting/notify.c golock_listen: __atomic_store_n(&listeners->length, listeners->length + 1, __ATOMIC_RELAXED); */
 
 unlock:
@@ -236,7 +236,7 @@ end_sleeps: /* for ever, if nobody notifies */
 		:: asleep[me] && timed -> asleep[me] = false; GETS_UP busy++; goto reacquire
 		:: asleep[me] -> asleep[me] = false; GETS_UP busy++; goto awaits /* a signal, or a wake for another listener that lived here */
 #ifdef MOVE
-		:: asleep[me] && moved[me] -> asleep[me] = false; GETS_UP owes[me] = true; busy++; goto awaits
+		:: asleep[me] && moved[me] -> asleep[me] = false; GETS_UP designated[me] = true; busy++; goto awaits
 			/* by a wake for another lock that lived here */
 #endif
 		fi
@@ -264,13 +264,13 @@ reacquire:
 		holder == 0 -> holder = me + 1; /* golock/condition.go Wait: c.L.Lock() */
 #ifdef MOVE
 		if
-		:: owes[me] -> owes[me] = false; named = false; waiters = true
-		:: !owes[me]
+		:: designated[me] -> designated[me] = false; named = false; waiters = true
+		:: !designated[me]
 		fi
 #endif
 	}
 
-withdraw: /* golock/listener.go withdraw: func withdraw(word *uint32, l *listener) uint32 { */
+withdraw: /* internal/core/listener.go Withdraw: func Withdraw(word *uint32, l *Listener) uint32 { */
 	if
 #ifdef OPEN
 	:: given_lock[me] -> /* pyext/native/primitives/condition.c finish_wait: opened = listener->lock != NULL; */
@@ -298,9 +298,9 @@ withdraw: /* golock/listener.go withdraw: func withdraw(word *uint32, l *listene
 		:: given_lock[me] -> UNLOCK; goto withdraw
 		:: told[me] && !given_lock[me] -> UNLOCK; goto returns
 #else
-		:: told[me] -> UNLOCK; goto returns /* golock/listener.go withdraw: if l.told == 0 { */
+		:: told[me] -> UNLOCK; goto returns /* internal/core/listener.go Withdraw: if l.told == 0 { */
 #endif
-		:: else -> assert(list??[eval(me)]); list??eval(me); came??eval(me) /* golock/listener.go withdraw: list.remove(l) */
+		:: else -> assert(list??[eval(me)]); list??eval(me); came??eval(me) /* internal/core/listener.go Withdraw: list.remove(l) */
 		fi
 	}
 	atomic { WRITE(len(list)); UNLOCK } /* pyext/native/waiting/notify.c unlink_listener: __atomic_store_n(&listeners->length, listeners->length - 1, __ATOMIC_RELAXED); */
@@ -354,7 +354,7 @@ look:
 		fi
 	}
 
-notify: /* golock/listener.go notify: func notify(word *uint32, n, what uint32) uint32 { */
+notify: /* internal/core/listener.go Notify: func Notify(word *uint32, n, what uint32) uint32 { */
 	atomic {
 		!mutex -> mutex = true;
 #ifdef OPEN
@@ -365,7 +365,7 @@ notify: /* golock/listener.go notify: func notify(word *uint32, n, what uint32) 
 #endif
 		first = NOBODY;
 		count = 0;
-		do /* golock/listener.go notify: first := list.take(n) */
+		do /* internal/core/listener.go Notify: first := list.take(n) */
 		:: count < n && len(list) > 0 ->
 			list?most;
 			behind[most] = NOBODY;
@@ -382,14 +382,14 @@ notify: /* golock/listener.go notify: func notify(word *uint32, n, what uint32) 
 	}
 	atomic { WRITE(len(list)) }
 
-tell: /* golock/listener.go notify: for l := first; l != nil; { */
+tell: /* internal/core/listener.go Notify: for l := first; l != nil; { */
 	do
 	:: first != NOBODY ->
 		atomic {
 			assert(exists[first] && !told[first]);
-			old = behind[first]; /* golock/listener.go notify: next := l.next */
+			old = behind[first]; /* internal/core/listener.go Notify: next := l.next */
 			told[first] = true;
-				/* golock/listener.go notify: atomic.StoreUint32(&l.told, what) */
+				/* internal/core/listener.go Notify: atomic.StoreUint32(&l.told, what) */
 				/* pyext/native/waiting/notify.c tell_first: bool spins = __atomic_exchange_n(word, what, __ATOMIC_ACQ_REL) == GOLOCK_SPINS; */
 			given++;
 			TELLS;
@@ -415,15 +415,15 @@ tell: /* golock/listener.go notify: for l := first; l != nil; { */
 			:: named
 			:: !named && holder != 0 -> waiters = true
 				/* pyext/native/waiting/plain.c announce_the_moved: uint64_t old = load(c); */
-				/* pyext/native/waiting/plain.c announce_the_moved: if (next == word || change(c, old, marked(old, next))) { */
+				/* pyext/native/waiting/plain.c announce_the_moved: if (next == word || compare_and_swap(c, old, with_flags(old, next))) { */
 			:: !named && holder == 0 -> named = true; goto wakes
-				/* pyext/native/waiting/plain.c announce_the_moved: } else if (change(c, old, marked(old, (word & GOLOCK_HANDOFF) | name(c)))) { */
+				/* pyext/native/waiting/plain.c announce_the_moved: } else if (compare_and_swap(c, old, with_flags(old, (word & GOLOCK_HANDOFF) | claimant_bits(c)))) { */
 			fi
 		}
 #else
 		atomic {
 			WAKE(first)
-				/* golock/listener.go notify: close(l.turn) */
+				/* internal/core/listener.go Notify: close(l.turn) */
 				/* pyext/native/waiting/notify.c golock_notify: golock_futex_wake(word, 1, GOLOCK_ANY_CHANNEL); */
 		}
 #endif

@@ -1,4 +1,4 @@
-/* The protocol of an event's word, on which those who wait for it sleep: golock/event.go tells it, this model
+/* The protocol of an event's word, on which those who wait for it sleep: internal/core/event.go tells it, this model
  * checks it, as lock.pml does for the lock word.
  *
  * A step is one access to the word, one call of the kernel, or one change of the line of goroutines, which is
@@ -24,7 +24,7 @@
  */
 
 /* Reads that only tell a user what was: */
-	/* golock/event.go IsSet: func (e *Event) IsSet() bool { return atomic.LoadUint32(&e.word)&Set != 0 } */
+	/* internal/core/event.go IsSet: func (e *Event) IsSet() bool { return atomic.LoadUint32(&e.word)&Set != 0 } */
 	/* pyext/native/primitives/event.c load: return __atomic_load_n(&self->word, __ATOMIC_ACQUIRE); */
 	/* pyext/native/primitives/event.c event_is_set: uint32_t word = load((EventObject *)self); */
 	/* pyext/native/primitives/event.c event_repr: return golock_object_repr(self, load((EventObject *)self) & GOLOCK_SET ? "set" : "unset"); */
@@ -47,7 +47,7 @@ byte came[4];                         /* what the word was when the thread's wai
 byte old[4];                          /* what it was when the thread looked last */
 bool asleep[4];                       /* on the word */
 bool exists;                          /* somebody is the first of the line */
-chan line = [THREADS] of { byte };    /* those behind it: golock/line.go */
+chan line = [THREADS] of { byte };    /* those behind it: internal/core/line.go */
 bool turn[4];                         /* the channel of one in the line is closed */
 bool looked[4];                       /* and may still compare that */
 byte busy;                            /* threads that are neither idle nor asleep nor in the line */
@@ -93,8 +93,8 @@ inline leave()
 {
 	atomic {
 		if
-		:: empty(line) -> exists = false /* golock/line.go leave: delete(s.of, word) */
-		:: nempty(line) -> line?next; turn[next] = true; busy = busy + stands[next]; stands[next] = false; next = 0 /* golock/line.go leave: close(t.came) */
+		:: empty(line) -> exists = false /* internal/core/line.go leave: delete(s.of, word) */
+		:: nempty(line) -> line?next; turn[next] = true; busy = busy + stands[next]; stands[next] = false; next = 0 /* internal/core/line.go leave: close(t.came) */
 		fi
 	}
 }
@@ -123,7 +123,7 @@ end_idle:
 
 set:
 	atomic {
-		LOOK; /* golock/event.go Set: old := atomic.OrUint32(&e.word, 0) */
+		LOOK; /* internal/core/event.go Set: old := atomic.OrUint32(&e.word, 0) */
 			/* pyext/native/primitives/event.c load_to_set: return __atomic_load_n(&self->word, __ATOMIC_RELAXED); */
 			/* pyext/native/primitives/event.c load_to_set: return __atomic_fetch_or(&self->word, 0, __ATOMIC_SEQ_CST); */
 		if
@@ -137,7 +137,7 @@ set:
 		:: word == old[me] ->
 			word = (old[me] & ~SLEEPERS) | SET;
 			COUNT(0); COUNT(1); COUNT(2); COUNT(3);
-				/* golock/event.go Set: if atomic.CompareAndSwapUint32(&e.word, old, (old&^Sleepers+SetOnce)|Set) { */
+				/* internal/core/event.go Set: if atomic.CompareAndSwapUint32(&e.word, old, (old&^Sleepers+SetOnce)|Set) { */
 				/* pyext/native/primitives/event.c event_set: if (golock_change(&self->word, shared, &old, new, __ATOMIC_SEQ_CST)) { */
 			is_set = true;
 			RIGHT
@@ -148,7 +148,7 @@ set:
 		fi
 	}
 	atomic {
-		WAKE(0); WAKE(1); WAKE(2); WAKE(3); /* golock/event.go Set: wakeAll(&e.word) */
+		WAKE(0); WAKE(1); WAKE(2); WAKE(3); /* internal/core/event.go Set: wakeAll(&e.word) */
 			/* pyext/native/primitives/event.c wake_all: golock_futex_wake(&self->word, INT_MAX, GOLOCK_ANY_CHANNEL); */
 		goto done
 	}
@@ -156,7 +156,7 @@ set:
 clear:
 	atomic {
 		word = word & ~SET;
-			/* golock/event.go Clear: func (e *Event) Clear() { atomic.AndUint32(&e.word, ^uint32(Set)) } */
+			/* internal/core/event.go Clear: func (e *Event) Clear() { atomic.AndUint32(&e.word, ^uint32(Set)) } */
 			/* pyext/native/primitives/event.c event_clear: uint32_t old = __atomic_load_n(&self->word, __ATOMIC_RELAXED); */
 			/* pyext/native/primitives/event.c event_clear: if (golock_change(&self->word, shared, &old, old & ~GOLOCK_SET, __ATOMIC_SEQ_CST)) { */
 			/* pyext/native/primitives/event.c event_init: __atomic_and_fetch(&self->word, ~GOLOCK_SET, __ATOMIC_SEQ_CST); */
@@ -167,7 +167,7 @@ clear:
 
 wait:
 	atomic {
-		came[me] = word & ~SLEEPERS; /* golock/event.go Wait: came := atomic.LoadUint32(&e.word) */
+		came[me] = word & ~SLEEPERS; /* internal/core/event.go Wait: came := atomic.LoadUint32(&e.word) */
 			/* pyext/native/primitives/event.c event_wait: uint32_t came = load((EventObject *)self); */
 		if
 		:: (came[me] & SET) != 0 -> assert(is_set); goto done
@@ -180,29 +180,29 @@ wait:
 		fi
 	}
 
-enter: /* golock/event.go Wait: if t := enter(&e.word); t != nil { */
+enter: /* internal/core/event.go Wait: if t := enter(&e.word); t != nil { */
 	atomic {
 		if
-		:: !exists -> exists = true; first = true; goto look /* golock/line.go enter: s.of[word] = &line{} */
-		:: exists -> line!me /* golock/line.go enter: t.element = l.behind.PushBack(t) */
+		:: !exists -> exists = true; first = true; goto look /* internal/core/line.go enter: s.of[word] = &line{} */
+		:: exists -> line!me /* internal/core/line.go enter: t.element = l.behind.PushBack(t) */
 		fi
 	}
 	atomic {
 		if
-		:: !over(came[me], word) -> /* golock/event.go Wait: if over(came, atomic.LoadUint32(&e.word)) || t.wait(ctx, Forever) != nil { */
+		:: !over(came[me], word) -> /* internal/core/event.go Wait: if over(came, atomic.LoadUint32(&e.word)) || t.wait(ctx, Forever) != nil { */
 			if
 			:: turn[me]
 			:: !turn[me] -> stands[me] = true; REST
 			fi
-		:: over(came[me], word) -> TRUE; goto abandon /* golock/event.go Wait: if !abandon(&e.word, t) { */
+		:: over(came[me], word) -> TRUE; goto abandon /* internal/core/event.go Wait: if !abandon(&e.word, t) { */
 		fi
 	}
 
 end_stands: /* for ever, if nobody sets the event */
 	atomic {
 		if
-		:: turn[me] -> turn[me] = false; first = true; goto look /* golock/line.go wait: case <-t.came: */
-		:: LIMITED -> /* golock/line.go wait: case <-ctx.Done(): */
+		:: turn[me] -> turn[me] = false; first = true; goto look /* internal/core/line.go wait: case <-t.came: */
+		:: LIMITED -> /* internal/core/line.go wait: case <-ctx.Done(): */
 			busy = busy + stands[me];
 			stands[me] = false;
 			expired = true;
@@ -213,7 +213,7 @@ end_stands: /* for ever, if nobody sets the event */
 abandon:
 	atomic {
 		if
-		:: line??[eval(me)] -> line??eval(me); goto ends /* golock/line.go abandon: s.of[word].behind.Remove(t.element) */
+		:: line??[eval(me)] -> line??eval(me); goto ends /* internal/core/line.go abandon: s.of[word].behind.Remove(t.element) */
 		:: else -> assert(turn[me]); turn[me] = false
 		fi
 	}
@@ -222,7 +222,7 @@ abandon:
 ends:
 	atomic {
 		if
-		:: over(came[me], word) -> TRUE /* golock/event.go end: if over(came, atomic.LoadUint32(&e.word)) { */
+		:: over(came[me], word) -> TRUE /* internal/core/event.go end: if over(came, atomic.LoadUint32(&e.word)) { */
 		:: !over(came[me], word) -> FALSE
 		fi;
 		goto returns
@@ -230,7 +230,7 @@ ends:
 
 look:
 	atomic {
-		LOOK; /* golock/event.go Wait: word := atomic.LoadUint32(&e.word) */
+		LOOK; /* internal/core/event.go Wait: word := atomic.LoadUint32(&e.word) */
 			/* pyext/native/primitives/event.c wait_native: uint32_t word = load(self); */
 		if
 		:: first && (expired || over(came[me], old[me])) -> FORGET; goto ends
@@ -245,7 +245,7 @@ announce:
 		if
 		:: (old[me] & SLEEPERS) != 0
 		:: (old[me] & SLEEPERS) == 0 && word == old[me] -> word = old[me] | SLEEPERS; RIGHT
-			/* golock/event.go Wait: if word&Sleepers != 0 || atomic.CompareAndSwapUint32(&e.word, word, word|Sleepers) { */
+			/* internal/core/event.go Wait: if word&Sleepers != 0 || atomic.CompareAndSwapUint32(&e.word, word, word|Sleepers) { */
 			/* pyext/native/primitives/event.c wait_native: __atomic_compare_exchange_n(&self->word, &word, word | GOLOCK_SLEEPERS, false, __ATOMIC_SEQ_CST, */
 		:: (old[me] & SLEEPERS) == 0 && word != old[me] -> FORGET; goto look
 		fi
@@ -255,7 +255,7 @@ sleep:
 	atomic {
 		if
 		:: word == (old[me] | SLEEPERS) -> FORGET; asleep[me] = true; REST
-			/* golock/event.go Wait: park(&e.word, word|Sleepers, EventChannel|channelCancel, Forever) */
+			/* internal/core/event.go Wait: park(&e.word, word|Sleepers, EventChannel|channelCancel, Forever) */
 			/* pyext/native/primitives/event.c sleep_detached: result = golock_futex_wait(&self->word, word, deadline, GOLOCK_EVENT_CHANNEL); */
 		:: FORGET; goto look
 		:: LIMITED -> FORGET; expired = true; goto look
@@ -281,7 +281,7 @@ returns:
 		fi
 	}
 
-leaves: /* golock/event.go Wait: defer leave(&e.word, false) */
+leaves: /* internal/core/event.go Wait: defer leave(&e.word, false) */
 	leave();
 
 done:

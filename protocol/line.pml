@@ -1,4 +1,4 @@
-/* The line in which goroutines wait before the word: golock/line.go. Each of enter, leave and abandon
+/* The line in which goroutines wait before the word: internal/core/line.go. Each of enter, leave and abandon
  * runs under one mutex, so each is one step.
  *
  *     GOROUTINES  how many, 2 to 5; each of them waits again and again
@@ -20,8 +20,8 @@ inline enter()
 		:: else
 		fi;
 		if
-		:: !exists -> exists = true; goto first /* golock/line.go enter: s.of[word] = &line{} */
-		:: exists -> waiting!me /* golock/line.go enter: t.element = l.behind.PushBack(t) */
+		:: !exists -> exists = true; goto first /* internal/core/line.go enter: s.of[word] = &line{} */
+		:: exists -> waiting!me /* internal/core/line.go enter: t.element = l.behind.PushBack(t) */
 		fi
 	}
 }
@@ -30,8 +30,8 @@ inline leave()
 {
 	atomic {
 		if
-		:: empty(waiting) -> exists = false /* golock/line.go leave: delete(s.of, word) */
-		:: nempty(waiting) -> waiting?next; turn[next] = true; next = 0 /* golock/line.go leave: close(t.came) */
+		:: empty(waiting) -> exists = false /* internal/core/line.go leave: delete(s.of, word) */
+		:: nempty(waiting) -> waiting?next; turn[next] = true; next = 0 /* internal/core/line.go leave: close(t.came) */
 		fi
 	}
 }
@@ -43,8 +43,8 @@ proctype Goroutine(byte me)
 end_idle:
 	enter();
 	if
-	:: turn[me] /* golock/line.go wait: case <-t.came: */
-	:: me != 0 -> goto abandon /* golock/wait.go wait: if !abandon(c.word, t) { */
+	:: turn[me] /* internal/core/line.go wait: case <-t.came: */
+	:: me != 0 -> goto abandon /* internal/core/wait.go Wait: if !abandon(c.word, t) { */
 	fi;
 	turn[me] = false;
 
@@ -64,7 +64,7 @@ first:
 abandon:
 	atomic {
 		if
-		:: waiting??[eval(me)] -> waiting??eval(me); goto end_idle /* golock/line.go abandon: s.of[word].behind.Remove(t.element) */
+		:: waiting??[eval(me)] -> waiting??eval(me); goto end_idle /* internal/core/line.go abandon: s.of[word].behind.Remove(t.element) */
 		:: else -> assert(turn[me]); turn[me] = false
 		fi
 	}

@@ -1,4 +1,4 @@
-/* The protocol of a lock's word and of a semaphore's: golock/word.go tells it, this model checks it. A lock is
+/* The protocol of a lock's word and of a semaphore's: internal/core/word.go tells it, this model checks it. A lock is
  * a semaphore with one permit, which only those give that have taken it.
  *
  * A step here is one access to the word or one call of the kernel. What a thread computes in between is
@@ -29,21 +29,21 @@
 
 /* Accesses without a step of their own. Cases of tryAcquire and release, from or to a word that says
  * nothing but Held: */
-	/* golock/lock.go Lock: if barging() && atomic.CompareAndSwapUint32(&l.word, 0, Held) { */
-	/* golock/lock.go TryLock: return barging() && atomic.CompareAndSwapUint32(&l.word, 0, Held) || l.cell().tryAcquire() */
-	/* golock/lock.go LockContext: if barging() && atomic.CompareAndSwapUint32(&l.word, 0, Held) { */
-	/* golock/lock.go Unlock: if atomic.CompareAndSwapUint32(&l.word, Held, 0) { */
-	/* golock/lock.go Release: if atomic.CompareAndSwapUint32(&l.word, Held, 0) || l.cell().release(1, 1, true) { */
+	/* golock/lock.go Lock: if core.Barging() && atomic.CompareAndSwapUint32(&l.word, 0, core.Held) { */
+	/* golock/lock.go TryLock: return core.Barging() && atomic.CompareAndSwapUint32(&l.word, 0, core.Held) || l.cell().TryAcquire() */
+	/* golock/lock.go LockContext: if core.Barging() && atomic.CompareAndSwapUint32(&l.word, 0, core.Held) { */
+	/* golock/lock.go Unlock: if atomic.CompareAndSwapUint32(&l.word, core.Held, 0) { */
+	/* golock/python.go Release: if atomic.CompareAndSwapUint32(&l.word, core.Held, 0) || l.cell().Release(1, 1, true) { */
 /* Reads that only choose the way to one of the steps below, or tell a user what was: */
-	/* golock/wait.go inherit: word := atomic.LoadUint32(w.word) */
-	/* golock/wait.go spin: if atomic.LoadUint32(c.word)&Held == 0 { */
-	/* golock/waiter.go locked: func (c cell) locked() bool { return taken(c.load().word()) } */
+	/* internal/core/wait.go takeClaimFromLine: word := atomic.LoadUint32(w.word) */
+	/* internal/core/wait.go spin: if atomic.LoadUint32(c.word)&Held == 0 { */
+	/* internal/core/waiter.go Locked: func (c Cell) Locked() bool { return taken(c.load().word()) } */
 	/* pyext/native/waiting/mutex.c golock_mutex_acquire_slow: if (golock_fastpath && __atomic_load_n(&mutex->word, __ATOMIC_RELAXED) & GOLOCK_HELD) { */
 	/* pyext/native/waiting/mutex.h golock_mutex_locked: uint32_t word = __atomic_load_n(&mutex->word, __ATOMIC_RELAXED); */
-	/* golock/semaphore.go Permits: func (s *Semaphore) Permits() uint32 { return s.cell().load().permits() } */
+	/* golock/semaphore.go Permits: func (s *Semaphore) Permits() uint32 { return s.cell().Permits() } */
 	/* pyext/native/primitives/semaphore.c permits: return (uint32_t)(__atomic_load_n(&self->semaphore.both, __ATOMIC_RELAXED) >> 32); */
 /* Writes to what nobody else knows: */
-	/* golock/semaphore.go init: func (s *Semaphore) init(permits uint32) { s.memory.Store(memoryOf(permits)) } */
+	/* golock/semaphore.go init: func (s *Semaphore) init(permits uint32) { s.memory.Store(core.MemoryOf(permits)) } */
 	/* pyext/native/primitives/semaphore.c fill: __atomic_store_n(&self->semaphore.both, both, __ATOMIC_RELAXED); */
 	/* pyext/native/primitives/semaphore.c make: __atomic_store_n(&self->semaphore.both, OPENED, __ATOMIC_RELAXED); */
 	/* pyext/native/waiting/mutex.c golock_mutex_reset: __atomic_store_n(&mutex->word, 0, __ATOMIC_RELAXED); */
@@ -53,17 +53,17 @@
 	/* pyext/native/primitives/semaphore.c semaphore_open: if (__atomic_compare_exchange_n(&self->semaphore.both, &both, OPENED, false, __ATOMIC_ACQ_REL, */
 /* What makes a zero value a semaphore without permits, before anything else is done with it: */
 	/* golock/semaphore.go cell: if s.memory.Load() == 0 { */
-	/* golock/semaphore.go cell: s.memory.CompareAndSwap(0, memoryOf(0)) */
+	/* golock/semaphore.go cell: s.memory.CompareAndSwap(0, core.MemoryOf(0)) */
 /* What load and change are, of a lock and of a semaphore. A semaphore is changed by compare-and-swap under a
  * GIL as well, which the model lets pass for a load and a store: */
-	/* golock/cell.go load: word := atomic.LoadUint32(c.word) */
-	/* golock/cell.go change: return atomic.CompareAndSwapUint32(c.word, old.word(), next.word()) */
-	/* golock/cell.go load: return fromMemory(atomic.LoadUint64(c.both())) */
-	/* golock/cell.go change: return atomic.CompareAndSwapUint64(c.both(), uint64(fromMemory(uint64(old))), uint64(fromMemory(uint64(next)))) */
+	/* internal/core/cell.go load: word := atomic.LoadUint32(c.word) */
+	/* internal/core/cell.go compareAndSwap: return atomic.CompareAndSwapUint32(c.word, old.word(), next.word()) */
+	/* internal/core/cell.go load: return fromMemory(atomic.LoadUint64(c.both())) */
+	/* internal/core/cell.go compareAndSwap: return atomic.CompareAndSwapUint64(c.both(), uint64(fromMemory(uint64(old))), uint64(fromMemory(uint64(next)))) */
 	/* pyext/native/waiting/plain.c load: return __atomic_load_n((uint64_t *)c.word, __ATOMIC_ACQUIRE); */
 	/* pyext/native/waiting/plain.c load: uint32_t word = __atomic_load_n(c.word, __ATOMIC_ACQUIRE); */
-	/* pyext/native/waiting/plain.c change: return __atomic_compare_exchange_n((uint64_t *)c.word, &old, new, false, __ATOMIC_ACQ_REL, */
-	/* pyext/native/waiting/plain.c change: return __atomic_compare_exchange_n(c.word, &word, (uint32_t)new, false, __ATOMIC_ACQ_REL, */
+	/* pyext/native/waiting/plain.c compare_and_swap: return __atomic_compare_exchange_n((uint64_t *)c.word, &old, new, false, __ATOMIC_ACQ_REL, */
+	/* pyext/native/waiting/plain.c compare_and_swap: return __atomic_compare_exchange_n(c.word, &word, (uint32_t)new, false, __ATOMIC_ACQ_REL, */
 
 /* What wakes all: to the others these are wakes from strangers, and a sleep refused for no reason. */
 	/* pyext/native/waiting/plain.c golock_wake_all: uint32_t old = __atomic_load_n(word, __ATOMIC_RELAXED); */
@@ -85,7 +85,7 @@
 
 #define hasClaimant(w) ((w & NAMED) != 0)
 #define reserved(w)    ((w & (HELD | HANDOFF)) == HANDOFF && hasClaimant(w))
-#define asked(w)       (hasClaimant(w) && (w & (HANDOFF | WAITERS)) == (HANDOFF | WAITERS))
+#define handoffRequested(w)       (hasClaimant(w) && (w & (HANDOFF | WAITERS)) == (HANDOFF | WAITERS))
 #define taken(w)       ((w & HELD) != 0 || reserved(w))
 
 #define SLEEPER  1
@@ -99,7 +99,7 @@
 #define OVERDUE     4 /* Expired, at the deadline */
 #define INTERRUPTED 5
 
-byte cell; /* the word, and the permits above it: golock/cell.go */
+byte cell; /* the word, and the permits above it: internal/core/cell.go */
 byte asleep[THREADS]; /* on which channel, or 0 */
 bool called[THREADS]; /* woken by a wake, and has not run since */
 byte busy;            /* threads that are neither idle nor asleep nor dead */
@@ -125,7 +125,7 @@ byte begun = 1; /* all but thread 0 are alike, so they may as well begin in thei
 bool idle[THREADS];     /* or stands in the line */
 bool claimant[THREADS]; /* the claim was left to it */
 #define RESTS            idle[me] = true
-#define leave_claim_to(i) :: idle[i] -> idle[i] = false; claimant[i] = true; busy++; owes = false; goto resigned
+#define leave_claim_to(i) :: idle[i] -> idle[i] = false; claimant[i] = true; busy++; designated = false; goto resigned
 #if THREADS == 2
 #define some_idle        (idle[0] || idle[1])
 #define leave_claim      leave_claim_to(0) leave_claim_to(1)
@@ -136,7 +136,7 @@ bool claimant[THREADS]; /* the claim was left to it */
 #define some_idle        (idle[0] || idle[1] || idle[2] || idle[3])
 #define leave_claim      leave_claim_to(0) leave_claim_to(1) leave_claim_to(2) leave_claim_to(3)
 #endif
-#define FORGET_HEIR      bequeaths = false
+#define FORGET_HEIR      passesClaim = false
 #else
 #define RESTS            skip
 #define FORGET_HEIR      skip
@@ -147,7 +147,7 @@ bool claimant[THREADS]; /* the claim was left to it */
 #define FORGET_WAY coreless = false
 #define PASS_ON \
 	if \
-	:: coreless && owes && (old & HELD) != 0 && !asked(old) -> coreless = false /* pyext/native/waiting/plain.c golock_plain_next: if (core != NULL && meant) { */ \
+	:: coreless && designated && (old & HELD) != 0 && !handoffRequested(old) -> coreless = false /* pyext/native/waiting/plain.c golock_plain_next: if (core != NULL && may_claim) { */ \
 	:: true \
 	fi
 #else
@@ -195,7 +195,7 @@ bool died; /* one thread may */
 #define REST      busy--; assert(busy > 0 || died || ((!sleepers || (cell & HELD) != 0) && !reserved(cell)))
 #define SET(next) \
 	cell = next; \
-	assert((cell & (HELD | WAITERS)) != WAITERS || asked(cell) || (cell & FOREIGN) != 0); \
+	assert((cell & (HELD | WAITERS)) != WAITERS || handoffRequested(cell) || (cell & FOREIGN) != 0); \
 	assert(((cell & HELD) != 0) == (permits(cell) == 0))
 
 /* Under a GIL nobody changes the word between a load and the store that follows: that is a property, and
@@ -290,8 +290,8 @@ chan before = [THREADS] of { byte, byte }; /* and of those on the others */
 #define AND_SLEEP         skip
 #endif
 
-/* The channel of golock/waiter.go on which a waiter sleeps: asks is owes then. */
-#define CHANNEL (owes -> CLAIMANT : (returns -> RETURNER : SLEEPER))
+/* The channel of internal/core/waiter.go on which a waiter sleeps: requested is designated then. */
+#define CHANNEL (designated -> CLAIMANT : (returns -> RETURNER : SLEEPER))
 
 /* FUTEX_WAKE_BITSET. Goes to then when somebody was woken, otherwise to no. */
 #define WAKE(first, then, no) atomic { \
@@ -305,23 +305,23 @@ chan before = [THREADS] of { byte, byte }; /* and of those on the others */
 	:: who == THREADS -> who = 0; goto no \
 	fi }
 
-/* golock/waiter.go announced: func (w *Waiter) announced(old uint32, at int64) (next, channel uint32) { */
-/* pyext/native/waiting/plain.c announced: bool told = !(word & GOLOCK_HELD) || asked(c, word) || (has_claimant(c, word) && !waiter->owes); */
+/* internal/core/waiter.go announced: func (w *Waiter) announced(old uint32, at int64) (next, channel uint32) { */
+/* pyext/native/waiting/plain.c announced: !(word & GOLOCK_HELD) || handoff_requested(c, word) || (has_claimant(c, word) && !waiter->designated); */
 inline announced()
 {
 	PASS_ON;
 	next = old & BITS;
 	offered = (returns -> RETURNER : SLEEPER);
 	if
-	:: owes && (old & HELD) != 0 && !coreless && (asks || AGED && !asked(old)) -> next = HELD | WAITERS | HANDOFF | NAMED; offered = CLAIMANT
-	:: !owes || (old & HELD) == 0 || coreless || (!asks && (YOUNG || asked(old))) ->
+	:: designated && (old & HELD) != 0 && !coreless && (requested || AGED && !handoffRequested(old)) -> next = HELD | WAITERS | HANDOFF | NAMED; offered = CLAIMANT
+	:: !designated || (old & HELD) == 0 || coreless || (!requested && (YOUNG || handoffRequested(old))) ->
 		if
-		:: (old & HELD) != 0 && !asked(old) && (owes || !hasClaimant(old)) -> next = (old & BITS & ~NAME) | WAITERS
+		:: (old & HELD) != 0 && !handoffRequested(old) && (designated || !hasClaimant(old)) -> next = (old & BITS & ~NAME) | WAITERS
 		:: else
 		fi;
 		if
-		:: ZERO && !owes && !coreless -> next = next | HANDOFF
-		:: POSITIVE || owes || coreless
+		:: ZERO && !designated && !coreless -> next = next | HANDOFF
+		:: POSITIVE || designated || coreless
 		fi
 	fi
 }
@@ -329,12 +329,12 @@ inline announced()
 proctype Thread(byte me; bool has)
 {
 	byte old, next, offered, reason, who, n;
-	bool tries, timed, owes, asks, returns, outlived;
+	bool tries, timed, designated, requested, returns, outlived;
 #ifdef CORELESS
 	bool coreless;
 #endif
 #ifdef LINE
-	bool bequeaths;
+	bool passesClaim;
 #endif
 #ifdef ROUNDS
 	byte round;
@@ -351,8 +351,8 @@ end_idle:
 	atomic {
 #ifdef LINE
 		if
-		:: claimant[me] -> claimant[me] = false; owes = true; goto ATTACHED(acquire) /* golock/wait.go inherit: w.owes, w.inherited, w.since = true, true, now() */
-		:: claimant[me] -> claimant[me] = false; owes = true; reason = INTERRUPTED; goto ATTACHED(acquire) /* golock/wait.go wait: w.owes = t.owes */
+		:: claimant[me] -> claimant[me] = false; designated = true; goto ATTACHED(acquire) /* internal/core/wait.go takeClaimFromLine: w.designated, w.claimFromLine, w.since = true, true, now() */
+		:: claimant[me] -> claimant[me] = false; designated = true; reason = INTERRUPTED; goto ATTACHED(acquire) /* internal/core/wait.go Wait: w.designated = t.designated */
 		:: !claimant[me] && MAY_BEGIN -> idle[me] = false
 		fi;
 #endif
@@ -374,38 +374,38 @@ end_idle:
 	}
 ATTACH(acquire)
 
-load: /* golock/waiter.go decide: func (w *Waiter) decide(reason Reason) Action { */
+load: /* internal/core/waiter.go decide: func (w *Waiter) decide(reason Reason) Action { */
 	atomic {
 		skip;
 acquire:
 		if
-		:: reason == WOKEN -> owes = true; returns = true
+		:: reason == WOKEN -> designated = true; returns = true
 		:: reason == EXPIRED -> returns = true; outlived = reserved(next)
 		:: reason == OVERDUE -> returns = true
 		:: reason == INTERRUPTED -> returns = true; next = 0; goto resign
 		:: else
 		fi;
 		old = cell;
-			/* golock/waiter.go decide: old := c.load() */
-			/* golock/waiter.go tryAcquire: old := c.load() */
+			/* internal/core/waiter.go decide: old := c.load() */
+			/* internal/core/waiter.go TryAcquire: old := c.load() */
 			/* pyext/native/waiting/plain.c golock_plain_next: uint64_t old = load(c); */
 			/* pyext/native/waiting/plain.c golock_plain_try_acquire: uint64_t old = load(c); */
 			/* pyext/native/fastpath/fastpath.h golock_fast_acquire: uint32_t old = __atomic_load_n(word, __ATOMIC_RELAXED); */
 			/* pyext/native/fastpath/fastpath.h golock_fast_take: uint64_t old = __atomic_load_n(&semaphore->both, __ATOMIC_RELAXED); */
 		if
-		:: (old & HELD) == 0 && ((owes && (asks || !asked(old))) || outlived || !reserved(old)) ->
+		:: (old & HELD) == 0 && ((designated && (requested || !handoffRequested(old))) || outlived || !reserved(old)) ->
 			reason = ENTERED;
-			owes = owes || reserved(old);
+			designated = designated || reserved(old);
 			if
-			:: owes && ZERO && !coreless -> next = marked(old - PERMIT, (permits(old) > 1 -> NAMED : WAITERS) | HANDOFF)
-			:: owes && (POSITIVE || coreless) -> next = marked(old - PERMIT, (permits(old) > 1 -> NAMED : WAITERS))
+			:: designated && ZERO && !coreless -> next = marked(old - PERMIT, (permits(old) > 1 -> NAMED : WAITERS) | HANDOFF)
+			:: designated && (POSITIVE || coreless) -> next = marked(old - PERMIT, (permits(old) > 1 -> NAMED : WAITERS))
 #ifdef LINE
-			:: owes && POSITIVE && permits(old) == 1 && some_idle -> next = marked(old - PERMIT, NAMED); bequeaths = true
-				/* golock/waiter.go claimed: if w.bequeaths || next.permits() > 0 { */
+			:: designated && POSITIVE && permits(old) == 1 && some_idle -> next = marked(old - PERMIT, NAMED); passesClaim = true
+				/* internal/core/waiter.go claimed: if w.passesClaim || next.permits() > 0 { */
 #endif
-			:: !owes && hasClaimant(old) -> next = marked(old - PERMIT, old & NAME)
-			:: !owes && !hasClaimant(old) -> next = marked(old - PERMIT, 0)
-			:: !owes && (old & HANDOFF) == 0 -> next = marked(old - PERMIT, old) /* by the fast path */
+			:: !designated && hasClaimant(old) -> next = marked(old - PERMIT, old & NAME)
+			:: !designated && !hasClaimant(old) -> next = marked(old - PERMIT, 0)
+			:: !designated && (old & HANDOFF) == 0 -> next = marked(old - PERMIT, old) /* by the fast path */
 			fi
 		:: else ->
 			if
@@ -427,21 +427,21 @@ acquire:
 		if
 		:: CHANGED_MEANWHILE -> old = 0; next = 0; offered = 0; FORGET_HEIR; goto load
 		:: UNCHANGED && offered == 0 -> STORE(next); TAKE; has = true; goto took
-			/* golock/waiter.go decide: if !c.change(old, next) { */
-			/* golock/waiter.go tryAcquire: if c.change(old, barged(old)) { */
-			/* pyext/native/waiting/plain.c golock_plain_next: if (!change(c, old, new)) { */
-			/* pyext/native/waiting/plain.c golock_plain_try_acquire: if (change(c, old, barged(c, old))) { */
+			/* internal/core/waiter.go decide: if !c.compareAndSwap(old, next) { */
+			/* internal/core/waiter.go TryAcquire: if c.compareAndSwap(old, barged(old)) { */
+			/* pyext/native/waiting/plain.c golock_plain_next: if (!compare_and_swap(c, old, new)) { */
+			/* pyext/native/waiting/plain.c golock_plain_try_acquire: if (compare_and_swap(c, old, barged(c, old))) { */
 			/* pyext/native/fastpath/fastpath.h golock_fast_take: if (golock_change_permits(semaphore, shared, &old, new < GOLOCK_PERMIT ? new | GOLOCK_HELD : new, */
 			/* pyext/native/fastpath/fastpath.h golock_change_permits: return __atomic_compare_exchange_n(&semaphore->both, old, new, false, order, __ATOMIC_RELAXED); */
 			/* pyext/native/fastpath/fastpath.h golock_change_permits: __atomic_store_n(&semaphore->both, new, __ATOMIC_RELAXED); */
 			/* pyext/native/fastpath/fastpath.h golock_change: return __atomic_compare_exchange_n(word, old, new, false, order, __ATOMIC_RELAXED); */
 			/* pyext/native/fastpath/fastpath.h golock_change: __atomic_store_n(word, new, __ATOMIC_RELAXED); */
 		:: UNCHANGED && offered != 0 -> STORE(marked(old, next))
-			/* golock/waiter.go decide: if announced == word || c.change(old, old.marked(announced)) { */
-			/* pyext/native/waiting/plain.c golock_plain_next: if (next == word || change(c, old, marked(old, next))) { */
+			/* internal/core/waiter.go decide: if announced == word || c.compareAndSwap(old, old.withFlags(announced)) { */
+			/* pyext/native/waiting/plain.c golock_plain_next: if (next == word || compare_and_swap(c, old, with_flags(old, next))) { */
 		fi;
 announces:
-		owes = (offered == CLAIMANT); asks = owes; outlived = false; offered = 0; old = 0;
+		designated = (offered == CLAIMANT); requested = designated; outlived = false; offered = 0; old = 0;
 		DETACH;
 		AND_SLEEP
 	}
@@ -452,24 +452,24 @@ sleep:
 sleep_at_once:
 		if
 		:: (cell & BITS) == next -> LIE_DOWN(CHANNEL); REST; goto end_sleeps
-			/* golock/wait.go wait: reason = park(w.word, w.value, w.channel|channels, w.until) */
+			/* internal/core/wait.go wait: reason = park(w.word, w.value, w.channel|channels, w.until) */
 			/* pyext/native/waiting/acquire.c park: if (golock_futex_wait(waiter->word, waiter->value, at, waiter->channel) == 0) { */
 		:: (cell & BITS) != next || STORMY ->
 			if
 			:: next = 0; goto ATTACHED(load)
 			:: goto stay
 			fi
-		:: SELDOM -> reason = INTERRUPTED; goto ATTACHED(load) /* golock/wait.go wait: w.Next(Interrupted) */
+		:: SELDOM -> reason = INTERRUPTED; goto ATTACHED(load) /* internal/core/wait.go wait: w.Next(Interrupted) */
 		fi
 	}
 
 stay:
 	atomic {
 		old = cell;
-			/* golock/waiter.go Stay: word := w.cell().load().word() */
+			/* internal/core/waiter.go Stay: word := w.cell().load().word() */
 			/* pyext/native/waiting/plain.c golock_plain_stay: uint32_t word = (uint32_t)load(c); */
 		if
-		:: (old & HELD) == 0 && ((owes && (asks || !asked(old))) || !hasClaimant(old))
+		:: (old & HELD) == 0 && ((designated && (requested || !handoffRequested(old))) || !hasClaimant(old))
 		:: else ->
 			announced();
 			if
@@ -490,7 +490,7 @@ end_sleeps: /* beside a semaphore that nobody gives to any more */
 #endif
 		:: asleep[me] != 0 && SELDOM -> GET_UP; reason = INTERRUPTED
 		:: asleep[me] != 0 && STORMY -> GET_UP; reason = WOKEN
-			/* by a wake for another lock that lived here, or golock/wait.go: cancel: wake(w.word, channelCancel) */
+			/* by a wake for another lock that lived here, or internal/core/wait.go: cancel: wake(w.word, channelCancel) */
 #ifdef DEATH
 		:: asleep[me] != 0 && !died && SELDOM -> GET_UP; died = true; goto dies
 		:: called[me] && !died && SELDOM -> called[me] = false; died = true; goto dies
@@ -505,21 +505,21 @@ take:
 		skip;
 took:
 #ifdef LINE
-		asks = false;
+		requested = false;
 		if
-		:: bequeaths -> bequeaths = false;
+		:: passesClaim -> passesClaim = false;
 			if
-			leave_claim /* golock/line.go leave: t.owes = claim */
-			:: goto resign /* golock/wait.go wait: w.resign() */
+			leave_claim /* internal/core/line.go leave: t.designated = claim */
+			:: goto resign /* internal/core/wait.go Wait: w.resign() */
 			fi
 		:: else
 		fi;
 #endif
 		if
-		:: owes && permits(next) > 0 -> owes = false; APPOINT; goto appoints
-			/* golock/waiter.go decide: c.appoint() */
+		:: designated && permits(next) > 0 -> designated = false; APPOINT; goto appoints
+			/* internal/core/waiter.go decide: c.appoint() */
 			/* pyext/native/waiting/plain.c golock_plain_next: appoint(c); */
-		:: else -> owes = false; goto resigned
+		:: else -> designated = false; goto resigned
 		fi
 	}
 
@@ -529,23 +529,23 @@ give_up:
 resign:
 		old = 0; outlived = false;
 		if
-		:: !owes -> goto resigned
-		:: owes -> owes = false
+		:: !designated -> goto resigned
+		:: designated -> designated = false
 		fi;
 		AND_AT(owed)
 		old = cell;
-			/* golock/waiter.go resign: old := c.load() */
+			/* internal/core/waiter.go resign: old := c.load() */
 			/* pyext/native/waiting/plain.c resign: uint64_t old = load(c); */
 		AND_THEN
 		if
 		:: CHANGED_MEANWHILE -> old = 0; goto owed
-		:: UNCHANGED && asked(old) && !asks -> goto resigned
-		:: UNCHANGED && !(asked(old) && !asks) && (old & HELD) != 0 -> STORE(marked(old, (old & ~NAME) | WAITERS)); goto resigned
-			/* golock/waiter.go resign: if c.change(old, old.marked(word&^nameMask|Waiters)) { */
-			/* pyext/native/waiting/plain.c resign: if (change(c, old, marked(old, (word & ~NAME_MASK) | GOLOCK_WAITERS))) { */
-		:: UNCHANGED && !(asked(old) && !asks) && (old & HELD) == 0 -> STORE(marked(old, (old & HANDOFF) | NAMED)); APPOINT; goto appoints
-			/* golock/waiter.go resign: if c.change(old, old.marked(word&Handoff|self)) { */
-			/* pyext/native/waiting/plain.c resign: } else if (change(c, old, marked(old, (word & GOLOCK_HANDOFF) | c.self))) { */
+		:: UNCHANGED && handoffRequested(old) && !requested -> goto resigned
+		:: UNCHANGED && !(handoffRequested(old) && !requested) && (old & HELD) != 0 -> STORE(marked(old, (old & ~NAME) | WAITERS)); goto resigned
+			/* internal/core/waiter.go resign: if c.compareAndSwap(old, old.withFlags(word&^nameMask|Waiters)) { */
+			/* pyext/native/waiting/plain.c resign: if (compare_and_swap(c, old, with_flags(old, (word & ~NAME_MASK) | GOLOCK_WAITERS))) { */
+		:: UNCHANGED && !(handoffRequested(old) && !requested) && (old & HELD) == 0 -> STORE(marked(old, (old & HANDOFF) | NAMED)); APPOINT; goto appoints
+			/* internal/core/waiter.go resign: if c.compareAndSwap(old, old.withFlags(word&Handoff|self)) { */
+			/* pyext/native/waiting/plain.c resign: } else if (compare_and_swap(c, old, with_flags(old, (word & GOLOCK_HANDOFF) | c.self))) { */
 		fi
 	}
 
@@ -553,7 +553,7 @@ released:
 	atomic {
 		skip;
 holds:
-		old = 0; next = 0; has = false; owes = false; asks = false; returns = false; outlived = false; timed = false; tries = false;
+		old = 0; next = 0; has = false; designated = false; requested = false; returns = false; outlived = false; timed = false; tries = false;
 		n = 1;
 		CHOOSE_WAY;
 		DETACH;
@@ -564,7 +564,7 @@ ATTACH(release)
 release:
 	atomic {
 		old = cell;
-			/* golock/waiter.go release: old := c.load() */
+			/* internal/core/waiter.go Release: old := c.load() */
 			/* pyext/native/waiting/plain.c release: uint64_t old = load(c); */
 			/* pyext/native/fastpath/fastpath.h golock_fast_release: uint32_t old = __atomic_load_n(word, __ATOMIC_RELAXED); */
 			/* pyext/native/fastpath/fastpath.h golock_fast_give: uint64_t old = __atomic_load_n(&semaphore->both, __ATOMIC_RELAXED); */
@@ -584,25 +584,25 @@ release:
 		if
 		:: CHANGED_MEANWHILE -> old = 0; next = 0; goto release
 		:: UNCHANGED && (old & HELD) == 0 -> STORE(next); FREE; goto done
-			/* golock/waiter.go release: if c.change(old, next) { */
-			/* pyext/native/waiting/plain.c release: if (change(c, old, new)) { */
+			/* internal/core/waiter.go Release: if c.compareAndSwap(old, next) { */
+			/* pyext/native/waiting/plain.c release: if (compare_and_swap(c, old, new)) { */
 		:: UNCHANGED && (old & HELD) != 0 && !hasClaimant(old) && (next & NAMED) == 0 -> STORE(next); FREE; goto done
-			/* golock/waiter.go release: if c.change(old, next.marked(0)) { */
-			/* pyext/native/waiting/plain.c release: } else if (change(c, old, marked(new, 0))) { */
+			/* internal/core/waiter.go Release: if c.compareAndSwap(old, next.withFlags(0)) { */
+			/* pyext/native/waiting/plain.c release: } else if (compare_and_swap(c, old, with_flags(new, 0))) { */
 			/* pyext/native/fastpath/fastpath.h golock_fast_give: if (golock_change_permits(semaphore, shared, &old, new, __ATOMIC_RELEASE)) { */
 		:: UNCHANGED && (old & HELD) != 0 && !hasClaimant(old) && (next & NAMED) != 0 -> STORE(next); FREE; APPOINT; goto appoints
-			/* golock/waiter.go release: if c.change(old, next.marked(word&Handoff|name(c.word))) { */
-			/* pyext/native/waiting/plain.c release: if (change(c, old, marked(new, (word & GOLOCK_HANDOFF) | name(c)))) { */
+			/* internal/core/waiter.go Release: if c.compareAndSwap(old, next.withFlags(word&Handoff|claimantBits(c.word))) { */
+			/* pyext/native/waiting/plain.c release: if (compare_and_swap(c, old, with_flags(new, (word & GOLOCK_HANDOFF) | claimant_bits(c)))) { */
 		:: UNCHANGED && (old & HELD) != 0 && hasClaimant(old) && (next & HANDOFF) == 0 -> STORE(next); FREE; goto done
-			/* golock/waiter.go release: if c.change(old, next.marked(word&nameMask)) { */
-			/* pyext/native/waiting/plain.c release: if (change(c, old, marked(new, word & NAME_MASK))) { */
+			/* internal/core/waiter.go Release: if c.compareAndSwap(old, next.withFlags(word&nameMask)) { */
+			/* pyext/native/waiting/plain.c release: if (compare_and_swap(c, old, with_flags(new, word & NAME_MASK))) { */
 		:: UNCHANGED && (old & HELD) != 0 && hasClaimant(old) && (next & HANDOFF) != 0 -> STORE(next); FREE; old = 0; next = 0
-			/* golock/waiter.go release: if c.change(old, next.marked(word|Handoff)) { */
-			/* pyext/native/waiting/plain.c release: if (change(c, old, marked(new, word))) { */
+			/* internal/core/waiter.go Release: if c.compareAndSwap(old, next.withFlags(word|Handoff)) { */
+			/* pyext/native/waiting/plain.c release: if (compare_and_swap(c, old, with_flags(new, word))) { */
 		fi;
 		AND_THEN
 		WAKE(FIRST_CLAIMANT, done, done)
-			/* golock/waiter.go release: wake(c.word, channelClaimant) */
+			/* internal/core/waiter.go Release: wake(c.word, channelClaimant) */
 			/* pyext/native/waiting/plain.c release: wake(c.word, CLAIMANTS); */
 	}
 
@@ -611,7 +611,7 @@ appoint:
 		skip;
 appoints:
 		old = 0; next = 0;
-		/* golock/waiter.go wakeFirst: return wake(word, channelReturner|channelClaimant) || wake(word, channelAny) */
+		/* internal/core/waiter.go wakeFirst: return wake(word, channelReturner|channelClaimant) || wake(word, channelAny) */
 		/* pyext/native/waiting/plain.c wake_first: return (any && wake(c.word, RETURNERS | CLAIMANTS)) || wake(c.word, GOLOCK_ANY_CHANNEL); */
 		/* pyext/native/waiting/plain.c wake: return golock_futex_wake(word, 1, channels) == 1; */
 		AND_THEN
@@ -620,16 +620,16 @@ appoints:
 		WAKE(FIRST_OF_ANY, resigned, take_back);
 		AND_AT(take_back)
 		old = cell;
-			/* golock/waiter.go appoint: old := c.load() */
+			/* internal/core/waiter.go appoint: old := c.load() */
 			/* pyext/native/waiting/plain.c take_back: uint64_t old = load(c); */
 		AND_THEN
 		if
 		:: CHANGED_MEANWHILE -> old = 0; goto take_back
-		:: UNCHANGED && asked(old) -> goto resigned
-		:: UNCHANGED && !asked(old) && (old & HELD) != 0 -> STORE(marked(old, (old & ~NAME) | WAITERS)); old = 0
-			/* golock/waiter.go appoint: if c.change(old, old.marked(bits)) { */
-			/* pyext/native/waiting/plain.c take_back: if (change(c, old, marked(old, bits))) { */
-		:: UNCHANGED && !asked(old) && (old & HELD) == 0 -> STORE(marked(old, 0)); old = 0
+		:: UNCHANGED && handoffRequested(old) -> goto resigned
+		:: UNCHANGED && !handoffRequested(old) && (old & HELD) != 0 -> STORE(marked(old, (old & ~NAME) | WAITERS)); old = 0
+			/* internal/core/waiter.go appoint: if c.compareAndSwap(old, old.withFlags(bits)) { */
+			/* pyext/native/waiting/plain.c take_back: if (compare_and_swap(c, old, with_flags(old, bits))) { */
+		:: UNCHANGED && !handoffRequested(old) && (old & HELD) == 0 -> STORE(marked(old, 0)); old = 0
 		fi;
 		AND_THEN
 		WAKE(FIRST_BEFORE, resigned, or_any);
@@ -659,7 +659,7 @@ resigned:
 		fi;
 done:
 		assert(!HAS);
-		old = 0; next = 0; has = false; n = 0; reason = ENTERED; asks = false; returns = false; timed = false; tries = false; outlived = false;
+		old = 0; next = 0; has = false; n = 0; reason = ENTERED; requested = false; returns = false; timed = false; tries = false; outlived = false;
 		FORGET_WAY;
 		REST;
 		RESTS;

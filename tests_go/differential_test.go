@@ -85,7 +85,7 @@ func (c *pending) answer(t *rapid.T, what string) answer {
 }
 
 // waitInLine is the function in which a goroutine waits for its turn.
-const waitInLine = "github.com/golock/golock/golock.(*turn).wait("
+const waitInLine = "github.com/golock/golock/internal/core.(*turn).wait("
 
 // goroutinesThatWait counts the goroutines that stand in a line or sleep on a word.
 func goroutinesThatWait() int {
@@ -95,7 +95,7 @@ func goroutinesThatWait() int {
 	for _, stack := range strings.Split(string(buffer), "\n\n") {
 		state, frames, _ := strings.Cut(stack, "\n")
 		inLine := strings.Contains(state, "[select") && strings.HasPrefix(frames, waitInLine)
-		if inLine || strings.Contains(frames, "golock.park(") && !strings.Contains(frames, "park_test") {
+		if inLine || strings.Contains(frames, "core.park(") {
 			count++
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"unsafe"
 
 	"github.com/golock/golock/golock"
+	"github.com/golock/golock/internal/core"
 	"pgregory.net/rapid"
 )
 
@@ -134,7 +135,7 @@ func (m *eventModel) actions() map[string]func(*rapid.T) {
 
 func eventExample(t *rapid.T) {
 	// One that was never used; one that will have been set 2^30 times; and one that sleepers have left.
-	m := &eventModel{word: rapid.SampledFrom([]uint32{0, -golock.SetOnce & (1<<32 - 1), golock.Sleepers}).Draw(t, "word")}
+	m := &eventModel{word: rapid.SampledFrom([]uint32{0, -core.SetOnce & (1<<32 - 1), core.Sleepers}).Draw(t, "word")}
 	m.event = (*golock.Event)(unsafe.Pointer(&m.word))
 	totals.examples++
 	defer func() {

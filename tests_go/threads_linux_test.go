@@ -11,20 +11,20 @@ import (
 	"sync/atomic"
 	"unsafe"
 
-	"github.com/golock/golock/golock"
+	"github.com/golock/golock/internal/core"
 	"golang.org/x/sys/unix"
 )
 
 const threadsCanWait = true
 
-// waiter mirrors golock.Waiter, as struct golock_waiter in golock/capi/golock.h does for C.
+// waiter mirrors core.Waiter, as struct golock_waiter in golock/capi/golock.h does for C.
 type waiter struct {
-	word                      *uint32
-	deadline, patience, since int64
-	value, channel            uint32
-	until                     int64
-	owes, returns, counted    bool
-	semaphore                 bool
+	word                         *uint32
+	deadline, patience, since    int64
+	value, channel               uint32
+	until                        int64
+	designated, returns, counted bool
+	semaphore                    bool
 }
 
 const layout = uint64(unsafe.Sizeof(waiter{})) |
@@ -33,10 +33,10 @@ const layout = uint64(unsafe.Sizeof(waiter{})) |
 	uint64(unsafe.Offsetof(waiter{}.value))<<24 |
 	uint64(unsafe.Offsetof(waiter{}.channel))<<32 |
 	uint64(unsafe.Offsetof(waiter{}.until))<<40 |
-	uint64(unsafe.Offsetof(waiter{}.owes))<<48 |
+	uint64(unsafe.Offsetof(waiter{}.designated))<<48 |
 	uint64(unsafe.Offsetof(waiter{}.semaphore))<<56
 
-var _ = map[bool]int{false: 0, layout == golock.WaiterLayout: 0} // does not compile when they differ
+var _ = map[bool]int{false: 0, layout == core.WaiterLayout: 0} // does not compile when they differ
 
 // inThread makes a call in an OS thread of its own, and returns it when the thread is known.
 func inThread(run func() answer) *pending {
@@ -56,17 +56,17 @@ func inThread(run func() answer) *pending {
 // does.
 func waitInThread(word *uint32, semaphore bool) *pending {
 	return inThread(func() answer {
-		next := golock.NewWaiter(word, golock.Forever)
+		next := core.NewWaiter(word, core.Forever)
 		shared := (*waiter)(unsafe.Pointer(&next))
 		shared.semaphore = semaphore
 		shared.patience = 0 // nobody here has a GIL
-		for event := golock.Entered; next.Next(event) != golock.Acquired; {
-			event = golock.Changed
-			for event == golock.Changed {
+		for event := core.Entered; next.Next(event) != core.Acquired; {
+			event = core.Changed
+			for event == core.Changed {
 				_, _, errno := unix.Syscall6(unix.SYS_FUTEX, uintptr(unsafe.Pointer(word)), 9|128,
 					uintptr(shared.value), 0, 0, uintptr(shared.channel))
 				if errno == 0 {
-					event = golock.Woken
+					event = core.Woken
 				} else if !next.Stay() {
 					break
 				}
@@ -78,13 +78,13 @@ func waitInThread(word *uint32, semaphore bool) *pending {
 
 // awaitInThread waits for an event in an OS thread, which sleeps on the event's word as a Python thread does.
 func awaitInThread(word *uint32) *pending {
-	const flags = golock.Set | golock.Sleepers
+	const flags = core.Set | core.Sleepers
 	c := inThread(func() answer {
 		came := atomic.LoadUint32(word)
-		for now := came; now&golock.Set == 0 && now|flags == came|flags; now = atomic.LoadUint32(word) {
-			if now&golock.Sleepers != 0 || atomic.CompareAndSwapUint32(word, now, now|golock.Sleepers) {
+		for now := came; now&core.Set == 0 && now|flags == came|flags; now = atomic.LoadUint32(word) {
+			if now&core.Sleepers != 0 || atomic.CompareAndSwapUint32(word, now, now|core.Sleepers) {
 				_, _, _ = unix.Syscall6(unix.SYS_FUTEX, uintptr(unsafe.Pointer(word)), 9|128,
-					uintptr(now|golock.Sleepers), 0, 0, 1<<32-1)
+					uintptr(now|core.Sleepers), 0, 0, 1<<32-1)
 			}
 		}
 		return answer{taken: true}

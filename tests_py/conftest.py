@@ -54,10 +54,10 @@ def check() -> Callable[[subprocess.CompletedProcess[str], str], None]:
 
 @pytest.fixture(scope="session")
 def compiled(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
-    """Compile a C file of tests_py/storms as a shared library, and return the library's path."""
+    """Compile a C file of tests_py/stress as a shared library, and return the library's path."""
 
     def compiled(name: str) -> str:
-        source = Path(__file__).parent / "storms" / name
+        source = Path(__file__).parent / "stress" / name
         library = tmp_path_factory.mktemp("compiled") / source.with_suffix(".so").name
         options = ["-O1", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-pthread"]
         subprocess.run(["cc", *options, "-o", str(library), str(source), "-ldl"], check=True)

@@ -31,7 +31,7 @@ from queue import SimpleQueue
 
 import golock
 
-sys.path.insert(0, str(Path(__file__).parent / "storms"))
+sys.path.insert(0, str(Path(__file__).parent / "stress"))
 from family import KINDS
 
 # RLock comes first because it starts a thread, for which a core may leave no room.

@@ -19,9 +19,9 @@ from collections import Counter
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-STORMS = ROOT / "tests_py" / "storms"
+STORMS = ROOT / "tests_py" / "stress"
 DIFFERENTIAL = STORMS / "test_differential.py"
-LIMITS = ROOT / "tests_py" / "test_limits.py"
+LIMITS = ROOT / "tests_py" / "unit" / "test_limits.py"
 GO = os.environ.get("GO", "go")
 GO_TEST = [GO, "test", "./tests_go", "-count=1", "-timeout=20m", "-run=SameAsTheModel"]
 
@@ -60,7 +60,7 @@ def storms(*arguments: str) -> list[str]:
 
 
 PARTS = [
-    Part("the model", [sys.executable, "protocol/verify.py", "--totals"]),
+    Part("the model", [sys.executable, "protocol/verify.py", "--all", "--totals"]),
     Part(
         "golock against the interpreter's lock, and the Go API against a model",
         storms("--soak", str(DIFFERENTIAL)),

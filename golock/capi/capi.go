@@ -1,4 +1,4 @@
-// Package capi hands the functions of package golock to C, as one table: the lock core that the Python
+// Package capi hands the functions of the core to C, as one table: the lock core that the Python
 // extension waits by. It adds no behaviour.
 //
 // The extension brings a core of its own, the library libgolock.so. A Go program that embeds Python, or a Go
@@ -21,6 +21,7 @@ import (
 	"unsafe"
 
 	"github.com/golock/golock/golock"
+	"github.com/golock/golock/internal/core"
 )
 
 // Core returns the address of the core, for golock.use_core. The core is that of this Go runtime, and ends with it:
@@ -37,7 +38,7 @@ func golockTryAcquire(word *C.uint32_t, semaphore C.bool) C.int {
 
 //export golockNext
 func golockNext(waiter *C.struct_golock_waiter, reason C.int) C.int {
-	return C.int(view(waiter).Next(golock.Reason(reason)))
+	return C.int(view(waiter).Next(core.Reason(reason)))
 }
 
 //export golockStay
@@ -62,10 +63,10 @@ func golockSetHandoff(nanoseconds C.int64_t) {
 func golockGoVersion() *C.char { return C.CString(runtime.Version()) }
 
 //export golockHandoff
-func golockHandoff() *C.int64_t { return (*C.int64_t)(golock.HandoffCell()) }
+func golockHandoff() *C.int64_t { return (*C.int64_t)(core.HandoffCell()) }
 
 //export golockWaiting
-func golockWaiting() *C.int32_t { return (*C.int32_t)(&golock.WaitingCells()[0]) }
+func golockWaiting() *C.int32_t { return (*C.int32_t)(&core.WaitingCells()[0]) }
 
 // The words are those of Python's objects.
 
@@ -75,8 +76,8 @@ func semaphoreAt(word *C.uint32_t) *golock.Semaphore {
 	return (*golock.Semaphore)(unsafe.Pointer(word))
 }
 
-func view(waiter *C.struct_golock_waiter) *golock.Waiter {
-	return (*golock.Waiter)(unsafe.Pointer(waiter))
+func view(waiter *C.struct_golock_waiter) *core.Waiter {
+	return (*core.Waiter)(unsafe.Pointer(waiter))
 }
 
 func truth(b bool) C.int {

@@ -1,6 +1,6 @@
 /* The contract between golock's C and Go, and with all other code of the process that uses a Python object's
  * lock: the header of a shared object, the bits of the words, the waiter, and the table of
- * functions that the core exports. The protocols are described in golock/word.go and event.go;
+ * functions that the core exports. The protocols are described in internal/core/word.go and event.go;
  * golock/capi does not compile when the two differ. */
 #ifndef GOLOCK_H
 #define GOLOCK_H
@@ -82,11 +82,12 @@ union golock_semaphore {
 #define GOLOCK_FOREVER INT64_MAX
 #define GOLOCK_DEFAULT_HANDOFF 1000000 /* nanoseconds */
 
-/* golock/handoff.go: for how many thresholds newcomers may go first, and in how many a lock goes round. */
+/* internal/core/handoff.go: for how many thresholds newcomers may go first, and in how many a lock goes
+ * round. */
 #define GOLOCK_LONGEST_TENURE 4
 #define GOLOCK_LONGEST_ROUND 32
 
-/* The channel of waiters that have not slept before: golock/word.go. */
+/* The channel of waiters that have not slept before: internal/core/word.go. */
 #define GOLOCK_SLEEPER 0x1u
 
 /* Where those who wait for a word are counted: golock_core.waiting[golock_counter_of(word)]. */
@@ -131,7 +132,7 @@ struct golock_waiter {
     uint32_t channel;
     int64_t until;
 
-    bool owes;
+    bool designated;
     bool returns;
     bool counted;
     bool semaphore;
@@ -158,7 +159,7 @@ struct golock_waiter {
  * with the core at golock.core_address(), which a child made by fork asks for again. As with any lock,
  * whoever has the GIL must not wait for one whose owner may need the GIL: a C extension drops the GIL to
  * sleep. Calls into a core run on a stack of some KiB: block the signals whose handlers need more
- * (corecall.h blocks all), or have SA_ONSTACK set for them. */
+ * (core/call.h blocks all), or have SA_ONSTACK set for them. */
 
 /* The core: golock_core_5, the one function that libgolock.so exports, returns it, or NULL while its Go
  * runtime has not started or is short of memory; a thread that has not called the core must not then. It

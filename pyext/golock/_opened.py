@@ -2,7 +2,8 @@
 
 An opened object keeps its state in its ``__dict__`` under the names that ``threading`` uses, and
 its methods run the functions of the interpreter's classes, made here once more from the code of
-``threading``, over golock's locks and conditions. ``pyext/native/primitives/object.h`` says when one is opened.
+``threading``, over golock's locks and conditions. ``pyext/native/primitives/object.h`` says when
+one is opened.
 
 The last functions are what is left to do of a call that began natively.
 """

@@ -24,12 +24,16 @@ golock_watch_forks(void)
 {
     static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
     static bool watched;
+    if (__atomic_load_n(&watched, __ATOMIC_ACQUIRE)) {
+        return 0; /* without the mutex, which a fork could leave locked in the child */
+    }
     pthread_mutex_lock(&mutex); /* interpreters with a GIL of their own may import at once */
+    bool failed = false;
     if (!watched) {
         golock_process_remember();
-        watched = pthread_atfork(golock_core_before_fork, golock_core_after_fork_in_parent, in_child) == 0;
+        failed = pthread_atfork(golock_core_before_fork, golock_core_after_fork_in_parent, in_child) != 0;
+        __atomic_store_n(&watched, !failed, __ATOMIC_RELEASE);
     }
-    bool failed = !watched;
     pthread_mutex_unlock(&mutex);
     if (failed) {
         PyErr_NoMemory();

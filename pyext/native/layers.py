@@ -34,7 +34,6 @@ def includes(file: Path) -> set[str]:
 def main() -> int:
     order = list(LAYERS)
     status = 0
-    print("    layer        files  lines  uses")
     for place, (layer, what) in enumerate(LAYERS.items()):
         files = sorted((HERE / layer).glob("*.[ch]"))
         used: set[str] = set()
@@ -44,10 +43,9 @@ def main() -> int:
                 if other not in order or order.index(other) < place:
                     print(f"{file.relative_to(HERE)} includes {other}/", file=sys.stderr)
                     status = 1
-        lines = sum(len(file.read_text(encoding="utf-8").splitlines()) for file in files)
         below = [other for other in order if other in used and other != layer]
-        print(f"    {layer or 'module':12} {len(files):5}  {lines:5}  {', '.join(below) or '-'}")
-        print(f"                 {what}")
+        print(f"    {layer or 'module':12} {what}")
+        print(f"    {'':12} uses {', '.join(below) or 'none'}")
     return status
 
 

@@ -303,11 +303,11 @@ add_types(PyObject *module, golock_state *state)
         }
     }
     state->shareable[GOLOCK_LOCK] =
-        (struct golock_shareable){state->lock_type, golock_lock_share, golock_lock_with};
-    state->shareable[GOLOCK_SEMAPHORE] =
-        (struct golock_shareable){state->semaphore_type, golock_semaphore_share, golock_semaphore_with};
+        (struct golock_shareable){state->lock_type, golock_lock_share, golock_lock_from_header};
+    state->shareable[GOLOCK_SEMAPHORE] = (struct golock_shareable){
+        state->semaphore_type, golock_semaphore_share, golock_semaphore_from_header};
     state->shareable[GOLOCK_EVENT] =
-        (struct golock_shareable){state->event_type, golock_event_share, golock_event_with};
+        (struct golock_shareable){state->event_type, golock_event_share, golock_event_from_header};
     return golock_rlock_match(state->rlock_type);
 }
 
@@ -413,6 +413,7 @@ static int
 module_clear(PyObject *module)
 {
     golock_state *state = PyModule_GetState(module);
+    memset(state->shareable, 0, sizeof(state->shareable)); /* of types that are cleared below */
     Py_CLEAR(state->lock_type);
     Py_CLEAR(state->rlock_type);
     Py_CLEAR(state->condition_type);
@@ -451,13 +452,20 @@ static PyModuleDef_Slot module_slots[] = {
     {0, NULL},
 };
 
+PyModuleDef golock_module = {
+    PyModuleDef_HEAD_INIT,
+    .m_name = "golock._golock",
+    .m_doc = "golock's locks: the uncontended operations, and the way into the lock core.",
+    .m_size = sizeof(golock_state),
+    .m_methods = module_methods,
+    .m_slots = module_slots,
+    .m_traverse = module_traverse,
+    .m_clear = module_clear,
+    .m_free = module_free,
+};
+
 PyMODINIT_FUNC
 PyInit__golock(void)
 {
-    golock_module.m_methods = module_methods;
-    golock_module.m_slots = module_slots;
-    golock_module.m_traverse = module_traverse;
-    golock_module.m_clear = module_clear;
-    golock_module.m_free = module_free;
     return PyModuleDef_Init(&golock_module);
 }

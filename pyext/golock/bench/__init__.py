@@ -16,7 +16,14 @@ from collections.abc import Iterable
 from ._calls import FAMILY_OPERATIONS, OPERATIONS, Operation, time_operation
 from ._contention import WORKLOADS, Contention, Workload, contend, jain, measure_contention
 from ._exchange import EXCHANGES, Exchange, time_exchange
-from ._family import Allocate, Family, golock_family, interpreter_family, queue_over
+from ._family import (
+    Allocate,
+    Family,
+    futures_over,
+    golock_family,
+    interpreter_family,
+    queue_over,
+)
 from ._measure import Measure, Target
 from ._report import describe_machine, print_table, table_rows
 
@@ -35,6 +42,7 @@ __all__ = [
     "Workload",
     "contend",
     "describe_machine",
+    "futures_over",
     "golock_family",
     "interpreter_family",
     "jain",

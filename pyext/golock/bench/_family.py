@@ -76,7 +76,7 @@ def futures_over(threading: ModuleType) -> ModuleType:
     names = ("Lock", "RLock", "Condition", "Semaphore", "BoundedSemaphore", "Event", "Barrier")
     family = SimpleNamespace(**vars(standard))
     for name in names:
-        setattr(family, name, getattr(threading, name))
+        setattr(family, name, getattr(threading, name, getattr(standard, name)))
     base, module = _instance("concurrent.futures._base"), _instance("concurrent.futures.thread")
     vars(base)["threading"] = family
     vars(module).update(threading=family, _base=base, _global_shutdown_lock=family.Lock())

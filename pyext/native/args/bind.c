@@ -59,8 +59,8 @@ check_required(const char *function, const golock_name *names, int required, PyO
 }
 
 int
-golock_bind(const char *function, const golock_name *names, int length, int required, PyObject *const *args,
-            Py_ssize_t nargs, PyObject *kwnames, PyObject **values)
+golock_parse_args(const char *function, const golock_name *names, int length, int required,
+                  PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames, PyObject **values)
 {
     if (bind_by_position(function, length, args, nargs, values) < 0) {
         return -1;
@@ -76,8 +76,8 @@ golock_bind(const char *function, const golock_name *names, int length, int requ
 }
 
 int
-golock_bind_init_given(const char *function, const golock_name *names, int length, int required,
-                       PyObject *args, PyObject *kwargs, PyObject **values)
+golock_parse_init_args_given(const char *function, const golock_name *names, int length, int required,
+                             PyObject *args, PyObject *kwargs, PyObject **values)
 {
     Py_ssize_t nargs = PyTuple_GET_SIZE(args);
     if (bind_by_position(function, length, ((PyTupleObject *)args)->ob_item, nargs, values) < 0) {

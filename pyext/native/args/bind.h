@@ -29,20 +29,20 @@ golock_is_name(PyObject *text, golock_name name)
 /* Sorts a call's arguments into values, by position or by name; those not given stay as they are. Returns 0,
  * or -1 with TypeError set when there are too many, one is given twice or not known, or one of the first
  * `required` is missing. */
-int golock_bind(const char *function, const golock_name *names, int length, int required,
-                PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames, PyObject **values);
+int golock_parse_args(const char *function, const golock_name *names, int length, int required,
+                      PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames, PyObject **values);
 
-/* The same for what tp_init gets; golock_bind_init_given is its outlined part. */
-int golock_bind_init_given(const char *function, const golock_name *names, int length, int required,
-                           PyObject *args, PyObject *kwargs, PyObject **values);
+/* The same for what tp_init gets; golock_parse_init_args_given is its outlined part. */
+int golock_parse_init_args_given(const char *function, const golock_name *names, int length, int required,
+                                 PyObject *args, PyObject *kwargs, PyObject **values);
 
 static inline int
-golock_bind_init(const char *function, const golock_name *names, int length, int required, PyObject *args,
-                 PyObject *kwargs, PyObject **values)
+golock_parse_init_args(const char *function, const golock_name *names, int length, int required,
+                       PyObject *args, PyObject *kwargs, PyObject **values)
 {
     return required == 0 && PyTuple_GET_SIZE(args) == 0 && kwargs == NULL
                ? 0
-               : golock_bind_init_given(function, names, length, required, args, kwargs, values);
+               : golock_parse_init_args_given(function, names, length, required, args, kwargs, values);
 }
 
 #endif

@@ -67,7 +67,7 @@ golock_state_of(PyObject *self)
                : golock_state_look_up(type);
 }
 
-/* The module's definition, of which module.c fills what is above this layer. */
+/* The module's definition, in module.c: here it only tells modules apart. */
 extern PyModuleDef golock_module;
 
 #endif

@@ -17,9 +17,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-bool golock_corefile_check(const char *path, char *reason, size_t size);
-void *golock_corefile_open_copy(const char *path, int *opened, char *reason, size_t size);
-
 #if defined(__x86_64__)
 #define THIS_MACHINE EM_X86_64
 #elif defined(__aarch64__)

@@ -36,10 +36,10 @@ static struct {
     pthread_mutex_t loading;
     const struct golock_core *table; /* NULL: not loaded in this process */
     char *path;
-    int copies;       /* how many of the runtimes mapped into this process are private copies */
-    int opened;       /* how many private copies the dynamic linker was given, also in vain */
-    bool forked;      /* this is a child process of one that had the extension */
-    bool of_a_thread; /* and one of its ancestors was forked by another thread than the main one */
+    int copies; /* how many of the runtimes mapped into this process are private copies */
+    int opened; /* how many private copies the dynamic linker was given, also in vain */
+    bool
+        of_a_thread; /* this process or one of its ancestors was forked by another thread than the main one */
     bool forker_is_main;
     bool warned;                   /* that threads wait without a core */
     golock_core_function function; /* of the library that is loaded, whose runtime may not have started yet */
@@ -77,7 +77,6 @@ void
 golock_core_after_fork_in_child(void)
 {
     pthread_mutex_unlock(&core.loading);
-    core.forked = true;
     core.of_a_thread |= !core.forker_is_main;
     core.spent |= core.function != NULL;
     core.function = NULL;

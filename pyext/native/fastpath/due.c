@@ -1,4 +1,4 @@
-/* The clock of the hand-off, outside the core: see golock/handoff.go. */
+/* The clock of the hand-off, outside the core: see internal/core/handoff.go. */
 #include "fastpath/due.h"
 
 #include "base/clock.h"

@@ -1,4 +1,4 @@
-/* When the lock is to be handed to its claimant: golock/handoff.go. */
+/* When the lock is to be handed to its claimant: internal/core/handoff.go. */
 #ifndef GOLOCK_DUE_H
 #define GOLOCK_DUE_H
 

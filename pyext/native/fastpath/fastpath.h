@@ -1,5 +1,5 @@
 /* The uncontended operations on a lock's word, and on a semaphore. Whatever they cannot do is done by
- * slowpath.h. */
+ * waiting/acquire.h. */
 #ifndef GOLOCK_FASTPATH_H
 #define GOLOCK_FASTPATH_H
 
@@ -49,17 +49,17 @@ golock_fast_acquire(uint32_t *word, bool shared)
     return false;
 }
 
-/* With a claimant on its way, every so manieth release looks at the clock: see golock/handoff.go. */
-#define GOLOCK_RELEASES_PER_LOOK 16
+/* With a claimant on its way, every so manieth release looks at the clock: see internal/core/handoff.go. */
+#define GOLOCK_RELEASES_PER_CHECK 16
 
 /* Counts a release in *turns, and returns whether it is to look at the clock. A count that is lost to
  * another thread does no harm. */
 static inline bool
-golock_look(uint8_t *turns)
+golock_should_check_clock(uint8_t *turns)
 {
     uint8_t turn = __atomic_load_n(turns, __ATOMIC_RELAXED) + 1;
     __atomic_store_n(turns, turn, __ATOMIC_RELAXED);
-    return turn % GOLOCK_RELEASES_PER_LOOK == 0;
+    return turn % GOLOCK_RELEASES_PER_CHECK == 0;
 }
 
 /* Frees the lock if it is held and nobody has to be woken. */
@@ -67,7 +67,7 @@ static inline bool
 golock_fast_release(uint32_t *word, bool shared, uint8_t *turns)
 {
     uint32_t old = __atomic_load_n(word, __ATOMIC_RELAXED);
-    if (old >> GOLOCK_CLAIMANT_SHIFT != 0 && golock_look(turns) && golock_due(old)) {
+    if (old >> GOLOCK_CLAIMANT_SHIFT != 0 && golock_should_check_clock(turns) && golock_due(old)) {
         return false;
     }
     while (golock_fastpath && (old & (GOLOCK_HELD | GOLOCK_WAITERS | GOLOCK_HANDOFF)) == GOLOCK_HELD) {
@@ -113,7 +113,8 @@ static inline bool
 golock_fast_give(union golock_semaphore *semaphore, bool shared, uint32_t n, uint32_t most, uint8_t *turns)
 {
     uint64_t old = __atomic_load_n(&semaphore->both, __ATOMIC_RELAXED);
-    if ((uint32_t)old >> GOLOCK_CLAIMANT_SHIFT != 0 && golock_look(turns) && golock_due((uint32_t)old)) {
+    if ((uint32_t)old >> GOLOCK_CLAIMANT_SHIFT != 0 && golock_should_check_clock(turns) &&
+        golock_due((uint32_t)old)) {
         return false;
     }
     while (golock_fastpath && (old & (GOLOCK_WAITERS | GOLOCK_HANDOFF)) == 0 && (old >> 32) + n <= most) {

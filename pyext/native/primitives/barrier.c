@@ -111,7 +111,7 @@ barrier_init(PyObject *op, PyObject *args, PyObject *kwargs)
                                         GOLOCK_NAME("timeout")};
     BarrierObject *self = (BarrierObject *)op;
     PyObject *values[3] = {NULL, Py_None, Py_None};
-    if (golock_bind_init("Barrier", names, 3, 1, args, kwargs, values) < 0) {
+    if (golock_parse_init_args("Barrier", names, 3, 1, args, kwargs, values) < 0) {
         return -1;
     }
     if (!can_count_to(values[0])) {
@@ -475,7 +475,7 @@ barrier_wait(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kw
     static const golock_name names[] = {GOLOCK_NAME("timeout")};
     BarrierObject *self = (BarrierObject *)op;
     PyObject *timeout = Py_None;
-    if (golock_bind("wait", names, 1, 0, args, nargs, kwnames, &timeout) < 0) {
+    if (golock_parse_args("wait", names, 1, 0, args, nargs, kwnames, &timeout) < 0) {
         return NULL;
     }
     bool opened = !golock_object_is_native(op, &golock_barrier_class) || !golock_waits_natively(op);

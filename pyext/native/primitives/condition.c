@@ -49,7 +49,7 @@ condition_init(PyObject *op, PyObject *args, PyObject *kwargs)
     static const golock_name names[] = {GOLOCK_NAME("lock")};
     ConditionObject *self = (ConditionObject *)op;
     PyObject *lock = Py_None;
-    if (golock_bind_init("Condition", names, 1, 0, args, kwargs, &lock) < 0) {
+    if (golock_parse_init_args("Condition", names, 1, 0, args, kwargs, &lock) < 0) {
         return -1;
     }
     golock_state *state = golock_state_of(op);
@@ -213,7 +213,7 @@ condition_release(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObj
         return call_field(self, "release", args, nargs, kwnames);
     }
     if ((nargs > 0 || kwnames != NULL) &&
-        golock_bind("release", NULL, 0, 0, args, nargs, kwnames, NULL) < 0) {
+        golock_parse_args("release", NULL, 0, 0, args, nargs, kwnames, NULL) < 0) {
         return NULL;
     }
     return release_native((ConditionObject *)self);
@@ -526,7 +526,7 @@ condition_wait(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject
 {
     static const golock_name names[] = {GOLOCK_NAME("timeout")};
     PyObject *timeout = Py_None;
-    if (golock_bind("wait", names, 1, 0, args, nargs, kwnames, &timeout) < 0) {
+    if (golock_parse_args("wait", names, 1, 0, args, nargs, kwnames, &timeout) < 0) {
         return NULL;
     }
     return wait_for_notification(self, timeout);
@@ -563,7 +563,7 @@ condition_wait_for(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyOb
 {
     static const golock_name names[] = {GOLOCK_NAME("predicate"), GOLOCK_NAME("timeout")};
     PyObject *values[2] = {NULL, Py_None};
-    if (golock_bind("wait_for", names, 2, 1, args, nargs, kwnames, values) < 0) {
+    if (golock_parse_args("wait_for", names, 2, 1, args, nargs, kwnames, values) < 0) {
         return NULL;
     }
     if (!is_native(self)) {
@@ -647,7 +647,8 @@ condition_notify(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObje
 {
     static const golock_name names[] = {GOLOCK_NAME("n")};
     PyObject *n = NULL;
-    if ((nargs > 0 || kwnames != NULL) && golock_bind("notify", names, 1, 0, args, nargs, kwnames, &n) < 0) {
+    if ((nargs > 0 || kwnames != NULL) &&
+        golock_parse_args("notify", names, 1, 0, args, nargs, kwnames, &n) < 0) {
         return NULL;
     }
     uint32_t count = 1;
@@ -748,7 +749,7 @@ condition_locked(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObje
     if (golock_object_opened(self)) {
         return call_field(self, "locked", args, nargs, kwnames);
     }
-    if (golock_bind("locked", NULL, 0, 0, args, nargs, kwnames, NULL) < 0) {
+    if (golock_parse_args("locked", NULL, 0, 0, args, nargs, kwnames, NULL) < 0) {
         return NULL;
     }
     const ConditionObject *condition = (ConditionObject *)self;

@@ -70,7 +70,7 @@ golock_event_share(PyObject *event)
 }
 
 PyObject *
-golock_event_with(struct golock_header *header)
+golock_event_from_header(struct golock_header *header)
 {
     return (PyObject *)((char *)header - offsetof(EventObject, header));
 }
@@ -81,7 +81,7 @@ static int
 event_init(PyObject *op, PyObject *args, PyObject *kwargs)
 {
     EventObject *self = (EventObject *)op;
-    if (golock_bind_init("Event", NULL, 0, 0, args, kwargs, NULL) < 0) {
+    if (golock_parse_init_args("Event", NULL, 0, 0, args, kwargs, NULL) < 0) {
         return -1;
     }
     if (golock_is_shared(&self->header)) {
@@ -246,12 +246,12 @@ enum { WAIT_OPENED = 2 };
 
 /* Waits for the event, which was `came` when the wait began. Returns 1 when it was set, 0 when the time ran
  * out, -1 with an exception set, WAIT_OPENED when it was opened. The waiters of an event need not be told
- * apart, so this waits without the core, as golock/event.go does for goroutines; the protocol is described
- * there. */
+ * apart, so this waits without the core, as internal/core/event.go does for goroutines; the protocol is
+ * described there. */
 static int
 wait_native(EventObject *self, uint32_t came, bool in_time, int64_t deadline)
 {
-    golock_spin spin = golock_spin_begin(deadline);
+    golock_spin spin = golock_spin_begin(deadline, 0);
     for (;;) {
         /* Signals that came up to here would go unseen while the thread sleeps. */
         if (in_time && Py_MakePendingCalls() < 0) {
@@ -345,7 +345,7 @@ event_wait(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kw
     static const golock_name names[] = {GOLOCK_NAME("timeout")};
     PyObject *timeout = Py_None;
     if ((nargs > 0 || kwnames != NULL) &&
-        golock_bind("wait", names, 1, 0, args, nargs, kwnames, &timeout) < 0) {
+        golock_parse_args("wait", names, 1, 0, args, nargs, kwnames, &timeout) < 0) {
         return NULL;
     }
     uint32_t came = load((EventObject *)self);

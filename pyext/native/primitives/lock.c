@@ -161,7 +161,7 @@ lock_capsule(PyObject *self, void *Py_UNUSED(closure))
 }
 
 PyObject *
-golock_lock_with(struct golock_header *header)
+golock_lock_from_header(struct golock_header *header)
 {
     return (PyObject *)((char *)header - offsetof(LockObject, header));
 }

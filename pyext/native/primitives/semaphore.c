@@ -115,7 +115,7 @@ initialize(PyObject *op, const golock_class *class, PyObject *args, PyObject *kw
     SemaphoreObject *self = (SemaphoreObject *)op;
     PyObject *number = NULL;
     uint32_t value = 1;
-    if (golock_bind_init(class->name, names, 1, 0, args, kwargs, &number) < 0) {
+    if (golock_parse_init_args(class->name, names, 1, 0, args, kwargs, &number) < 0) {
         return -1;
     }
     bool native = (number == NULL || parse_permits(number, &value)) && golock_object_may_be_native(op, class);
@@ -213,7 +213,7 @@ golock_semaphore_share(PyObject *semaphore)
 }
 
 PyObject *
-golock_semaphore_with(struct golock_header *header)
+golock_semaphore_from_header(struct golock_header *header)
 {
     return (PyObject *)((char *)header - offsetof(SemaphoreObject, header));
 }
@@ -326,7 +326,7 @@ acquire_with_arguments(PyObject *op, PyObject *const *args, Py_ssize_t nargs, Py
     static const golock_name names[] = {GOLOCK_NAME("blocking"), GOLOCK_NAME("timeout")};
     SemaphoreObject *self = (SemaphoreObject *)op;
     PyObject *values[2] = {Py_True, Py_None};
-    if (golock_bind("acquire", names, 2, 0, args, nargs, kwnames, values) < 0) {
+    if (golock_parse_args("acquire", names, 2, 0, args, nargs, kwnames, values) < 0) {
         return NULL;
     }
     if (golock_object_opened(op)) {
@@ -395,7 +395,7 @@ release_slow(PyObject *op, const golock_class *class, PyObject *const *args, Py_
     static const golock_name names[] = {GOLOCK_NAME("n")};
     PyObject *number = NULL;
     uint32_t n = 1;
-    if (golock_bind("release", names, 1, 0, args, nargs, kwnames, &number) < 0) {
+    if (golock_parse_args("release", names, 1, 0, args, nargs, kwnames, &number) < 0) {
         return NULL;
     }
     bool bounded = class == &golock_bounded_semaphore_class;
@@ -440,7 +440,7 @@ semaphore_exit(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject
 {
     static const golock_name names[] = {GOLOCK_NAME("t"), GOLOCK_NAME("v"), GOLOCK_NAME("tb")};
     PyObject *values[3] = {NULL, NULL, NULL};
-    if (golock_bind("__exit__", names, 3, 3, args, nargs, kwnames, values) < 0) {
+    if (golock_parse_args("__exit__", names, 3, 3, args, nargs, kwnames, values) < 0) {
         return NULL;
     }
     const SemaphoreObject *semaphore = (const SemaphoreObject *)self;

@@ -26,8 +26,8 @@ struct golock_header *golock_semaphore_share(PyObject *semaphore);
 struct golock_header *golock_event_share(PyObject *event);
 
 /* Returns the object with that header, a borrowed reference. */
-PyObject *golock_lock_with(struct golock_header *header);
-PyObject *golock_semaphore_with(struct golock_header *header);
-PyObject *golock_event_with(struct golock_header *header);
+PyObject *golock_lock_from_header(struct golock_header *header);
+PyObject *golock_semaphore_from_header(struct golock_header *header);
+PyObject *golock_event_from_header(struct golock_header *header);
 
 #endif

@@ -3,11 +3,6 @@
 
 #include "base/readable.h"
 
-#include <errno.h>
-#include <linux/futex.h>
-#include <sys/syscall.h>
-#include <unistd.h>
-
 void
 golock_share(struct golock_header *header, enum golock_kind kind)
 {

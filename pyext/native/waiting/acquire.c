@@ -15,6 +15,13 @@
 
 #include <errno.h>
 
+/* Nanoseconds. Without a GIL the owner of a lock may well be running: so a thread spins in any case. */
+#ifdef Py_GIL_DISABLED
+#define FIRST_SPIN 8000
+#else
+#define FIRST_SPIN 0
+#endif
+
 /* Nanoseconds. While the interpreter ends, no other thread of it comes. */
 #define PATIENCE_AT_EXIT 1000000
 
@@ -25,7 +32,8 @@
 static enum golock_reason
 park(const struct golock_waiter *waiter)
 {
-    int64_t at = waiter->owes && golock_runs_handlers() ? golock_deadline_after(OVERLOOKED) : GOLOCK_FOREVER;
+    int64_t at =
+        waiter->designated && golock_runs_handlers() ? golock_deadline_after(OVERLOOKED) : GOLOCK_FOREVER;
     bool early = at < waiter->until;
     if (!early) {
         at = waiter->until;
@@ -97,7 +105,7 @@ sleep_detached(wait *w, const bool *ended)
 static void
 end(wait *w, int reason)
 {
-    w->waiter.owes |= reason == GOLOCK_WOKEN;
+    w->waiter.designated |= reason == GOLOCK_WOKEN;
     next(w, GOLOCK_INTERRUPTED);
     golock_wake_all(w->waiter.word);
 }
@@ -113,13 +121,9 @@ spin_for(uint32_t *word, unsigned flags, const bool *ended, golock_spin *spin)
     }
     bool free = true, taken = false;
     while (free && !taken && !has_ended(ended)) {
-#ifdef Py_GIL_DISABLED
-        free = golock_spin_while(spin, word, GOLOCK_HELD, GOLOCK_HELD, shared);
-#else
         PyThreadState *thread = golock_detach();
         free = golock_spin_while(spin, word, GOLOCK_HELD, GOLOCK_HELD, shared);
         PyEval_RestoreThread(thread);
-#endif
         taken =
             free && (flags & GOLOCK_WAIT_FOR_PERMIT ? golock_fast_take((union golock_semaphore *)word, true)
                                                     : golock_fast_acquire(word, true));
@@ -148,7 +152,7 @@ drive(wait *w, const struct golock_waiter *fresh, unsigned flags, const bool *en
          * anything, even fork, unless this waiter owes something: one that takes the lock would wait
          * for it. */
         reason = GOLOCK_ENTERED;
-        if (!w->waiter.owes) {
+        if (!w->waiter.designated) {
             if (woken) { /* the first moment in which it may run any code */
                 woken = false;
                 w->core = golock_core_load();
@@ -185,7 +189,7 @@ golock_wait(uint32_t *word, int64_t timeout, unsigned flags, const bool *ended)
 {
     const bool woken = flags & GOLOCK_WAIT_WOKEN;
     const int64_t deadline = golock_deadline_after(timeout);
-    golock_spin spin = golock_spin_begin(deadline);
+    golock_spin spin = golock_spin_begin(deadline, FIRST_SPIN);
     int result = !woken && spin_for(word, flags, ended, &spin);
     if (!result) {
         const struct golock_waiter fresh = {

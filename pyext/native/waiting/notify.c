@@ -1,7 +1,7 @@
 /* How a Python thread waits for a notification. Those who wait at a condition or a barrier stand in a list in
  * the object, first come first, and each sleeps on a word of its own. The protocol is that of
- * golock/listener.go, with the GIL, or where there is none a spin lock, for the mutex of the list; and one
- * that is notified and needs a lock next is not woken, but moved to the lock's word. */
+ * internal/core/listener.go, with the GIL, or where there is none a spin lock, for the mutex of the list; and
+ * one that is notified and needs a lock next is not woken, but moved to the lock's word. */
 #include "waiting/notify.h"
 
 #include "base/clock.h"
@@ -275,8 +275,8 @@ await_lock(golock_listener *listener, int64_t deadline)
     return taken > 0 ? GOLOCK_TOLD : taken;
 }
 
-/* A listener that spins says so where it is told: who tells it then has nobody to wake. */
-
+/* A listener that spins says so where it is told: who tells it then has nobody to wake. Returns false if it
+ * has been told something already. Needs no GIL. */
 static bool
 begin_to_spin(golock_listener *listener)
 {
@@ -285,6 +285,7 @@ begin_to_spin(golock_listener *listener)
                                        __ATOMIC_RELAXED);
 }
 
+/* Returns the listener to sleep, unless it was told something. Needs the GIL, as golock_spin_end does. */
 static void
 end_spin(golock_listener *listener, golock_spin *spin)
 {
@@ -297,7 +298,7 @@ end_spin(golock_listener *listener, golock_spin *spin)
 static int
 sleep_until_told(golock_listener *listener, int64_t deadline, golock_unwoken unwoken)
 {
-    golock_spin spin = golock_spin_begin(deadline);
+    golock_spin spin = golock_spin_begin(deadline, 0);
     bool in_time = true;
     while (in_time && (told(listener) == 0 || unwoken.word != NULL)) {
         /* Signals that came up to here would go unseen while the thread sleeps. Their handlers may do
@@ -305,10 +306,10 @@ sleep_until_told(golock_listener *listener, int64_t deadline, golock_unwoken unw
         if (unwoken.word == NULL && Py_MakePendingCalls() < 0) {
             return -1;
         }
-        bool spins = golock_may_spin(&spin) && begin_to_spin(listener);
         /* The claimant needs the GIL next. */
         PyThreadState *thread = golock_detach();
         bool woken = golock_wake(&unwoken);
+        bool spins = woken && golock_may_spin(&spin) && begin_to_spin(listener);
         if (spins) {
             golock_spin_while(&spin, &listener->told, GOLOCK_SPINS, UINT32_MAX, false);
         } else if (woken) {

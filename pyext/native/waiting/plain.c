@@ -10,7 +10,7 @@
 
 #include <limits.h>
 
-/* The channels of golock/word.go. */
+/* The channels of internal/core/word.go. */
 #define SLEEPERS GOLOCK_SLEEPER
 #define RETURNERS 0x2u
 #define CLAIMANTS 0x4u
@@ -52,7 +52,7 @@ load(cell c)
 
 /* Replaces the state if it is still old, and returns whether it was. */
 static bool
-change(cell c, uint64_t old, uint64_t new)
+compare_and_swap(cell c, uint64_t old, uint64_t new)
 {
     if (c.semaphore) {
         return __atomic_compare_exchange_n((uint64_t *)c.word, &old, new, false, __ATOMIC_ACQ_REL,
@@ -65,7 +65,7 @@ change(cell c, uint64_t old, uint64_t new)
 
 /* The state with the same permits and these bits in its word; Held follows the permits. */
 static uint64_t
-marked(uint64_t state, uint32_t bits)
+with_flags(uint64_t state, uint32_t bits)
 {
     bits &= ~GOLOCK_HELD;
     if (state < GOLOCK_PERMIT) {
@@ -89,7 +89,7 @@ reserved(cell c, uint32_t word)
 
 /* Whether the claimant has asked for the lock: it waits by a core. */
 static bool
-asked(cell c, uint32_t word)
+handoff_requested(cell c, uint32_t word)
 {
     const uint32_t both = GOLOCK_WAITERS | GOLOCK_HANDOFF;
     return (word & both) == both && has_claimant(c, word);
@@ -97,7 +97,7 @@ asked(cell c, uint32_t word)
 
 /* What names a claimant, and when the lock is to be handed to it by those that have a core. */
 static uint32_t
-name(cell c)
+claimant_bits(cell c)
 {
     return c.self | golock_due_after(golock_tenure(golock_threshold(c.core), golock_waiting(c.core, c.word)));
 }
@@ -125,11 +125,11 @@ take_back(cell c)
     for (;;) {
         uint64_t old = load(c);
         uint32_t word = (uint32_t)old;
-        if (asked(c, word)) {
+        if (handoff_requested(c, word)) {
             return;
         }
         uint32_t bits = word & GOLOCK_HELD ? (word & ~NAME_MASK) | GOLOCK_WAITERS : 0;
-        if (change(c, old, marked(old, bits))) {
+        if (compare_and_swap(c, old, with_flags(old, bits))) {
             break;
         }
     }
@@ -149,7 +149,7 @@ appoint(cell c)
 static uint64_t
 barged(cell c, uint64_t old)
 {
-    return marked(old - GOLOCK_PERMIT, has_claimant(c, (uint32_t)old) ? (uint32_t)old & NAME_MASK : 0);
+    return with_flags(old - GOLOCK_PERMIT, has_claimant(c, (uint32_t)old) ? (uint32_t)old & NAME_MASK : 0);
 }
 
 /* The state after a claimant has. Nobody need release anything after it while there are permits: it names
@@ -158,7 +158,7 @@ static uint64_t
 claimed(cell c, uint64_t old)
 {
     uint64_t new = old - GOLOCK_PERMIT;
-    return marked(new, new < GOLOCK_PERMIT ? GOLOCK_WAITERS : name(c));
+    return with_flags(new, new < GOLOCK_PERMIT ? GOLOCK_WAITERS : claimant_bits(c));
 }
 
 bool
@@ -170,7 +170,7 @@ golock_plain_try_acquire(uint32_t *word, bool semaphore)
         if ((old & GOLOCK_HELD) != 0 || reserved(c, (uint32_t)old)) {
             return false;
         }
-        if (change(c, old, barged(c, old))) {
+        if (compare_and_swap(c, old, barged(c, old))) {
             return true;
         }
     }
@@ -200,20 +200,20 @@ release(cell c, uint32_t n, uint32_t most, bool *named)
         uint64_t new = old + n * GOLOCK_PERMIT;
         if (!(word & GOLOCK_HELD)) {
             /* Who is to be woken for the permits that were left is under way, or nobody sleeps. */
-            if (change(c, old, new)) {
+            if (compare_and_swap(c, old, new)) {
                 return true;
             }
         } else if (has_claimant(c, word) && (word & GOLOCK_HANDOFF)) {
-            if (change(c, old, marked(new, word))) {
+            if (compare_and_swap(c, old, with_flags(new, word))) {
                 wake(c.word, CLAIMANTS);
                 return true;
             }
         } else if (has_claimant(c, word)) {
-            if (change(c, old, marked(new, word & NAME_MASK))) {
+            if (compare_and_swap(c, old, with_flags(new, word & NAME_MASK))) {
                 return true;
             }
         } else if (word & (GOLOCK_HANDOFF | GOLOCK_WAITERS)) {
-            if (change(c, old, marked(new, (word & GOLOCK_HANDOFF) | name(c)))) {
+            if (compare_and_swap(c, old, with_flags(new, (word & GOLOCK_HANDOFF) | claimant_bits(c)))) {
                 if (named != NULL && !(word & GOLOCK_HANDOFF)) {
                     *named = true;
                 } else {
@@ -221,7 +221,7 @@ release(cell c, uint32_t n, uint32_t most, bool *named)
                 }
                 return true;
             }
-        } else if (change(c, old, marked(new, 0))) {
+        } else if (compare_and_swap(c, old, with_flags(new, 0))) {
             return true;
         }
     }
@@ -256,21 +256,21 @@ golock_plain_release_semaphore(const struct golock_core *core, uint32_t *word, b
 static void
 resign(cell c, struct golock_waiter *waiter)
 {
-    if (!waiter->owes) {
+    if (!waiter->designated) {
         return;
     }
-    waiter->owes = false;
+    waiter->designated = false;
     for (;;) {
         uint64_t old = load(c);
         uint32_t word = (uint32_t)old;
-        if (asked(c, word)) {
+        if (handoff_requested(c, word)) {
             return; /* that one comes, and has the same debt */
         }
         if (word & GOLOCK_HELD) {
-            if (change(c, old, marked(old, (word & ~NAME_MASK) | GOLOCK_WAITERS))) {
+            if (compare_and_swap(c, old, with_flags(old, (word & ~NAME_MASK) | GOLOCK_WAITERS))) {
                 return;
             }
-        } else if (change(c, old, marked(old, (word & GOLOCK_HANDOFF) | c.self))) {
+        } else if (compare_and_swap(c, old, with_flags(old, (word & GOLOCK_HANDOFF) | c.self))) {
             appoint(c);
             return;
         }
@@ -282,7 +282,8 @@ resign(cell c, struct golock_waiter *waiter)
 static uint32_t
 announced(cell c, const struct golock_waiter *waiter, uint32_t word)
 {
-    bool told = !(word & GOLOCK_HELD) || asked(c, word) || (has_claimant(c, word) && !waiter->owes);
+    bool told =
+        !(word & GOLOCK_HELD) || handoff_requested(c, word) || (has_claimant(c, word) && !waiter->designated);
     return told ? word : (word & ~NAME_MASK) | GOLOCK_WAITERS;
 }
 
@@ -290,7 +291,7 @@ int
 golock_plain_next(const struct golock_core *core, struct golock_waiter *waiter, int reason)
 {
     cell c = cell_at(waiter->word, waiter->semaphore, true, core);
-    waiter->owes |= reason == GOLOCK_WOKEN;
+    waiter->designated |= reason == GOLOCK_WOKEN;
     waiter->returns |= reason == GOLOCK_WOKEN || reason == GOLOCK_EXPIRED || reason == GOLOCK_INTERRUPTED;
     if (reason == GOLOCK_INTERRUPTED) {
         resign(c, waiter);
@@ -301,17 +302,17 @@ golock_plain_next(const struct golock_core *core, struct golock_waiter *waiter, 
     for (;;) {
         uint64_t old = load(c);
         uint32_t word = (uint32_t)old;
-        bool meant = waiter->owes && !asked(c, word);
-        if (!(word & GOLOCK_HELD) && (meant || outlived || !reserved(c, word))) {
-            waiter->owes |= reserved(c, word);
-            uint64_t new = waiter->owes ? claimed(c, old) : barged(c, old);
-            if (!change(c, old, new)) {
+        bool may_claim = waiter->designated && !handoff_requested(c, word);
+        if (!(word & GOLOCK_HELD) && (may_claim || outlived || !reserved(c, word))) {
+            waiter->designated |= reserved(c, word);
+            uint64_t new = waiter->designated ? claimed(c, old) : barged(c, old);
+            if (!compare_and_swap(c, old, new)) {
                 continue;
             }
-            if (waiter->owes && new >= GOLOCK_PERMIT) {
+            if (waiter->designated && new >= GOLOCK_PERMIT) {
                 appoint(c);
             }
-            waiter->owes = false;
+            waiter->designated = false;
             return GOLOCK_ACQUIRED;
         }
         int64_t now = golock_now();
@@ -319,16 +320,16 @@ golock_plain_next(const struct golock_core *core, struct golock_waiter *waiter, 
             resign(c, waiter);
             return GOLOCK_TIMED_OUT;
         }
-        if (core != NULL && meant) {
+        if (core != NULL && may_claim) {
             return GOLOCK_PASS;
         }
         uint32_t next = announced(c, waiter, word);
-        if (next == word || change(c, old, marked(old, next))) {
+        if (next == word || compare_and_swap(c, old, with_flags(old, next))) {
             bool patient = waiter->patience != 0 && waiter->patience < waiter->deadline - now;
             waiter->until = patient ? now + waiter->patience : waiter->deadline;
             waiter->value = next;
             waiter->channel = waiter->returns ? RETURNERS : SLEEPERS;
-            waiter->owes = false;
+            waiter->designated = false;
             return GOLOCK_PARK;
         }
     }
@@ -355,10 +356,10 @@ announce_the_moved(cell c)
         uint64_t old = load(c);
         uint32_t word = (uint32_t)old, next = announced(c, &moved, word);
         if ((word & GOLOCK_HELD) || has_claimant(c, word)) {
-            if (next == word || change(c, old, marked(old, next))) {
+            if (next == word || compare_and_swap(c, old, with_flags(old, next))) {
                 return;
             }
-        } else if (change(c, old, marked(old, (word & GOLOCK_HANDOFF) | name(c)))) {
+        } else if (compare_and_swap(c, old, with_flags(old, (word & GOLOCK_HANDOFF) | claimant_bits(c)))) {
             appoint(c); /* there is no release that would wake it */
             return;
         }

@@ -1,6 +1,6 @@
-/* The simple part of the protocol of golock/word.go: all of golock/waiter.go but for the hand-off. A thread
- * that waits so never asks for the lock and never looks at the due time. It may share a word with others that
- * wait by a core, Go code among them.
+/* The simple part of the protocol of internal/core/word.go: all of internal/core/waiter.go but for the
+ * hand-off. A thread that waits so never asks for the lock and never looks at the due time. It may share a
+ * word with others that wait by a core, Go code among them.
  *
  * With a core, whatever is left to it is passed on to it, with the waiter as it is. Without one, nobody hands
  * the lock over.

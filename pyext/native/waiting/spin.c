@@ -14,13 +14,6 @@
 #define SHORT_WAITS 4
 #define MOST_DOUBLINGS 6
 
-/* Nanoseconds. Without a GIL the owner of a lock may well be running: a spin that needs no short waits. */
-#ifdef Py_GIL_DISABLED
-#define FIRST_SPIN 8000
-#else
-#define FIRST_SPIN 0
-#endif
-
 /* Nanoseconds. For how long a thread looks whether another lets go of the GIL, before it asks for it. Then
  * the GIL may be free all the same: of most that let go of it nothing is known here. */
 #define SPIN_FOR_GIL 5000
@@ -37,17 +30,19 @@ PyThreadState *
 golock_detach(void)
 {
     PyThreadState *thread = PyEval_SaveThread();
+#ifndef Py_GIL_DISABLED
     __atomic_add_fetch(&detached, 1, __ATOMIC_RELEASE);
+#endif
     return thread;
 }
 
 golock_spin
-golock_spin_begin(int64_t deadline)
+golock_spin_begin(int64_t deadline, int64_t first)
 {
     bool expected = learned.short_waits >= SHORT_WAITS << learned.doublings;
     int64_t now = golock_now();
-    int64_t until = now + (expected ? SPIN : FIRST_SPIN);
-    return (golock_spin){.since = now, .until = until < deadline ? until : deadline};
+    int64_t until = now + (expected ? SPIN : first);
+    return (golock_spin){.since = now, .expected = expected, .until = until < deadline ? until : deadline};
 }
 
 /* Pauses for a while, and returns whether it is still before then. */
@@ -100,7 +95,7 @@ golock_spin_end(golock_spin *spin, bool succeeded)
 {
     if (succeeded && golock_now() < spin->until) {
         learned.doublings -= learned.doublings > 0;
-    } else if (spin->until - spin->since > FIRST_SPIN) {
+    } else if (spin->expected) {
         learned.doublings += learned.doublings < MOST_DOUBLINGS;
         learned.short_waits = 0;
     }

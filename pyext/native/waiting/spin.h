@@ -13,10 +13,12 @@
 typedef struct {
     int64_t since;
     int64_t until; /* the spin ends; not above since where there is none */
+    bool expected; /* for the last waits were short */
 } golock_spin;
 
-/* Begins a wait that must be over at the deadline. */
-golock_spin golock_spin_begin(int64_t deadline);
+/* Begins a wait that must be over at the deadline. It spins for `first` nanoseconds, where the last waits
+ * were not short. */
+golock_spin golock_spin_begin(int64_t deadline, int64_t first);
 
 /* Whether the wait may spin now. */
 static inline bool

@@ -1,0 +1,140 @@
+package core
+
+import (
+	"context"
+	"runtime"
+	"sync/atomic"
+	"time"
+)
+
+// Wait takes the lock or a permit for a goroutine. It returns the context's error when the context ended first,
+// and context.DeadlineExceeded when the deadline (monotonic nanoseconds) has passed.
+func (c Cell) Wait(ctx context.Context, deadline int64) error {
+	if c.spin() {
+		return nil
+	}
+	w := NewWaiter(c.word, deadline)
+	w.semaphore = c.semaphore
+	if t := enter(c.word); t != nil {
+		if err := t.wait(ctx, deadline); err != nil {
+			if !abandon(c.word, t) {
+				w.designated = t.designated
+				w.Next(Interrupted)
+				leave(c.word, false)
+			}
+			return err
+		}
+		if t.designated {
+			w.takeClaimFromLine(ctx)
+		}
+	}
+	w.first = true
+	err := w.wait(ctx)
+	passesClaim := err == nil && w.passesClaim
+	if !leave(c.word, passesClaim) && passesClaim {
+		w.designated, w.channel = true, channelSleeper
+		w.resign()
+	}
+	return err
+}
+
+// takeClaimFromLine makes a waiter the claimant in the place of the one before it in the line. While others of its runtime
+// take the lock and free it, the claimant stays on its way: where it slept in the kernel, the next release
+// could wake one that is not of the line.
+func (w *Waiter) takeClaimFromLine(ctx context.Context) {
+	w.designated, w.claimFromLine, w.since = true, true, now()
+	for end := min(w.since+dueLimit, w.deadline); ctx.Err() == nil && now() < end; time.Sleep(nap) {
+		word := atomic.LoadUint32(w.word)
+		if word&Held == 0 || word&Handoff != 0 || !hasClaimant(word) || due(word) {
+			return
+		}
+	}
+}
+
+// For how long a claimant lets others go on before it looks again: as long as a sleeper takes to wake in the kernel.
+const nap = 50 * time.Microsecond
+
+// mayPassClaim reports whether the waiter, if it takes the lock as the claimant, is to leave its claim to the
+// next of its line.
+func (w *Waiter) mayPassClaim() bool {
+	if !w.first || w.since == 0 { // or it has not waited
+		return false
+	}
+	s := linesOf(w.word)
+	defer s.Unlock()
+	l := s.of[w.word]
+	if l.behind.Len() == 0 {
+		return false
+	}
+	at := now()
+	if !w.claimFromLine {
+		l.until = at + min(at-w.since, longestTurn*min(handoffAfter.Load(), dueLimit))
+	}
+	return at < l.until
+}
+
+// wait drives the waiter from the goroutine that stands first in line.
+func (w *Waiter) wait(ctx context.Context) error {
+	channels := uint32(0)
+	if ctx.Done() != nil {
+		channels = channelCancel
+		gone := make(chan struct{})
+		defer close(gone)
+		defer context.AfterFunc(ctx, func() { cancel(w.word, gone) })()
+	}
+	for reason := Entered; ; {
+		w.passesClaim = w.mayPassClaim()
+		switch w.Next(reason) {
+		case Acquired:
+			return nil
+		case TimedOut:
+			return context.DeadlineExceeded
+		}
+		if ctx.Err() != nil {
+			w.Next(Interrupted)
+			return ctx.Err()
+		}
+		reason = park(w.word, w.value, w.channel|channels, w.until)
+	}
+}
+
+// cancel wakes the goroutine whose context has ended until it has noticed: it may be about to sleep,
+// and the word does not change for it.
+func cancel(word *uint32, gone <-chan struct{}) {
+	for pause := time.Microsecond; ; pause = min(2*pause, time.Millisecond) {
+		wake(word, channelCancel)
+		select {
+		case <-gone:
+			return
+		case <-time.After(pause):
+		}
+	}
+}
+
+// A short critical section ends sooner than a sleep would, if its owner runs on another processor. The looks at the
+// word are few and far between, because each takes its cache line away from the owner, who may take and free the lock
+// many times meanwhile.
+const (
+	spinLooks = 4
+	spinPause = 4000 // rounds of an empty loop: about a microsecond
+)
+
+var spins = runtime.NumCPU() > 1 && runtime.GOMAXPROCS(0) > 1
+
+// spin looks for the lock to become free for a moment, where another processor can free it.
+func (c Cell) spin() bool {
+	looks := 1
+	if spins && Barging() {
+		looks = spinLooks
+	}
+	for look := range looks {
+		if look > 0 {
+			for range spinPause {
+			}
+		}
+		if atomic.LoadUint32(c.word)&Held == 0 {
+			return c.TryAcquire()
+		}
+	}
+	return false
+}

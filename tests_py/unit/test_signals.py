@@ -1,0 +1,353 @@
+"""Signals against a blocked acquire, in real processes."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+import pytest
+
+from family import KINDS
+
+PRELUDE = """
+import signal, sys, threading, time, os
+import golock
+lock = golock.allocate_lock()
+lock.acquire()
+
+def interrupt_when_asleep(number, times=1):
+    main = threading.main_thread().native_id
+    def work():
+        for _ in range(times):
+            while open(f'/proc/self/task/{main}/stat').read().rpartition(') ')[2][0] != 'S':
+                time.sleep(0.001)
+            time.sleep(0.02)
+            os.kill(os.getpid(), number)
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    return thread
+"""
+
+
+def test_handler_that_raises_ends_the_wait(python):
+    result = python(
+        PRELUDE
+        + """
+def handler(*args):
+    raise ZeroDivisionError
+signal.signal(signal.SIGALRM, handler)
+for acquire in (lock.acquire, lambda: lock.acquire(timeout=100), lock.__enter__):
+    interrupt_when_asleep(signal.SIGALRM)
+    try:
+        acquire()
+    except ZeroDivisionError:
+        print('raised', lock.locked())
+    else:
+        print('taken')
+lock.release()
+print(lock.acquire(False))
+"""
+    )
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout == "raised True\n" * 3 + "True\n"
+
+
+def test_handler_that_returns_does_not_end_the_wait(python):
+    result = python(
+        PRELUDE
+        + """
+calls = []
+signal.signal(signal.SIGALRM, lambda *args: calls.append(1))
+def work():
+    interrupt_when_asleep(signal.SIGALRM, 5).join()
+    while len(calls) < 5:
+        time.sleep(0.001)
+    lock.release()
+threading.Thread(target=work).start()
+print(lock.acquire(), len(calls))
+"""
+    )
+    assert (result.returncode, result.stdout, result.stderr) == (0, "True 5\n", "")
+
+
+def test_timeout_holds_under_a_storm_of_signals(python):
+    result = python(
+        PRELUDE
+        + """
+calls = []
+signal.signal(signal.SIGALRM, lambda *args: calls.append(1))
+signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
+before = time.monotonic()
+taken = lock.acquire(timeout=0.5)
+waited = time.monotonic() - before
+signal.setitimer(signal.ITIMER_REAL, 0)
+print(taken, waited >= 0.5, len(calls) > 10)
+"""
+    )
+    assert (result.returncode, result.stdout, result.stderr) == (0, "False True True\n", "")
+
+
+def test_waiter_under_a_storm_of_signals_gets_a_contended_lock(python):
+    result = python(
+        PRELUDE
+        + """
+lock.release()
+calls = []
+stop = False
+signal.signal(signal.SIGALRM, lambda *args: calls.append(1))
+def barge():
+    while not stop:
+        with lock:
+            pass
+bargers = [threading.Thread(target=barge) for _ in range(4)]
+for barger in bargers:
+    barger.start()
+signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
+taken = 0
+while len(calls) < 50 or taken < 50:
+    with lock:
+        taken += 1
+signal.setitimer(signal.ITIMER_REAL, 0)
+stop = True
+for barger in bargers:
+    barger.join()
+"""
+    )
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+
+
+def test_control_c(python):
+    result = python(
+        PRELUDE
+        + """
+interrupt_when_asleep(signal.SIGINT)
+lock.acquire()
+"""
+    )
+    assert result.returncode == -signal.SIGINT
+    assert result.stderr.endswith("KeyboardInterrupt\n")
+
+
+def test_control_c_while_contending(python):
+    result = python(
+        PRELUDE
+        + """
+lock.release()
+def barge():
+    while True:
+        with lock:
+            pass
+for _ in range(4):
+    threading.Thread(target=barge, daemon=True).start()
+def later():
+    time.sleep(0.3)
+    os.kill(os.getpid(), signal.SIGINT)
+threading.Thread(target=later, daemon=True).start()
+while True:
+    with lock:
+        pass
+"""
+    )
+    assert result.returncode == -signal.SIGINT
+    assert result.stderr.endswith("KeyboardInterrupt\n")
+
+
+def test_handler_may_release_and_acquire_the_lock(python):
+    result = python(
+        PRELUDE
+        + """
+def handler(*args):
+    lock.release()
+    print('handler', lock.acquire(), lock.locked())
+    lock.release()
+signal.signal(signal.SIGALRM, handler)
+interrupt_when_asleep(signal.SIGALRM)
+print(lock.acquire())
+"""
+    )
+    assert (result.returncode, result.stdout, result.stderr) == (0, "handler True True\nTrue\n", "")
+
+
+def test_dispositions_and_masks_are_what_they_were(python):
+    result = python(
+        """
+import faulthandler, os, signal, subprocess, sys, threading
+import golock
+def status(task, *names):
+    with open(f'/proc/self/task/{task}/status') as file:
+        lines = [line.split() for line in file if line.startswith(names)]
+        return {name: int(mask, 16) for name, mask in lines}
+def state():
+    handlers = [signal.getsignal(n) for n in signal.valid_signals()]
+    return status(os.getpid(), 'SigBlk', 'SigIgn', 'SigCgt'), handlers
+faulthandler.enable()
+threading.Thread(target=int).start()  # glibc installs a handler of its own with the first thread
+child = [sys.executable, '-I', '-c', '''
+for line in open("/proc/self/status"):
+    if line.startswith(("SigBlk", "SigIgn", "SigCgt")):
+        print(line)
+''']
+before, inherited = state(), subprocess.check_output(child)
+lock = golock.allocate_lock()
+lock.acquire()
+lock.acquire(timeout=0.001)
+print(golock._golock.core()['loaded'])
+print(before == state(), inherited == subprocess.check_output(child))
+
+# Signals sent to the process stay the program's: the core's threads block them.
+ours = ['INT', 'TERM', 'ALRM', 'HUP', 'USR1', 'USR2', 'WINCH', 'URG', 'PIPE', 'IO', 'VTALRM']
+wanted = sum(1 << getattr(signal, 'SIG' + name) - 1 for name in ours)
+tasks = [task for task in os.listdir('/proc/self/task') if int(task) != os.getpid()]
+masks = [status(task, 'SigBlk')['SigBlk:'] for task in tasks]
+print(len(masks) > 0, all(mask & wanted == wanted for mask in masks))
+"""
+    )
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout == "True\nTrue True\nTrue True\n"
+
+
+def test_waiting_leaves_the_mask_of_a_thread_alone(python):
+    """A thread's first call into a Go runtime binds it to the runtime, which changes its mask."""
+    result = python(
+        """
+import signal, threading
+import golock
+lock = golock.allocate_lock()
+lock.acquire()
+wanted = {signal.SIGCHLD, signal.SIGPROF, signal.SIGUSR1}
+def work():
+    signal.pthread_sigmask(signal.SIG_SETMASK, wanted)
+    lock.acquire(timeout=0.001)
+    print(signal.pthread_sigmask(signal.SIG_BLOCK, ()) == wanted)
+    lock.acquire(timeout=0.001)
+    print(signal.pthread_sigmask(signal.SIG_BLOCK, ()) == wanted)
+for _ in range(3):
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+golock.set_handoff(0)
+work()
+"""
+    )
+    assert (result.returncode, result.stderr, result.stdout) == (0, "", "True\n" * 8)
+
+
+FAMILY = """
+import os, signal, sys, threading, time
+sys.path.insert(0, sys.argv[1])
+import golock
+import family
+object = family.KINDS[sys.argv[2]]()
+calls, places = [], []
+
+def waits(frame):
+    "Whether the main thread is where it was the last two times: in one long call."
+    places.append((frame, frame.f_lasti))
+    return places[-3:] == places[-1:] * 3
+
+def owned():
+    lock = object.object
+    return isinstance(object, family.Condition | family.RLock) and lock._is_owned()
+"""
+each_kind = pytest.mark.parametrize("kind", KINDS)
+
+
+def run(python, kind, code):
+    return python(FAMILY + code, str(Path(__file__).parents[1] / "stress"), kind)
+
+
+@each_kind
+def test_handler_that_raises_ends_the_wait_for_each(python, kind):
+    """Again and again, and who waits then is let go all the same. Nothing stays taken."""
+    result = run(
+        python,
+        kind,
+        """
+def handler(signum, frame):
+    if waits(frame):
+        raise ZeroDivisionError
+signal.signal(signal.SIGALRM, handler)
+for timeout in (None, 100) * 10:
+    signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
+    try:
+        object.wait(timeout)
+    except ZeroDivisionError:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        assert not owned()
+    else:
+        print('let go')
+if isinstance(object, family.Condition):
+    assert family.waiters(object.object) == 0
+threading.Timer(0.01, object.let_go).start()
+print(object.wait(100))
+""",
+    )
+    assert (result.returncode, result.stderr, result.stdout) == (0, "", "True\n")
+
+
+@each_kind
+def test_handlers_that_return_do_not_end_the_wait_for_each(python, kind):
+    result = run(
+        python,
+        kind,
+        """
+def handler(signum, frame):
+    calls.append(1)
+    if len(calls) == 50:
+        threading.Thread(target=object.let_go).start()
+signal.signal(signal.SIGALRM, handler)
+signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
+taken = object.wait()
+signal.setitimer(signal.ITIMER_REAL, 0)
+print(taken, len(calls) >= 50)
+before = time.monotonic()
+object = type(object)()
+signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
+taken = object.wait(0.1)
+signal.setitimer(signal.ITIMER_REAL, 0)
+print(taken, time.monotonic() - before >= 0.1)
+""",
+    )
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout == "True True\nFalse True\n"
+
+
+@each_kind
+def test_control_c_while_waiting_for_each(python, kind):
+    result = run(
+        python,
+        kind,
+        """
+def interrupt(signum, frame):
+    if waits(frame):
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.raise_signal(signal.SIGINT)
+signal.signal(signal.SIGALRM, interrupt)
+signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
+object.wait()
+""",
+    )
+    assert result.returncode == -signal.SIGINT
+    assert result.stderr.endswith("KeyboardInterrupt\n")
+
+
+@each_kind
+def test_handler_lets_go_what_its_own_thread_waits_for(python, kind):
+    if kind in ("Barrier", "RLock"):
+        pytest.skip("another thread has to let go")
+    result = run(
+        python,
+        kind,
+        """
+def handler(signum, frame):
+    calls.append(1)
+    if waits(frame):
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        object.let_go()
+signal.signal(signal.SIGALRM, handler)
+for _ in range(5):
+    signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
+    print(object.wait())
+""",
+    )
+    assert (result.returncode, result.stderr, result.stdout) == (0, "", "True\n" * 5)
