@@ -58,15 +58,7 @@ event_dealloc(PyObject *self)
 struct golock_header *
 golock_event_share(PyObject *event)
 {
-    struct golock_header *header = &((EventObject *)event)->header;
-    bool opened; /* and it is not opened before the header is written */
-    GOLOCK_BEGIN_CRITICAL_SECTION(event);
-    opened = golock_object_opened(event);
-    if (!opened) {
-        golock_share(header, GOLOCK_EVENT);
-    }
-    GOLOCK_END_CRITICAL_SECTION();
-    return opened ? golock_refuse_to_share(event) : header;
+    return golock_object_share(event, &((EventObject *)event)->header, GOLOCK_EVENT);
 }
 
 PyObject *

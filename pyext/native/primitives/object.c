@@ -1,6 +1,8 @@
 /* What the objects have that threading writes in Python: see object.h. */
 #include "primitives/object.h"
 
+#include "sharing/share.h"
+
 #include <stdarg.h>
 
 /* No type has this version. */
@@ -543,3 +545,16 @@ golock_object_repr(PyObject *self, const char *Py_UNUSED(format), ...)
     return PyBaseObject_Type.tp_repr(self);
 }
 #endif
+
+struct golock_header *
+golock_object_share(PyObject *self, struct golock_header *header, enum golock_kind kind)
+{
+    bool opened; /* nor is it opened before the header is written */
+    GOLOCK_BEGIN_CRITICAL_SECTION(self);
+    opened = golock_object_opened(self);
+    if (!opened) {
+        golock_share(header, kind);
+    }
+    GOLOCK_END_CRITICAL_SECTION();
+    return opened ? golock_refuse_to_share(self) : header;
+}

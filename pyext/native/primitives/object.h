@@ -178,6 +178,11 @@ void golock_object_make_native(PyObject *self);
 /* Opens the object if it is not. Returns 0, or -1 with an exception set. */
 int golock_object_open(PyObject *self, const golock_class *class);
 
+/* Writes the header of an object whose word is handed out, and returns it, or NULL with TypeError set where
+ * the object is opened. */
+struct golock_header *golock_object_share(PyObject *self, struct golock_header *header,
+                                          enum golock_kind kind);
+
 /* Calls the interpreter's method of that name on an opened object; opens it first if it is not. Returns a new
  * reference, or NULL with an exception set. */
 PyObject *golock_object_call(PyObject *self, const golock_class *class, const char *method,

@@ -201,15 +201,7 @@ semaphore_open(PyObject *op)
 struct golock_header *
 golock_semaphore_share(PyObject *semaphore)
 {
-    struct golock_header *header = &((SemaphoreObject *)semaphore)->header;
-    bool opened; /* and it is not opened before the header is written */
-    GOLOCK_BEGIN_CRITICAL_SECTION(semaphore);
-    opened = golock_object_opened(semaphore);
-    if (!opened) {
-        golock_share(header, GOLOCK_SEMAPHORE);
-    }
-    GOLOCK_END_CRITICAL_SECTION();
-    return opened ? golock_refuse_to_share(semaphore) : header;
+    return golock_object_share(semaphore, &((SemaphoreObject *)semaphore)->header, GOLOCK_SEMAPHORE);
 }
 
 PyObject *
