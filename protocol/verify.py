@@ -106,7 +106,7 @@ PROOF = [
     Run("condition.pml", "THREADS=3", "a condition, for ever"),
     Run("condition.pml", "THREADS=3 ROUNDS=2 OPEN", "a condition that is opened"),
     Run("condition.pml", "THREADS=3 SPIN", "waiters that spin, for ever"),
-    Run("condition.pml", "THREADS=3 ROUNDS=1 OPEN SPIN", "waiters that spin, at an opened condition"),
+    Run("condition.pml", "THREADS=3 ROUNDS=1 OPEN SPIN", "waiters that spin, condition is opened"),
     Run("condition.pml", "THREADS=2 MOVE SPIN", "waiters that spin, or are moved, for ever"),
     Run("condition.pml", "THREADS=2 MOVE", "waiters moved to the lock, for ever"),
     Run("condition.pml", "THREADS=3 ROUNDS=1 MOVE", "waiters moved to the lock, a call each"),
