@@ -35,9 +35,7 @@ const EventChannel = channelSleeper
 // An Event is the word, and what is done with it. package golock has the documentation.
 type Event struct{ word uint32 }
 
-// Set sets the flag. All who wait for it go on, also when it is cleared at once.
-//
-// A Set on a set event writes the word too: what was done before this set must be seen by who clears the event
+// Set sets the flag. A Set on a set event writes the word too: what was done before this set must be seen by who clears the event
 // after, and looks again. A load could come before the stores that precede it.
 func (e *Event) Set() {
 	for {
@@ -54,7 +52,7 @@ func (e *Event) Set() {
 	}
 }
 
-// Clear clears the flag. Nobody who waits is kept from going on by it: they were let go when it was set.
+// Clear clears the flag.
 func (e *Event) Clear() { atomic.AndUint32(&e.word, ^uint32(Set)) }
 
 // IsSet reports whether the flag is set.
@@ -63,8 +61,7 @@ func (e *Event) IsSet() bool { return atomic.LoadUint32(&e.word)&Set != 0 }
 // over reports whether a wait is over that began when the word was came.
 func over(came, word uint32) bool { return word&Set != 0 || (word^came)&^(Set|Sleepers) != 0 }
 
-// Wait returns nil when the flag is set, or has been since Wait was called, and the context's error when the
-// context ends first. With a context that has already ended it only looks at the flag.
+// Wait waits for a set.
 func (e *Event) Wait(ctx context.Context) error {
 	came := atomic.LoadUint32(&e.word)
 	if over(came, came) {

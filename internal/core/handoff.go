@@ -16,10 +16,7 @@ var handoffAfter atomic.Int64
 
 func init() { handoffAfter.Store(int64(DefaultHandoff)) }
 
-// SetHandoff sets how long newcomers may go before the first of the waiters of a lock or a semaphore, for
-// all that this runtime waits on. With 0 every release is a hand-off, and a lock or a semaphore is first
-// come, first served: among the goroutines of one runtime, which wait in a line; and among the threads that wait
-// for it, of which the first of a line counts as one, however many stand behind it. Negative durations count as 0.
+// SetHandoff sets the threshold: package golock has the documentation.
 func SetHandoff(after time.Duration) {
 	handoffAfter.Store(min(max(int64(after), 0), math.MaxInt64/2))
 }
