@@ -1,4 +1,4 @@
-# make demo          set up, and see golock run a program that nobody here wrote
+# make demo          set up, and compare threaded programs and calls without golock and on it
 # make check         formatters, linters, and the tests that take seconds
 # make test          set up, and pass all tests on one interpreter, Go and Python
 # make test-all      the same with and without the fast path, all models, and every interpreter found here
@@ -35,7 +35,7 @@ SOURCES := setup.py pyproject.toml go.mod go.sum $(wildcard golock/*.go internal
 .PHONY: demo check test test-all test-go test-python test-slow-path verify verify-all limits soak gopy free-threaded test-free-threaded test-tsan test-suites bench bench-go conformance lint format dist clean
 
 demo: $(VENV)/golock
-	$(BIN)/python -I -m golock info
+	$(BIN)/python -I -m golock --version
 	$(BIN)/python -I examples/demo.py
 	$(BIN)/python -I -m golock bench --quick
 

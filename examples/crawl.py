@@ -18,6 +18,10 @@ PAGES = 300
 WORKERS = 16
 
 
+class Server(http.server.ThreadingHTTPServer):
+    request_queue_size = WORKERS  # one connection for each worker
+
+
 class Quiet(http.server.SimpleHTTPRequestHandler):
     def log_message(self, *args: object) -> None:
         pass
@@ -63,7 +67,7 @@ def main() -> None:
         def handler(*args: object) -> Quiet:
             return Quiet(*args, directory=folder)  # type: ignore[arg-type]
 
-        with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        with Server(("127.0.0.1", 0), handler) as server:
             threading.Thread(target=server.serve_forever, daemon=True).start()
             found = crawl(f"http://127.0.0.1:{server.server_port}/")
             server.shutdown()

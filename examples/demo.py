@@ -1,54 +1,42 @@
-"""Run threaded programs that nobody here wrote on golock: the interpreter's own tests.
-
-Where the interpreter comes without them, a threaded crawl of a local web server stands in.
-"""
+"""Run threaded programs unchanged, without golock and on it, and compare their times."""
 
 from __future__ import annotations
 
-import importlib.util
 import subprocess
 import sys
 import time
 from pathlib import Path
 
-TESTS = (
-    ("test.test_queue", []),
-    ("test.test_concurrent_futures.test_thread_pool", []),
-    ("test.test_concurrent_futures", ["-k", "ThreadPool"]),  # up to 3.11.4 one module
-)
-CRAWL = [str(Path(__file__).parent / "crawl.py")]
+PROGRAMS = {
+    "pipeline.py": "a queue between 6 threads",
+    "crawl.py": "an http.server and 16 crawlers",
+}
+ROUNDS = 3
+SIDES = ([], ["-m", "golock", "run"])
 
 
-def exists(module: str) -> bool:
-    try:
-        return importlib.util.find_spec(module) is not None
-    except ModuleNotFoundError:
-        return False
+def seconds(command: list[str]) -> float:
+    """Run a program and return how long it took; its output is shown if it fails."""
+    begin = time.monotonic()
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+    if done.returncode != 0:
+        sys.exit(f"{' '.join(command)}\n{done.stdout.decode()}exit status {done.returncode}")
+    return time.monotonic() - begin
 
 
-def programs() -> list[list[str]]:
-    found = [["-m", "unittest", *options, module] for module, options in TESTS if exists(module)]
-    thread_pool = [program for program in found if "concurrent" in program[-1]]
-    # A package holds no tests of its own.
-    found = [program for program in found if program not in thread_pool[1:]]
-    if len(found) < 2:
-        print("The interpreter's tests are not all here (Debian: libpython3.x-testsuite).")
-        found.append(CRAWL)
-    return found
-
-
-def main() -> int:
-    for program in programs():
-        command = [sys.executable, "-m", "golock", "run", *program]
-        print(f"\n$ python {' '.join(command[1:])}", flush=True)
-        begin = time.monotonic()
-        status = subprocess.run(command, check=False).returncode
-        print(f"exit status {status}, {time.monotonic() - begin:.1f} s", flush=True)
-        if status != 0:
-            return status
+def main() -> None:
+    print(f"Programs of threads, without golock and on it: the best of {ROUNDS} runs, in turn.\n")
+    print(f"{'program':<44}{'without':>9}{'golock':>9}{'ratio':>7}")
+    for name, what in PROGRAMS.items():
+        program = str(Path(__file__).with_name(name))
+        runs = [
+            [seconds([sys.executable, *side, program]) for side in SIDES] for _ in range(ROUNDS)
+        ]
+        without, on_golock = map(min, zip(*runs, strict=True))
+        ratio = on_golock / without
+        print(f"{name}: {what:<{42 - len(name)}}{without:>7.2f} s{on_golock:>7.2f} s{ratio:>7.2f}")
     print()
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -34,6 +34,8 @@ from ._shared import get_include, shared
 if sys.version_info >= (3, 13):
     from ._golock import lock as lock  # the name under which LockType is pickled
 
+__version__ = "0.1.0"
+
 __all__ = [
     "TIMEOUT_MAX",
     "Barrier",

@@ -29,9 +29,13 @@ def main(arguments: list[str]) -> int:
 def _other(command: str, rest: list[str]) -> int:
     import argparse
 
+    from . import __version__
+
     parser = argparse.ArgumentParser(
         prog="python -m golock", description="Python's locks, with a core written in Go."
     )
+    version = f"golock {__version__} on Python {sys.version.split()[0]}"
+    parser.add_argument("--version", action="version", version=version)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, summary in _COMMANDS.items():
         commands.add_parser(name, help=summary, add_help=False)

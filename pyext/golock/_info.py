@@ -7,9 +7,9 @@ import json
 import os
 import platform
 import sys
-from importlib import metadata
 from typing import Any
 
+from . import __version__
 from ._golock import core, get_handoff
 from ._install import installed
 
@@ -40,7 +40,7 @@ def describe() -> dict[str, Any]:
     """
     state = core()
     return {
-        "golock": _version(),
+        "golock": __version__,
         "python": platform.python_version(),
         "implementation": platform.python_implementation(),
         "executable": sys.executable,
@@ -58,13 +58,6 @@ def describe() -> dict[str, Any]:
         "handoff": get_handoff(),
         "installed": installed(),
     }
-
-
-def _version() -> str | None:
-    try:
-        return metadata.version("golock")
-    except metadata.PackageNotFoundError:
-        return None
 
 
 def _gil_enabled() -> bool:

@@ -82,6 +82,32 @@ def test_the_table_has_a_line_for_every_measure(report: dict[str, Any]) -> None:
     assert {len(row) for row in rows} == {len(rows[0])}
 
 
+@pytest.mark.parametrize(
+    ("golock", "more_is_better", "verdict"),
+    [
+        (50, False, "better"),
+        (97, False, "same"),
+        (103, False, "same"),
+        (110, False, "worse"),
+        (50, True, "worse"),
+        (103, True, "same"),
+        (110, True, "better"),
+    ],
+)
+def test_verdict(golock: float, more_is_better: bool, verdict: str) -> None:
+    measure = bench.Measure("m", "", min, (golock,), (100,), None, more_is_better)
+    assert measure.verdict == verdict
+
+
+def test_a_rate_is_better_when_it_is_greater(report: dict[str, Any]) -> None:
+    """A longer wait is worse, whatever the unit."""
+    for measure in report["measures"]:
+        name = measure["name"]
+        if abs(measure["ratio"] - 1) > 0.1:
+            more = name.endswith((": acquires", ": fairness"))
+            assert measure["verdict"] == ("better" if more == (measure["ratio"] > 1) else "worse")
+
+
 def test_targets_are_printed_on_demand(report: dict[str, Any]) -> None:
     with_targets = bench.table_rows(report["measures"], targets=True)
     assert with_targets[0][-2:] == ("target", "met")

@@ -137,7 +137,11 @@ def measure_contention(
         theirs.append(contend(peer, workload, seconds))
 
     def measure(
-        name: str, unit: str, figure: Callable[[Contention], float], target: Target | None
+        name: str,
+        unit: str,
+        figure: Callable[[Contention], float],
+        target: Target | None,
+        more_is_better: bool = True,
     ) -> Measure:
         return Measure(
             f"{workload}: {name}",
@@ -146,11 +150,12 @@ def measure_contention(
             tuple(map(figure, ours)),
             tuple(map(figure, theirs)),
             target,
+            more_is_better,
         )
 
     rate, wait, fairness = WORKLOADS[workload]
     return [
         measure("acquires", "k/s", lambda run: run.rate / 1e3, rate),
-        measure("longest wait", "ms", lambda run: run.longest_wait * 1e3, wait),
+        measure("longest wait", "ms", lambda run: run.longest_wait * 1e3, wait, False),
         measure("fairness", "Jain", lambda run: run.fairness, fairness),
     ]

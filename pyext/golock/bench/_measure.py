@@ -49,11 +49,19 @@ class Measure:
     golock: tuple[float, ...]
     interpreter: tuple[float, ...]
     target: Target | None
+    more_is_better: bool = False
+    """Whether a greater figure is the better one, as of a rate."""
 
     @property
     def ratio(self) -> float:
         """The figure of golock by that of the interpreter."""
         return self.summary(self.golock) / self.summary(self.interpreter)
+
+    @property
+    def verdict(self) -> str:
+        """``better``, ``worse``, or ``same`` where the figures differ by less than 5 %."""
+        gain = self.ratio if self.more_is_better else 1 / self.ratio
+        return "better" if gain > 1.05 else "worse" if gain < 1 / 1.05 else "same"
 
     @property
     def met(self) -> bool | None:
@@ -72,6 +80,7 @@ class Measure:
             "golock": self.summary(self.golock),
             "interpreter": self.summary(self.interpreter),
             "ratio": self.ratio,
+            "verdict": self.verdict,
             "target": None if target is None else vars(target),
             "met": self.met,
             "summary": self.summary.__name__,

@@ -41,7 +41,7 @@ def _number(value: float) -> str:
 def table_rows(measures: Iterable[dict[str, Any]], *, targets: bool) -> list[tuple[str, ...]]:
     """Lay out measures, as ``--json`` gives them, in cells; the heading comes first."""
     rows: list[tuple[str, ...]] = [
-        ("measure", "unit", "golock", "interpreter", "ratio", "target", "met")
+        ("measure", "unit", "golock", "interpreter", "ratio", "golock is", "target", "met")
     ]
     for measure in measures:
         target = measure["target"]
@@ -57,6 +57,7 @@ def table_rows(measures: Iterable[dict[str, Any]], *, targets: bool) -> list[tup
                 _number(measure["golock"]),
                 _number(measure["interpreter"]),
                 f"{measure['ratio']:.2f}",
+                measure["verdict"],
                 wanted,
                 {True: "yes", False: "no", None: ""}[measure["met"]],
             )
@@ -67,5 +68,5 @@ def table_rows(measures: Iterable[dict[str, Any]], *, targets: bool) -> list[tup
 def print_table(rows: Sequence[tuple[str, ...]]) -> None:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
-        cells = zip(row, "<<>>><<"[: len(row)], widths, strict=True)
+        cells = zip(row, "<<>>><<<"[: len(row)], widths, strict=True)
         print("  ".join(f"{cell:{align}{width}}" for cell, align, width in cells).rstrip())
