@@ -123,7 +123,7 @@ for thread in threads:
     thread.start()
 for thread in threads:
     thread.join()
-print(type(lock).__module__, "golock" in sys.modules, sys.argv[1:])
+print("golock" in sys.modules, sys.argv[1:])
 """
 
 
@@ -138,10 +138,101 @@ def test_first_commands(run: Run, folder: Path) -> None:
     assert "True []" in run(first, checkout)
 
 
-def make(command: str, run: Run) -> None:
-    """Have make print what it would do: each target has a rule, and so has all that it needs."""
-    variable = re.sub(r"PYTHON=\S+", "", command).replace("VERSION", version())
-    assert run(f"{variable} --dry-run PYTHON={base_interpreter()}", ROOT)
+class Example:
+    """A command, and where and with what it runs."""
+
+    def __init__(self, command: str, run: Run, folder: Path, environment: dict[str, str]) -> None:
+        self.command = command
+        self.run = run
+        self.folder = folder
+        self.environment = environment
+
+    def make(self) -> None:
+        """Have make print what it would do: each target has a rule, and so has all it needs.
+
+        CI runs the targets themselves.
+        """
+        command = re.sub(r"PYTHON=\S+", "", self.command).replace("VERSION", version())
+        assert self.run(f"{command} --dry-run PYTHON={base_interpreter()}", ROOT)
+
+    def server(self) -> None:
+        """Ask the server for a file, and interrupt it."""
+        port = int(self.command.rpartition(" ")[2])
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                pytest.skip(f"port {port} is in use")
+        (self.folder / "page").write_text("here")
+        words = self.command.split()
+        server = subprocess.Popen(words, cwd=self.folder, env=self.environment)
+        try:
+            assert fetch(f"http://127.0.0.1:{port}/page") == b"here"
+        finally:
+            server.send_signal(signal.SIGINT)
+            assert server.wait(60) == 0
+
+    def script(self) -> None:
+        (self.folder / "script.py").write_text(THREADED)
+        assert self.run(self.command) == "True ['arguments']\n"
+
+    def this(self) -> None:
+        assert "Beautiful is better than ugly." in self.run(self.command)
+
+    def usage(self) -> None:
+        assert "usage" in self.run(self.command, status=2)
+
+    def conformance(self) -> None:
+        """Run a part; make conformance runs the whole."""
+        command = self.command
+        for placeholder, name in {
+            "module:callable": "threading:Lock",
+            "module": "threading",
+        }.items():
+            command = re.sub(rf"(?<= ){placeholder}(?= |$)", name, command)
+        part = " --module test.test_sched" if "--standard-library" in command else " --only cases"
+        self.run(command + part)
+
+    def bench(self) -> None:
+        assert "ratio" in self.run(f"{self.command} --quick")
+
+    def succeeds(self) -> None:
+        assert self.run(self.command)
+
+    def succeeds_in_the_checkout(self) -> None:
+        assert self.run(self.command, ROOT)
+
+    def of_ci(self) -> None:
+        """Nothing more: it runs these tests."""
+        assert os.access(ROOT / self.command, os.X_OK)
+
+    def tested_as_first_command(self) -> None:
+        assert self.command in next(blocks(""))[1]
+
+    def tested_with_the_go_module(self) -> None:
+        assert self.command.split()[:2] in (["go", "mod"], ["go", "get"])
+
+
+RUNS: dict[str, Callable[[Example], None]] = {
+    r"make [\w./-]+( PYTHON=\S+)?": Example.make,
+    r"python -m golock run -m http\.server \d+": Example.server,
+    r"python -m golock run script\.py arguments": Example.script,
+    r"python -m golock run -c 'import this'": Example.this,
+    r"python -m golock run": Example.usage,
+    r"python -m golock conformance.*": Example.conformance,
+    r"python -m golock bench": Example.bench,
+    r"python -m golock (info|--version)": Example.succeeds,
+    r"python pyext/native/layers\.py": Example.succeeds_in_the_checkout,
+    r"\.ci/\w+": Example.of_ci,
+    r"(python3 -m venv venv|venv/bin/.+)": Example.tested_as_first_command,
+    r"go (mod|get) .+": Example.tested_with_the_go_module,
+}
+"""What runs a command that this pattern matches as a whole; the first pattern that does counts."""
+
+
+@pytest.mark.parametrize("command", commands())
+def test_command(command: str, run: Run, folder: Path, environment: dict[str, str]) -> None:
+    found = [runs for pattern, runs in RUNS.items() if re.fullmatch(pattern, command)]
+    assert found, f"no test runs {command!r}"
+    found[0](Example(command, run, folder, environment))
 
 
 def version() -> str:
@@ -149,79 +240,17 @@ def version() -> str:
     return "{}.{}.{}".format(*sys.version_info) + getattr(sys, "abiflags", "")
 
 
-def run_server(command: str, folder: Path, environment: dict[str, str]) -> None:
-    """Ask the server for a file, and interrupt it."""
-    port = int(command.split()[-1])
-    with socket.socket() as probe:
-        if probe.connect_ex(("127.0.0.1", port)) == 0:
-            pytest.skip(f"port {port} is in use")
-    (folder / "page").write_text("here")
-    server = subprocess.Popen(command.split(), cwd=folder, env=environment)
-    try:
-        deadline = time.monotonic() + 60
-        while True:
-            try:
-                with urllib.request.urlopen(f"http://127.0.0.1:{port}/page") as answer:
-                    assert answer.read() == b"here"
-                break
-            except OSError:
-                assert time.monotonic() < deadline
-                time.sleep(0.05)
-    finally:
-        server.send_signal(signal.SIGINT)
-        assert server.wait(60) == 0
-
-
-# What stands for a name of the user's own in an example.
-NAMES = {"module:callable": "threading:Lock", "module": "threading"}
-
-
-def golock(command: str, run: Run, folder: Path) -> None:
-    """Run ``python -m golock``."""
-    for placeholder, name in NAMES.items():
-        command = re.sub(rf"(?<= ){placeholder}(?= |$)", name, command)
-    (folder / "script.py").write_text(THREADED)
-    expected = {"script.py": "['arguments']", "-c": "Beautiful is better than ugly."}
-    word = command.split()[4] if " run " in command else ""
-    # The whole is the work of make conformance; here a part is enough.
-    if "--standard-library" in command:
-        command += " --module test.test_sched"
-    elif "conformance" in command:
-        command += " --only cases"
-    elif command.endswith("bench"):
-        command += " --quick"
-    assert expected.get(word, "") in run(command)
-
-
-# Of these another file runs more than the command itself.
-ELSEWHERE = {
-    "go mod ": "test_go_module.py",
-    "go get ": "test_go_module.py",
-    "venv/bin/": "test_first_commands",
-    "python3 -m venv ": "test_first_commands",
-}
-
-
-@pytest.mark.parametrize("command", commands())
-def test_command(
-    command: str, run: Run, folder: Path, environment: dict[str, str], request: pytest.FixtureRequest
-) -> None:
-    if command.startswith("make "):
-        make(command, run)
-    elif " http.server " in command:
-        run_server(command, folder, environment)
-    elif command == "python -m golock run":
-        assert "usage" in run(command, status=2)
-    elif command.startswith("python -m golock "):
-        golock(command, run, folder)
-    elif command.startswith(".ci/"):
-        assert os.access(ROOT / command, os.X_OK)
-    elif command == "python pyext/native/layers.py":
-        assert "primitives" in run(command, ROOT)
-    else:
-        tested = [where for start, where in ELSEWHERE.items() if command.startswith(start)]
-        assert tested, f"no test runs {command!r}"
-        assert (Path(__file__).parent / tested[0]).exists() or tested[0] in globals()
+def fetch(address: str) -> bytes:
+    """Return what a server answers that is about to start."""
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            with urllib.request.urlopen(address) as answer:
+                content: bytes = answer.read()
+                return content
+        except OSError:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
 
 
 # Stands for the package of a Go program, which takes the lock as golock.At(address) does in Go.
@@ -245,10 +274,8 @@ def Core():
 """
 
 
-@pytest.mark.parametrize(
-    "program", [pytest.param(text, id=f"{name} {i}") for i, (name, text) in enumerate(blocks("python"))]
-)
-def test_python_program(program: str, run: Run, folder: Path) -> None:
+@pytest.mark.parametrize(("document", "program"), list(blocks("python")))
+def test_python_program(document: str, program: str, run: Run, folder: Path) -> None:
     (folder / "workers.py").write_text(WORKERS)
     (folder / "program.py").write_text(program)
     assert run("python program.py") == ""
