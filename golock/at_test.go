@@ -30,7 +30,7 @@ func sharedAs(kind core.Kind) *object {
 
 func TestAtGivesTheWordBehindTheHeader(t *testing.T) {
 	m := sharedAs(core.KindLock)
-	lock, err := At(m.address())
+	lock, err := LockAt(m.address())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,10 +77,10 @@ func TestAtRefusesWhatIsNoSharedObject(t *testing.T) {
 		"newer":      {newer.address(), fmt.Sprintf("of version %d of golock's protocol, and this is version %d", core.Version+1, core.Version)},
 		"semaphore":  {sharedAs(core.KindSemaphore).address(), "shared as Semaphore, not as Lock"},
 	} {
-		l, err := At(c.address)
+		l, err := LockAt(c.address)
 		var wrong *AddressError
 		if !errors.As(err, &wrong) || l != nil || wrong.Address != c.address || !strings.Contains(err.Error(), c.reason) {
-			t.Errorf("At(%s) returned %v, %v", name, l, err)
+			t.Errorf("LockAt(%s) returned %v, %v", name, l, err)
 		}
 	}
 	if _, err := SemaphoreAt(lock.address()); err == nil || !strings.HasSuffix(err.Error(), "shared as Lock, not as Semaphore") {

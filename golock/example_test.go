@@ -23,6 +23,19 @@ func ExampleLock() {
 	// Output: context deadline exceeded
 }
 
+func ExamplePythonLock() {
+	lock := golock.PythonLock{Lock: new(golock.Lock)}
+	fmt.Println(lock.Acquire(true, -1))
+	fmt.Println(lock.Acquire(true, 0.001))
+	fmt.Println(lock.Acquire(false, 1))
+	fmt.Println(lock.Release(), lock.Release())
+	// Output:
+	// true <nil>
+	// false <nil>
+	// false can't specify a timeout for a non-blocking call
+	// <nil> release unlocked lock
+}
+
 // At most two requests are served at a time.
 func ExampleSemaphore() {
 	ctx := context.Background()
@@ -46,12 +59,11 @@ func ExampleSemaphore() {
 
 func ExampleBoundedSemaphore() {
 	slots := golock.NewBoundedSemaphore(1)
-	slots.TryAcquire()
-	fmt.Println(slots.Release(1))
-	fmt.Println(slots.Release(1))
+	fmt.Println(slots.TryAcquire(), slots.TryAcquire())
+	fmt.Println(slots.TryRelease(1), slots.TryRelease(1))
 	// Output:
-	// <nil>
-	// semaphore released too many times
+	// true false
+	// true false
 }
 
 func ExampleEvent() {

@@ -70,7 +70,7 @@ func TestAcquireArguments(t *testing.T) {
 		{true, 1e300, ErrTimeoutTooLarge},
 	} {
 		var l Lock
-		taken, err := l.Acquire(c.blocking, c.timeout)
+		taken, err := PythonLock{&l}.Acquire(c.blocking, c.timeout)
 		if !errors.Is(err, c.want) || taken != (c.want == nil) || l.Locked() != taken {
 			t.Errorf("Acquire(%v, %v) = %v, %v; want error %v", c.blocking, c.timeout, taken, err, c.want)
 		}

@@ -42,12 +42,11 @@ func TestSemaphoreLayout(t *testing.T) {
 
 func TestSemaphoreZeroValue(t *testing.T) {
 	uses := map[string]func(*Semaphore) bool{
-		"Permits":          func(s *Semaphore) bool { return s.Permits() == 0 },
-		"TryAcquire":       func(s *Semaphore) bool { return !s.TryAcquire() },
-		"AcquireTimeout":   func(s *Semaphore) bool { return !s.AcquireTimeout(time.Microsecond) },
-		"ReleaseUpTo none": func(s *Semaphore) bool { return !s.ReleaseUpTo(1, 0) },
-		"ReleaseUpTo no":   func(s *Semaphore) bool { return s.ReleaseUpTo(0, 0) },
-		"bounded":          func(*Semaphore) bool { return errors.Is(new(BoundedSemaphore).Release(1), ErrReleasedTooOften) },
+		"Permits":        func(s *Semaphore) bool { return s.Permits() == 0 },
+		"TryAcquire":     func(s *Semaphore) bool { return !s.TryAcquire() },
+		"AcquireTimeout": func(s *Semaphore) bool { return !s.AcquireTimeout(time.Microsecond) },
+		"TryRelease":     func(s *Semaphore) bool { return s.TryRelease(0) },
+		"bounded":        func(*Semaphore) bool { return !new(BoundedSemaphore).TryRelease(1) },
 	}
 	for name, use := range uses {
 		var s Semaphore
@@ -79,17 +78,23 @@ func TestSemaphoreZeroValueUsedAtOnce(t *testing.T) {
 
 func TestReleaseOfTooManyPermits(t *testing.T) {
 	s := NewSemaphore(MaxPermits - 1)
-	defer func() {
-		if recover() == nil || s.Permits() != MaxPermits-1 {
-			t.Errorf("Release did not panic, or left %d permits", s.Permits())
-		}
-		s.Release(1)
-		s.Release(0)
-		if !s.TryAcquire() || s.Permits() != MaxPermits-1 {
-			t.Errorf("%d permits are left of the greatest number, want one less", s.Permits())
-		}
-	}()
-	s.Release(2)
+	if !panics(func() { s.Release(2) }) || s.Permits() != MaxPermits-1 {
+		t.Errorf("Release does not panic, or leaves %d permits", s.Permits())
+	}
+	if s.TryRelease(2) || s.Permits() != MaxPermits-1 {
+		t.Errorf("TryRelease adds permits, or leaves %d", s.Permits())
+	}
+	s.Release(1)
+	s.Release(0)
+	if !s.TryAcquire() || s.Permits() != MaxPermits-1 {
+		t.Errorf("%d permits are left of the greatest number, want one less", s.Permits())
+	}
+}
+
+func panics(call func()) (panicked bool) {
+	defer func() { panicked = recover() != nil }()
+	call()
+	return false
 }
 
 // A release of nothing disturbs nobody.
@@ -338,24 +343,27 @@ func TestBoundedSemaphore(t *testing.T) {
 		t.Errorf("%d permits of %d", s.Permits(), s.Bound())
 	}
 	for _, n := range []uint32{1, 2, MaxPermits} {
-		if err := s.Release(n); !errors.Is(err, ErrReleasedTooOften) || s.Permits() != 2 {
-			t.Errorf("Release(%d) = %v, and leaves %d permits", n, err, s.Permits())
+		if s.TryRelease(n) || s.Permits() != 2 {
+			t.Errorf("TryRelease(%d) adds permits, or leaves %d", n, s.Permits())
+		}
+		if !panics(func() { s.Release(n) }) || s.Permits() != 2 {
+			t.Errorf("Release(%d) does not panic, or leaves %d permits", n, s.Permits())
 		}
 	}
 	if !s.TryAcquire() || !s.AcquireTimeout(time.Second) || s.TryAcquire() || s.Permits() != 0 {
 		t.Errorf("%d permits are left after two were taken", s.Permits())
 	}
-	if err := s.Release(3); !errors.Is(err, ErrReleasedTooOften) || s.Permits() != 0 {
-		t.Errorf("Release(3) = %v, and leaves %d permits", err, s.Permits())
+	if s.TryRelease(3) || s.Permits() != 0 {
+		t.Errorf("TryRelease(3) adds permits, or leaves %d", s.Permits())
 	}
-	if err := s.Release(2); err != nil || s.Permits() != 2 {
-		t.Errorf("Release(2) = %v, and leaves %d permits", err, s.Permits())
+	if s.Release(1); !s.TryRelease(1) || s.Permits() != 2 {
+		t.Errorf("%d permits after two were released", s.Permits())
 	}
 }
 
 // Some release more than they have taken: never are there more permits than the bound, and each release
 // and each acquire counts.
-func TestBoundIsExactUnderAStorm(t *testing.T) {
+func TestBoundIsExactUnderStress(t *testing.T) {
 	const bound, goroutines, rounds = 4, 16, 2000
 	s := NewBoundedSemaphore(bound)
 	var released, taken, tooMany atomic.Int64
@@ -371,7 +379,7 @@ func TestBoundIsExactUnderAStorm(t *testing.T) {
 				runtime.Gosched()
 			}
 			n := uint32(1 + (i+round)%3)
-			if s.Release(n) == nil {
+			if s.TryRelease(n) {
 				released.Add(int64(n))
 			}
 		}

@@ -37,7 +37,7 @@ type Table struct {
 
 // OpenTable is called by Python, with lock.address.
 func OpenTable(address uintptr) (*Table, error) {
-	lock, err := golock.At(address)
+	lock, err := golock.LockAt(address)
 	if err != nil {
 		return nil, err
 	}
@@ -45,7 +45,7 @@ func OpenTable(address uintptr) (*Table, error) {
 }
 
 // Goroutines and Python threads change a table under one lock.
-func ExampleAt() {
+func ExampleLockAt() {
 	address, lock := share(core.KindLock)
 	table, err := OpenTable(address)
 	if err != nil {

@@ -59,6 +59,8 @@ type model struct {
 	threads    []*pending
 }
 
+func (m *model) python() golock.PythonLock { return golock.PythonLock{Lock: m.lock} }
+
 func (m *model) waiting() int { return len(m.goroutines) + len(m.threads) }
 
 // storm is the state of one example.
@@ -296,7 +298,7 @@ func (s *storm) actions() map[string]func(*rapid.T) {
 				-1e300, math.NaN(), math.Inf(1), math.Inf(-1), math.Copysign(0, -1), math.SmallestNonzeroFloat64}).Draw(t, "timeout")
 			err := refusal(blocking, timeout)
 			if err != nil {
-				if taken, got := m.lock.Acquire(blocking, timeout); taken || !errors.Is(got, err) {
+				if taken, got := m.python().Acquire(blocking, timeout); taken || !errors.Is(got, err) {
 					t.Fatalf("Acquire = %v, %v, want %v", taken, got, err)
 				}
 				totals.calls++
@@ -307,7 +309,7 @@ func (s *storm) actions() map[string]func(*rapid.T) {
 				roomFor(t, m)
 			}
 			s.acquire(t, m, waits, answer{}, func() answer {
-				taken, err := m.lock.Acquire(blocking, timeout)
+				taken, err := m.python().Acquire(blocking, timeout)
 				return answer{taken, err}
 			})
 		},
@@ -338,7 +340,7 @@ func (s *storm) actions() map[string]func(*rapid.T) {
 		},
 		"Release": func(t *rapid.T) {
 			m := pick(t)
-			err := start(func() answer { return answer{err: m.lock.Release()} }).answer(t, "Release").err
+			err := start(func() answer { return answer{err: m.python().Release()} }).answer(t, "Release").err
 			totals.calls++
 			if (err == nil) != m.held || err != nil && !errors.Is(err, golock.ErrUnlocked) {
 				t.Fatalf("Release of a lock held: %v, error: %v", m.held, err)
@@ -363,7 +365,7 @@ func (s *storm) actions() map[string]func(*rapid.T) {
 				t.Skip("some wait")
 			}
 			number := rapid.IntRange(2, 8).Draw(t, "number")
-			released := together(number, func() bool { return m.lock.Release() == nil })
+			released := together(number, func() bool { return m.python().Release() == nil })
 			if want := map[bool]int{true: 1, false: 0}[m.held]; released != want {
 				t.Fatalf("%d of %d released the lock, want %d", released, number, want)
 			}

@@ -17,13 +17,14 @@ type permits interface {
 	Acquire(context.Context) error
 	TryAcquire() bool
 	AcquireTimeout(time.Duration) bool
+	Release(n uint32)
+	TryRelease(n uint32) bool
 	Permits() uint32
 }
 
 // semaphoreModel is a semaphore and what must be true of it.
 type semaphoreModel struct {
 	permits
-	release    func(n uint32) bool // whether it was released
 	bound      uint32
 	memory     *uint64 // or nil, where threads cannot wait
 	left       uint32
@@ -35,22 +36,20 @@ func (m *semaphoreModel) waiting() int { return len(m.goroutines) + len(m.thread
 
 func newSemaphoreModel(initial uint32) *semaphoreModel {
 	m := &semaphoreModel{memory: new(uint64), left: initial, bound: golock.MaxPermits}
-	s := (*golock.Semaphore)(unsafe.Pointer(m.memory))
-	s.Release(initial)
-	m.permits = s
-	m.release = func(n uint32) (released bool) {
-		defer func() { released = recover() == nil }()
-		s.Release(n)
-		return
-	}
+	m.permits = (*golock.Semaphore)(unsafe.Pointer(m.memory))
+	m.Release(initial)
 	return m
 }
 
 func newBoundedModel(bound uint32) *semaphoreModel {
-	s := golock.NewBoundedSemaphore(bound)
-	return &semaphoreModel{permits: s, left: bound, bound: bound, release: func(n uint32) bool {
-		return s.Release(n) == nil
-	}}
+	return &semaphoreModel{permits: golock.NewBoundedSemaphore(bound), left: bound, bound: bound}
+}
+
+// release calls Release, and reports whether it returned.
+func (m *semaphoreModel) release(n uint32) (released bool) {
+	defer func() { released = recover() == nil }()
+	m.Release(n)
+	return
 }
 
 // settle waits until all who must wait do, and looks that nobody else does.
@@ -77,6 +76,24 @@ func (m *semaphoreModel) released(t *rapid.T, n uint32) {
 		}
 	}
 	m.left += n
+}
+
+// releaseSome adds permits, unless there would be too many.
+func (m *semaphoreModel) releaseSome(t *rapid.T, release func(n uint32) bool) {
+	n := rapid.SampledFrom([]uint32{0, 1, 1, 1, 2, 3, 7, golock.MaxPermits}).Draw(t, "n")
+	if n > m.bound || m.left > m.bound-n {
+		if release(n) {
+			t.Fatalf("released %d permits beside %d, of %d", n, m.left, m.bound)
+		}
+	} else if n == golock.MaxPermits {
+		t.Skip("so many would never be taken")
+	} else {
+		if !release(n) {
+			t.Fatalf("did not release %d permits beside %d, of %d", n, m.left, m.bound)
+		}
+		m.released(t, n)
+	}
+	totals.calls++
 }
 
 // acquire makes a call that takes a permit if there is one, waits if it may, and otherwise answers refused.
@@ -154,22 +171,8 @@ func (m *semaphoreModel) actions() map[string]func(*rapid.T) {
 			m.threads = append(m.threads, waitInThread((*uint32)(unsafe.Pointer(m.memory)), true))
 			totals.calls++
 		},
-		"Release": func(t *rapid.T) {
-			n := rapid.SampledFrom([]uint32{0, 1, 1, 1, 2, 3, 7, golock.MaxPermits}).Draw(t, "n")
-			if n > m.bound || m.left > m.bound-n {
-				if m.release(n) {
-					t.Fatalf("released %d permits beside %d, of %d", n, m.left, m.bound)
-				}
-			} else if n == golock.MaxPermits {
-				t.Skip("so many would never be taken")
-			} else {
-				if !m.release(n) {
-					t.Fatalf("did not release %d permits beside %d, of %d", n, m.left, m.bound)
-				}
-				m.released(t, n)
-			}
-			totals.calls++
-		},
+		"Release":    func(t *rapid.T) { m.releaseSome(t, m.release) },
+		"TryRelease": func(t *rapid.T) { m.releaseSome(t, m.TryRelease) },
 		"all try at once": func(t *rapid.T) {
 			number := rapid.IntRange(2, 8).Draw(t, "number")
 			taken := together(number, m.TryAcquire)
@@ -184,7 +187,7 @@ func (m *semaphoreModel) actions() map[string]func(*rapid.T) {
 			if m.waiting() > 0 && m.bound < uint32(number) {
 				t.Skip("who is served decides how many may be released")
 			}
-			released := together(number, func() bool { return m.release(1) })
+			released := together(number, func() bool { return m.TryRelease(1) })
 			if want := min(uint32(number), m.bound-m.left); uint32(released) != want {
 				t.Fatalf("%d of %d released a permit beside %d, of %d", released, number, m.left, m.bound)
 			}

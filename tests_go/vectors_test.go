@@ -62,12 +62,12 @@ func TestVectors(t *testing.T) {
 }
 
 func replay(t *testing.T, v vector) {
-	var lock golock.Lock
+	lock := golock.PythonLock{Lock: new(golock.Lock)}
 	if v.Start == "held" {
-		lock.Lock()
+		lock.Lock.Lock()
 	}
 	for i, s := range v.Steps {
-		got, err := call(t, &lock, s)
+		got, err := call(t, lock, s)
 		switch {
 		case s.Raises != "":
 			if !isOneOf(err, exceptions[s.Raises]) {
@@ -82,7 +82,7 @@ func replay(t *testing.T, v vector) {
 	}
 }
 
-func call(t *testing.T, lock *golock.Lock, s step) (any, error) {
+func call(t *testing.T, lock golock.PythonLock, s step) (any, error) {
 	switch s.Call {
 	case "acquire", "acquire_lock":
 		blocking, timeout := true, -1.0

@@ -76,7 +76,7 @@ func run(executable string) error {
 	if err != nil {
 		return err
 	}
-	if lock, err = golock.At(uintptr(address)); err != nil {
+	if lock, err = golock.LockAt(uintptr(address)); err != nil {
 		return err
 	}
 	if err = countTogether(python); err != nil {

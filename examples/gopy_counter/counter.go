@@ -33,7 +33,7 @@ type Table struct {
 // NewTable makes an empty table and starts its workers, 1 or more. The address is that of a golock.Lock, which must
 // live until Close has returned; any other address is an error.
 func NewTable(address uintptr, workers int) (*Table, error) {
-	lock, err := golock.At(address)
+	lock, err := golock.LockAt(address)
 	if err != nil {
 		return nil, err
 	}

@@ -31,7 +31,7 @@ type Turns struct {
 // NewContest starts so many goroutines, which take so many steps with the lock and as many without, by turns. The
 // addresses are those of a lock and of its Turns.
 func NewContest(lock, turns uintptr, goroutines, steps int) (*Contest, error) {
-	l, err := golock.At(lock)
+	l, err := golock.LockAt(lock)
 	if err != nil {
 		return nil, err
 	}

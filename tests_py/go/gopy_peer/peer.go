@@ -32,7 +32,7 @@ type Peer struct {
 
 // NewPeer answers an address that is not a lock's with an error.
 func NewPeer(address uintptr) (*Peer, error) {
-	lock, err := golock.At(address)
+	lock, err := golock.LockAt(address)
 	if err != nil {
 		return nil, err
 	}
@@ -43,11 +43,11 @@ func NewPeer(address uintptr) (*Peer, error) {
 
 // Acquire is acquire of Python's lock.
 func (p *Peer) Acquire(blocking bool, timeout float64) (bool, error) {
-	return p.lock.Acquire(blocking, timeout)
+	return golock.PythonLock{Lock: p.lock}.Acquire(blocking, timeout)
 }
 
 // Release is release of Python's lock.
-func (p *Peer) Release() error { return p.lock.Release() }
+func (p *Peer) Release() error { return golock.PythonLock{Lock: p.lock}.Release() }
 
 // Locked is locked of Python's lock.
 func (p *Peer) Locked() bool { return p.lock.Locked() }
@@ -230,4 +230,4 @@ func Spin(seconds float64) {
 func SetHandoff(seconds float64) { golock.SetHandoff(time.Duration(seconds * float64(time.Second))) }
 
 // HandoffAfter returns the hand-off threshold of this Go runtime, in seconds.
-func HandoffAfter() float64 { return golock.HandoffAfter().Seconds() }
+func HandoffAfter() float64 { return golock.Handoff().Seconds() }

@@ -5,11 +5,11 @@ import "github.com/golock/golock/golock"
 // Pong starts a goroutine that so many times takes the lock at the first address, and then releases the one at the
 // second.
 func Pong(ping, pong uintptr, rounds int) error {
-	first, err := golock.At(ping)
+	first, err := golock.LockAt(ping)
 	if err != nil {
 		return err
 	}
-	second, err := golock.At(pong)
+	second, err := golock.LockAt(pong)
 	if err != nil {
 		return err
 	}
