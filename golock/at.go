@@ -22,9 +22,9 @@ func (e *AddressError) Error() string {
 // golock.shared keeps it alive.
 //
 // LockAt returns an [*AddressError] if there is no shared lock of this version of golock at the
-// address: it is 0 or misaligned, the memory cannot be read or holds something else, or the lock has
-// been freed. A freed lock is noticed until its memory is used for another shared lock. Memory that
-// cannot be read is noticed on Linux only; elsewhere reading it ends the process.
+// address: it is 0 or misaligned, the memory cannot be read or holds something else, or the lock
+// has been freed. A freed lock is noticed until its memory is used for another shared lock. Memory
+// that cannot be read is noticed on Linux only; elsewhere reading it ends the process.
 func LockAt(address uintptr) (*Lock, error) {
 	word, err := wordAt(address, core.KindLock)
 	return (*Lock)(word), err

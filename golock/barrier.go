@@ -8,8 +8,9 @@ import (
 	"github.com/golock/golock/internal/core"
 )
 
-// A Barrier makes goroutines wait until a given number of them, its parties, have arrived. Then all of
-// them go on, and the barrier can be used again. It is made by [NewBarrier] and must not be copied.
+// A Barrier makes goroutines wait until a given number of them, its parties, have arrived. Then all
+// of them go on, and the barrier can be used again. It is made by [NewBarrier] and must not be
+// copied.
 type Barrier struct {
 	lock    Lock // held by a goroutine that arrives, gives up or runs the action
 	word    uint32
@@ -18,13 +19,13 @@ type Barrier struct {
 	action  func()
 }
 
-// ErrBrokenBarrier is returned by [Barrier.Wait] if the barrier is broken, or is reset meanwhile. It
-// stands for Python's BrokenBarrierError.
+// ErrBrokenBarrier is returned by [Barrier.Wait] if the barrier is broken, or is reset meanwhile.
+// It stands for Python's BrokenBarrierError.
 var ErrBrokenBarrier = errors.New("broken barrier")
 
 // NewBarrier returns a barrier for the given number of parties, from 1 to 2^31-1; it panics for any
-// other. The last party to arrive calls the action, if it is not nil, before any of them goes on. The
-// action must not call Wait, Abort or Reset of the barrier.
+// other. The last party to arrive calls the action, if it is not nil, before any of them goes on.
+// The action must not call Wait, Abort or Reset of the barrier.
 func NewBarrier(parties int, action func()) *Barrier {
 	if parties < 1 || parties > core.Everyone {
 		panic("golock: a barrier for no parties, or for too many")
@@ -32,16 +33,16 @@ func NewBarrier(parties int, action func()) *Barrier {
 	return &Barrier{parties: parties, action: action}
 }
 
-// Wait waits until all parties have arrived. It returns how many had arrived before this one, from 0
-// to parties-1.
+// Wait waits until all parties have arrived. It returns how many had arrived before this one, from
+// 0 to parties-1.
 //
-// If the context ends first, Wait breaks the barrier and returns the context's error. It does so also
-// for a context that has already ended, even if only this party is missing. While the action runs it
-// is too late to give up: Wait then returns when the action has returned.
+// If the context ends first, Wait breaks the barrier and returns the context's error. It does so
+// also for a context that has already ended, even if only this party is missing. While the action
+// runs it is too late to give up: Wait then returns when the action has returned.
 //
-// Wait returns [ErrBrokenBarrier] if the barrier is broken, or becomes broken or is reset before all
-// parties have arrived. If the action panics, so does the Wait that called it, and the barrier is
-// broken.
+// Wait returns [ErrBrokenBarrier] if the barrier is broken, or becomes broken or is reset before
+// all parties have arrived. If the action panics, so does the Wait that called it, and the barrier
+// is broken.
 func (b *Barrier) Wait(ctx context.Context) (int, error) {
 	if b.parties == 0 {
 		panic("golock: a barrier that was not made by NewBarrier")
@@ -105,8 +106,8 @@ func (b *Barrier) breaks() {
 
 func (b *Barrier) tell(what uint32) { core.Notify(&b.word, core.Everyone, what) }
 
-// Abort breaks the barrier. Current waiters get [ErrBrokenBarrier], and so do later calls of Wait until
-// the barrier is reset.
+// Abort breaks the barrier. Current waiters get [ErrBrokenBarrier], and so do later calls of Wait
+// until the barrier is reset.
 func (b *Barrier) Abort() {
 	b.lock.Lock()
 	defer b.lock.Unlock()
@@ -127,6 +128,6 @@ func (b *Barrier) Broken() bool { return b.broken.Load() }
 // Parties returns the number of parties.
 func (b *Barrier) Parties() int { return b.parties }
 
-// Waiting returns the number of parties that have arrived and wait. While the action runs this is the
-// number of parties less one.
+// Waiting returns the number of parties that have arrived and wait. While the action runs this is
+// the number of parties less one.
 func (b *Barrier) Waiting() int { return int(atomic.LoadUint32(&b.word)) }

@@ -8,8 +8,8 @@ import (
 	"github.com/golock/golock/internal/core"
 )
 
-// A Condition is a condition variable. Unlike a [sync.Cond] it can be waited for with a context, and it
-// wakes its waiters in the order of their arrival.
+// A Condition is a condition variable. Unlike a [sync.Cond] it can be waited for with a context,
+// and it wakes its waiters in the order of their arrival.
 //
 // A Condition is ready for use when L is set. It must not be copied after first use.
 type Condition struct {
@@ -20,12 +20,12 @@ type Condition struct {
 	word uint32
 }
 
-// Wait unlocks c.L, waits to be notified, locks c.L again and returns nil. If the context ends first,
-// Wait locks c.L, for which it waits without limit, and returns the context's error. With a context
-// that has already ended Wait still unlocks and locks c.L.
+// Wait unlocks c.L, waits to be notified, locks c.L again and returns nil. If the context ends
+// first, Wait locks c.L, for which it waits without limit, and returns the context's error. With a
+// context that has already ended Wait still unlocks and locks c.L.
 //
-// A notification that arrives after the context has ended but before c.L is locked again is not lost:
-// Wait then returns nil.
+// A notification that arrives after the context has ended but before c.L is locked again is not
+// lost: Wait then returns nil.
 //
 // What the caller waits for may no longer be true when Wait returns. Call Wait in a loop:
 //
@@ -50,8 +50,8 @@ func (c *Condition) Wait(ctx context.Context) (err error) {
 	return nil
 }
 
-// Notify wakes the first n waiters, or all if there are fewer; with n <= 0 it wakes none. The caller
-// should hold c.L: without it Notify may miss a goroutine that is about to wait.
+// Notify wakes the first n waiters, or all if there are fewer; with n <= 0 it wakes none. The
+// caller should hold c.L: without it Notify may miss a goroutine that is about to wait.
 func (c *Condition) Notify(n int) {
 	if n > 0 && atomic.LoadUint32(&c.word) != 0 {
 		core.Notify(&c.word, uint32(min(n, core.Everyone)), core.Notified)

@@ -24,6 +24,6 @@ func (e *Event) Clear() { e.event.Clear() }
 // IsSet reports whether the flag is set.
 func (e *Event) IsSet() bool { return e.event.IsSet() }
 
-// Wait waits until the flag is set and returns nil. If the context ends first, it returns the context's
-// error. With a context that has already ended it returns nil if the flag is set.
+// Wait waits until the flag is set and returns nil. If the context ends first, it returns the
+// context's error. With a context that has already ended it returns nil if the flag is set.
 func (e *Event) Wait(ctx context.Context) error { return e.event.Wait(ctx) }

@@ -106,7 +106,7 @@ func ExampleCondition() {
 	// Output: an item
 }
 
-// Four goroutines compute in steps; none begins a step before all have ended the one before.
+// Four goroutines compute in steps. None begins a step before all have finished the one before.
 func ExampleBarrier() {
 	const parties, steps = 4, 2
 	step := 0
@@ -133,7 +133,7 @@ func ExampleBarrier() {
 	// step 2 is done
 }
 
-// Who gives up breaks the barrier for the others, who would wait in vain.
+// A goroutine that gives up breaks the barrier for the others, which would wait in vain.
 func ExampleBarrier_Wait() {
 	barrier := golock.NewBarrier(2, nil)
 	ctx, cancel := context.WithTimeout(context.Background(), time.Millisecond)

@@ -58,8 +58,8 @@ func (l *Lock) Locked() bool { return l.cell().Locked() }
 func (l *Lock) cell() core.Cell { return core.LockCell(&l.word) }
 
 // LockContext waits for the lock and takes it. If the context ends first, LockContext returns the
-// context's error without the lock. A context that has already ended is an error even if the lock is
-// free.
+// context's error without the lock. A context that has already ended is an error even if the lock
+// is free.
 func (l *Lock) LockContext(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -70,8 +70,8 @@ func (l *Lock) LockContext(ctx context.Context) error {
 	return l.cell().Wait(ctx, core.Forever)
 }
 
-// LockTimeout waits for the lock for at most d, and reports whether it took the lock. With d <= 0 it
-// does not wait, like [Lock.TryLock].
+// LockTimeout waits for the lock for at most d, and reports whether it took the lock. With d <= 0
+// it does not wait, like [Lock.TryLock].
 func (l *Lock) LockTimeout(d time.Duration) bool {
 	if l.TryLock() {
 		return true

@@ -10,7 +10,8 @@ import (
 )
 
 // The errors of [PythonLock]. They stand for the exceptions that Python's lock raises in the same
-// place: RuntimeError for ErrUnlocked, OverflowError for ErrTimeoutTooLarge, and otherwise ValueError.
+// place: RuntimeError for ErrUnlocked, OverflowError for ErrTimeoutTooLarge, and otherwise
+// ValueError.
 var (
 	ErrUnlocked           = errors.New("release unlocked lock")
 	ErrNonBlockingTimeout = errors.New("can't specify a timeout for a non-blocking call")
@@ -26,8 +27,8 @@ type PythonLock struct {
 	*Lock
 }
 
-// Acquire does what acquire(blocking, timeout) of Python's lock does, and reports whether it took the
-// lock. The timeout is in seconds, rounded away from zero to nanoseconds; -1 means no limit.
+// Acquire does what acquire(blocking, timeout) of Python's lock does, and reports whether it took
+// the lock. The timeout is in seconds, rounded away from zero to nanoseconds; -1 means no limit.
 //
 // The error is [ErrNonBlockingTimeout] for a timeout other than -1 without blocking,
 // [ErrNegativeTimeout] for another negative timeout, [ErrNaNTimeout], or [ErrTimeoutTooLarge] for a

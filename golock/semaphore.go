@@ -41,8 +41,8 @@ func (s *Semaphore) Acquire(ctx context.Context) error {
 	return s.cell().Wait(ctx, core.Forever)
 }
 
-// TryAcquire takes a permit if there is one that is not reserved for a waiter. It reports whether it
-// did.
+// TryAcquire takes a permit if there is one that is not reserved for a waiter. It reports whether
+// it did.
 func (s *Semaphore) TryAcquire() bool { return s.cell().TryAcquire() }
 
 // AcquireTimeout waits for a permit for at most d, and reports whether it took one. With d <= 0 it
@@ -54,8 +54,8 @@ func (s *Semaphore) AcquireTimeout(d time.Duration) bool {
 	return d > 0 && s.cell().Wait(context.Background(), core.DeadlineAfter(d)) == nil
 }
 
-// Release adds n permits and wakes as many waiters. Any goroutine may release, whether or not it has
-// acquired. Release panics, and adds none, if there would be more than [MaxPermits].
+// Release adds n permits and wakes as many waiters. Any goroutine may release, whether or not it
+// has acquired. Release panics, and adds none, if there would be more than [MaxPermits].
 func (s *Semaphore) Release(n uint32) {
 	if !s.TryRelease(n) {
 		panic("golock: release of too many permits")
@@ -66,8 +66,8 @@ func (s *Semaphore) Release(n uint32) {
 // [MaxPermits]. It reports whether it added them.
 func (s *Semaphore) TryRelease(n uint32) bool { return s.ReleaseUpTo(n, MaxPermits) }
 
-// ReleaseUpTo adds n permits, or adds none if there would be more than most. It reports whether there
-// would not. For n = 0 it reports whether there are no more than most.
+// ReleaseUpTo adds n permits, or adds none if there would be more than most. It reports whether
+// there would not. For n = 0 it reports whether there are no more than most.
 func (s *Semaphore) ReleaseUpTo(n, most uint32) bool {
 	if n == 0 {
 		return s.Permits() <= most
@@ -75,8 +75,8 @@ func (s *Semaphore) ReleaseUpTo(n, most uint32) bool {
 	return s.cell().Release(n, most, true)
 }
 
-// Permits returns the number of permits, with those that are reserved for waiters. The answer may be
-// out of date when it arrives.
+// Permits returns the number of permits, with those that are reserved for waiters. The answer may
+// be out of date when it arrives.
 func (s *Semaphore) Permits() uint32 { return s.cell().Permits() }
 
 func (s *Semaphore) cell() core.Cell {
@@ -93,7 +93,8 @@ type BoundedSemaphore struct {
 	bound     uint32
 }
 
-// NewBoundedSemaphore returns a semaphore with the given number of permits, which is also its bound.
+// NewBoundedSemaphore returns a semaphore with the given number of permits, which is also its
+// bound.
 func NewBoundedSemaphore(permits uint32) *BoundedSemaphore {
 	s := &BoundedSemaphore{bound: permits}
 	s.semaphore.init(permits)
@@ -111,8 +112,8 @@ func (s *BoundedSemaphore) AcquireTimeout(d time.Duration) bool {
 	return s.semaphore.AcquireTimeout(d)
 }
 
-// Release adds n permits and wakes as many waiters. It panics, and adds none, if there would be more
-// than the bound.
+// Release adds n permits and wakes as many waiters. It panics, and adds none, if there would be
+// more than the bound.
 func (s *BoundedSemaphore) Release(n uint32) {
 	if !s.TryRelease(n) {
 		panic("golock: release of more permits than were acquired")

@@ -14,7 +14,8 @@ import (
 	"github.com/golock/golock/internal/waittest"
 )
 
-// leavesNothing returns what reports, in the end, what is left behind of those that wait for the word from now on.
+// leavesNothing returns a function that reports what the waiters for the word have left behind
+// since.
 func leavesNothing(t *testing.T, word *uint32) func() {
 	before := core.Counted(word) // tests that drive a Waiter by hand leave some
 	return func() {
@@ -55,7 +56,7 @@ func TestSemaphoreZeroValue(t *testing.T) {
 		}
 		s.Release(2)
 		if !s.TryAcquire() || s.Permits() != 1 {
-			t.Errorf("%s: there are %d permits after release(2) and acquire, want 1", name, s.Permits())
+			t.Errorf("%s: %d permits after Release(2) and TryAcquire, want 1", name, s.Permits())
 		}
 	}
 }
@@ -97,7 +98,7 @@ func panics(call func()) (panicked bool) {
 	return false
 }
 
-// A release of nothing disturbs nobody.
+// A release of no permits wakes nobody and changes nothing.
 func TestReleaseOfNone(t *testing.T) {
 	var s Semaphore
 	got := make(chan bool)
@@ -108,7 +109,7 @@ func TestReleaseOfNone(t *testing.T) {
 	if after := s.memory.Load(); after != before {
 		t.Errorf("the semaphore was %#x, is %#x", before, after)
 	}
-	// It may be awake for a moment: a goroutine's patience ends now and then.
+	// It may be awake for a moment, because a goroutine's patience ends now and then.
 	waittest.Eventually(t, "the waiter sleeps", func() bool { return core.Asleep(s.word()) == 1 })
 	s.Release(1)
 	<-got
@@ -125,7 +126,8 @@ func takeSomehow(s *Semaphore, way int) bool {
 	case 1:
 		return s.AcquireTimeout(time.Duration(way%50) * time.Microsecond)
 	case 2:
-		ctx, cancel := context.WithTimeout(context.Background(), time.Duration(way%50)*time.Microsecond)
+		limit := time.Duration(way%50) * time.Microsecond
+		ctx, cancel := context.WithTimeout(context.Background(), limit)
 		defer cancel()
 		return s.Acquire(ctx) == nil
 	case 3:
@@ -135,8 +137,8 @@ func takeSomehow(s *Semaphore, way int) bool {
 	}
 }
 
-// Every way of taking a permit, by many goroutines at once, and of giving back several: never more inside than
-// there are permits, and in the end they are all there.
+// Many goroutines take permits in every way and release several at once. No more are taken than
+// there are, and in the end none is missing.
 func TestPermitsAreExact(t *testing.T) {
 	const permits, goroutines, rounds = 3, 16, 1500
 	for _, threshold := range []time.Duration{0, DefaultHandoff} {
@@ -166,7 +168,7 @@ func TestPermitsAreExact(t *testing.T) {
 				}
 			})
 			if s.Permits() != permits || tooMany.Load() != 0 {
-				t.Errorf("in the end there are %d permits, want %d; %d times there were too many inside",
+				t.Errorf("in the end there are %d permits, want %d; %d times too many were taken",
 					s.Permits(), permits, tooMany.Load())
 			}
 			if s.cell().Locked() {
@@ -176,7 +178,8 @@ func TestPermitsAreExact(t *testing.T) {
 	}
 }
 
-// Release(n) lets n go on: those that sleep on the word themselves, as threads do, or stand in the line.
+// Release(n) wakes n waiters, whether they sleep on the word themselves, as threads do, or stand in
+// the line.
 func TestReleaseOfManyWakesAsMany(t *testing.T) {
 	const threads, goroutines = 6, 6
 	var s Semaphore
@@ -204,7 +207,8 @@ func TestReleaseOfManyWakesAsMany(t *testing.T) {
 	}
 }
 
-// With a threshold of 0, first come, first served: nobody takes what was released for one that waits.
+// With a threshold of 0 permits go to the waiters in the order of their arrival, and to no
+// newcomer.
 func TestPermitsFirstComeFirstServed(t *testing.T) {
 	SetHandoff(0)
 	defer SetHandoff(DefaultHandoff)
@@ -218,7 +222,9 @@ func TestPermitsFirstComeFirstServed(t *testing.T) {
 					order <- i
 				}
 			}()
-			waittest.Eventually(t, "the waiter sleeps", func() bool { return core.Asleep(s.word()) == i+1 })
+			waittest.Eventually(t, "the waiter sleeps", func() bool {
+				return core.Asleep(s.word()) == i+1
+			})
 		}
 		first := 0
 		for _, n := range releases {
@@ -232,7 +238,7 @@ func TestPermitsFirstComeFirstServed(t *testing.T) {
 				want = append(want, first+i)
 			}
 			first += int(n)
-			// Those that one release lets go may report in another order.
+			// Waiters of one release may report in any order.
 			if slices.Sort(served); !slices.Equal(served, want) {
 				t.Errorf("a release of %d went to %v, want %v", n, served, want)
 			}
@@ -245,7 +251,10 @@ func TestAcquireOfAnEndedContext(t *testing.T) {
 	end()
 	s := NewSemaphore(1)
 	b := NewBoundedSemaphore(1)
-	for name, acquire := range map[string]func(context.Context) error{"Semaphore": s.Acquire, "BoundedSemaphore": b.Acquire} {
+	for name, acquire := range map[string]func(context.Context) error{
+		"Semaphore":        s.Acquire,
+		"BoundedSemaphore": b.Acquire,
+	} {
 		if err := acquire(ended); !errors.Is(err, context.Canceled) {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -263,7 +272,9 @@ func TestAcquireUntilTheContextEnds(t *testing.T) {
 	for range 3 { // the first sleeps on the word, the others wait for their turns
 		go func() { failed <- s.Acquire(ctx) }()
 	}
-	waittest.Eventually(t, "all wait", func() bool { return core.LineLength(s.word()) == 3 && core.Asleep(s.word()) == 1 })
+	waittest.Eventually(t, "all wait", func() bool {
+		return core.LineLength(s.word()) == 3 && core.Asleep(s.word()) == 1
+	})
 	cancel()
 	for range 3 {
 		if err := <-failed; !errors.Is(err, context.Canceled) {
@@ -275,7 +286,8 @@ func TestAcquireUntilTheContextEnds(t *testing.T) {
 	}
 }
 
-// A waiter may be cancelled in the moment in which a permit is released for it: it takes it, or the next does.
+// A waiter may be cancelled at the moment a permit is released for it. It takes the permit, or the
+// next does.
 func TestCancelDoesNotLoseThePermit(t *testing.T) {
 	for _, threshold := range []time.Duration{0, DefaultHandoff} {
 		SetHandoff(threshold)
@@ -285,7 +297,9 @@ func TestCancelDoesNotLoseThePermit(t *testing.T) {
 			ctx, cancel := context.WithCancel(context.Background())
 			first, second := make(chan error, 1), make(chan error, 1)
 			go func() { first <- s.Acquire(ctx) }()
-			waittest.Eventually(t, "the first waits", func() bool { return core.LineLength(s.word()) == 1 })
+			waittest.Eventually(t, "the first waits", func() bool {
+				return core.LineLength(s.word()) == 1
+			})
 			go func() { second <- waitAsAThread(&s, core.DeadlineAfter(10*time.Second)) }()
 			go cancel()
 			s.Release(1)
@@ -302,7 +316,7 @@ func TestCancelDoesNotLoseThePermit(t *testing.T) {
 	}
 }
 
-// Many wait with contexts that end any time: what was released is what was taken, and what is left.
+// Many wait with contexts that end at any time. The permits taken and left are those released.
 func TestPermitsOfCancelledWaitersAreExact(t *testing.T) {
 	const goroutines, rounds = 12, 1000
 	for _, threshold := range []time.Duration{0, DefaultHandoff} {
@@ -318,7 +332,8 @@ func TestPermitsOfCancelledWaitersAreExact(t *testing.T) {
 					s.Release(n)
 					released.Add(n)
 				} else {
-					ctx, cancel := context.WithTimeout(context.Background(), time.Duration((i*round)%97)*time.Microsecond)
+					limit := time.Duration((i*round)%97) * time.Microsecond
+					ctx, cancel := context.WithTimeout(context.Background(), limit)
 					if s.Acquire(ctx) == nil {
 						taken.Add(1)
 					}
@@ -326,8 +341,10 @@ func TestPermitsOfCancelledWaitersAreExact(t *testing.T) {
 				}
 			}
 		})
-		if got, want := s.Permits(), released.Load()-taken.Load(); got != want || taken.Load() == 0 {
-			t.Errorf("%d permits are left of %d, of which %d were taken", got, released.Load(), taken.Load())
+		got, want := s.Permits(), released.Load()-taken.Load()
+		if got != want || taken.Load() == 0 {
+			t.Errorf("%d permits are left of %d, of which %d were taken",
+				got, released.Load(), taken.Load())
 		}
 		for s.Permits() > 0 {
 			if !s.AcquireTimeout(10 * time.Second) {
@@ -361,8 +378,8 @@ func TestBoundedSemaphore(t *testing.T) {
 	}
 }
 
-// Some release more than they have taken: never are there more permits than the bound, and each release
-// and each acquire counts.
+// Some release more than they have taken. There are never more permits than the bound, and no
+// release or acquire is lost.
 func TestBoundIsExactUnderStress(t *testing.T) {
 	const bound, goroutines, rounds = 4, 16, 2000
 	s := NewBoundedSemaphore(bound)
@@ -384,8 +401,10 @@ func TestBoundIsExactUnderStress(t *testing.T) {
 			}
 		}
 	})
-	if want := bound - taken.Load() + released.Load(); int64(s.Permits()) != want || tooMany.Load() != 0 {
-		t.Errorf("%d permits, want %d; %d times there were too many", s.Permits(), want, tooMany.Load())
+	want := bound - taken.Load() + released.Load()
+	if int64(s.Permits()) != want || tooMany.Load() != 0 {
+		t.Errorf("%d permits, want %d; %d times there were too many",
+			s.Permits(), want, tooMany.Load())
 	}
 	if taken.Load() == 0 || released.Load() == 0 {
 		t.Errorf("%d were taken, %d released", taken.Load(), released.Load())

@@ -174,7 +174,7 @@ func drawHandoff(t *rapid.T) {
 }
 
 // settle waits until everybody who must wait does, and nobody has answered.
-func (s *storm) settle(t *rapid.T) {
+func (s *locks) settle(t *rapid.T) {
 	waiting := 0
 	for _, m := range s.locks {
 		waiting += len(m.goroutines)
@@ -206,7 +206,7 @@ func (m *model) passOn(t *rapid.T) {
 }
 
 // acquire makes a call that takes the lock if it is free, waits if it may, and otherwise answers refused.
-func (s *storm) acquire(t *rapid.T, m *model, waits bool, refused answer, run func() answer) *pending {
+func (s *locks) acquire(t *rapid.T, m *model, waits bool, refused answer, run func() answer) *pending {
 	c := start(run)
 	totals.calls++
 	if m.held && waits {
@@ -224,7 +224,7 @@ func (s *storm) acquire(t *rapid.T, m *model, waits bool, refused answer, run fu
 	return c
 }
 
-func (s *storm) actions() map[string]func(*rapid.T) {
+func (s *locks) actions() map[string]func(*rapid.T) {
 	index := rapid.IntRange(0, len(s.locks)-1)
 	pick := func(t *rapid.T) *model { return s.locks[index.Draw(t, "lock")] }
 	roomFor := func(t *rapid.T, m *model) {
@@ -418,7 +418,7 @@ func together(number int, try func() bool) int {
 }
 
 func lockExample(t *rapid.T) {
-	s := &storm{}
+	s := &locks{}
 	for range 2 {
 		m := &model{}
 		m.lock = (*golock.Lock)(unsafe.Pointer(&m.word))
