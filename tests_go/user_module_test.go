@@ -42,14 +42,14 @@ func userModule(t *testing.T) func(arguments ...string) string {
 	return run
 }
 
-// A module that keeps copies of what it imports has the folders of the packages and nothing beside them.
+// A vendored copy has the files of the packages' own folders and nothing else.
 func TestVendoredModuleBuilds(t *testing.T) {
 	run := userModule(t)
 	run("mod", "vendor")
 	run("build", "-mod=vendor", "-o", "program")
 }
 
-// What the examples and the tests of the Python package require is not required of golock's users.
+// Users of golock do not get what only its examples and the tests of the Python package require.
 func TestUsersDoNotRequireGopy(t *testing.T) {
 	graph := userModule(t)("mod", "graph")
 	if !strings.Contains(graph, "user github.com/golock/golock@") {

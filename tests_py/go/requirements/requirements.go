@@ -1,5 +1,5 @@
-// Package requirements imports what gopy builds into one Python package with gopy_peer, and what the
-// code that it generates imports, so that go.mod requires both.
+// Package requirements imports what gopy builds into one Python package with gopy_peer, and what
+// the code that it generates imports, so that go.mod requires both.
 package requirements
 
 import (
