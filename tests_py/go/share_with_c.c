@@ -52,8 +52,8 @@ take_and_free(const struct golock_core *core, const void *address, int milliseco
 {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
-    int64_t deadline =
-        (int64_t)now.tv_sec * 1000000000 + now.tv_nsec + (int64_t)milliseconds * 1000000;
+    int64_t begun = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+    int64_t deadline = begun + (int64_t)milliseconds * 1000000;
     uint32_t *word = golock_word(address, GOLOCK_LOCK);
     if (!acquire(core, word, deadline)) {
         return 0;
