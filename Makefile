@@ -187,10 +187,10 @@ $(VENV)/golock: $(SOURCES)
 	$(BIN)/python -m pip install --quiet --force-reinstall --no-deps .
 	touch $@
 
-# gopy builds the example and the Go side of the tests into one Python package, so that both have one
-# Go runtime. It writes into the module that requires both, to a folder that ./... does not match. An
-# extension has the interpreter's symbols from the process; gopy would link libpython, which may be an
-# archive, and so a second interpreter. -lc stands in its place.
+# gopy builds the example and the Go side of the tests into one Python package, so that both have
+# one Go runtime. It writes into the module that requires both, to a folder that ./... does not
+# match. An extension gets the interpreter's symbols from the process. gopy would link libpython,
+# which may be an archive, and so a second interpreter; -lc stands in its place.
 GOPY_SOURCES := $(wildcard examples/go.* examples/gopy_counter/*.go) \
 	$(wildcard tests_py/go/go.* tests_py/go/gopy_peer/*.go)
 GOPY_OUTPUT := tests_py/go/_gopy/$(VERSION)
@@ -219,7 +219,8 @@ build/tools/gopy: examples/go.mod examples/go.sum
 
 # A Go program that embeds the interpreter; an empty file where there is no libpython.
 $(VENV)/embed: $(VENV)/golock examples/go.mod examples/go.sum $(wildcard examples/embed/*)
-	$(BIN)/python examples/embed/cgo.py $(GO) -C examples build -buildvcs=false -o $(CURDIR)/$@ ./embed
+	$(BIN)/python examples/embed/cgo.py \
+		$(GO) -C examples build -buildvcs=false -o $(CURDIR)/$@ ./embed
 	touch $@
 
 $(VENV)/tests: $(VENV)/golock $(VENV)/gopy $(VENV)/embed tests_py/requirements.txt tests_py/programs/requirements.txt tests_py/programs/requirements-wheels.txt
