@@ -36,7 +36,7 @@ func TestZeroValueIsFree(t *testing.T) {
 
 func TestUnlockOfUnlockedLock(t *testing.T) {
 	var l Lock
-	if err := l.Release(); !errors.Is(err, ErrUnlocked) {
+	if err := (PythonLock{&l}).Release(); !errors.Is(err, ErrUnlocked) {
 		t.Errorf("Release: %v, want ErrUnlocked", err)
 	}
 	defer func() {

@@ -67,6 +67,3 @@ func (l PythonLock) Release() error {
 	}
 	return ErrUnlocked
 }
-
-// Release is for package capi.
-func (l *Lock) Release() error { return PythonLock{l}.Release() }

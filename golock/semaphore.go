@@ -64,15 +64,11 @@ func (s *Semaphore) Release(n uint32) {
 
 // TryRelease adds n permits as [Semaphore.Release] does, or adds none if there would be more than
 // [MaxPermits]. It reports whether it added them.
-func (s *Semaphore) TryRelease(n uint32) bool { return s.ReleaseUpTo(n, MaxPermits) }
+func (s *Semaphore) TryRelease(n uint32) bool { return s.releaseUpTo(n, MaxPermits) }
 
-// ReleaseUpTo adds n permits, or adds none if there would be more than most. It reports whether
-// there would not. For n = 0 it reports whether there are no more than most.
-func (s *Semaphore) ReleaseUpTo(n, most uint32) bool {
-	if n == 0 {
-		return s.Permits() <= most
-	}
-	return s.cell().Release(n, most, true)
+func (s *Semaphore) releaseUpTo(n, most uint32) bool {
+	// A release of none leaves the word alone.
+	return n == 0 || s.cell().Release(n, most, true)
 }
 
 // Permits returns the number of permits, with those that are reserved for waiters. The answer may
@@ -122,7 +118,7 @@ func (s *BoundedSemaphore) Release(n uint32) {
 
 // TryRelease adds n permits as [BoundedSemaphore.Release] does, or adds none if there would be more
 // than the bound. It reports whether it added them.
-func (s *BoundedSemaphore) TryRelease(n uint32) bool { return s.semaphore.ReleaseUpTo(n, s.bound) }
+func (s *BoundedSemaphore) TryRelease(n uint32) bool { return s.semaphore.releaseUpTo(n, s.bound) }
 
 // Permits does what [Semaphore.Permits] does.
 func (s *BoundedSemaphore) Permits() uint32 { return s.semaphore.Permits() }
