@@ -33,7 +33,8 @@ func (l *Lock) lockSlow() {
 
 // TryLock takes the lock if it is free and not reserved for a waiter. It reports whether it did.
 func (l *Lock) TryLock() bool {
-	return core.Barging() && atomic.CompareAndSwapUint32(&l.word, 0, core.Held) || l.cell().TryAcquire()
+	return core.Barging() && atomic.CompareAndSwapUint32(&l.word, 0, core.Held) ||
+		l.cell().TryAcquire()
 }
 
 // Unlock releases the lock. It panics if the lock is not taken.
