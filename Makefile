@@ -26,6 +26,10 @@ VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d.%d" % sys.version_info
 VENV := .venv/$(VERSION)
 BIN := $(VENV)/bin
 GO_SOURCES := golock internal examples tests_go tests_py
+# The examples and the Go side of the Python tests are modules of their own, so that golock does not
+# require gopy.
+GO_MODULES := . examples tests_py/go
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.6.1
 NATIVE := $(sort $(wildcard pyext/native/*.[ch] pyext/native/*/*.[ch]))
 C_SOURCES := $(NATIVE) $(wildcard golock/capi/*.[ch] golock/capi/libgolock/*.c bench/floor/*.c tests_py/go/*.c tests_py/stress/*.c)
 SPIN := $(or $(shell command -v spin),$(CURDIR)/build/spin/usr/bin/spin)
@@ -42,7 +46,7 @@ demo: $(VENV)/golock
 test: test-go test-python
 
 test-go:
-	$(GO) vet ./...
+	for module in $(GO_MODULES); do $(GO) -C $$module vet ./... || exit 1; done
 	GOOS=darwin CGO_ENABLED=0 $(GO) vet ./golock ./internal/...
 	GOOS=windows CGO_ENABLED=0 $(GO) vet ./golock ./internal/...
 	GOARCH=386 CGO_ENABLED=0 $(GO) vet ./golock ./internal/...
@@ -153,10 +157,11 @@ bench-go:
 
 lint: $(VENV)/lint
 	test -z "$$(gofmt -l $(GO_SOURCES))" || { gofmt -d $(GO_SOURCES); exit 1; }
-	$(GO) vet ./...
-	$(GO) run honnef.co/go/tools/cmd/staticcheck@v0.6.1 ./...
-	$(BIN)/python examples/embed/cgo.py $(GO) vet ./examples/embed
-	$(BIN)/python examples/embed/cgo.py $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.6.1 ./examples/embed
+	for module in $(GO_MODULES); do \
+		$(GO) -C $$module vet ./... && $(GO) -C $$module run $(STATICCHECK) ./... || exit 1; \
+	done
+	$(BIN)/python examples/embed/cgo.py $(GO) -C examples vet ./embed
+	$(BIN)/python examples/embed/cgo.py $(GO) -C examples run $(STATICCHECK) ./embed
 	$(BIN)/clang-format --dry-run --Werror $(C_SOURCES)
 	$(BIN)/python pyext/native/layers.py
 	GOLOCK_WERROR=1 $(BIN)/python setup.py -q build_ext --force --build-lib build/lint --build-temp build/lint-temp
@@ -182,32 +187,40 @@ $(VENV)/golock: $(SOURCES)
 	$(BIN)/python -m pip install --quiet --force-reinstall --no-deps .
 	touch $@
 
-# One package for both, and one Go runtime. gopy writes into the module, whose requirements it needs: the
-# virtual environment's packages are a part of the module that ./... does not match. An extension has the
-# interpreter's symbols from the process; gopy would link libpython, which may be an archive, and so a
-# second interpreter. -lc stands in its place.
-GOPY_SOURCES := $(wildcard examples/gopy_counter/*.go tests_py/go/gopy_peer/*.go)
-PATH_OF = $$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("$(1)"))')
+# gopy builds the example and the Go side of the tests into one Python package, so that both have
+# one Go runtime. It writes into the module that requires both, to a folder that ./... does not
+# match. An extension gets the interpreter's symbols from the process. gopy would link libpython,
+# which may be an archive, and so a second interpreter; -lc stands in its place.
+GOPY_SOURCES := $(wildcard examples/go.* examples/gopy_counter/*.go) \
+	$(wildcard tests_py/go/go.* tests_py/go/gopy_peer/*.go)
+GOPY_OUTPUT := tests_py/go/_gopy/$(VERSION)
+PATH_OF = $$($(CURDIR)/$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("$(1)"))')
 
 gopy: $(VENV)/gopy
 
-$(VENV)/gopy: build/tools/gopy examples/gopy_counter/requirements.txt $(wildcard golock/*.go internal/core/*.go golock/capi/*.*) \
-		$(GOPY_SOURCES) | $(VENV)/golock
+$(VENV)/gopy: build/tools/gopy examples/gopy_counter/requirements.txt $(GOPY_SOURCES) \
+		$(wildcard golock/*.go internal/core/*.go golock/capi/*.*) | $(VENV)/golock
 	$(BIN)/python -m pip install --quiet -r examples/gopy_counter/requirements.txt
-	PATH="$(CURDIR)/build/tools:$(dir $(shell command -v $(GO))):$$PATH" GOFLAGS=-buildvcs=false \
+	rm -rf $(GOPY_OUTPUT)
+	cd tests_py/go && PATH="$(CURDIR)/build/tools:$(dir $(shell command -v $(GO))):$$PATH" \
+		GOFLAGS=-buildvcs=false \
 		GOPY_INCLUDE="$(call PATH_OF,include)" GOPY_LIBDIR=/usr/lib GOPY_PYLIB=c \
 		gopy build -no-make -symbols=false -vm="$(CURDIR)/$(BIN)/python" -name=gopy_counter \
-		-output="$(call PATH_OF,purelib)/gopy_counter" $(addprefix ./,$(sort $(dir $(GOPY_SOURCES))))
+		-output="$(CURDIR)/$(GOPY_OUTPUT)/gopy_counter" \
+		github.com/golock/golock/examples/gopy_counter ./gopy_peer
+	rm -rf "$(call PATH_OF,purelib)/gopy_counter"
+	mv $(GOPY_OUTPUT)/gopy_counter "$(call PATH_OF,purelib)"
 	touch $@
 
 # gopy calls goimports.
-build/tools/gopy: go.mod go.sum
-	GOBIN="$(CURDIR)/build/tools" $(GO) install github.com/go-python/gopy golang.org/x/tools/cmd/goimports
+build/tools/gopy: examples/go.mod examples/go.sum
+	GOBIN="$(CURDIR)/build/tools" $(GO) -C examples install tool
 	touch $@
 
 # A Go program that embeds the interpreter; an empty file where there is no libpython.
-$(VENV)/embed: $(VENV)/golock $(wildcard examples/embed/*)
-	$(BIN)/python examples/embed/cgo.py $(GO) build -buildvcs=false -o $@ ./examples/embed
+$(VENV)/embed: $(VENV)/golock examples/go.mod examples/go.sum $(wildcard examples/embed/*)
+	$(BIN)/python examples/embed/cgo.py \
+		$(GO) -C examples build -buildvcs=false -o $(CURDIR)/$@ ./embed
 	touch $@
 
 $(VENV)/tests: $(VENV)/golock $(VENV)/gopy $(VENV)/embed tests_py/requirements.txt tests_py/programs/requirements.txt tests_py/programs/requirements-wheels.txt
@@ -228,4 +241,4 @@ $(VENV)/lint: $(VENV)/tests $(VENV)/bench requirements-lint.txt
 	touch $@
 
 clean:
-	rm -rf .venv build dist wheelhouse pyext/*.egg-info
+	rm -rf .venv build dist wheelhouse pyext/*.egg-info tests_py/go/_gopy

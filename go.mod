@@ -3,21 +3,7 @@ module github.com/golock/golock
 go 1.24.0
 
 require (
-	github.com/go-python/gopy v0.5.0
 	golang.org/x/sync v0.19.0
 	golang.org/x/sys v0.41.0
 	pgregory.net/rapid v1.2.0
-)
-
-require (
-	github.com/gonuts/commander v0.1.0 // indirect
-	github.com/gonuts/flag v0.1.0 // indirect
-	github.com/pkg/errors v0.9.1 // indirect
-	golang.org/x/mod v0.22.0 // indirect
-	golang.org/x/tools v0.29.0 // indirect
-)
-
-tool (
-	github.com/go-python/gopy
-	golang.org/x/tools/cmd/goimports
 )

@@ -1,4 +1,4 @@
-"""Crawl a web site with a pool of threads: every page once, by the links, until no page is new.
+"""Crawl a web site with a pool of threads: follow the links and read every page once.
 
 The site is a local http.server over a folder of generated pages. Nothing here knows golock; run it
 as ``python -m golock run examples/crawl.py``.

@@ -9,7 +9,7 @@ import (
 
 // An AddressError says why there is no object to use at an address.
 type AddressError struct {
-	Address uintptr // what was given
+	Address uintptr // the address given
 	Reason  string  // for people to read
 }
 
@@ -17,19 +17,20 @@ func (e *AddressError) Error() string {
 	return fmt.Sprintf("golock: address %#x: %s", e.Address, e.Reason)
 }
 
-// At returns the lock of a golock.Lock of Python, given its attribute address. The lock must stay alive until every
-// call on the result has returned: golock.shared(lock) sees to that on Python's side.
+// At returns the lock of a Python golock.Lock, given the address from golock.shared(lock) or
+// lock.address. The Python object must stay alive until every call on the result has returned;
+// golock.shared keeps it alive.
 //
-// The error is an [*AddressError] when there is no shared lock of this version of golock at the address: nil, misaligned,
-// memory that cannot be read, or that holds something else, or a lock that is gone. (That it is gone is seen for as
-// long as nothing that looks like a lock has taken its place. Other systems than Linux cannot tell what memory can
-// be read.)
+// At returns an [*AddressError] if there is no shared lock of this version of golock at the
+// address: it is 0 or misaligned, the memory cannot be read or holds something else, or the lock
+// has been freed. A freed lock is noticed until its memory is used for another shared lock. Memory
+// that cannot be read is noticed on Linux only; elsewhere reading it ends the process.
 func At(address uintptr) (*Lock, error) {
 	word, err := wordAt(address, core.KindLock)
 	return (*Lock)(word), err
 }
 
-// SemaphoreAt does for a golock.Semaphore or BoundedSemaphore what [At] does for a lock.
+// SemaphoreAt does for a golock.Semaphore or golock.BoundedSemaphore what [At] does for a lock.
 func SemaphoreAt(address uintptr) (*Semaphore, error) {
 	word, err := wordAt(address, core.KindSemaphore)
 	return (*Semaphore)(word), err

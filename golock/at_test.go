@@ -10,7 +10,7 @@ import (
 	"github.com/golock/golock/internal/core"
 )
 
-// An object is what a Python object has: a header, and the word behind it.
+// An object is the part of a Python object that is shared: a header and the word behind it.
 type object struct {
 	header struct {
 		magic   uint32
@@ -65,6 +65,8 @@ func TestAtRefusesWhatIsNoSharedObject(t *testing.T) {
 	gone.header.magic = 0
 	newer.header.version = core.Version + 1
 	other := new([2]uint64)
+	another := fmt.Sprintf("of version %d of golock's protocol, and this is version %d",
+		core.Version+1, core.Version)
 	for name, c := range map[string]struct {
 		address uintptr
 		reason  string
@@ -74,19 +76,22 @@ func TestAtRefusesWhatIsNoSharedObject(t *testing.T) {
 		"the word":   {uintptr(unsafe.Pointer(&lock.word)), "no shared golock object"},
 		"zeros":      {uintptr(unsafe.Pointer(other)), "no shared golock object"},
 		"gone":       {gone.address(), "gone"},
-		"newer":      {newer.address(), fmt.Sprintf("of version %d of golock's protocol, and this is version %d", core.Version+1, core.Version)},
+		"newer":      {newer.address(), another},
 		"semaphore":  {sharedAs(core.KindSemaphore).address(), "shared as Semaphore, not as Lock"},
 	} {
 		l, err := At(c.address)
 		var wrong *AddressError
-		if !errors.As(err, &wrong) || l != nil || wrong.Address != c.address || !strings.Contains(err.Error(), c.reason) {
+		if !errors.As(err, &wrong) || l != nil || wrong.Address != c.address ||
+			!strings.Contains(err.Error(), c.reason) {
 			t.Errorf("At(%s) returned %v, %v", name, l, err)
 		}
 	}
-	if _, err := SemaphoreAt(lock.address()); err == nil || !strings.HasSuffix(err.Error(), "shared as Lock, not as Semaphore") {
+	_, err := SemaphoreAt(lock.address())
+	if err == nil || !strings.HasSuffix(err.Error(), "shared as Lock, not as Semaphore") {
 		t.Errorf("SemaphoreAt(lock) returned %v", err)
 	}
-	if _, err := EventAt(lock.address()); err == nil || !strings.HasSuffix(err.Error(), "shared as Lock, not as Event") {
+	_, err = EventAt(lock.address())
+	if err == nil || !strings.HasSuffix(err.Error(), "shared as Lock, not as Event") {
 		t.Errorf("EventAt(lock) returned %v", err)
 	}
 }

@@ -8,23 +8,24 @@ import (
 	"github.com/golock/golock/internal/core"
 )
 
-// A Barrier lets goroutines wait until a number of them have arrived. It is made by [NewBarrier], and can be
-// used again as soon as it has let go those that waited. It must not be copied.
+// A Barrier makes goroutines wait until a given number of them, its parties, have arrived. Then all
+// of them go on, and the barrier can be used again. It is made by [NewBarrier] and must not be
+// copied.
 type Barrier struct {
-	lock    Lock // held while somebody arrives, gives up, or runs the action
+	lock    Lock // held by a goroutine that arrives, gives up or runs the action
 	word    uint32
 	broken  atomic.Bool // changes with the lock held
 	parties int
 	action  func()
 }
 
-// ErrBrokenBarrier is the error of those that wait at a barrier which is aborted or reset, or where another has
-// given up; it stands for Python's BrokenBarrierError.
+// ErrBrokenBarrier is returned by [Barrier.Wait] if the barrier is broken, or is reset meanwhile.
+// It stands for Python's BrokenBarrierError.
 var ErrBrokenBarrier = errors.New("broken barrier")
 
-// NewBarrier returns a barrier for so many parties. The last that arrives calls the action, which may be
-// nil, before all of them go on; the action may look at the barrier, but must not wait at it, abort it or
-// reset it. NewBarrier panics when parties is less than 1, or more than 2^31-1.
+// NewBarrier returns a barrier for the given number of parties, from 1 to 2^31-1; it panics for any
+// other. The last party to arrive calls the action, if it is not nil, before any of them goes on.
+// The action must not call Wait, Abort or Reset of the barrier.
 func NewBarrier(parties int, action func()) *Barrier {
 	if parties < 1 || parties > core.Everyone {
 		panic("golock: a barrier for no parties, or for too many")
@@ -32,14 +33,16 @@ func NewBarrier(parties int, action func()) *Barrier {
 	return &Barrier{parties: parties, action: action}
 }
 
-// Wait waits for all parties, and returns how many had arrived before: a different number, from 0 to
-// parties-1, for each of them.
+// Wait waits until all parties have arrived. It returns how many had arrived before this one, from
+// 0 to parties-1.
 //
-// When the context ends first, the barrier is broken, and Wait returns the context's error; so it does when
-// the context has already ended, even if no other is missing. But while the action runs it is
-// too late to give up: then Wait returns when the action has. Wait returns [ErrBrokenBarrier] when the barrier
-// is broken or becomes so. When the action panics, so does the Wait that called it, and the barrier is
-// broken.
+// If the context ends first, Wait breaks the barrier and returns the context's error. It does so
+// also for a context that has already ended, even if only this party is missing. While the action
+// runs it is too late to give up: Wait then returns when the action has returned.
+//
+// Wait returns [ErrBrokenBarrier] if the barrier is broken, or becomes broken or is reset before
+// all parties have arrived. If the action panics, so does the Wait that called it, and the barrier
+// is broken.
 func (b *Barrier) Wait(ctx context.Context) (int, error) {
 	if b.parties == 0 {
 		panic("golock: a barrier that was not made by NewBarrier")
@@ -65,7 +68,7 @@ func (b *Barrier) Wait(ctx context.Context) (int, error) {
 
 	told := l.Told()
 	if told == 0 {
-		b.lock.Lock() // the action may be running: then nobody gives up any more
+		b.lock.Lock() // nobody gives up while the action runs
 		if told = core.Withdraw(&b.word, l); told == 0 {
 			b.breaks()
 		}
@@ -80,12 +83,12 @@ func (b *Barrier) Wait(ctx context.Context) (int, error) {
 	return index, nil
 }
 
-// trip calls the action and lets all go.
+// trip calls the action and wakes all waiters. The caller holds the lock.
 func (b *Barrier) trip() {
 	if b.action != nil {
 		returned := false
 		defer func() {
-			if !returned { // it panicked, or ended its goroutine
+			if !returned { // the action panicked, or ended its goroutine
 				b.breaks()
 			}
 		}()
@@ -95,7 +98,7 @@ func (b *Barrier) trip() {
 	b.tell(core.Notified)
 }
 
-// breaks breaks the barrier. The caller has its lock.
+// breaks breaks the barrier. The caller holds the lock.
 func (b *Barrier) breaks() {
 	b.broken.Store(true)
 	b.tell(core.BarrierBroken)
@@ -103,14 +106,15 @@ func (b *Barrier) breaks() {
 
 func (b *Barrier) tell(what uint32) { core.Notify(&b.word, core.Everyone, what) }
 
-// Abort breaks the barrier: those that wait get [ErrBrokenBarrier], and those that come, until it is reset.
+// Abort breaks the barrier. Current waiters get [ErrBrokenBarrier], and so do later calls of Wait
+// until the barrier is reset.
 func (b *Barrier) Abort() {
 	b.lock.Lock()
 	defer b.lock.Unlock()
 	b.breaks()
 }
 
-// Reset makes the barrier as it was at first. Those that wait get [ErrBrokenBarrier].
+// Reset returns the barrier to its initial state. Current waiters get [ErrBrokenBarrier].
 func (b *Barrier) Reset() {
 	b.lock.Lock()
 	defer b.lock.Unlock()
@@ -121,8 +125,9 @@ func (b *Barrier) Reset() {
 // Broken reports whether the barrier is broken.
 func (b *Barrier) Broken() bool { return b.broken.Load() }
 
-// Parties returns how many have to arrive.
+// Parties returns the number of parties.
 func (b *Barrier) Parties() int { return b.parties }
 
-// Waiting returns how many wait, and have not been let go. While the action runs these are all but one.
+// Waiting returns the number of parties that have arrived and wait. While the action runs this is
+// the number of parties less one.
 func (b *Barrier) Waiting() int { return int(atomic.LoadUint32(&b.word)) }

@@ -11,14 +11,14 @@ import (
 	"github.com/golock/golock/internal/waittest"
 )
 
-// outcome is how a wait at a barrier ended.
+// outcome is how a call of Wait ended.
 type outcome struct {
 	index    int
 	err      error
 	panicked any
 }
 
-// arrive waits at the barrier in a goroutine of its own, and returns where the outcome comes.
+// arrive waits at the barrier in a new goroutine, and returns a channel that receives the outcome.
 func arrive(b *Barrier, ctx context.Context) <-chan outcome {
 	result := make(chan outcome, 1)
 	go func() {
@@ -32,7 +32,7 @@ func arrive(b *Barrier, ctx context.Context) <-chan outcome {
 	return result
 }
 
-// arriveFirst waits until the one that arrives waits.
+// arriveFirst does what arrive does, and returns when the goroutine waits.
 func arriveFirst(t *testing.T, b *Barrier, ctx context.Context) <-chan outcome {
 	t.Helper()
 	before := b.Waiting()
@@ -49,7 +49,7 @@ func end(t *testing.T, result <-chan outcome) outcome {
 	return got
 }
 
-// restored checks that the barrier, for two parties, works as at first.
+// restored checks that the barrier, for two parties, works as a new one does.
 func restored(t *testing.T, b *Barrier) {
 	t.Helper()
 	if b.Broken() || b.Waiting() != 0 {
@@ -86,14 +86,14 @@ func TestBarrierForOne(t *testing.T) {
 	calls := 0
 	b := NewBarrier(1, func() { calls++ })
 	for round := range 3 {
-		if index, err := b.Wait(context.Background()); index != 0 || err != nil || calls != round+1 {
+		index, err := b.Wait(context.Background())
+		if index != 0 || err != nil || calls != round+1 {
 			t.Errorf("Wait = %d, %v, after %d calls", index, err, calls)
 		}
 	}
 }
 
-// More goroutines than parties, for many rounds: in each round the action is called once, and each index is
-// given once.
+// With more goroutines than parties, each round calls the action once and returns each index once.
 func TestBarrierRounds(t *testing.T) {
 	const parties, goroutines, rounds = 3, 7, 1000
 	trips := 0 // guarded by the barrier
@@ -130,7 +130,7 @@ func TestBarrierRounds(t *testing.T) {
 	}
 }
 
-// What each did before it arrived is seen by all after.
+// What each party wrote before it arrived is visible to all afterwards.
 func TestBarrierOrdersMemory(t *testing.T) {
 	const parties, rounds = 4, 200
 	var written [parties]int
@@ -226,7 +226,7 @@ func TestBarrierContexts(t *testing.T) {
 	}
 }
 
-// The round came first, so nobody answers that the context has ended, though it has.
+// The round was over before the context ended, so no Wait returns the context's error.
 func TestBarrierTripsBeforeTheContextEnds(t *testing.T) {
 	const parties, rounds = 6, 200
 	b := NewBarrier(parties, nil)
@@ -246,8 +246,8 @@ func TestBarrierTripsBeforeTheContextEnds(t *testing.T) {
 	}
 }
 
-// Once the action runs it is too late to give up, for those of its round. One of the next round does, and
-// breaks that.
+// While the action runs, the parties of its round cannot give up. One of the next round can, and
+// breaks it.
 func TestContextEndsWhileTheActionRuns(t *testing.T) {
 	running, goOn := make(chan struct{}), make(chan struct{})
 	var b *Barrier
@@ -263,9 +263,12 @@ func TestContextEndsWhileTheActionRuns(t *testing.T) {
 	second := arrive(b, context.Background())
 	waittest.Within(t, "the action runs", running)
 	third := arrive(b, ctx)
-	waittest.Eventually(t, "the third waits for the action", func() bool { return core.LineLength(&b.lock.word) == 1 })
+	inLine := func(n int) func() bool {
+		return func() bool { return core.LineLength(&b.lock.word) == n }
+	}
+	waittest.Eventually(t, "the third waits for the action", inLine(1))
 	cancel()
-	waittest.Eventually(t, "both have noticed", func() bool { return core.LineLength(&b.lock.word) == 2 })
+	waittest.Eventually(t, "both want the lock to give up", inLine(2))
 	if len(first) != 0 || len(third) != 0 {
 		t.Error("one has given up while the action runs")
 	}
@@ -278,9 +281,9 @@ func TestContextEndsWhileTheActionRuns(t *testing.T) {
 	}
 }
 
-// Arriving, giving up, aborting and resetting all the time: whoever is let go by a round shares it with
-// as many as there are parties.
-func TestBarrierStorm(t *testing.T) {
+// Goroutines arrive, give up, abort and reset all the time. Each round releases as many as there
+// are parties.
+func TestBarrierUnderStress(t *testing.T) {
 	const parties, goroutines, rounds = 3, 9, 600
 	var trips atomic.Int32
 	b := NewBarrier(parties, func() { trips.Add(1) })

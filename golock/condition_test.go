@@ -13,7 +13,8 @@ import (
 	"github.com/golock/golock/internal/waittest"
 )
 
-// waitAt lets a goroutine wait at the condition, and returns where its answer comes, when it listens.
+// waitAt makes a goroutine wait, and returns a channel that receives what Wait returned, once the
+// goroutine waits.
 func waitAt(t *testing.T, c *Condition, ctx context.Context) <-chan error {
 	t.Helper()
 	before := c.Waiting()
@@ -38,7 +39,7 @@ func answered(t *testing.T, answer <-chan error) error {
 	}
 }
 
-// Notify goes to those that came first, and to no more than it says.
+// Notify(n) wakes the first n waiters and no others.
 func TestNotifyInTheOrderOfArrival(t *testing.T) {
 	var readers sync.RWMutex
 	for name, locker := range map[string]sync.Locker{
@@ -88,7 +89,7 @@ func TestNotifyInTheOrderOfArrival(t *testing.T) {
 	}
 }
 
-// Whatever Wait returns, the lock is held.
+// Wait returns with the lock held, with or without an error.
 func TestWaitReturnsWithTheLock(t *testing.T) {
 	var l Lock
 	c := Condition{L: &l}
@@ -96,7 +97,7 @@ func TestWaitReturnsWithTheLock(t *testing.T) {
 	end()
 	l.Lock()
 	if err := c.Wait(ended); !errors.Is(err, context.Canceled) || !l.Locked() || c.word != 0 {
-		t.Errorf("Wait with an ended context: %v, locked %v, the word is %#x", err, l.Locked(), c.word)
+		t.Errorf("Wait with an ended context: %v, locked %v, word %#x", err, l.Locked(), c.word)
 	}
 	l.Unlock()
 
@@ -104,7 +105,8 @@ func TestWaitReturnsWithTheLock(t *testing.T) {
 	inside := 0 // guarded by l
 	ended2 := waittest.InBackground(goroutines, func(i int) {
 		for round := range rounds {
-			ctx, cancel := context.WithTimeout(context.Background(), time.Duration(round%60)*time.Microsecond)
+			limit := time.Duration(round%60) * time.Microsecond
+			ctx, cancel := context.WithTimeout(context.Background(), limit)
 			l.Lock()
 			c.Notify(1)
 			_ = c.Wait(ctx)
@@ -115,11 +117,12 @@ func TestWaitReturnsWithTheLock(t *testing.T) {
 	})
 	waittest.Within(t, "all have waited", ended2)
 	if inside != goroutines*rounds || c.word != 0 || l.Locked() {
-		t.Errorf("%d of %d waits, the word is %#x, locked %v", inside, goroutines*rounds, c.word, l.Locked())
+		t.Errorf("%d of %d waits, the word is %#x, locked %v",
+			inside, goroutines*rounds, c.word, l.Locked())
 	}
 }
 
-// A waiter whose context has ended, but which has not the lock yet, takes the notification that comes.
+// A waiter whose context has ended, but which does not have the lock yet, takes a notification.
 func TestNotificationOfACancelledWaiter(t *testing.T) {
 	var l Lock
 	c := Condition{L: &l}
@@ -128,7 +131,9 @@ func TestNotificationOfACancelledWaiter(t *testing.T) {
 	second := waitAt(t, &c, context.Background())
 	l.Lock()
 	cancel()
-	waittest.Eventually(t, "it wants the lock again", func() bool { return core.LineLength(&l.word) == 1 })
+	waittest.Eventually(t, "it wants the lock again", func() bool {
+		return core.LineLength(&l.word) == 1
+	})
 	if c.Waiting() != 2 {
 		t.Errorf("%d wait, want 2", c.Waiting())
 	}
@@ -146,7 +151,7 @@ func TestNotificationOfACancelledWaiter(t *testing.T) {
 	}
 }
 
-// As many waiters answer nil as were told, though their contexts end in the same moment.
+// As many calls of Wait return nil as were notified, though their contexts end at the same moment.
 func TestNoNotificationIsLost(t *testing.T) {
 	const waiters, rounds = 8, 400
 	var l Lock
@@ -178,7 +183,8 @@ func TestNoNotificationIsLost(t *testing.T) {
 			told += core.Notify(&c.word, 1, core.Notified)
 		}
 		waittest.Eventually(t, "those that were cancelled gave up", func() bool {
-			return int(woken.Load()+gaveUp.Load())+c.Waiting() == waiters && c.Waiting() <= waiters/4
+			ended := int(woken.Load() + gaveUp.Load())
+			return ended+c.Waiting() == waiters && c.Waiting() <= waiters/4
 		})
 		told += core.Notify(&c.word, core.Everyone, core.Notified)
 		waittest.Within(t, "all go on", ended)
@@ -195,8 +201,8 @@ func TestNoNotificationIsLost(t *testing.T) {
 	}
 }
 
-// A queue: each item is taken once, though those that wait for one give up and come again, and each
-// notification is for one of them.
+// Each item of a queue is taken once, though consumers give up and come again and each notification
+// wakes one.
 func TestQueueOnACondition(t *testing.T) {
 	const producers, consumers, items = 3, 6, 1500
 	var l Lock
@@ -248,7 +254,8 @@ func TestQueueOnACondition(t *testing.T) {
 	}
 }
 
-// A wait without the lock panics, as the lock does, and nobody is notified in place of a waiter.
+// Wait without the lock panics, as Unlock does, and leaves no listener that would take a
+// notification.
 func TestWaitWithoutTheLock(t *testing.T) {
 	c := Condition{L: new(Lock)}
 	func() {

@@ -6,23 +6,24 @@ import (
 	"github.com/golock/golock/internal/core"
 )
 
-// An Event is a flag that goroutines and threads can wait for. What was done before it was set is seen by
-// those who find it set, or were let go by it. The zero value is an event that is not set. It must not be
-// copied after first use.
+// An Event is a flag that goroutines and threads can wait for. What happened before Set is visible
+// after an IsSet that returned true or a Wait that returned nil because of it.
+//
+// The zero value is not set. An Event must not be copied after first use.
 type Event struct {
 	_     noCopy
 	event core.Event
 }
 
-// Set sets the flag. All who wait for it go on, also when it is cleared at once.
+// Set sets the flag. All current waiters return nil, even if the flag is cleared at once.
 func (e *Event) Set() { e.event.Set() }
 
-// Clear clears the flag. Nobody who waits is kept from going on by it: they were let go when it was set.
+// Clear clears the flag. It does not affect waiters that an earlier Set has woken.
 func (e *Event) Clear() { e.event.Clear() }
 
 // IsSet reports whether the flag is set.
 func (e *Event) IsSet() bool { return e.event.IsSet() }
 
-// Wait returns nil when the flag is set, or has been since Wait was called, and the context's error when the
-// context ends first. With a context that has already ended it only looks at the flag.
+// Wait waits until the flag is set and returns nil. If the context ends first, it returns the
+// context's error. With a context that has already ended it returns nil if the flag is set.
 func (e *Event) Wait(ctx context.Context) error { return e.event.Wait(ctx) }

@@ -23,6 +23,19 @@ func ExampleLock() {
 	// Output: context deadline exceeded
 }
 
+func ExamplePythonLock() {
+	lock := golock.PythonLock{Lock: new(golock.Lock)}
+	fmt.Println(lock.Acquire(true, -1))
+	fmt.Println(lock.Acquire(true, 0.001))
+	fmt.Println(lock.Acquire(false, 1))
+	fmt.Println(lock.Release(), lock.Release())
+	// Output:
+	// true <nil>
+	// false <nil>
+	// false can't specify a timeout for a non-blocking call
+	// <nil> release unlocked lock
+}
+
 // At most two requests are served at a time.
 func ExampleSemaphore() {
 	ctx := context.Background()
@@ -46,12 +59,11 @@ func ExampleSemaphore() {
 
 func ExampleBoundedSemaphore() {
 	slots := golock.NewBoundedSemaphore(1)
-	slots.TryAcquire()
-	fmt.Println(slots.Release(1))
-	fmt.Println(slots.Release(1))
+	fmt.Println(slots.TryAcquire(), slots.TryAcquire())
+	fmt.Println(slots.TryRelease(1), slots.TryRelease(1))
 	// Output:
-	// <nil>
-	// semaphore released too many times
+	// true false
+	// true false
 }
 
 func ExampleEvent() {
@@ -94,7 +106,7 @@ func ExampleCondition() {
 	// Output: an item
 }
 
-// Four goroutines compute in steps; none begins a step before all have ended the one before.
+// Four goroutines compute in steps. None begins a step before all have finished the one before.
 func ExampleBarrier() {
 	const parties, steps = 4, 2
 	step := 0
@@ -121,7 +133,7 @@ func ExampleBarrier() {
 	// step 2 is done
 }
 
-// Who gives up breaks the barrier for the others, who would wait in vain.
+// A goroutine that gives up breaks the barrier for the others, which would wait in vain.
 func ExampleBarrier_Wait() {
 	barrier := golock.NewBarrier(2, nil)
 	ctx, cancel := context.WithTimeout(context.Background(), time.Millisecond)

@@ -6,14 +6,16 @@ import (
 	"github.com/golock/golock/internal/core"
 )
 
-// DefaultHandoff is the hand-off threshold that a program starts with.
+// DefaultHandoff is the hand-off threshold that a program starts with, 1 ms.
 const DefaultHandoff = core.DefaultHandoff
 
-// SetHandoff sets how long newcomers may go before the first of the waiters of a lock or a semaphore, for
-// all that this runtime waits on. With 0 every release is a hand-off, and a lock or a semaphore is first
-// come, first served: among the goroutines of one runtime, which wait in a line; and among the threads that wait
-// for it, of which the first of a line counts as one, however many stand behind it. Negative durations count as 0.
-func SetHandoff(after time.Duration) { core.SetHandoff(after) }
+// SetHandoff sets the hand-off threshold of this Go runtime: for how long newcomers may take a lock
+// or a permit before the first waiter. A negative threshold counts as 0.
+//
+// With 0 every release is a hand-off, and waiters are served strictly in the order of their
+// arrival. The goroutines of a runtime wait for a lock in a line of their own. Among OS threads,
+// and the goroutines of other runtimes, the whole line counts as one waiter.
+func SetHandoff(threshold time.Duration) { core.SetHandoff(threshold) }
 
-// HandoffAfter returns the threshold set by [SetHandoff].
-func HandoffAfter() time.Duration { return core.HandoffAfter() }
+// Handoff returns the hand-off threshold set by [SetHandoff].
+func Handoff() time.Duration { return core.HandoffAfter() }

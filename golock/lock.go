@@ -8,16 +8,16 @@ import (
 	"github.com/golock/golock/internal/core"
 )
 
-// A Lock is a mutual exclusion lock. Unlike [sync.Mutex] it can be waited for with a limit, and any
-// goroutine or thread may release it. Waiters are served in the order of their arrival; newcomers may
-// go first, for the time set by [SetHandoff].
+// A Lock is a mutual exclusion lock. Unlike a [sync.Mutex] it can be waited for with a context or a
+// timeout. Any goroutine or thread may unlock it. Waiters get the lock in the order of their
+// arrival, but newcomers may take it before them for the time set by [SetHandoff].
 //
-// A Lock must not be copied after first use.
+// The zero value is an unlocked lock. A Lock must not be copied after first use.
 type Lock struct {
 	word uint32
 }
 
-// Lock takes the lock, and waits for as long as that needs.
+// Lock waits for the lock and takes it.
 func (l *Lock) Lock() {
 	// The slow path is outlined, here and in Unlock, so that this inlines into the caller.
 	if core.Barging() && atomic.CompareAndSwapUint32(&l.word, 0, core.Held) {
@@ -31,12 +31,13 @@ func (l *Lock) lockSlow() {
 	_ = l.cell().Wait(context.Background(), core.Forever)
 }
 
-// TryLock takes the lock if nobody has it and no waiter is owed it, and reports whether it did.
+// TryLock takes the lock if it is free and not reserved for a waiter. It reports whether it did.
 func (l *Lock) TryLock() bool {
-	return core.Barging() && atomic.CompareAndSwapUint32(&l.word, 0, core.Held) || l.cell().TryAcquire()
+	return core.Barging() && atomic.CompareAndSwapUint32(&l.word, 0, core.Held) ||
+		l.cell().TryAcquire()
 }
 
-// Unlock releases the lock. It panics when the lock is free.
+// Unlock releases the lock. It panics if the lock is not taken.
 func (l *Lock) Unlock() {
 	if atomic.CompareAndSwapUint32(&l.word, core.Held, 0) {
 		return
@@ -51,13 +52,15 @@ func (l *Lock) unlockSlow() {
 	}
 }
 
-// Locked reports whether the lock is taken, or reserved for a waiter.
+// Locked reports whether the lock is taken, or reserved for a waiter. The answer may be out of date
+// when it arrives.
 func (l *Lock) Locked() bool { return l.cell().Locked() }
 
 func (l *Lock) cell() core.Cell { return core.LockCell(&l.word) }
 
-// LockContext takes the lock, or returns the context's error when the context ends first. A context
-// that has already ended is an error even when the lock is free.
+// LockContext waits for the lock and takes it. If the context ends first, LockContext returns the
+// context's error without the lock. A context that has already ended is an error even if the lock
+// is free.
 func (l *Lock) LockContext(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -68,8 +71,8 @@ func (l *Lock) LockContext(ctx context.Context) error {
 	return l.cell().Wait(ctx, core.Forever)
 }
 
-// LockTimeout takes the lock, or gives up when d has passed, and reports whether it took the lock.
-// With d <= 0 it does not wait.
+// LockTimeout waits for the lock for at most d, and reports whether it took the lock. With d <= 0
+// it does not wait, like [Lock.TryLock].
 func (l *Lock) LockTimeout(d time.Duration) bool {
 	if l.TryLock() {
 		return true

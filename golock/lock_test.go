@@ -36,7 +36,7 @@ func TestZeroValueIsFree(t *testing.T) {
 
 func TestUnlockOfUnlockedLock(t *testing.T) {
 	var l Lock
-	if err := l.Release(); !errors.Is(err, ErrUnlocked) {
+	if err := (PythonLock{&l}).Release(); !errors.Is(err, ErrUnlocked) {
 		t.Errorf("Release: %v, want ErrUnlocked", err)
 	}
 	defer func() {
@@ -70,9 +70,10 @@ func TestAcquireArguments(t *testing.T) {
 		{true, 1e300, ErrTimeoutTooLarge},
 	} {
 		var l Lock
-		taken, err := l.Acquire(c.blocking, c.timeout)
+		taken, err := PythonLock{&l}.Acquire(c.blocking, c.timeout)
 		if !errors.Is(err, c.want) || taken != (c.want == nil) || l.Locked() != taken {
-			t.Errorf("Acquire(%v, %v) = %v, %v; want error %v", c.blocking, c.timeout, taken, err, c.want)
+			t.Errorf("Acquire(%v, %v) = %v, %v; want error %v",
+				c.blocking, c.timeout, taken, err, c.want)
 		}
 	}
 }
@@ -125,7 +126,8 @@ func TestLockContext(t *testing.T) {
 	defer leavesNothing(t, &l.word)()
 	ctx, cancel := context.WithCancel(context.Background())
 	failed := make(chan error)
-	// The first in line sleeps on the word, the second waits for its turn: both must hear of the end.
+	// The first in line sleeps on the word, the second waits for its turn. The end of the context
+	// wakes both.
 	for range 2 {
 		go func() { failed <- l.LockContext(ctx) }()
 	}
@@ -142,7 +144,7 @@ func TestLockContext(t *testing.T) {
 	}
 }
 
-// A cancelled waiter may be the one that a release has just woken: the wake must not be lost.
+// A release may have just woken the waiter that is cancelled. The wake must not be lost.
 func TestCancelDoesNotLoseTheWake(t *testing.T) {
 	var l Lock
 	for range 2000 {
@@ -165,8 +167,8 @@ func TestCancelDoesNotLoseTheWake(t *testing.T) {
 	}
 }
 
-// A goroutine may wait on behalf of Python code that has the GIL, for which the claimant waits: it takes
-// the claimant's place after a while, also when the lock was held when it went to sleep.
+// A goroutine may wait on behalf of Python code that has the GIL, while the claimant waits for the
+// GIL. It takes the claimant's turn after a while, even if the lock was held when it went to sleep.
 func TestGoroutineDoesNotWaitForAnAbsentClaimant(t *testing.T) {
 	var l Lock
 	l.Lock()
@@ -180,7 +182,7 @@ func TestGoroutineDoesNotWaitForAnAbsentClaimant(t *testing.T) {
 	l.Unlock()
 }
 
-// Every way of taking the lock, by many goroutines at once: never two inside, and no wake is lost.
+// Many goroutines take the lock in every way: never two hold it, and no wake is lost.
 func TestMutualExclusion(t *testing.T) {
 	for _, threshold := range []time.Duration{0, DefaultHandoff} {
 		t.Run(threshold.String(), func(t *testing.T) {
@@ -230,7 +232,8 @@ func acquireSomehow(l *Lock, way int) bool {
 	case 1:
 		return l.LockTimeout(time.Duration(way%50) * time.Microsecond)
 	case 2:
-		ctx, cancel := context.WithTimeout(context.Background(), time.Duration(way%50)*time.Microsecond)
+		limit := time.Duration(way%50) * time.Microsecond
+		ctx, cancel := context.WithTimeout(context.Background(), limit)
 		defer cancel()
 		return l.LockContext(ctx) == nil
 	default:
@@ -239,7 +242,7 @@ func acquireSomehow(l *Lock, way int) bool {
 	}
 }
 
-// Goroutines that stand in line get the lock in their order.
+// Goroutines in the line get the lock in the order of their arrival.
 func TestLineIsServedInOrder(t *testing.T) {
 	const waiters = 8
 	var l Lock
@@ -252,7 +255,9 @@ func TestLineIsServedInOrder(t *testing.T) {
 			order <- i
 			l.Unlock()
 		}()
-		waittest.Eventually(t, "the waiter stands in line", func() bool { return core.LineLength(&l.word) == before+1 && asleep(&l) })
+		waittest.Eventually(t, "the waiter stands in line", func() bool {
+			return core.LineLength(&l.word) == before+1 && asleep(&l)
+		})
 	}
 	l.Unlock()
 	for i := range waiters {
@@ -262,8 +267,9 @@ func TestLineIsServedInOrder(t *testing.T) {
 	}
 }
 
-// core.Waiters that sleep on the word themselves, as Python threads do, are served first come, first served
-// with a threshold of 0: every release is a hand-off, and one that comes again goes to the end.
+// With a threshold of 0 every release is a hand-off. Waiters that sleep on the word themselves, as
+// Python threads do, get the lock in the order of their arrival, and one that comes again is the
+// last.
 func TestFirstComeFirstServed(t *testing.T) {
 	SetHandoff(0)
 	defer SetHandoff(DefaultHandoff)
@@ -284,7 +290,9 @@ func TestFirstComeFirstServed(t *testing.T) {
 				l.Unlock()
 			}
 		}()
-		waittest.Eventually(t, "the waiter sleeps", func() bool { return core.Asleep(&l.word) == i+1 })
+		waittest.Eventually(t, "the waiter sleeps", func() bool {
+			return core.Asleep(&l.word) == i+1
+		})
 	}
 	l.Unlock()
 	group.Wait()
@@ -293,8 +301,8 @@ func TestFirstComeFirstServed(t *testing.T) {
 	}
 }
 
-// With a threshold of 0 a goroutine that comes again goes behind those that stand in the line, also while the lock is
-// free and the next of them has not come yet.
+// With a threshold of 0 a goroutine that comes again does not overtake the line, even while the
+// lock is free and the next of the line has not taken it yet.
 func TestNobodyOvertakesTheLine(t *testing.T) {
 	SetHandoff(0)
 	defer SetHandoff(DefaultHandoff)
@@ -306,8 +314,13 @@ func TestNobodyOvertakesTheLine(t *testing.T) {
 		try          func() bool
 		word         *uint32
 	}{
-		"Lock":      {l.Lock, l.Unlock, l.TryLock, &l.word},
-		"Semaphore": {func() { _ = s.Acquire(context.Background()) }, func() { s.Release(1) }, s.TryAcquire, s.word()},
+		"Lock": {l.Lock, l.Unlock, l.TryLock, &l.word},
+		"Semaphore": {
+			func() { _ = s.Acquire(context.Background()) },
+			func() { s.Release(1) },
+			s.TryAcquire,
+			s.word(),
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for round := range rounds {
@@ -318,7 +331,9 @@ func TestNobodyOvertakesTheLine(t *testing.T) {
 					served++
 					c.unlock()
 				})
-				waittest.Eventually(t, "all stand in line", func() bool { return core.LineLength(c.word) == waiters })
+				waittest.Eventually(t, "all stand in line", func() bool {
+					return core.LineLength(c.word) == waiters
+				})
 				c.unlock()
 				if round%2 == 0 {
 					c.lock()
@@ -337,8 +352,7 @@ func TestNobodyOvertakesTheLine(t *testing.T) {
 	}
 }
 
-// A waiter that has waited longer than the threshold gets the lock from a goroutine that takes it
-// again and again.
+// A waiter gets the lock, after the threshold, from a goroutine that takes it again and again.
 func TestBargersDoNotStarveAWaiter(t *testing.T) {
 	var l Lock
 	stop := make(chan struct{})

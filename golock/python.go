@@ -9,11 +9,9 @@ import (
 	"github.com/golock/golock/internal/core"
 )
 
-// Python's acquire and release, with its arguments and errors: for comparisons with Python's lock, case by case.
-// Go programs have Lock, LockContext, LockTimeout and Unlock.
-
-// The errors of Acquire and Release. They stand for the exceptions that Python's lock raises in the
-// same place: RuntimeError, ValueError and OverflowError.
+// The errors of [PythonLock]. They stand for the exceptions that Python's lock raises in the same
+// place: RuntimeError for ErrUnlocked, OverflowError for ErrTimeoutTooLarge, and otherwise
+// ValueError.
 var (
 	ErrUnlocked           = errors.New("release unlocked lock")
 	ErrNonBlockingTimeout = errors.New("can't specify a timeout for a non-blocking call")
@@ -22,11 +20,21 @@ var (
 	ErrTimeoutTooLarge    = errors.New("timeout value is too large")
 )
 
-// Acquire is acquire(blocking, timeout) of Python's lock. The timeout is in seconds, rounded away from
-// zero to nanoseconds, and -1 means no limit. It reports whether the lock was taken. The errors are
-// ErrNonBlockingTimeout, ErrNegativeTimeout, ErrNaNTimeout, and ErrTimeoutTooLarge for one that
-// does not fit into 64 bits of nanoseconds, 292 years; with an error the lock is not taken.
-func (l *Lock) Acquire(blocking bool, timeout float64) (bool, error) {
+// A PythonLock adds to a [Lock] the acquire and release methods of Python's lock, with their
+// arguments and errors. It is for Go code that offers a lock to Python, where a panic would end the
+// process, and for comparing a Lock with Python's lock case by case.
+type PythonLock struct {
+	*Lock
+}
+
+// Acquire does what acquire(blocking, timeout) of Python's lock does, and reports whether it took
+// the lock. The timeout is in seconds, rounded away from zero to nanoseconds; -1 means no limit.
+//
+// The error is [ErrNonBlockingTimeout] for a timeout other than -1 without blocking,
+// [ErrNegativeTimeout] for another negative timeout, [ErrNaNTimeout], or [ErrTimeoutTooLarge] for a
+// timeout that does not fit into 64 bits of nanoseconds, 292 years. With an error Acquire does not
+// take the lock.
+func (l PythonLock) Acquire(blocking bool, timeout float64) (bool, error) {
 	nanoseconds := timeout * 1e9
 	if nanoseconds >= 0 {
 		nanoseconds = math.Ceil(nanoseconds)
@@ -39,7 +47,7 @@ func (l *Lock) Acquire(blocking bool, timeout float64) (bool, error) {
 	case nanoseconds < math.MinInt64 || nanoseconds >= -math.MinInt64:
 		return false, ErrTimeoutTooLarge
 	case nanoseconds == -1e9 && blocking:
-		l.Lock()
+		l.Lock.Lock()
 		return true, nil
 	case nanoseconds == -1e9:
 		return l.TryLock(), nil
@@ -51,8 +59,9 @@ func (l *Lock) Acquire(blocking bool, timeout float64) (bool, error) {
 	return l.LockTimeout(time.Duration(nanoseconds)), nil
 }
 
-// Release is release() of Python's lock: ErrUnlocked when the lock is free, where Unlock panics.
-func (l *Lock) Release() error {
+// Release does what release() of Python's lock does. The error is [ErrUnlocked] if the lock is not
+// taken.
+func (l PythonLock) Release() error {
 	if atomic.CompareAndSwapUint32(&l.word, core.Held, 0) || l.cell().Release(1, 1, true) {
 		return nil
 	}

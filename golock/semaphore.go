@@ -2,7 +2,6 @@ package golock
 
 import (
 	"context"
-	"errors"
 	"sync/atomic"
 	"time"
 	"unsafe"
@@ -10,18 +9,18 @@ import (
 	"github.com/golock/golock/internal/core"
 )
 
-// A Semaphore is a number of permits. It is fair as a [Lock] is: those that wait for a permit get one in the
-// order of their arrival; newcomers may go first, for the time set by [SetHandoff].
+// A Semaphore is a number of permits. Waiters get a permit in the order of their arrival, but
+// newcomers may take one before them for the time set by [SetHandoff].
 //
 // The zero value has no permits. A Semaphore must not be copied after first use.
 type Semaphore struct {
-	memory atomic.Uint64 // the word, and the permits: see internal/core/cell.go
+	memory atomic.Uint64 // the word and the permits: see internal/core/cell.go
 }
 
-// MaxPermits is how many permits a semaphore can have.
+// MaxPermits is the greatest number of permits of a semaphore, 2^32-1.
 const MaxPermits = core.MaxPermits
 
-// NewSemaphore returns a semaphore with that many permits.
+// NewSemaphore returns a semaphore with the given number of permits.
 func NewSemaphore(permits uint32) *Semaphore {
 	s := new(Semaphore)
 	s.init(permits)
@@ -30,8 +29,8 @@ func NewSemaphore(permits uint32) *Semaphore {
 
 func (s *Semaphore) init(permits uint32) { s.memory.Store(core.MemoryOf(permits)) }
 
-// Acquire takes a permit, or returns the context's error when the context ends first; then it has taken
-// none. A context that has already ended is an error even when there are permits.
+// Acquire waits for a permit and takes it. If the context ends first, Acquire returns the context's
+// error without a permit. A context that has already ended is an error even if there are permits.
 func (s *Semaphore) Acquire(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -42,11 +41,12 @@ func (s *Semaphore) Acquire(ctx context.Context) error {
 	return s.cell().Wait(ctx, core.Forever)
 }
 
-// TryAcquire takes a permit if there is one and no waiter is owed it, and reports whether it did.
+// TryAcquire takes a permit if there is one that is not reserved for a waiter. It reports whether
+// it did.
 func (s *Semaphore) TryAcquire() bool { return s.cell().TryAcquire() }
 
-// AcquireTimeout takes a permit, or gives up when d has passed, and reports whether it took one. With
-// d <= 0 it does not wait.
+// AcquireTimeout waits for a permit for at most d, and reports whether it took one. With d <= 0 it
+// does not wait, like [Semaphore.TryAcquire].
 func (s *Semaphore) AcquireTimeout(d time.Duration) bool {
 	if s.TryAcquire() {
 		return true
@@ -54,24 +54,25 @@ func (s *Semaphore) AcquireTimeout(d time.Duration) bool {
 	return d > 0 && s.cell().Wait(context.Background(), core.DeadlineAfter(d)) == nil
 }
 
-// Release adds n permits, and lets so many of those that wait go on. Anybody may release, whether or not they
-// have acquired. Release panics, and adds none, when there would be more than [MaxPermits].
+// Release adds n permits and wakes as many waiters. Any goroutine may release, whether or not it
+// has acquired. Release panics, and adds none, if there would be more than [MaxPermits].
 func (s *Semaphore) Release(n uint32) {
-	if !s.ReleaseUpTo(n, MaxPermits) {
-		panic("golock: a semaphore with too many permits")
+	if !s.TryRelease(n) {
+		panic("golock: release of too many permits")
 	}
 }
 
-// ReleaseUpTo adds n permits, or adds none when there would be more than most, and reports whether there
-// would not. One that adds 0 asks whether there are more than most.
-func (s *Semaphore) ReleaseUpTo(n, most uint32) bool {
-	if n == 0 {
-		return s.Permits() <= most
-	}
-	return s.cell().Release(n, most, true)
+// TryRelease adds n permits as [Semaphore.Release] does, or adds none if there would be more than
+// [MaxPermits]. It reports whether it added them.
+func (s *Semaphore) TryRelease(n uint32) bool { return s.releaseUpTo(n, MaxPermits) }
+
+func (s *Semaphore) releaseUpTo(n, most uint32) bool {
+	// A release of none leaves the word alone.
+	return n == 0 || s.cell().Release(n, most, true)
 }
 
-// Permits returns how many permits there are; some may be owed to waiters. It may be out of date at once.
+// Permits returns the number of permits, with those that are reserved for waiters. The answer may
+// be out of date when it arrives.
 func (s *Semaphore) Permits() uint32 { return s.cell().Permits() }
 
 func (s *Semaphore) cell() core.Cell {
@@ -81,45 +82,46 @@ func (s *Semaphore) cell() core.Cell {
 	return core.SemaphoreCell((*uint32)(unsafe.Pointer(&s.memory)))
 }
 
-// ErrReleasedTooOften is the error of a [BoundedSemaphore] that is released more often than acquired; it
-// stands for Python's ValueError.
-var ErrReleasedTooOften = errors.New("semaphore released too many times")
-
-// A BoundedSemaphore is a [Semaphore] that never has more permits than at first. The zero value never has
-// any.
+// A BoundedSemaphore is a [Semaphore] that never has more permits than it was made with. The zero
+// value has none. A BoundedSemaphore must not be copied after first use.
 type BoundedSemaphore struct {
 	semaphore Semaphore
 	bound     uint32
 }
 
-// NewBoundedSemaphore returns a semaphore with that many permits, and never more.
+// NewBoundedSemaphore returns a semaphore with the given number of permits, which is also its
+// bound.
 func NewBoundedSemaphore(permits uint32) *BoundedSemaphore {
 	s := &BoundedSemaphore{bound: permits}
 	s.semaphore.init(permits)
 	return s
 }
 
-// Acquire does as [Semaphore.Acquire].
+// Acquire does what [Semaphore.Acquire] does.
 func (s *BoundedSemaphore) Acquire(ctx context.Context) error { return s.semaphore.Acquire(ctx) }
 
-// TryAcquire does as [Semaphore.TryAcquire].
+// TryAcquire does what [Semaphore.TryAcquire] does.
 func (s *BoundedSemaphore) TryAcquire() bool { return s.semaphore.TryAcquire() }
 
-// AcquireTimeout does as [Semaphore.AcquireTimeout].
+// AcquireTimeout does what [Semaphore.AcquireTimeout] does.
 func (s *BoundedSemaphore) AcquireTimeout(d time.Duration) bool {
 	return s.semaphore.AcquireTimeout(d)
 }
 
-// Release adds n permits, or returns [ErrReleasedTooOften] and adds none.
-func (s *BoundedSemaphore) Release(n uint32) error {
-	if !s.semaphore.ReleaseUpTo(n, s.bound) {
-		return ErrReleasedTooOften
+// Release adds n permits and wakes as many waiters. It panics, and adds none, if there would be
+// more than the bound.
+func (s *BoundedSemaphore) Release(n uint32) {
+	if !s.TryRelease(n) {
+		panic("golock: release of more permits than were acquired")
 	}
-	return nil
 }
 
-// Permits does as [Semaphore.Permits].
+// TryRelease adds n permits as [BoundedSemaphore.Release] does, or adds none if there would be more
+// than the bound. It reports whether it added them.
+func (s *BoundedSemaphore) TryRelease(n uint32) bool { return s.semaphore.releaseUpTo(n, s.bound) }
+
+// Permits does what [Semaphore.Permits] does.
 func (s *BoundedSemaphore) Permits() uint32 { return s.semaphore.Permits() }
 
-// Bound returns how many permits there may be.
+// Bound returns the greatest number of permits.
 func (s *BoundedSemaphore) Bound() uint32 { return s.bound }

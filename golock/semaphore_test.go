@@ -14,7 +14,8 @@ import (
 	"github.com/golock/golock/internal/waittest"
 )
 
-// leavesNothing returns what reports, in the end, what is left behind of those that wait for the word from now on.
+// leavesNothing returns a function that reports what the waiters for the word have left behind
+// since.
 func leavesNothing(t *testing.T, word *uint32) func() {
 	before := core.Counted(word) // tests that drive a Waiter by hand leave some
 	return func() {
@@ -42,12 +43,11 @@ func TestSemaphoreLayout(t *testing.T) {
 
 func TestSemaphoreZeroValue(t *testing.T) {
 	uses := map[string]func(*Semaphore) bool{
-		"Permits":          func(s *Semaphore) bool { return s.Permits() == 0 },
-		"TryAcquire":       func(s *Semaphore) bool { return !s.TryAcquire() },
-		"AcquireTimeout":   func(s *Semaphore) bool { return !s.AcquireTimeout(time.Microsecond) },
-		"ReleaseUpTo none": func(s *Semaphore) bool { return !s.ReleaseUpTo(1, 0) },
-		"ReleaseUpTo no":   func(s *Semaphore) bool { return s.ReleaseUpTo(0, 0) },
-		"bounded":          func(*Semaphore) bool { return errors.Is(new(BoundedSemaphore).Release(1), ErrReleasedTooOften) },
+		"Permits":        func(s *Semaphore) bool { return s.Permits() == 0 },
+		"TryAcquire":     func(s *Semaphore) bool { return !s.TryAcquire() },
+		"AcquireTimeout": func(s *Semaphore) bool { return !s.AcquireTimeout(time.Microsecond) },
+		"TryRelease":     func(s *Semaphore) bool { return s.TryRelease(0) },
+		"bounded":        func(*Semaphore) bool { return !new(BoundedSemaphore).TryRelease(1) },
 	}
 	for name, use := range uses {
 		var s Semaphore
@@ -56,7 +56,7 @@ func TestSemaphoreZeroValue(t *testing.T) {
 		}
 		s.Release(2)
 		if !s.TryAcquire() || s.Permits() != 1 {
-			t.Errorf("%s: there are %d permits after release(2) and acquire, want 1", name, s.Permits())
+			t.Errorf("%s: %d permits after Release(2) and TryAcquire, want 1", name, s.Permits())
 		}
 	}
 }
@@ -79,20 +79,26 @@ func TestSemaphoreZeroValueUsedAtOnce(t *testing.T) {
 
 func TestReleaseOfTooManyPermits(t *testing.T) {
 	s := NewSemaphore(MaxPermits - 1)
-	defer func() {
-		if recover() == nil || s.Permits() != MaxPermits-1 {
-			t.Errorf("Release did not panic, or left %d permits", s.Permits())
-		}
-		s.Release(1)
-		s.Release(0)
-		if !s.TryAcquire() || s.Permits() != MaxPermits-1 {
-			t.Errorf("%d permits are left of the greatest number, want one less", s.Permits())
-		}
-	}()
-	s.Release(2)
+	if !panics(func() { s.Release(2) }) || s.Permits() != MaxPermits-1 {
+		t.Errorf("Release does not panic, or leaves %d permits", s.Permits())
+	}
+	if s.TryRelease(2) || s.Permits() != MaxPermits-1 {
+		t.Errorf("TryRelease adds permits, or leaves %d", s.Permits())
+	}
+	s.Release(1)
+	s.Release(0)
+	if !s.TryAcquire() || s.Permits() != MaxPermits-1 {
+		t.Errorf("%d permits are left of the greatest number, want one less", s.Permits())
+	}
 }
 
-// A release of nothing disturbs nobody.
+func panics(call func()) (panicked bool) {
+	defer func() { panicked = recover() != nil }()
+	call()
+	return false
+}
+
+// A release of no permits wakes nobody and changes nothing.
 func TestReleaseOfNone(t *testing.T) {
 	var s Semaphore
 	got := make(chan bool)
@@ -103,7 +109,7 @@ func TestReleaseOfNone(t *testing.T) {
 	if after := s.memory.Load(); after != before {
 		t.Errorf("the semaphore was %#x, is %#x", before, after)
 	}
-	// It may be awake for a moment: a goroutine's patience ends now and then.
+	// It may be awake for a moment, because a goroutine's patience ends now and then.
 	waittest.Eventually(t, "the waiter sleeps", func() bool { return core.Asleep(s.word()) == 1 })
 	s.Release(1)
 	<-got
@@ -120,7 +126,8 @@ func takeSomehow(s *Semaphore, way int) bool {
 	case 1:
 		return s.AcquireTimeout(time.Duration(way%50) * time.Microsecond)
 	case 2:
-		ctx, cancel := context.WithTimeout(context.Background(), time.Duration(way%50)*time.Microsecond)
+		limit := time.Duration(way%50) * time.Microsecond
+		ctx, cancel := context.WithTimeout(context.Background(), limit)
 		defer cancel()
 		return s.Acquire(ctx) == nil
 	case 3:
@@ -130,8 +137,8 @@ func takeSomehow(s *Semaphore, way int) bool {
 	}
 }
 
-// Every way of taking a permit, by many goroutines at once, and of giving back several: never more inside than
-// there are permits, and in the end they are all there.
+// Many goroutines take permits in every way and release several at once. No more are taken than
+// there are, and in the end none is missing.
 func TestPermitsAreExact(t *testing.T) {
 	const permits, goroutines, rounds = 3, 16, 1500
 	for _, threshold := range []time.Duration{0, DefaultHandoff} {
@@ -161,7 +168,7 @@ func TestPermitsAreExact(t *testing.T) {
 				}
 			})
 			if s.Permits() != permits || tooMany.Load() != 0 {
-				t.Errorf("in the end there are %d permits, want %d; %d times there were too many inside",
+				t.Errorf("in the end there are %d permits, want %d; %d times too many were taken",
 					s.Permits(), permits, tooMany.Load())
 			}
 			if s.cell().Locked() {
@@ -171,7 +178,8 @@ func TestPermitsAreExact(t *testing.T) {
 	}
 }
 
-// Release(n) lets n go on: those that sleep on the word themselves, as threads do, or stand in the line.
+// Release(n) wakes n waiters, whether they sleep on the word themselves, as threads do, or stand in
+// the line.
 func TestReleaseOfManyWakesAsMany(t *testing.T) {
 	const threads, goroutines = 6, 6
 	var s Semaphore
@@ -199,7 +207,8 @@ func TestReleaseOfManyWakesAsMany(t *testing.T) {
 	}
 }
 
-// With a threshold of 0, first come, first served: nobody takes what was released for one that waits.
+// With a threshold of 0 permits go to the waiters in the order of their arrival, and to no
+// newcomer.
 func TestPermitsFirstComeFirstServed(t *testing.T) {
 	SetHandoff(0)
 	defer SetHandoff(DefaultHandoff)
@@ -213,7 +222,9 @@ func TestPermitsFirstComeFirstServed(t *testing.T) {
 					order <- i
 				}
 			}()
-			waittest.Eventually(t, "the waiter sleeps", func() bool { return core.Asleep(s.word()) == i+1 })
+			waittest.Eventually(t, "the waiter sleeps", func() bool {
+				return core.Asleep(s.word()) == i+1
+			})
 		}
 		first := 0
 		for _, n := range releases {
@@ -227,7 +238,7 @@ func TestPermitsFirstComeFirstServed(t *testing.T) {
 				want = append(want, first+i)
 			}
 			first += int(n)
-			// Those that one release lets go may report in another order.
+			// Waiters of one release may report in any order.
 			if slices.Sort(served); !slices.Equal(served, want) {
 				t.Errorf("a release of %d went to %v, want %v", n, served, want)
 			}
@@ -240,7 +251,10 @@ func TestAcquireOfAnEndedContext(t *testing.T) {
 	end()
 	s := NewSemaphore(1)
 	b := NewBoundedSemaphore(1)
-	for name, acquire := range map[string]func(context.Context) error{"Semaphore": s.Acquire, "BoundedSemaphore": b.Acquire} {
+	for name, acquire := range map[string]func(context.Context) error{
+		"Semaphore":        s.Acquire,
+		"BoundedSemaphore": b.Acquire,
+	} {
 		if err := acquire(ended); !errors.Is(err, context.Canceled) {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -258,7 +272,9 @@ func TestAcquireUntilTheContextEnds(t *testing.T) {
 	for range 3 { // the first sleeps on the word, the others wait for their turns
 		go func() { failed <- s.Acquire(ctx) }()
 	}
-	waittest.Eventually(t, "all wait", func() bool { return core.LineLength(s.word()) == 3 && core.Asleep(s.word()) == 1 })
+	waittest.Eventually(t, "all wait", func() bool {
+		return core.LineLength(s.word()) == 3 && core.Asleep(s.word()) == 1
+	})
 	cancel()
 	for range 3 {
 		if err := <-failed; !errors.Is(err, context.Canceled) {
@@ -270,7 +286,8 @@ func TestAcquireUntilTheContextEnds(t *testing.T) {
 	}
 }
 
-// A waiter may be cancelled in the moment in which a permit is released for it: it takes it, or the next does.
+// A waiter may be cancelled at the moment a permit is released for it. It takes the permit, or the
+// next does.
 func TestCancelDoesNotLoseThePermit(t *testing.T) {
 	for _, threshold := range []time.Duration{0, DefaultHandoff} {
 		SetHandoff(threshold)
@@ -280,7 +297,9 @@ func TestCancelDoesNotLoseThePermit(t *testing.T) {
 			ctx, cancel := context.WithCancel(context.Background())
 			first, second := make(chan error, 1), make(chan error, 1)
 			go func() { first <- s.Acquire(ctx) }()
-			waittest.Eventually(t, "the first waits", func() bool { return core.LineLength(s.word()) == 1 })
+			waittest.Eventually(t, "the first waits", func() bool {
+				return core.LineLength(s.word()) == 1
+			})
 			go func() { second <- waitAsAThread(&s, core.DeadlineAfter(10*time.Second)) }()
 			go cancel()
 			s.Release(1)
@@ -297,7 +316,7 @@ func TestCancelDoesNotLoseThePermit(t *testing.T) {
 	}
 }
 
-// Many wait with contexts that end any time: what was released is what was taken, and what is left.
+// Many wait with contexts that end at any time. The permits taken and left are those released.
 func TestPermitsOfCancelledWaitersAreExact(t *testing.T) {
 	const goroutines, rounds = 12, 1000
 	for _, threshold := range []time.Duration{0, DefaultHandoff} {
@@ -313,7 +332,8 @@ func TestPermitsOfCancelledWaitersAreExact(t *testing.T) {
 					s.Release(n)
 					released.Add(n)
 				} else {
-					ctx, cancel := context.WithTimeout(context.Background(), time.Duration((i*round)%97)*time.Microsecond)
+					limit := time.Duration((i*round)%97) * time.Microsecond
+					ctx, cancel := context.WithTimeout(context.Background(), limit)
 					if s.Acquire(ctx) == nil {
 						taken.Add(1)
 					}
@@ -321,8 +341,10 @@ func TestPermitsOfCancelledWaitersAreExact(t *testing.T) {
 				}
 			}
 		})
-		if got, want := s.Permits(), released.Load()-taken.Load(); got != want || taken.Load() == 0 {
-			t.Errorf("%d permits are left of %d, of which %d were taken", got, released.Load(), taken.Load())
+		got, want := s.Permits(), released.Load()-taken.Load()
+		if got != want || taken.Load() == 0 {
+			t.Errorf("%d permits are left of %d, of which %d were taken",
+				got, released.Load(), taken.Load())
 		}
 		for s.Permits() > 0 {
 			if !s.AcquireTimeout(10 * time.Second) {
@@ -338,24 +360,27 @@ func TestBoundedSemaphore(t *testing.T) {
 		t.Errorf("%d permits of %d", s.Permits(), s.Bound())
 	}
 	for _, n := range []uint32{1, 2, MaxPermits} {
-		if err := s.Release(n); !errors.Is(err, ErrReleasedTooOften) || s.Permits() != 2 {
-			t.Errorf("Release(%d) = %v, and leaves %d permits", n, err, s.Permits())
+		if s.TryRelease(n) || s.Permits() != 2 {
+			t.Errorf("TryRelease(%d) adds permits, or leaves %d", n, s.Permits())
+		}
+		if !panics(func() { s.Release(n) }) || s.Permits() != 2 {
+			t.Errorf("Release(%d) does not panic, or leaves %d permits", n, s.Permits())
 		}
 	}
 	if !s.TryAcquire() || !s.AcquireTimeout(time.Second) || s.TryAcquire() || s.Permits() != 0 {
 		t.Errorf("%d permits are left after two were taken", s.Permits())
 	}
-	if err := s.Release(3); !errors.Is(err, ErrReleasedTooOften) || s.Permits() != 0 {
-		t.Errorf("Release(3) = %v, and leaves %d permits", err, s.Permits())
+	if s.TryRelease(3) || s.Permits() != 0 {
+		t.Errorf("TryRelease(3) adds permits, or leaves %d", s.Permits())
 	}
-	if err := s.Release(2); err != nil || s.Permits() != 2 {
-		t.Errorf("Release(2) = %v, and leaves %d permits", err, s.Permits())
+	if s.Release(1); !s.TryRelease(1) || s.Permits() != 2 {
+		t.Errorf("%d permits after two were released", s.Permits())
 	}
 }
 
-// Some release more than they have taken: never are there more permits than the bound, and each release
-// and each acquire counts.
-func TestBoundIsExactUnderAStorm(t *testing.T) {
+// Some release more than they have taken. There are never more permits than the bound, and no
+// release or acquire is lost.
+func TestBoundIsExactUnderStress(t *testing.T) {
 	const bound, goroutines, rounds = 4, 16, 2000
 	s := NewBoundedSemaphore(bound)
 	var released, taken, tooMany atomic.Int64
@@ -371,13 +396,15 @@ func TestBoundIsExactUnderAStorm(t *testing.T) {
 				runtime.Gosched()
 			}
 			n := uint32(1 + (i+round)%3)
-			if s.Release(n) == nil {
+			if s.TryRelease(n) {
 				released.Add(int64(n))
 			}
 		}
 	})
-	if want := bound - taken.Load() + released.Load(); int64(s.Permits()) != want || tooMany.Load() != 0 {
-		t.Errorf("%d permits, want %d; %d times there were too many", s.Permits(), want, tooMany.Load())
+	want := bound - taken.Load() + released.Load()
+	if int64(s.Permits()) != want || tooMany.Load() != 0 {
+		t.Errorf("%d permits, want %d; %d times there were too many",
+			s.Permits(), want, tooMany.Load())
 	}
 	if taken.Load() == 0 || released.Load() == 0 {
 		t.Errorf("%d were taken, %d released", taken.Load(), released.Load())

@@ -14,8 +14,8 @@ import (
 	"github.com/golock/golock/internal/core"
 )
 
-// An object stands for one of Python: the memory of a header and the word behind it. Its address is what
-// golock.shared(...) gives.
+// An object stands for a Python object: the memory of a header and the word behind it. Its address
+// is what golock.shared(...) gives.
 type object struct {
 	magic   uint32
 	version uint16
@@ -74,7 +74,8 @@ func ExampleAt() {
 	// true no shared golock object, or one that is gone
 }
 
-// Total is called by Python with the GIL. The lock's owner may need the GIL to go on: so the wait has a limit.
+// Total is called by Python with the GIL. The lock's owner may need the GIL to go on, so the wait
+// has a limit.
 func (t *Table) Total() (int, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Millisecond)
 	defer cancel()
@@ -89,8 +90,8 @@ func (t *Table) Total() (int, error) {
 	return total, nil
 }
 
-// Go code that has the GIL waits for a limited time. Here the mutex gil stands for it: a thread has the lock and
-// waits for the GIL, the other has the GIL and wants the lock.
+// Go code that has the GIL waits for a limited time. The mutex gil stands for the GIL. One thread
+// has the lock and waits for the GIL; the other has the GIL and wants the lock.
 func ExampleLock_LockContext() {
 	var gil sync.Mutex
 	table := &Table{lock: new(golock.Lock), rows: map[string]int{"a": 1, "b": 2}}
@@ -117,8 +118,8 @@ func ExampleLock_LockContext() {
 	// 3 <nil>
 }
 
-// Report calls Python, through a function that takes the GIL. It does so without the lock, with a copy: those who
-// wait for the lock do not wait for the GIL.
+// Report calls Python through a function that takes the GIL. It passes a copy and does not hold the
+// lock, so that others who want the lock need not wait for the GIL.
 func (t *Table) Report(call func(rows map[string]int)) {
 	t.lock.Lock()
 	rows := maps.Clone(t.rows)
@@ -126,7 +127,7 @@ func (t *Table) Report(call func(rows map[string]int)) {
 	call(rows)
 }
 
-// What Python is to see is copied under the lock. Python is called without it.
+// Data for Python is copied under the lock. Python is called without the lock.
 func ExampleLock_Unlock() {
 	table := &Table{lock: new(golock.Lock), rows: map[string]int{"a": 1}}
 	table.Report(func(rows map[string]int) {
@@ -147,7 +148,7 @@ func ExampleLock_LockTimeout() {
 	// Output: later
 }
 
-// At most two of all, goroutines and Python threads, are at work at once.
+// At most two goroutines and Python threads, taken together, work at once.
 func ExampleSemaphoreAt() {
 	address, keep := share(core.KindSemaphore)
 	semaphore, err := golock.SemaphoreAt(address)

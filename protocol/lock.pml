@@ -30,7 +30,7 @@
 /* Accesses without a step of their own. Cases of tryAcquire and release, from or to a word that says
  * nothing but Held: */
 	/* golock/lock.go Lock: if core.Barging() && atomic.CompareAndSwapUint32(&l.word, 0, core.Held) { */
-	/* golock/lock.go TryLock: return core.Barging() && atomic.CompareAndSwapUint32(&l.word, 0, core.Held) || l.cell().TryAcquire() */
+	/* golock/lock.go TryLock: return core.Barging() && atomic.CompareAndSwapUint32(&l.word, 0, core.Held) || */
 	/* golock/lock.go LockContext: if core.Barging() && atomic.CompareAndSwapUint32(&l.word, 0, core.Held) { */
 	/* golock/lock.go Unlock: if atomic.CompareAndSwapUint32(&l.word, core.Held, 0) { */
 	/* golock/python.go Release: if atomic.CompareAndSwapUint32(&l.word, core.Held, 0) || l.cell().Release(1, 1, true) { */

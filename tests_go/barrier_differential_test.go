@@ -10,7 +10,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// arrival is how a wait at a barrier ended.
+// arrival is how a call of Wait ended.
 type arrival struct {
 	index    int
 	err      error
@@ -22,15 +22,15 @@ type arriving struct {
 	cancel context.CancelFunc
 }
 
-// barrierModel is a barrier and what must be true of it.
+// barrierModel is a barrier and the state that it must have.
 type barrierModel struct {
 	barrier *golock.Barrier
 	parties int
-	panics  bool // the action does
+	panics  bool // whether the action panics
 	calls   int  // of the action
 	broken  bool
 	waiting []*arriving
-	ordered bool // those that wait have arrived in this order
+	ordered bool // whether waiting is in the order of arrival
 }
 
 func (m *barrierModel) settle(t *rapid.T) {
@@ -78,7 +78,7 @@ func (c *arriving) ends(t *rapid.T, want error) {
 	}
 }
 
-// breaks receives the answers of all that wait.
+// breaks receives ErrBrokenBarrier from all waiters.
 func (m *barrierModel) breaks(t *rapid.T) {
 	for _, c := range m.waiting {
 		c.ends(t, golock.ErrBrokenBarrier)
@@ -86,7 +86,8 @@ func (m *barrierModel) breaks(t *rapid.T) {
 	m.waiting, m.ordered, m.broken = nil, true, true
 }
 
-// trips receives the answers of the parties of one round, of whom last came last, and each has an index.
+// trips receives the answers of the parties of one round, of which last was the last to arrive.
+// Each has an index of its own.
 func (m *barrierModel) trips(t *rapid.T, last *arriving, calls int) {
 	if m.panics {
 		if a := last.outcome(t); !a.panicked {

@@ -10,8 +10,9 @@ import (
 	"github.com/golock/golock/golock"
 )
 
-// BenchmarkCancelled measures how long it takes from the end of a context to the return of LockContext, while the
-// lock is held and so many others wait for it: with none, the one that is cancelled sleeps in the kernel.
+// BenchmarkCancelled measures the time from the end of a context to the return of LockContext,
+// while the lock is held and others wait for it. Without others, the cancelled goroutine sleeps in
+// the kernel.
 func BenchmarkCancelled(b *testing.B) {
 	for _, others := range []int{0, 1, 100, 10_000} {
 		b.Run(fmt.Sprintf("others=%d", others), func(b *testing.B) {

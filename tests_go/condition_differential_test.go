@@ -12,11 +12,11 @@ import (
 	"pgregory.net/rapid"
 )
 
-// conditionModel is a condition and what must be true of it.
+// conditionModel is a condition and the state that it must have.
 type conditionModel struct {
 	condition golock.Condition
 	waiting   []*pending // in the order of their arrival
-	inside    int        // how many have its lock; guarded by nothing else
+	inside    int        // the goroutines that hold its lock; guarded by that lock alone
 }
 
 func (m *conditionModel) settle(t *rapid.T) {
@@ -32,7 +32,7 @@ func (m *conditionModel) settle(t *rapid.T) {
 	totals.steps++
 }
 
-// wait begins to wait, and returns when it does: nobody can be notified before.
+// wait starts a goroutine that waits, and returns when it can be notified.
 func (m *conditionModel) wait(t *rapid.T, ctx context.Context) *pending {
 	if len(m.waiting) >= 6 {
 		t.Skip("enough wait")
@@ -54,7 +54,7 @@ func (m *conditionModel) wait(t *rapid.T, ctx context.Context) *pending {
 	return c
 }
 
-// notified takes out the first n, whose answers are to be nil.
+// notified removes and returns the first n waiters, whose Wait must return nil.
 func (m *conditionModel) notified(n int) []*pending {
 	n = min(max(n, 0), len(m.waiting))
 	first := m.waiting[:n]
@@ -121,7 +121,7 @@ func (m *conditionModel) actions() map[string]func(*rapid.T) {
 			receive(t, first, nil)
 			totals.calls++
 		},
-		"cancel and Notify, with the lock": func(t *rapid.T) { // without it none gives up
+		"cancel and Notify, with the lock": func(t *rapid.T) { // a waiter needs the lock to give up
 			c, n := oneWithContext(t, m.waiting), number.Draw(t, "n")
 			m.condition.L.Lock()
 			c.cancel()

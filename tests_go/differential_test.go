@@ -21,26 +21,26 @@ import (
 )
 
 var (
-	soak       = flag.Duration("soak", 0, "for how long to go on with the comparison with the model")
-	totalsFile = flag.String("totals", "", "where to write how much was compared, as JSON")
+	soak       = flag.Duration("soak", 0, "for how long to repeat the comparison with the model")
+	totalsFile = flag.String("totals", "", "file for the totals of the comparison, as JSON")
 )
 
-// patience is how long an answer may take before the call is said to hang.
+// patience is how long a call may take before it counts as hanging.
 const patience = time.Minute
 
-// answer is what a call gave: a result, or the error.
+// answer is what a call returned.
 type answer struct {
 	taken bool
 	err   error
 }
 
-// pending is one call of the API, under way in a goroutine or a thread of its own.
+// pending is a call that runs in a goroutine or thread of its own.
 type pending struct {
 	done   chan answer
 	cancel context.CancelFunc
 	thread int // the id of the thread that waits, or 0 for a goroutine
 
-	sleepsOn unsafe.Pointer // where that thread sleeps
+	sleepsOn unsafe.Pointer // the word that the thread sleeps on, for an event
 }
 
 func (c *pending) String() string {
@@ -50,7 +50,7 @@ func (c *pending) String() string {
 	return fmt.Sprintf("goroutine call %p", c)
 }
 
-// model is a lock and what must be true of it.
+// model is a lock and the state that it must have.
 type model struct {
 	lock       *golock.Lock
 	word       uint32
@@ -59,14 +59,25 @@ type model struct {
 	threads    []*pending
 }
 
+func (m *model) python() golock.PythonLock { return golock.PythonLock{Lock: m.lock} }
+
 func (m *model) waiting() int { return len(m.goroutines) + len(m.threads) }
 
-// storm is the state of one example.
-type storm struct {
+// example is the state of one example of locks.
+type example struct {
 	locks []*model
 }
 
 var totals struct{ examples, steps, calls int }
+
+// Time limits within which a lock or a permit that is not free does not become free.
+var short = []time.Duration{math.MinInt64, -1, 0, 1, time.Microsecond, 200 * time.Microsecond}
+
+// Timeouts of Python's acquire, in seconds.
+var timeouts = []float64{
+	-1, 0, 1e-9, 2e-4, -0.9999999999, 9223372036, -2, -0.5, 1e300, -1e300, math.NaN(), math.Inf(1),
+	math.Inf(-1), math.Copysign(0, -1), math.SmallestNonzeroFloat64,
+}
 
 func start(run func() answer) *pending {
 	c := &pending{done: make(chan answer, 1)}
@@ -102,7 +113,7 @@ func goroutinesThatWait() int {
 	return count
 }
 
-// until waits for what a call under way brings about.
+// until waits until the condition holds.
 func until(t *rapid.T, what string, condition func() bool) {
 	for give := time.Now().Add(patience); !condition(); time.Sleep(10 * time.Microsecond) {
 		if time.Now().After(give) {
@@ -111,7 +122,7 @@ func until(t *rapid.T, what string, condition func() bool) {
 	}
 }
 
-// stillWait looks that none of the calls has answered.
+// stillWait checks that none of the calls has returned.
 func stillWait(t *rapid.T, calls []*pending) {
 	for _, c := range calls {
 		select {
@@ -122,8 +133,8 @@ func stillWait(t *rapid.T, calls []*pending) {
 	}
 }
 
-// firstOf receives the answer of the first of the goroutines or the first of the threads, whichever is
-// served, and takes it out.
+// firstOf receives the answer of the first goroutine or the first thread, whichever is served, and
+// removes it.
 func firstOf(t *rapid.T, goroutines, threads *[]*pending) answer {
 	var goroutine, thread chan answer
 	if len(*goroutines) > 0 {
@@ -145,7 +156,7 @@ func firstOf(t *rapid.T, goroutines, threads *[]*pending) answer {
 	}
 }
 
-// oneWithContext draws one of the calls that have a context to end.
+// oneWithContext draws one of the calls that have a context.
 func oneWithContext(t *rapid.T, calls []*pending) *pending {
 	var cancellable []*pending
 	for _, c := range calls {
@@ -159,7 +170,7 @@ func oneWithContext(t *rapid.T, calls []*pending) *pending {
 	return rapid.SampledFrom(cancellable).Draw(t, "call")
 }
 
-// cancelOne ends the context of one of the calls, which it takes out and returns.
+// cancelOne ends the context of one of the calls, removes the call and returns it.
 func cancelOne(t *rapid.T, calls *[]*pending) *pending {
 	c := oneWithContext(t, *calls)
 	c.cancel()
@@ -168,19 +179,24 @@ func cancelOne(t *rapid.T, calls *[]*pending) *pending {
 }
 
 func drawHandoff(t *rapid.T) {
-	golock.SetHandoff(rapid.SampledFrom([]time.Duration{0, 1, golock.DefaultHandoff, time.Hour}).Draw(t, "threshold"))
+	thresholds := []time.Duration{0, 1, golock.DefaultHandoff, time.Hour}
+	golock.SetHandoff(rapid.SampledFrom(thresholds).Draw(t, "threshold"))
 }
 
-// settle waits until everybody who must wait does, and nobody has answered.
-func (s *storm) settle(t *rapid.T) {
+// settle waits until all calls that must wait do, and checks that none has returned.
+func (s *example) settle(t *rapid.T) {
 	waiting := 0
 	for _, m := range s.locks {
 		waiting += len(m.goroutines)
 	}
-	until(t, "the goroutines wait", func() bool { return waiting == 0 || goroutinesThatWait() == waiting })
+	until(t, "the goroutines wait", func() bool {
+		return waiting == 0 || goroutinesThatWait() == waiting
+	})
 	for i, m := range s.locks {
 		for _, c := range m.threads {
-			until(t, "the thread sleeps", func() bool { return sleepsOn(c.thread, unsafe.Pointer(m.lock)) })
+			until(t, "the thread sleeps", func() bool {
+				return sleepsOn(c.thread, unsafe.Pointer(m.lock))
+			})
 		}
 		stillWait(t, slices.Concat(m.goroutines, m.threads))
 		if locked := m.lock.Locked(); locked != m.held {
@@ -190,7 +206,7 @@ func (s *storm) settle(t *rapid.T) {
 	totals.steps++
 }
 
-// passOn receives the answer of the one waiter that a release serves: the first goroutine of the line
+// passOn receives the answer of the waiter that a release serves: the first goroutine of the line
 // or the first thread.
 func (m *model) passOn(t *rapid.T) {
 	m.held = m.waiting() > 0
@@ -203,8 +219,11 @@ func (m *model) passOn(t *rapid.T) {
 	}
 }
 
-// acquire makes a call that takes the lock if it is free, waits if it may, and otherwise answers refused.
-func (s *storm) acquire(t *rapid.T, m *model, waits bool, refused answer, run func() answer) *pending {
+// acquire starts a call that takes the lock if it is free, otherwise waits if waits is true, and
+// otherwise returns refused.
+func (s *example) acquire(
+	t *rapid.T, m *model, waits bool, refused answer, run func() answer,
+) *pending {
 	c := start(run)
 	totals.calls++
 	if m.held && waits {
@@ -222,7 +241,7 @@ func (s *storm) acquire(t *rapid.T, m *model, waits bool, refused answer, run fu
 	return c
 }
 
-func (s *storm) actions() map[string]func(*rapid.T) {
+func (s *example) actions() map[string]func(*rapid.T) {
 	index := rapid.IntRange(0, len(s.locks)-1)
 	pick := func(t *rapid.T) *model { return s.locks[index.Draw(t, "lock")] }
 	roomFor := func(t *rapid.T, m *model) {
@@ -234,23 +253,32 @@ func (s *storm) actions() map[string]func(*rapid.T) {
 		"": s.settle,
 		"TryLock": func(t *rapid.T) {
 			m := pick(t)
-			s.acquire(t, m, false, answer{}, func() answer { return answer{taken: m.lock.TryLock()} })
+			s.acquire(t, m, false, answer{}, func() answer {
+				return answer{taken: m.lock.TryLock()}
+			})
 		},
 		"Lock": func(t *rapid.T) {
 			m := pick(t)
 			roomFor(t, m)
-			s.acquire(t, m, true, answer{}, func() answer { m.lock.Lock(); return answer{taken: true} })
+			s.acquire(t, m, true, answer{}, func() answer {
+				m.lock.Lock()
+				return answer{taken: true}
+			})
 		},
 		"LockTimeout": func(t *rapid.T) {
 			m := pick(t)
-			d := rapid.SampledFrom([]time.Duration{math.MinInt64, -1, 0, 1, time.Microsecond, 200 * time.Microsecond}).Draw(t, "d")
-			s.acquire(t, m, false, answer{}, func() answer { return answer{taken: m.lock.LockTimeout(d)} })
+			d := rapid.SampledFrom(short).Draw(t, "d")
+			s.acquire(t, m, false, answer{}, func() answer {
+				return answer{taken: m.lock.LockTimeout(d)}
+			})
 		},
 		"LockTimeout, long": func(t *rapid.T) {
 			m := pick(t)
 			roomFor(t, m)
 			d := rapid.SampledFrom([]time.Duration{time.Hour, math.MaxInt64}).Draw(t, "d")
-			s.acquire(t, m, true, answer{}, func() answer { return answer{taken: m.lock.LockTimeout(d)} })
+			s.acquire(t, m, true, answer{}, func() answer {
+				return answer{taken: m.lock.LockTimeout(d)}
+			})
 		},
 		"LockContext": func(t *rapid.T) {
 			m := pick(t)
@@ -285,18 +313,19 @@ func (s *storm) actions() map[string]func(*rapid.T) {
 		},
 		"cancel": func(t *rapid.T) {
 			c := cancelOne(t, &pick(t).goroutines)
-			if a := c.answer(t, "a cancelled call"); a.taken || !errors.Is(a.err, context.Canceled) {
+			a := c.answer(t, "a cancelled call")
+			if a.taken || !errors.Is(a.err, context.Canceled) {
 				t.Fatalf("a cancelled call gave %v", a)
 			}
 		},
 		"Acquire": func(t *rapid.T) {
 			m := pick(t)
 			blocking := rapid.Bool().Draw(t, "blocking")
-			timeout := rapid.SampledFrom([]float64{-1, 0, 1e-9, 2e-4, -0.9999999999, 9223372036, -2, -0.5, 1e300,
-				-1e300, math.NaN(), math.Inf(1), math.Inf(-1), math.Copysign(0, -1), math.SmallestNonzeroFloat64}).Draw(t, "timeout")
+			timeout := rapid.SampledFrom(timeouts).Draw(t, "timeout")
 			err := refusal(blocking, timeout)
 			if err != nil {
-				if taken, got := m.lock.Acquire(blocking, timeout); taken || !errors.Is(got, err) {
+				taken, got := m.python().Acquire(blocking, timeout)
+				if taken || !errors.Is(got, err) {
 					t.Fatalf("Acquire = %v, %v, want %v", taken, got, err)
 				}
 				totals.calls++
@@ -307,7 +336,7 @@ func (s *storm) actions() map[string]func(*rapid.T) {
 				roomFor(t, m)
 			}
 			s.acquire(t, m, waits, answer{}, func() answer {
-				taken, err := m.lock.Acquire(blocking, timeout)
+				taken, err := m.python().Acquire(blocking, timeout)
 				return answer{taken, err}
 			})
 		},
@@ -338,7 +367,9 @@ func (s *storm) actions() map[string]func(*rapid.T) {
 		},
 		"Release": func(t *rapid.T) {
 			m := pick(t)
-			err := start(func() answer { return answer{err: m.lock.Release()} }).answer(t, "Release").err
+			err := start(func() answer {
+				return answer{err: m.python().Release()}
+			}).answer(t, "Release").err
 			totals.calls++
 			if (err == nil) != m.held || err != nil && !errors.Is(err, golock.ErrUnlocked) {
 				t.Fatalf("Release of a lock held: %v, error: %v", m.held, err)
@@ -363,7 +394,7 @@ func (s *storm) actions() map[string]func(*rapid.T) {
 				t.Skip("some wait")
 			}
 			number := rapid.IntRange(2, 8).Draw(t, "number")
-			released := together(number, func() bool { return m.lock.Release() == nil })
+			released := together(number, func() bool { return m.python().Release() == nil })
 			if want := map[bool]int{true: 1, false: 0}[m.held]; released != want {
 				t.Fatalf("%d of %d released the lock, want %d", released, number, want)
 			}
@@ -374,7 +405,7 @@ func (s *storm) actions() map[string]func(*rapid.T) {
 	}
 }
 
-// refusal is the error that Acquire owes for its arguments alone.
+// refusal is the error that Acquire must return for its arguments alone.
 func refusal(blocking bool, timeout float64) error {
 	switch {
 	case math.IsNaN(timeout):
@@ -391,7 +422,7 @@ func refusal(blocking bool, timeout float64) error {
 	return nil
 }
 
-// together calls try from so many goroutines at once and returns how often it gave true.
+// together calls try in the given number of goroutines at once. It returns how many returned true.
 func together(number int, try func() bool) int {
 	gate := make(chan struct{})
 	results := make(chan bool, number)
@@ -416,7 +447,7 @@ func together(number int, try func() bool) int {
 }
 
 func lockExample(t *rapid.T) {
-	s := &storm{}
+	s := &example{}
 	for range 2 {
 		m := &model{}
 		m.lock = (*golock.Lock)(unsafe.Pointer(&m.word))
@@ -444,7 +475,8 @@ func TestSameAsTheModel(t *testing.T) {
 		t.Run("condition", func(t *testing.T) { rapid.Check(t, conditionExample) })
 		t.Run("barrier", func(t *testing.T) { rapid.Check(t, barrierExample) })
 	}
-	t.Logf("%d differential examples, %d steps, %d calls", totals.examples, totals.steps, totals.calls)
+	t.Logf("%d differential examples, %d steps, %d calls",
+		totals.examples, totals.steps, totals.calls)
 	if *totalsFile != "" {
 		data, err := json.Marshal(map[string]int{
 			"differential examples, Go": totals.examples,

@@ -11,7 +11,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// eventModel is an event and what must be true of it.
+// eventModel is an event and the state that it must have.
 type eventModel struct {
 	event   *golock.Event
 	word    uint32
@@ -28,7 +28,9 @@ func (m *eventModel) settle(t *rapid.T) {
 			until(t, "the thread sleeps", func() bool { return sleepsOn(c.thread, c.sleepsOn) })
 		}
 	}
-	until(t, "the goroutines wait", func() bool { return goroutines == 0 || goroutinesThatWait() == goroutines })
+	until(t, "the goroutines wait", func() bool {
+		return goroutines == 0 || goroutinesThatWait() == goroutines
+	})
 	stillWait(t, m.waiting)
 	if set := m.event.IsSet(); set != m.set || set && len(m.waiting) > 0 {
 		t.Fatalf("IsSet() = %v with %d waiting, want %v", set, len(m.waiting), m.set)
@@ -36,7 +38,7 @@ func (m *eventModel) settle(t *rapid.T) {
 	totals.steps++
 }
 
-// letGo receives the answers of all.
+// letGo receives the answers of all waiters.
 func (m *eventModel) letGo(t *rapid.T) {
 	for _, c := range m.waiting {
 		if a := c.answer(t, "a wait for an event that was set"); !a.taken || a.err != nil {
@@ -46,7 +48,8 @@ func (m *eventModel) letGo(t *rapid.T) {
 	m.waiting = nil
 }
 
-// wait makes a call that goes on if the event is set, and otherwise waits, or answers refused.
+// wait starts a call that returns nil if the event is set, otherwise waits if waits is true, and
+// otherwise returns refused.
 func (m *eventModel) wait(t *rapid.T, ctx context.Context, waits bool, refused error) *pending {
 	if waits && len(m.waiting) >= 6 {
 		t.Skip("enough wait")
@@ -119,7 +122,8 @@ func (m *eventModel) actions() map[string]func(*rapid.T) {
 			m.wait(t, ctx, false, context.Canceled)
 		},
 		"cancel": func(t *rapid.T) {
-			if a := cancelOne(t, &m.waiting).answer(t, "a cancelled wait"); !errors.Is(a.err, context.Canceled) {
+			a := cancelOne(t, &m.waiting).answer(t, "a cancelled wait")
+			if !errors.Is(a.err, context.Canceled) {
 				t.Fatalf("a cancelled wait gave %v", a)
 			}
 		},
@@ -134,8 +138,10 @@ func (m *eventModel) actions() map[string]func(*rapid.T) {
 }
 
 func eventExample(t *rapid.T) {
-	// One that was never used; one that will have been set 2^30 times; and one that sleepers have left.
-	m := &eventModel{word: rapid.SampledFrom([]uint32{0, -core.SetOnce & (1<<32 - 1), core.Sleepers}).Draw(t, "word")}
+	// An event that was never used, one whose count of sets is about to wrap, or one that sleepers
+	// have left.
+	words := []uint32{0, -core.SetOnce & (1<<32 - 1), core.Sleepers}
+	m := &eventModel{word: rapid.SampledFrom(words).Draw(t, "word")}
 	m.event = (*golock.Event)(unsafe.Pointer(&m.word))
 	totals.examples++
 	defer func() {

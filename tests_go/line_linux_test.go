@@ -27,8 +27,8 @@ func threads(t *testing.T) int {
 
 var stacks = regexp.MustCompile(`(?m)^(\d+) @.*\n((?:#.*\n)+)`)
 
-// waitForALock counts the goroutines that wait in a line or in the kernel. There may be too many for their stacks
-// to be written one by one.
+// waitForALock counts the goroutines that wait in a line or in the kernel. It uses a profile,
+// because there may be too many stacks to write one by one.
 func waitForALock(t *testing.T) int {
 	var profile strings.Builder
 	if err := pprof.Lookup("goroutine").WriteTo(&profile, 1); err != nil {
@@ -36,7 +36,8 @@ func waitForALock(t *testing.T) int {
 	}
 	count := 0
 	for _, stack := range stacks.FindAllStringSubmatch(profile.String(), -1) {
-		if strings.Contains(stack[2], "core.(*turn).wait+") || strings.Contains(stack[2], "core.park+") {
+		if strings.Contains(stack[2], "core.(*turn).wait+") ||
+			strings.Contains(stack[2], "core.park+") {
 			n, err := strconv.Atoi(stack[1])
 			if err != nil {
 				t.Fatal(err)
@@ -47,8 +48,8 @@ func waitForALock(t *testing.T) int {
 	return count
 }
 
-// However many goroutines wait for what somebody holds that Go knows nothing of, few threads are added; and all of
-// them get it.
+// Thousands of goroutines that wait for a lock or a permit need only a few more threads, and all
+// get it.
 func TestManyGoroutinesNeedFewThreads(t *testing.T) {
 	const added = 4
 	var lock golock.Lock
@@ -60,7 +61,11 @@ func TestManyGoroutinesNeedFewThreads(t *testing.T) {
 	}{
 		{"Lock", func() error { lock.Lock(); return nil }, lock.Unlock},
 		{"LockContext", func() error { return lock.LockContext(t.Context()) }, lock.Unlock},
-		{"Semaphore", func() error { return empty.Acquire(context.Background()) }, func() { empty.Release(1) }},
+		{
+			"Semaphore",
+			func() error { return empty.Acquire(context.Background()) },
+			func() { empty.Release(1) },
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if c.name != "Semaphore" {

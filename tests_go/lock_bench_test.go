@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sync/semaphore"
 )
 
-// The peers, beside sync.Mutex.
+// What golock is compared with, besides sync.Mutex.
 type (
 	channel  chan struct{}
 	weighted struct{ *semaphore.Weighted }
@@ -37,7 +37,7 @@ func (w weighted) LockContext(ctx context.Context) error { return w.Acquire(ctx,
 func newChannel() channel   { return make(channel, 1) }
 func newWeighted() weighted { return weighted{semaphore.NewWeighted(1)} }
 
-// work is what a goroutine does with the lock and without, so many steps.
+// work computes for the given number of steps.
 func work(state uint32, steps int) uint32 {
 	for range steps {
 		state = state*1664525 + 1013904223
@@ -45,7 +45,7 @@ func work(state uint32, steps int) uint32 {
 	return state
 }
 
-// The calls are made on the concrete types, as a program makes them, so that what inlines does.
+// The calls use the concrete types, as a program does, so that they can be inlined.
 
 func BenchmarkUncontended(b *testing.B) {
 	b.Run("call=Lock/lock=golock", func(b *testing.B) {
@@ -116,7 +116,9 @@ func BenchmarkContended(b *testing.B) {
 			{"Weighted", newWeighted()},
 		} {
 			for _, steps := range []int{0, 20, 200} {
-				b.Run(fmt.Sprintf("goroutines=%d/steps=%d/lock=%s", parallelism*runtime.GOMAXPROCS(0), steps, peer.name), func(b *testing.B) {
+				goroutines := parallelism * runtime.GOMAXPROCS(0)
+				name := fmt.Sprintf("goroutines=%d/steps=%d/lock=%s", goroutines, steps, peer.name)
+				b.Run(name, func(b *testing.B) {
 					shared := uint32(0)
 					b.SetParallelism(parallelism)
 					b.RunParallel(func(pb *testing.PB) {

@@ -2,5 +2,5 @@
 
 package tests_go
 
-// The race detector cannot bear more than 8128 goroutines.
+// The race detector supports at most 8128 goroutines.
 const manyGoroutines = 4_000

@@ -36,9 +36,9 @@ const layout = uint64(unsafe.Sizeof(waiter{})) |
 	uint64(unsafe.Offsetof(waiter{}.designated))<<48 |
 	uint64(unsafe.Offsetof(waiter{}.semaphore))<<56
 
-var _ = map[bool]int{false: 0, layout == core.WaiterLayout: 0} // does not compile when they differ
+var _ = map[bool]int{false: 0, layout == core.WaiterLayout: 0} // does not compile if they differ
 
-// inThread makes a call in an OS thread of its own, and returns it when the thread is known.
+// inThread starts a call in an OS thread of its own, and returns when the thread's id is known.
 func inThread(run func() answer) *pending {
 	c := &pending{done: make(chan answer, 1)}
 	id := make(chan int)
@@ -52,8 +52,8 @@ func inThread(run func() answer) *pending {
 	return c
 }
 
-// waitInThread takes the lock or a permit in an OS thread, which sleeps on the word itself as a Python thread
-// does.
+// waitInThread takes the lock or a permit in an OS thread that sleeps on the word itself, as a
+// Python thread does.
 func waitInThread(word *uint32, semaphore bool) *pending {
 	return inThread(func() answer {
 		next := core.NewWaiter(word, core.Forever)
@@ -76,13 +76,16 @@ func waitInThread(word *uint32, semaphore bool) *pending {
 	})
 }
 
-// awaitInThread waits for an event in an OS thread, which sleeps on the event's word as a Python thread does.
+// awaitInThread waits for an event in an OS thread that sleeps on the event's word, as a Python
+// thread does.
 func awaitInThread(word *uint32) *pending {
 	const flags = core.Set | core.Sleepers
 	c := inThread(func() answer {
 		came := atomic.LoadUint32(word)
-		for now := came; now&core.Set == 0 && now|flags == came|flags; now = atomic.LoadUint32(word) {
-			if now&core.Sleepers != 0 || atomic.CompareAndSwapUint32(word, now, now|core.Sleepers) {
+		now := came
+		for ; now&core.Set == 0 && now|flags == came|flags; now = atomic.LoadUint32(word) {
+			if now&core.Sleepers != 0 ||
+				atomic.CompareAndSwapUint32(word, now, now|core.Sleepers) {
 				_, _, _ = unix.Syscall6(unix.SYS_FUTEX, uintptr(unsafe.Pointer(word)), 9|128,
 					uintptr(now|core.Sleepers), 0, 0, 1<<32-1)
 			}

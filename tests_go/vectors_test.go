@@ -12,8 +12,8 @@ import (
 	"github.com/golock/golock/golock"
 )
 
-// The vectors that python -m golock conformance compares with CPython's own lock. Those marked "go"
-// speak of blocking and timeout alone.
+// The cases that python -m golock conformance compares with CPython's lock. Those marked "go" use
+// only the arguments blocking and timeout.
 const vectors = "../pyext/golock/conformance/lock.json"
 
 type vector struct {
@@ -34,8 +34,10 @@ type step struct {
 
 // exceptions maps a Python exception's name to the errors that stand for it in Go.
 var exceptions = map[string][]error{
-	"RuntimeError":  {golock.ErrUnlocked},
-	"ValueError":    {golock.ErrNonBlockingTimeout, golock.ErrNegativeTimeout, golock.ErrNaNTimeout},
+	"RuntimeError": {golock.ErrUnlocked},
+	"ValueError": {
+		golock.ErrNonBlockingTimeout, golock.ErrNegativeTimeout, golock.ErrNaNTimeout,
+	},
 	"OverflowError": {golock.ErrTimeoutTooLarge},
 }
 
@@ -62,16 +64,17 @@ func TestVectors(t *testing.T) {
 }
 
 func replay(t *testing.T, v vector) {
-	var lock golock.Lock
+	lock := golock.PythonLock{Lock: new(golock.Lock)}
 	if v.Start == "held" {
-		lock.Lock()
+		lock.Lock.Lock()
 	}
 	for i, s := range v.Steps {
-		got, err := call(t, &lock, s)
+		got, err := call(t, lock, s)
 		switch {
 		case s.Raises != "":
 			if !isOneOf(err, exceptions[s.Raises]) {
-				t.Errorf("step %d, %s%v: %v, %v; want an error for %s", i+1, s.Call, s.Args, got, err, s.Raises)
+				t.Errorf("step %d, %s%v: %v, %v; want an error for %s",
+					i+1, s.Call, s.Args, got, err, s.Raises)
 			}
 		case err != nil || got != s.Returns:
 			t.Errorf("step %d, %s%v: %v, %v; want %v", i+1, s.Call, s.Args, got, err, s.Returns)
@@ -82,7 +85,7 @@ func replay(t *testing.T, v vector) {
 	}
 }
 
-func call(t *testing.T, lock *golock.Lock, s step) (any, error) {
+func call(t *testing.T, lock golock.PythonLock, s step) (any, error) {
 	switch s.Call {
 	case "acquire", "acquire_lock":
 		blocking, timeout := true, -1.0

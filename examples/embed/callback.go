@@ -12,10 +12,11 @@ import (
 	"unsafe"
 )
 
-// total returns the sum of the table, or -1 when it could not have the lock soon. Python calls it with the GIL,
-// and the thread that has the lock may be waiting for just that: without a limit the two would wait for each other
-// for ever. (ctypes.CFUNCTYPE instead of PYFUNCTYPE in script.py releases the GIL; then total could wait for as long
-// as it needs.) A forked child must not call it: nothing of Go runs there.
+// total returns the sum of the table, or -1 if it did not get the lock within a millisecond. Python
+// calls it with the GIL, for which the lock's owner may be waiting: without a limit the two would
+// wait for each other for ever. (If script.py used ctypes.CFUNCTYPE, which releases the GIL,
+// instead of PYFUNCTYPE, total could wait without a limit.) A forked child must not call total: it
+// has no Go runtime.
 //
 //export total
 func total() C.int64_t {

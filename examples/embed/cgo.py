@@ -20,13 +20,13 @@ def setting(name: str) -> str:
 
 
 def link() -> list[str]:
-    """Return the linker's flags, or none when there is no library."""
+    """Return the linker's flags, or an empty list if there is no library."""
     library = f"-lpython{setting('LDVERSION')}"
     shared, static = Path(setting("LIBDIR")), Path(setting("LIBPL"))
     if setting("Py_ENABLE_SHARED") and (shared / setting("LDLIBRARY")).exists():
         return [f"-L{shared}", f"-Wl,-rpath,{shared}", library]
     if (static / setting("LIBRARY")).exists():
-        # Extension modules then take Python's functions from the program, which exports them.
+        # The program exports Python's functions to extension modules.
         needed = f"{setting('LIBS')} {setting('SYSLIBS')} {setting('LINKFORSHARED')}"
         return [f"-L{static}", library, *needed.split()]
     return []

@@ -1,12 +1,14 @@
 //go:build embed
 
-// Command embed runs Python in a Go program: goroutines and Python threads count in one table, under one
-// lock. It is built for one interpreter, and uses the packages of an environment of that interpreter:
+// Command embed runs Python in a Go program. Goroutines and Python threads count in one table,
+// under one lock. It is built for one interpreter and uses the packages of a virtual environment of
+// that interpreter:
 //
 //	make .venv/3.11.7/embed
 //	.venv/3.11.7/embed .venv/3.11.7/bin/python
 //
-// python.go is what calls Python, callback.go what Python calls, script.py what it does.
+// Calls from Go to Python are in python.go, those from Python to Go in callback.go. The Python code
+// is in script.py.
 package main
 
 import (
@@ -27,18 +29,19 @@ var script string
 
 const goroutines = 4
 
-// What goroutines and Python threads share. The lock is part of a Python object.
+// Shared by goroutines and Python threads. The lock is part of a Python object.
 var (
 	table [8]int64
 	lock  *golock.Lock
 )
 
 func init() {
-	// Python runs signal handlers in the thread that started it, and the kernel gives signals to the
-	// process's main thread: let that be the same. What is locked in init stays locked in main.
+	// Python runs signal handlers in the thread that started it, and the kernel delivers signals to
+	// the process's main thread, so these should be the same thread. A goroutine locked in init
+	// stays locked in main.
 	runtime.LockOSThread()
-	// A Python thread that waits for a lock calls into Go for moments. Each time it needs a scheduler slot,
-	// and goroutines that compute on all of them give one up after 10 ms.
+	// A Python thread that waits for a lock makes short calls into Go. Each needs a scheduler slot,
+	// and goroutines that compute on all slots give one up only after 10 ms.
 	runtime.GOMAXPROCS(max(128, runtime.GOMAXPROCS(0)))
 }
 
@@ -61,7 +64,7 @@ func run(executable string) error {
 	if err := python.Share("table", table[:]); err != nil {
 		return err
 	}
-	// The extension waits with the Go runtime of this program, and loads none of its own.
+	// Python threads wait with the Go runtime of this program. golock loads none of its own.
 	core := fmt.Sprintf("import golock; golock.use_core(%d)", capi.Core())
 	if err := python.Run(core); err != nil {
 		return err
@@ -85,11 +88,12 @@ func run(executable string) error {
 	if err = holdWhilePythonWaits(python); err != nil {
 		return err
 	}
-	// No goroutine uses the lock any more, and none enters Python: now it may end, and free the lock's memory.
+	// No goroutine uses the lock or enters Python any more, so Python may end and free the lock's
+	// memory.
 	return python.Finish()
 }
 
-// countTogether lets goroutines count for as long as Python does: its threads, and those of its children.
+// countTogether makes goroutines count for as long as Python's threads and child processes do.
 func countTogether(python *Python) error {
 	ctx, stop := context.WithCancel(context.Background())
 	counts := make(chan int64, goroutines)
@@ -136,8 +140,8 @@ func count(ctx context.Context) (n int64) {
 	return n
 }
 
-// holdWhilePythonWaits lets a goroutine hold the lock until a line is read, or until Python's main thread, which
-// waits for it, is interrupted.
+// holdWhilePythonWaits makes a goroutine hold the lock until a line is read, or until Python's main
+// thread, which waits for the lock, is interrupted.
 func holdWhilePythonWaits(python *Python) error {
 	line := make(chan struct{})
 	go func() {

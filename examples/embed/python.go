@@ -7,7 +7,7 @@ package main
 #include <stdlib.h>
 #include <unistd.h>
 
-// A child process that the code forks has no Go runtime, so it must not return into Go: it ends here.
+// A child process that the code forks has no Go runtime and must not return into Go. It ends here.
 static PyObject *
 run(const char *code, int start, PyObject *names)
 {
@@ -40,18 +40,19 @@ type Python struct {
 	shared runtime.Pinner
 }
 
-// Start initializes Python with the packages of the environment that the executable belongs to. The goroutine
-// must be locked to its thread, and stays so until Finish.
+// Start initializes Python with the packages of the environment that the executable belongs to. The
+// calling goroutine must be locked to its thread until Finish returns.
 func Start(executable string) (*Python, error) {
 	var config C.PyConfig
 	C.PyConfig_InitPythonConfig(&config)
 	defer C.PyConfig_Clear(&config)
 	config.parse_argv = 0
 	config.install_signal_handlers = 0 // signals are Go's but for those that script.py asks for
-	// Beside the executable Python finds pyvenv.cfg, and so the environment's packages and its own.
+	// Python finds pyvenv.cfg beside the executable, and through it the packages.
 	program := C.CString(executable)
 	defer C.free(unsafe.Pointer(program))
-	if err := failure(C.PyConfig_SetBytesString(&config, &config.program_name, program)); err != nil {
+	status := C.PyConfig_SetBytesString(&config, &config.program_name, program)
+	if err := failure(status); err != nil {
 		return nil, err
 	}
 	if err := failure(C.Py_InitializeFromConfig(&config)); err != nil {
@@ -70,9 +71,9 @@ func failure(status C.PyStatus) error {
 	return fmt.Errorf("python does not start: %s", C.GoString(status.err_msg))
 }
 
-// attach gives the calling goroutine the GIL, until it calls what attach returns. Until then it has to stay on
-// its thread, because Python knows threads. It must not wait there for anything that another needs the GIL for:
-// a golock lock, an Event or a channel. See total in callback.go.
+// attach takes the GIL for the calling goroutine, and locks the goroutine to its thread, until
+// detach is called. Until then the goroutine must not wait without a limit for a golock lock, an
+// Event or a channel: whoever it waits for may need the GIL. See total in callback.go.
 func attach() (detach func()) {
 	runtime.LockOSThread()
 	state := C.PyGILState_Ensure()
@@ -82,14 +83,15 @@ func attach() (detach func()) {
 	}
 }
 
-// Run runs statements in the module __main__, for any goroutine, which should have no golock lock: the
-// statements, and finalizers and signal handlers that run meanwhile, may want it. A traceback goes to stderr.
+// Run runs statements in the module __main__. Any goroutine may call it. It should hold no golock
+// lock, because the statements, and finalizers and signal handlers that run meanwhile, may need it.
+// A traceback goes to stderr.
 func (p *Python) Run(statements string) error {
 	defer attach()()
 	return p.run(statements, C.Py_file_input, func(*C.PyObject) {})
 }
 
-// Number returns the value of an expression that is a whole number. What is said of Run is true for it too.
+// Number returns the value of an expression that is an integer of 64 bits. Call it as [Python.Run].
 func (p *Python) Number(expression string) (number int64, err error) {
 	defer attach()()
 	err = p.run(expression, C.Py_eval_input, func(value *C.PyObject) {
@@ -110,7 +112,8 @@ func (p *Python) run(code string, start C.int, use func(*C.PyObject)) error {
 	return raised()
 }
 
-// Share gives Python a memoryview of Go's memory, by that name in the module __main__, until Finish.
+// Share puts a memoryview of Go's memory into the module __main__ under the given name. It is valid
+// until Finish.
 func (p *Python) Share(name string, memory []int64) error {
 	defer attach()()
 	p.shared.Pin(&memory[0])
@@ -133,8 +136,9 @@ func raised() error {
 	return errPython
 }
 
-// Finish ends Python, on the thread that started it. From then on no goroutine may call it, or use an object of
-// its: a thread that enters a Python that ends is ended itself, or sleeps for ever, and a lock's memory is freed.
+// Finish ends Python. It must run on the thread that called Start. No goroutine may call Python, or
+// use one of its objects, from then on: a thread that enters Python would be ended or sleep for
+// ever, and the memory of locks is freed.
 func (p *Python) Finish() error {
 	C.PyEval_RestoreThread(p.thread)
 	if C.Py_FinalizeEx() != 0 {

@@ -1,4 +1,4 @@
-"""The Python side of main.go, which puts the `table` and the address `total_of_go` in here."""
+"""The Python side of main.go, which sets `table` and the address `total_of_go` in this module."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ CHILDREN = 2
 
 table: memoryview = globals()["table"].cast("q")
 
-# Python leaves a signal alone that has a handler, and Go has handlers for nearly all.
+# Python does not replace a handler that a signal has, and Go has handlers for nearly all signals.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 lock = golock.Lock()
-# A forked child has no goroutines, so what one of them holds is never released there. That is
-# why the thread that forks takes it.
+# A forked child has no goroutines, and a lock that one of them held would never be released there.
+# So the thread that forks takes the lock.
 os.register_at_fork(before=lock.acquire, after_in_parent=lock.release, after_in_child=lock.release)
 # From 3.12 on, os.fork() warns when the process has threads, and Go always has.
 warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
@@ -36,7 +36,7 @@ def count() -> None:
         with lock:
             table[i % len(table)] += 1
             if i % 100 == 0:
-                time.sleep(0)  # lets another thread have the GIL, and find the lock taken
+                time.sleep(0)  # lets another thread run and find the lock taken
 
 
 def count_in_threads(meanwhile: Callable[[], object] = lambda: None) -> None:
@@ -51,11 +51,11 @@ def count_in_threads(meanwhile: Callable[[], object] = lambda: None) -> None:
 
 
 def count_in_child(_: int) -> tuple[int, bool]:
-    """Return how far it counts in its copy of the table, and whether it has a libgolock.so."""
+    """Return how far it counts in its copy of the table, and whether it loads libgolock.so."""
     before = sum(table)
     count_in_threads()
     with lock:
-        lock.acquire(timeout=0.001)  # to wait, a thread of the child needs a core that lives there
+        lock.acquire(timeout=0.001)  # a wait needs a core of the child's own
     return sum(table) - before, "libgolock" in Path("/proc/self/maps").read_text()
 
 
@@ -65,17 +65,17 @@ def count_in_children() -> None:
 
 
 def fork_and_return() -> None:
-    """Fork a child that goes on as its parent does, until python.go ends it."""
+    """Fork a child that returns from here, as its parent does; python.go ends it."""
     if (child := os.fork()) != 0:
         _, status = os.waitpid(child, 0)
         print("child that returned:", os.waitstatus_to_exitcode(status), flush=True)
 
 
 def ask_go() -> int:
-    """Return what the table sums up to: Go takes the lock for that, here with the GIL."""
+    """Return the sum of the table, which Go computes with the lock, called with the GIL."""
     total = ctypes.PYFUNCTYPE(ctypes.c_int64)(globals()["total_of_go"])
     while (answer := total()) < 0:
-        time.sleep(0)  # the GIL is for the thread that has the lock
+        time.sleep(0)  # gives the GIL to the thread that has the lock
     return answer
 
 

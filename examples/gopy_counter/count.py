@@ -1,4 +1,4 @@
-"""Goroutines count words; Python threads feed them, and fold plurals; one lock for all."""
+"""Goroutines count words; Python threads feed them and fold plurals, under one lock."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from gopy_counter import counter
 
 import golock
 
-# gopy's modules have Python's garbage collector wait for Go's, each time. In a child made by fork
-# Go's threads are missing, and that wait has no end. Go collects without being asked.
+# gopy's modules make Python's garbage collector wait for Go's. A forked child has no threads of Go,
+# so it would wait for ever. Go collects its garbage without being asked.
 gc.callbacks[:] = [
     callback
     for callback in gc.callbacks
     if not getattr(callback, "__module__", "").startswith("gopy_counter.")
 ]
 
-# The library has a Go runtime already: golock need not load another.
+# The library has a Go runtime, so golock need not load another.
 golock.use_core(counter.Core())
 
 TEXT = "a goroutine and a thread take locks or a lock while goroutines wait and threads wait"
@@ -25,7 +25,7 @@ FEEDERS, TEXTS = 4, 500
 
 
 def fold(lock: golock.LockType, table: counter.Table, plural: str) -> None:
-    """Count a plural as its singular. Between the calls nobody else touches the table."""
+    """Count a plural as its singular. No other thread uses the table between the calls."""
     with lock:
         singular = plural.removesuffix("s")
         table.Set(singular, table.Get(singular) + table.Get(plural))
@@ -45,7 +45,7 @@ def main() -> None:
         while not fed.is_set():
             fold(lock, table, plural)
 
-    with golock.shared(lock) as address:  # keeps the lock alive as long as Go knows its address
+    with golock.shared(lock) as address:  # keeps the lock alive while Go uses it
         table = counter.NewTable(address, 4)
         feeders = [threading.Thread(target=feed) for _ in range(FEEDERS)]
         folders = [threading.Thread(target=fold_until_fed, args=(plural,)) for plural in plurals]

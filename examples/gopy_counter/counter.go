@@ -1,5 +1,5 @@
-// Package counter counts words with a pool of goroutines. Its table is read and written by Python threads as well,
-// under one lock of Python's golock that both sides take.
+// Package counter counts words with a pool of goroutines. Python threads read and write its table
+// as well. Both take the same lock of Python's golock.
 package counter
 
 import (
@@ -10,15 +10,15 @@ import (
 	"sync/atomic"
 	"time"
 
-	// The code that gopy generates imports this. Were it no requirement of our own, each build would edit go.mod.
+	// The code that gopy generates imports gopyh. Without this import each build would edit go.mod.
 	_ "github.com/go-python/gopy/gopyh"
 
 	"github.com/golock/golock/golock"
 	"github.com/golock/golock/golock/capi"
 )
 
-// A Table says how often each word was counted. Get, Set and Len are for a caller that holds the lock; Count and
-// Close wait for goroutines that take it, and are for one that does not.
+// A Table holds how often each word was counted. The caller of Get, Set and Len must hold the lock.
+// The caller of Count and Close must not: they wait for goroutines that take it.
 type Table struct {
 	lock   *golock.Lock
 	counts map[string]int
@@ -30,8 +30,8 @@ type Table struct {
 	left    atomic.Int64 // texts given up
 }
 
-// NewTable makes an empty table and starts its workers, 1 or more. The address is that of a golock.Lock, which must
-// live until Close has returned; any other address is an error.
+// NewTable makes an empty table and starts its workers, at least one. The address is that of a
+// golock.Lock, which must stay alive until Close has returned; any other address is an error.
 func NewTable(address uintptr, workers int) (*Table, error) {
 	lock, err := golock.At(address)
 	if err != nil {
@@ -49,7 +49,7 @@ func NewTable(address uintptr, workers int) (*Table, error) {
 	return t, nil
 }
 
-// work counts a text on its own, and takes the lock once for all of its words.
+// work counts the words of a text by itself, and takes the lock once to add them.
 func (t *Table) work() {
 	defer t.workers.Done()
 	for text := range t.texts {
@@ -68,13 +68,13 @@ func (t *Table) work() {
 	}
 }
 
-// Count leaves a text to the workers. It waits while all of them are busy.
+// Count gives a text to the workers. It waits while all of them are busy.
 func (t *Table) Count(text string) { t.texts <- text }
 
 // Get returns how often the word was counted.
 func (t *Table) Get(word string) int { return t.counts[word] }
 
-// Set changes how often the word was counted; with 0 the table forgets it.
+// Set sets how often the word was counted; 0 removes the word.
 func (t *Table) Set(word string, n int) {
 	if n == 0 {
 		delete(t.counts, word)
@@ -86,8 +86,9 @@ func (t *Table) Set(word string, n int) {
 // Len returns the number of words.
 func (t *Table) Len() int { return len(t.counts) }
 
-// Close waits until all is counted, and ends the workers. What cannot be counted within so many seconds, because
-// somebody keeps the lock, is given up with an error. Neither Count nor Close may follow.
+// Close waits until all texts are counted, and ends the workers. It returns an error if some texts
+// were not counted within the given number of seconds because another kept the lock. Neither Count
+// nor Close may be called afterwards.
 func (t *Table) Close(seconds float64) error {
 	close(t.texts)
 	defer time.AfterFunc(time.Duration(seconds*float64(time.Second)), t.stop).Stop()
@@ -98,6 +99,6 @@ func (t *Table) Close(seconds float64) error {
 	return nil
 }
 
-// Core is for golock.use_core: golock's threads then wait by this library's Go runtime, and the process needs no
-// other.
+// Core returns the address for golock.use_core. Python threads then use this library's Go runtime
+// to wait, and the process needs no other.
 func Core() uintptr { return capi.Core() }

@@ -46,12 +46,16 @@ func golockStay(waiter *C.struct_golock_waiter) C.int { return truth(view(waiter
 
 //export golockRelease
 func golockRelease(word *C.uint32_t) C.int {
-	return truth(lockAt(word).Release() == nil)
+	return truth(core.LockCell((*uint32)(word)).Release(1, 1, true))
 }
 
 //export golockReleaseSemaphore
 func golockReleaseSemaphore(word *C.uint32_t, n, most C.uint32_t) C.int {
-	return truth(semaphoreAt(word).ReleaseUpTo(uint32(n), uint32(most)))
+	cell := core.SemaphoreCell((*uint32)(word))
+	if n == 0 {
+		return truth(cell.Permits() <= uint32(most))
+	}
+	return truth(cell.Release(uint32(n), uint32(most), true))
 }
 
 //export golockSetHandoff

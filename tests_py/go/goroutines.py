@@ -1,4 +1,4 @@
-"""The Go side of the tests in which goroutines and Python threads share a lock, built by gopy."""
+"""Gives tests a lock that goroutines and Python threads share; gopy builds the Go side."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from gopy_counter import peer
 
 import golock
 
-# They would wait for Go's collector, in forked children for ever: examples/gopy_counter/count.py.
+# In a forked child they would wait for ever: examples/gopy_counter/count.py says why.
 gc.callbacks[:] = [
     callback
     for callback in gc.callbacks
@@ -19,7 +19,7 @@ gc.callbacks[:] = [
 
 @contextmanager
 def shared_lock():
-    """A lock and its peer in Go, whose goroutines have ended afterwards and let go of the lock."""
+    """Yield a lock and its peer in Go; wait for the goroutines, and check that the lock is free."""
     lock = golock.Lock()
     with golock.shared(lock) as address:
         goroutines = peer.NewPeer(address)

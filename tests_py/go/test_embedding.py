@@ -1,4 +1,4 @@
-"""Python in a Go program: goroutines and Python threads share a lock, and one Go runtime."""
+"""Python in a Go program: goroutines and Python threads share a lock and one Go runtime."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture
 def program():
-    """Run examples/embed until a goroutine has the lock and Python's main thread waits for it."""
+    """Start examples/embed, and end it after the test."""
     pipe = subprocess.PIPE
     with subprocess.Popen(
         [PROGRAM, sys.executable], stdin=pipe, stdout=pipe, stderr=pipe, text=True
@@ -34,7 +34,7 @@ def program():
 
 
 def before_the_wait(running):
-    """Return what the program prints until then."""
+    """Return what the program prints until its main thread waits for a goroutine's lock."""
     lines = []
     while not lines or not lines[-1].startswith("a goroutine has the lock"):
         line = running.stdout.readline()

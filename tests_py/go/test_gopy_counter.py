@@ -1,4 +1,4 @@
-"""examples/gopy_counter: its program, its one Go runtime, its forked children."""
+"""examples/gopy_counter: the program, its one Go runtime, and its forked children."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 PROGRAM = Path(__file__).parents[2] / "examples" / "gopy_counter" / "count.py"
 PRINTED = "goroutine 4000\nlock 4000\nthread 4000\nwait 4000\nwords: 9\n"
 
-# The program, and what is done after it.
+# Runs the program; code that is appended runs after it.
 AFTER = f"""
 import gc, os, runpy, sys, threading, warnings
 import golock
@@ -59,7 +59,7 @@ def test_process_has_no_other_go_runtime(python, check):
 
 
 def test_children_have_a_copy_of_the_core_and_end(python, check):
-    """Python collects garbage there and at their end, and does not wait for Go."""
+    """A child collects garbage, also when it ends, without waiting for Go."""
     result = python(
         AFTER
         + """

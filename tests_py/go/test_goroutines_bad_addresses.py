@@ -1,4 +1,4 @@
-"""What is not the address of a shared lock is an exception that says why, and harms nothing."""
+"""An address that is not that of a shared lock raises an exception that says why."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def refused(request):
             request.param(address)
 
     yield refused
-    with shared_lock() as (lock, goroutines), lock:  # all is well
+    with shared_lock() as (lock, goroutines), lock:
         goroutines.Start(1, "try")
         goroutines.Join(60)
         assert goroutines.Refused() == 1

@@ -1,4 +1,4 @@
-"""Ten thousand goroutines that wait for a lock of Python's occupy no threads, and all get it."""
+"""Ten thousand goroutines that wait for a Python lock need few threads, and all get it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 GOROUTINES = 10_000
-MOST_THREADS = 4  # more than before
+ADDED_THREADS = 4  # at most
 
 
 def test_ten_thousand_wait_for_a_lock_that_a_thread_holds(python, check):
@@ -24,14 +24,14 @@ def test_ten_thousand_wait_for_a_lock_that_a_thread_holds(python, check):
             with lock:
                 peer.Start(100, "timeout=0.01")
                 peer.Join(60)
-                lock.acquire(timeout=0.01)  # golock's core is loaded, and has its threads
+                lock.acquire(timeout=0.01)  # loads golock's core, which starts its threads
                 before = threads()
                 peer.Start({GOROUTINES}, "lock")
                 wait_until(lambda: peer.Entered() == 100 + {GOROUTINES}, "all have begun")
                 wait_until(peer.Waiters, "one waits for all")
                 while_they_wait = threads()
             peer.Join(60)
-            assert max(while_they_wait, threads()) <= before + {MOST_THREADS}, (
+            assert max(while_they_wait, threads()) <= before + {ADDED_THREADS}, (
                 before, while_they_wait, threads()
             )
             print(peer.Acquired(), peer.Count())

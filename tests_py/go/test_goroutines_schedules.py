@@ -1,4 +1,4 @@
-"""Threads and goroutines take one lock in every way: one at a time, and none is forgotten."""
+"""Threads and goroutines take one lock in every way: one at a time, and no waiter is forgotten."""
 
 from __future__ import annotations
 
@@ -48,9 +48,8 @@ def test_counts_are_exact(goroutines, threads, cancel):
         together.wait()
         for way in schedule:
             if take(lock, way):
-                peer.SetCount(
-                    peer.Count() + 1
-                )  # two calls, between which goroutines and threads run
+                # Goroutines and threads run between the two calls.
+                peer.SetCount(peer.Count() + 1)
                 lock.release()
                 taken.append(way)
 
@@ -76,8 +75,8 @@ def test_counts_are_exact(goroutines, threads, cancel):
         assert cancel or peer.Acquired() >= waits.count("lock") + waits.count("context")
 
 
-def test_a_storm():
-    """Four of each, without a pause."""
+def test_stress():
+    """Four goroutines and four threads take the lock without a pause."""
     rounds = 2000
 
     def work():
@@ -93,7 +92,7 @@ def test_a_storm():
 
 
 def test_the_word_changes_at_the_same_moment():
-    """A plain store of Python's, between Go's load and its own, would free a lock that is held."""
+    """A plain store by Python, between Go's load and its store, would free a lock that is held."""
     rounds = 1_000_000
     ended = threading.Event()
 

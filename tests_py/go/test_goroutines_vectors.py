@@ -1,4 +1,4 @@
-"""The lock's vectors, replayed on one lock by Python and by Go, a call by each in turn."""
+"""The lock's test cases, replayed on one lock by Python and Go in turn."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CASES = [
     if raw.get("go") and applies(raw)
 ]
 
-# gopy knows one exception. These are the errors of Go's Acquire and Release.
+# gopy raises RuntimeError for every error. These are the errors of golock.PythonLock in Go.
 EXCEPTIONS = {
     "release unlocked lock": RuntimeError,
     "can't specify a timeout for a non-blocking call": ValueError,
@@ -29,12 +29,12 @@ EXCEPTIONS = {
 
 
 class ByTurns:
-    """A lock that Python and Go call in turn; after each call both see the same state."""
+    """A lock that Python and Go call in turn; both must see the same state after each call."""
 
     def __init__(self, calls_in_go):
         self.python = golock.Lock()
         self.go = peer.NewPeer(self.python.address)
-        self.calls_in_go = calls_in_go  # whether the next one is
+        self.calls_in_go = calls_in_go  # whether the next call is
 
     def call(self, in_python, in_go):
         try:

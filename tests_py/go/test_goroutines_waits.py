@@ -1,4 +1,4 @@
-"""A wait for a lock that the other language holds: limits, interruptions, nothing lost."""
+"""Waits for a lock that the other language holds: they time out, end early, and lose nothing."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def handler():
 
 
 def taken_again(lock, peer):
-    """Assert that both sides can take the lock, which nobody holds and nobody waits for."""
+    """Assert that both sides can take the lock."""
     for _ in range(2):
         assert lock.acquire(False)
         assert not peer.Acquire(False, -1)
@@ -91,7 +91,7 @@ def test_handler_that_raises_ends_the_wait(handler):
 def test_handler_that_returns_does_not(handler):
     with shared_lock() as (lock, peer):
         peer.Hold()
-        sender = handler(peer.Let, lock)  # the handler calls into Go, and has the lock released
+        sender = handler(peer.Let, lock)  # the handler makes Go release the lock
         assert lock.acquire()
         join([sender])
         lock.release()
@@ -99,7 +99,7 @@ def test_handler_that_returns_does_not(handler):
 
 
 def wait_in_go(lock, peer, step, goroutines=1):
-    """Start goroutines that wait for the lock, which a Python thread holds."""
+    """Start goroutines that wait for the lock, and return when they do."""
     begun = peer.Entered()
     peer.Start(goroutines, step)
     wait_until(lambda: peer.Entered() == begun + goroutines, "the goroutines have begun")
@@ -139,7 +139,7 @@ def test_context_that_is_done_does_not_take_a_free_lock():
 
 
 def test_those_whose_context_lasts_get_the_lock():
-    """Of goroutines and threads that wait, some give up; the rest are served."""
+    """Some of the waiting goroutines and threads give up; the others get the lock."""
     with shared_lock() as (lock, peer):
         lock.acquire()
         served = []
@@ -162,7 +162,7 @@ def test_those_whose_context_lasts_get_the_lock():
 
 
 def test_release_by_the_other_side():
-    """A lock has no owner: who has taken it in one language may release it in the other."""
+    """A lock has no owner: one language may release what the other has acquired."""
     with shared_lock() as (lock, peer):
         lock.acquire()
         wait_in_go(lock, peer, "lock")

@@ -1,4 +1,4 @@
-"""Python's events and semaphores are used by Go code of another Go runtime in the same process."""
+"""Go code of another Go runtime in the process uses Python's events and semaphores."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def library(tmp_path_factory):
 
 @pytest.fixture(params=[False, True], ids=["core not loaded", "core loaded"])
 def run(request, python, check, library):
-    """Run a program that has all of view/view.py, and that prints what is given."""
+    """Run a program after view/view.py, and check what it prints."""
 
     def run(code, stdout):
         environment = {**os.environ, "PYTHONPATH": str(VIEW)}
@@ -236,7 +236,7 @@ print(taken + semaphore._value, semaphore._value == go.SemaphorePermits(at))
 
 
 def test_a_forked_child_shares_what_its_parent_waited_for(python, check, library):
-    """The child has no core, and a word that says that somebody waits: not only in the parent."""
+    """The word in the child says that a thread waits, but no thread of the child does."""
     environment = {**os.environ, "PYTHONPATH": f"{VIEW}:{VIEW.parents[1]}"}
     code = """
 import os

@@ -10,7 +10,7 @@ import (
 	"github.com/golock/golock/golock"
 )
 
-// A Contest is a lock that goroutines fight for, beside Python threads.
+// A Contest is a lock for which goroutines and Python threads contend.
 type Contest struct {
 	lock  *golock.Lock
 	turns *Turns
@@ -20,16 +20,16 @@ type Contest struct {
 	acquires   atomic.Int64
 }
 
-// Turns is memory of Python's, guarded by the lock: how long each side had it, turn by turn. A turn begins with
-// the first acquire of a side after one of the other.
+// Turns is memory of Python, guarded by the lock. It holds how long each side had the lock. A turn
+// begins with the first acquire of a side after one of the other side.
 type Turns struct {
 	side    int64 // 0: Python, 1: Go
 	since   int64 // CLOCK_MONOTONIC, in nanoseconds
 	elapsed [2]int64
 }
 
-// NewContest starts so many goroutines, which take so many steps with the lock and as many without, by turns. The
-// addresses are those of a lock and of its Turns.
+// NewContest starts goroutines that compute for the given number of steps with the lock and as many
+// without it, again and again. The addresses are those of a lock and of its Turns.
 func NewContest(lock, turns uintptr, goroutines, steps int) (*Contest, error) {
 	l, err := golock.At(lock)
 	if err != nil {

@@ -2,13 +2,13 @@ package peer
 
 import "sync"
 
-// A Mutex is a lock as gopy binds one by itself, for comparison.
+// A Mutex is a lock bound by gopy alone, for comparison.
 type Mutex struct{ mutex sync.Mutex }
 
-// NewMutex returns a free one.
+// NewMutex returns an unlocked Mutex.
 func NewMutex() *Mutex { return &Mutex{} }
 
-// Lock waits for the lock.
+// Lock waits for the lock and takes it.
 func (m *Mutex) Lock() { m.mutex.Lock() }
 
 // Unlock releases the lock.

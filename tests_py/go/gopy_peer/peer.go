@@ -1,4 +1,5 @@
-// Package peer is the Go side of the tests in which goroutines and Python threads share a lock; gopy binds it.
+// Package peer is the Go side of the tests in which goroutines and Python threads share a lock.
+// gopy binds it.
 package peer
 
 import (
@@ -30,7 +31,7 @@ type Peer struct {
 	entered, acquired, refused, canceled, expired atomic.Int64
 }
 
-// NewPeer answers an address that is not a lock's with an error.
+// NewPeer returns an error if the address is not that of a shared lock.
 func NewPeer(address uintptr) (*Peer, error) {
 	lock, err := golock.At(address)
 	if err != nil {
@@ -41,20 +42,20 @@ func NewPeer(address uintptr) (*Peer, error) {
 	return p, nil
 }
 
-// Acquire is acquire of Python's lock.
+// Acquire does what acquire of Python's lock does.
 func (p *Peer) Acquire(blocking bool, timeout float64) (bool, error) {
-	return p.lock.Acquire(blocking, timeout)
+	return golock.PythonLock{Lock: p.lock}.Acquire(blocking, timeout)
 }
 
-// Release is release of Python's lock.
-func (p *Peer) Release() error { return p.lock.Release() }
+// Release does what release of Python's lock does.
+func (p *Peer) Release() error { return golock.PythonLock{Lock: p.lock}.Release() }
 
-// Locked is locked of Python's lock.
+// Locked does what locked of Python's lock does.
 func (p *Peer) Locked() bool { return p.lock.Locked() }
 
-// Waiters reports whether somebody waits for the lock.
+// Waiters reports whether the lock has waiters.
 func (p *Peer) Waiters() bool {
-	// A Lock is its word.
+	// The word is all there is in a Lock.
 	return atomic.LoadUint32((*uint32)(unsafe.Pointer(p.lock)))&core.Waiters != 0
 }
 
@@ -81,7 +82,7 @@ func (p *Peer) Hold() {
 // Let ends one Hold.
 func (p *Peer) Let() { p.let <- struct{}{} }
 
-// A step asks for the lock in one way, and says why it did not get it.
+// A step tries to take the lock in one way, and returns an error if it does not get it.
 type step func(*Peer) error
 
 var errRefused = errors.New("refused")
@@ -93,7 +94,7 @@ func taken(ok bool) error {
 	return errRefused
 }
 
-// steps are what a goroutine may do; those marked with = have a number of seconds behind it.
+// steps has the steps by name. A name that ends with = is followed by a number of seconds.
 var steps = map[string]func(time.Duration) step{
 	"lock": func(time.Duration) step {
 		return func(p *Peer) error { p.lock.Lock(); return nil }
@@ -135,8 +136,9 @@ func parse(word string) (step, error) {
 	return nil, fmt.Errorf("%q is no step", word)
 }
 
-// Start lets so many goroutines do the same steps, one after the other, with words such as "lock timeout=0.01".
-// Each time a step gets the lock the counter grows by one, in two parts between which others run.
+// Start starts goroutines that each do the same steps in order, given as words such as "lock
+// timeout=0.01". A step that gets the lock reads the counter, yields, and writes it back increased
+// by one.
 func (p *Peer) Start(goroutines int, words string) error {
 	var schedule []step
 	for _, word := range strings.Fields(words) {
@@ -179,7 +181,8 @@ func (p *Peer) take(s step) {
 // Cancel ends the context of the steps "context".
 func (p *Peer) Cancel() { p.cancel() }
 
-// Join waits until all goroutines have ended, for so many seconds at most.
+// Join waits until all goroutines have ended, and returns an error if that takes longer than the
+// given number of seconds.
 func (p *Peer) Join(seconds float64) error {
 	ended := make(chan struct{})
 	go func() {
@@ -195,39 +198,42 @@ func (p *Peer) Join(seconds float64) error {
 	}
 }
 
-// Entered is how many steps have begun.
+// Entered returns the number of steps that have begun.
 func (p *Peer) Entered() int { return int(p.entered.Load()) }
 
-// Acquired is how many steps got the lock.
+// Acquired returns the number of steps that got the lock.
 func (p *Peer) Acquired() int { return int(p.acquired.Load()) }
 
-// Refused is how many tries and timeouts did not get the lock.
+// Refused returns the number of tries and timeouts that did not get the lock.
 func (p *Peer) Refused() int { return int(p.refused.Load()) }
 
-// Canceled is how many steps ended because their context was canceled.
+// Canceled returns the number of steps that ended because their context was canceled.
 func (p *Peer) Canceled() int { return int(p.canceled.Load()) }
 
-// Expired is how many steps ended because their context's deadline had passed.
+// Expired returns the number of steps that ended because their context's deadline had passed.
 func (p *Peer) Expired() int { return int(p.expired.Load()) }
 
-// Spin computes in the calling thread for so many seconds, interrupted by the signals of Go's collector, which runs
-// meanwhile.
+// Spin computes in the calling thread for the given number of seconds, while Go's collector runs
+// and sends it signals.
 func Spin(seconds float64) {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Duration(seconds*float64(time.Second)))
+	limit := time.Duration(seconds * float64(time.Second))
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	go func() {
 		for ctx.Err() == nil {
 			runtime.GC()
 		}
 	}()
-	for end := time.Now().Add(time.Duration(seconds * float64(time.Second))); time.Now().Before(end); {
+	for end := time.Now().Add(limit); time.Now().Before(end); {
 		for range 1_000_000 {
 		}
 	}
 }
 
 // SetHandoff sets the hand-off threshold of this Go runtime, in seconds.
-func SetHandoff(seconds float64) { golock.SetHandoff(time.Duration(seconds * float64(time.Second))) }
+func SetHandoff(seconds float64) {
+	golock.SetHandoff(time.Duration(seconds * float64(time.Second)))
+}
 
 // HandoffAfter returns the hand-off threshold of this Go runtime, in seconds.
-func HandoffAfter() float64 { return golock.HandoffAfter().Seconds() }
+func HandoffAfter() float64 { return golock.Handoff().Seconds() }

@@ -2,8 +2,8 @@ package peer
 
 import "github.com/golock/golock/golock"
 
-// Pong starts a goroutine that so many times takes the lock at the first address, and then releases the one at the
-// second.
+// Pong starts a goroutine that, in each round, takes the lock at the first address and then
+// releases the lock at the second.
 func Pong(ping, pong uintptr, rounds int) error {
 	first, err := golock.At(ping)
 	if err != nil {

@@ -1,5 +1,5 @@
-// Command view is a library that uses Python's events and semaphores from Go, in a Go runtime that is not
-// the one of golock's core. test_view_from_go.py builds and loads it.
+// Command view is a library that uses Python's events and semaphores from a Go runtime other than
+// that of golock's core. test_view_from_go.py builds and loads it.
 package main
 
 import "C"
@@ -25,11 +25,13 @@ func EventClear(event uintptr) { eventAt(event).Clear() }
 //export EventIsSet
 func EventIsSet(event uintptr) bool { return eventAt(event).IsSet() }
 
-// EventWait lets so many goroutines wait, for so many seconds at most, and returns how many found it set.
+// EventWait makes goroutines wait, for at most timeout seconds, and returns how many found the
+// event set.
 //
 //export EventWait
 func EventWait(event uintptr, goroutines C.int, timeout float64) C.int {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Duration(timeout*float64(time.Second)))
+	limit := time.Duration(timeout * float64(time.Second))
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	return count(goroutines, func() bool { return eventAt(event).Wait(ctx) == nil })
 }
@@ -44,7 +46,7 @@ func SemaphorePermits(semaphore uintptr) C.uint {
 	return C.uint(semaphoreAt(semaphore).Permits())
 }
 
-// SemaphoreAcquire lets so many goroutines wait for a permit, for so many seconds at most, and returns how
+// SemaphoreAcquire makes goroutines wait for a permit, for at most timeout seconds, and returns how
 // many took one.
 //
 //export SemaphoreAcquire
@@ -54,7 +56,7 @@ func SemaphoreAcquire(semaphore uintptr, goroutines C.int, timeout float64) C.in
 	})
 }
 
-// PassOn takes a permit of one semaphore and releases one to the other, so many times.
+// PassOn takes a permit of one semaphore and releases one to the other, the given number of times.
 //
 //export PassOn
 func PassOn(from, to uintptr, times C.int) {
@@ -65,7 +67,8 @@ func PassOn(from, to uintptr, times C.int) {
 	}
 }
 
-// CountExclusively lets so many goroutines add 1 to a number so many times each, while they have the permit.
+// CountExclusively makes goroutines add 1 to a number, each the given number of times, while they
+// have the permit.
 //
 //export CountExclusively
 func CountExclusively(semaphore uintptr, number unsafe.Pointer, goroutines, times C.int) {
@@ -90,7 +93,8 @@ func Waiting() C.int {
 	for _, stack := range strings.Split(string(buffer[:runtime.Stack(buffer, true)]), "\n\n") {
 		state, frames, _ := strings.Cut(stack, "\n")
 		function, _, _ := strings.Cut(frames, "\n")
-		inLine := strings.Contains(state, "[select") && strings.Contains(function, "core.(*turn).wait(")
+		inLine := strings.Contains(state, "[select") &&
+			strings.Contains(function, "core.(*turn).wait(")
 		if inLine || strings.Contains(frames, "core.park(") {
 			waiting++
 		}
@@ -98,7 +102,7 @@ func Waiting() C.int {
 	return waiting
 }
 
-// count runs so many goroutines at once, and returns how many answered true.
+// count calls run in the given number of goroutines at once, and returns how many returned true.
 func count(goroutines C.int, run func() bool) C.int {
 	var group sync.WaitGroup
 	var answered atomic.Int32

@@ -1,7 +1,7 @@
 """Loads the library of main.go.
 
-For the programs of test_view_from_go.py: the first argument is the library's path, the second
-whether golock's own core is to be loaded before.
+For the programs of test_view_from_go.py. The first argument is the library's path, the second
+whether to load golock's own core first.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ FOREVER = 1e9  # seconds, for Go
 faulthandler.dump_traceback_later(100, exit=True)
 
 go = ctypes.CDLL(sys.argv[1])  # releases the GIL for each call
-go_with_gil = ctypes.PyDLL(sys.argv[1])  # does not
+go_with_gil = ctypes.PyDLL(sys.argv[1])  # keeps it
 pointer, number, seconds = ctypes.c_void_p, ctypes.c_int, ctypes.c_double
 for library in go, go_with_gil:
     for name, arguments, result in (
@@ -49,7 +49,7 @@ def address(primitive: golock.Semaphore | golock.Event) -> int:
 
 
 def asleep(address: int) -> int:
-    """Return how many threads sleep in the kernel on the word behind the header at the address."""
+    """Return how many threads sleep in the kernel on the word behind the header at ``address``."""
     word = hex(address + 8)
     count = 0
     for task in Path("/proc/self/task").glob("*/syscall"):
@@ -68,7 +68,7 @@ def until(condition: Callable[[], bool]) -> None:
 def in_threads(
     count: int, call: Callable[..., object], *arguments: object
 ) -> Callable[[], list[object]]:
-    """Call in so many threads at once; return what waits for them and returns their results."""
+    """Call in ``count`` threads at once; return a function that waits for the results."""
     pool = ThreadPoolExecutor(count)
     futures = [pool.submit(call, *arguments) for _ in range(count)]
 

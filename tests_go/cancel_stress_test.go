@@ -13,8 +13,8 @@ import (
 	"github.com/golock/golock/golock"
 )
 
-// Waiters are cancelled at any moment, while others hand over: nobody is inside with another, none that was cancelled
-// has what it waited for, and nobody is left asleep.
+// Waiters are cancelled at any moment while others hand over. Never do two hold the lock or permit,
+// no cancelled waiter does, and no waiter is left asleep.
 func TestCancelledWaitersLoseNothing(t *testing.T) {
 	const goroutines, inThreads, rounds = 48, 3, 400
 	for _, threshold := range []time.Duration{0, 20 * time.Microsecond, golock.DefaultHandoff} {
@@ -24,12 +24,14 @@ func TestCancelledWaitersLoseNothing(t *testing.T) {
 				defer golock.SetHandoff(golock.DefaultHandoff)
 				var lock golock.Lock
 				permit := golock.NewSemaphore(1)
-				acquire, release, word := lock.LockContext, lock.Unlock, (*uint32)(unsafe.Pointer(&lock))
+				acquire, release := lock.LockContext, lock.Unlock
+				word := (*uint32)(unsafe.Pointer(&lock))
 				if semaphore {
-					acquire, release, word = permit.Acquire, func() { permit.Release(1) }, (*uint32)(unsafe.Pointer(permit))
+					acquire, release = permit.Acquire, func() { permit.Release(1) }
+					word = (*uint32)(unsafe.Pointer(permit))
 				}
 
-				count := 0 // guarded by what is tested
+				count := 0 // guarded by the lock or the permit
 				var taken, cancelled atomic.Int64
 				var group sync.WaitGroup
 				for range goroutines {
@@ -77,13 +79,16 @@ func TestCancelledWaitersLoseNothing(t *testing.T) {
 				select {
 				case <-ended:
 				case <-time.After(patience):
-					t.Fatalf("some are left asleep; %d taken, %d cancelled", taken.Load(), cancelled.Load())
+					t.Fatalf("some are left asleep; %d taken, %d cancelled",
+						taken.Load(), cancelled.Load())
 				}
 				if int64(count) != taken.Load() || cancelled.Load() == 0 {
-					t.Errorf("the counter says %d, it was taken %d times; %d were cancelled", count, taken.Load(), cancelled.Load())
+					t.Errorf("the counter says %d, it was taken %d times; %d were cancelled",
+						count, taken.Load(), cancelled.Load())
 				}
 				if lock.Locked() || permit.Permits() != 1 {
-					t.Errorf("in the end the lock is taken: %v; %d permits", lock.Locked(), permit.Permits())
+					t.Errorf("in the end the lock is taken: %v; %d permits",
+						lock.Locked(), permit.Permits())
 				}
 			})
 		}

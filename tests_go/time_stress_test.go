@@ -10,7 +10,7 @@ import (
 	"github.com/golock/golock/golock"
 )
 
-// limits go from a nanosecond to a second, in steps of 1, 2 and 5.
+// limits returns times from a nanosecond to a second, in steps of 1, 2 and 5.
 func limits() []time.Duration {
 	var all []time.Duration
 	for unit := time.Nanosecond; unit <= time.Second; unit *= 10 {
@@ -58,7 +58,7 @@ func TestTimeoutsAreNeverEarly(t *testing.T) {
 	}
 	var group sync.WaitGroup
 	for name, wait := range waits {
-		// One stands first in the line before the word, the others behind it.
+		// One is first in the line for the word, the others are behind it.
 		for range 3 {
 			group.Add(1)
 			go func() {
@@ -66,7 +66,7 @@ func TestTimeoutsAreNeverEarly(t *testing.T) {
 				for _, limit := range limits() {
 					begun := time.Now()
 					if wait(limit) {
-						t.Errorf("%s went on within its limit of %v, with nobody's doing", name, limit)
+						t.Errorf("%s succeeded within its limit of %v", name, limit)
 					}
 					if waited := time.Since(begun); waited < limit {
 						t.Errorf("%s: a limit of %v ended after %v", name, limit, waited)
