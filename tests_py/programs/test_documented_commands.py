@@ -208,7 +208,11 @@ class Example:
         assert self.command in next(blocks(""))[1]
 
     def tested_with_the_go_module(self) -> None:
-        assert self.command.split()[:2] in (["go", "mod"], ["go", "get"])
+        """By test_go_module.py, which takes the blocks as a whole."""
+
+    def count(self) -> None:
+        pytest.importorskip("gopy_counter")
+        assert "words: " in self.run(self.command, ROOT)
 
 
 RUNS: dict[str, Callable[[Example], None]] = {
@@ -223,7 +227,9 @@ RUNS: dict[str, Callable[[Example], None]] = {
     r"python pyext/native/layers\.py": Example.succeeds_in_the_checkout,
     r"\.ci/\w+": Example.of_ci,
     r"(python3 -m venv venv|venv/bin/.+)": Example.tested_as_first_command,
-    r"go (mod|get) .+": Example.tested_with_the_go_module,
+    r"(go (mod|get|run) .+|GOBIN=.+|PATH=.+)": Example.tested_with_the_go_module,
+    r"python (cgo\.py|-m pip install pybindgen).+": Example.tested_with_the_go_module,
+    r"python examples/gopy_counter/count\.py": Example.count,
 }
 """What runs a command that this pattern matches as a whole; the first pattern that does counts."""
 
