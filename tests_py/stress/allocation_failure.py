@@ -860,7 +860,7 @@ def outcome(pid: int) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
-def storm(kind: type[Operation], injector: type[Preload | NoMemory]) -> int:
+def stress(kind: type[Operation], injector: type[Preload | NoMemory]) -> int:
     failures = 0
     for lasting in kind.modes:
         number = 0
@@ -885,7 +885,7 @@ def main(name: str, *names: str) -> None:
     for chosen in names or known:
         if injector is NoMemory and not known[chosen].alone:
             continue  # it strikes all threads
-        print(chosen, storm(known[chosen], injector), flush=True)
+        print(chosen, stress(known[chosen], injector), flush=True)
 
 
 if __name__ == "__main__":

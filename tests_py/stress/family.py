@@ -1,13 +1,13 @@
-"""The primitives, each with how a thread waits at it and how that thread is let go.
+"""One class for each primitive, with a common interface for waiting and releasing a waiter.
 
-The storms' programs import this; they put its folder into sys.path. Each class has the same
-methods, for one waiter at a time where nothing else is said:
+The programs of the tests import this module; they put its folder into sys.path. Unless noted,
+the methods are for one waiter at a time:
 
-    wait(timeout=None)   Wait until let go, and return True; False when the time has run out first.
-    let_go()             Let go who waits, or the next that comes.
-    restore()            In a child just forked: make the object free, whoever had it in the parent.
-    use()                Do without waiting all that one thread can do with a free object.
-    hold()               Make a free object one to wait at, which it is at first.
+    wait(timeout=None)   Wait until released and return True; return False when time runs out.
+    let_go()             Release the waiter, or the next one to come.
+    restore()            In a forked child: make the object free, whoever held it in the parent.
+    use()                Call everything that one thread can call on a free object without waiting.
+    hold()               Make a free object one to wait at. A new object is held.
 """
 
 from __future__ import annotations

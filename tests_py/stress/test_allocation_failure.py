@@ -31,14 +31,14 @@ def run(injector, environment):
     return failures
 
 
-def test_the_c_library_has_no_memory(out_of_memory, storm):
+def test_the_c_library_has_no_memory(out_of_memory, stress):
     failures = run("preload", out_of_memory)
     assert failures["ContendOnPrivateCopy"] > 10
     assert failures["AllocateLock"] > 0 or FREE_THREADED
-    storm.count("allocations failed", sum(failures.values()))
+    stress.count("allocations failed", sum(failures.values()))
 
 
-def test_the_interpreter_has_no_memory(storm):
+def test_the_interpreter_has_no_memory(stress):
     pytest.importorskip("_testcapi", reason="this interpreter was installed without its tests")
     failures = run("nomemory", os.environ)
-    storm.count("allocations failed", sum(failures.values()))
+    stress.count("allocations failed", sum(failures.values()))

@@ -671,7 +671,7 @@ class FamilyComparison(RuleBasedStateMachine):
             side.let_go(side.waiting)
 
 
-def test_every_argument(storm):
+def test_every_argument(stress):
     """All pairs of arguments, on free locks, where no call waits."""
     names = ("golock.lock", "_thread.lock")
     differences = []
@@ -686,21 +686,21 @@ def test_every_argument(storm):
             if ours != theirs or locks[0].locked() is not locks[1].locked():
                 differences.append((blocking, timeout, ours, theirs))
     assert differences == []
-    storm.count("pairs of arguments compared", len(BLOCKING) * len([*SHORT, *LONG, *REFUSED]))
+    stress.count("pairs of arguments compared", len(BLOCKING) * len([*SHORT, *LONG, *REFUSED]))
 
 
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("machine", [Comparison, FamilyComparison])
-def test_same_answers(storm, machine):
-    give_up = time.monotonic() + storm.size(0, 300)
+def test_same_answers(stress, machine):
+    give_up = time.monotonic() + stress.size(0, 300)
     totals.update(steps=0, calls=0)
     while True:
         run_state_machine_as_test(
             machine,
             settings=settings(
-                max_examples=storm.size(80, 500),
+                max_examples=stress.size(80, 500),
                 stateful_step_count=60,
-                derandomize=not storm.soak,
+                derandomize=not stress.soak,
                 database=None,
                 deadline=None,
                 print_blob=True,
@@ -708,8 +708,8 @@ def test_same_answers(storm, machine):
                 suppress_health_check=list(HealthCheck),
             ),
         )
-        storm.count("differential examples, Python", storm.size(80, 500))
+        stress.count("differential examples, Python", stress.size(80, 500))
         if time.monotonic() >= give_up:
             break
-    storm.count("differential steps, Python", totals["steps"])
-    storm.count("differential calls, Python", totals["calls"])
+    stress.count("differential steps, Python", totals["steps"])
+    stress.count("differential calls, Python", totals["calls"])

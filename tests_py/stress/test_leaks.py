@@ -365,24 +365,24 @@ def run(python, code, *arguments):
     return json.loads(result.stdout)
 
 
-def test_references(python, storm):
-    found = run(python, REFERENCES, str(storm.size(200, 2000)))
+def test_references(python, stress):
+    found = run(python, REFERENCES, str(stress.size(200, 2000)))
     assert found["grown"] == {}
-    storm.count("calls whose references were counted", found["calls"])
+    stress.count("calls whose references were counted", found["calls"])
 
 
-def test_memory(python, storm):
-    locks = storm.size(100_000, 1_000_000)
+def test_memory(python, stress):
+    locks = stress.size(100_000, 1_000_000)
     found = run(python, MEMORY, str(locks))
     # A byte for each lock is far less than a lock; the allocators' own pages are more than none.
     assert found["grown"] < 2**20 + locks
-    storm.count("locks created and dropped", locks)
+    stress.count("locks created and dropped", locks)
 
 
 @pytest.mark.parametrize("threads", [50])
-def test_memory_of_threads(python, storm, threads):
+def test_memory_of_threads(python, stress, threads):
     """Threads that wait and end: what a runtime keeps for a thread, it keeps for the next."""
-    generations = storm.size(10, 100)
+    generations = stress.size(10, 100)
     code = """
 def generation():
     lock = golock.allocate_lock()
@@ -408,4 +408,4 @@ print(json.dumps({'grown': resident() - before}))
 """
     found = run(python, code, str(generations), str(threads))
     assert found["grown"] < 4 * 2**20 + generations * 2**12
-    storm.count("threads that waited and ended", generations * threads)
+    stress.count("threads that waited and ended", generations * threads)

@@ -56,13 +56,13 @@ def threads_of_the_core(process: int) -> int:
 
 @pytest.mark.parametrize("kind", ["Lock", "RLock", "Semaphore"])
 @pytest.mark.parametrize("number", [2, 64])
-def test_core_has_few_threads(kind: str, number: int, storm) -> None:
+def test_core_has_few_threads(kind: str, number: int, stress) -> None:
     """It has 5 or 6, and 36 to 44 when Go's collector ran.
 
     On a machine with too much to do there can be one or two more: a thread that loses its processor
     for 10 ms within a call is preempted by the runtime when it goes on, which takes another thread.
     """
-    command = [sys.executable, "-c", PROGRAM, kind, str(number), str(storm.size(0.5, 60.0))]
+    command = [sys.executable, "-c", PROGRAM, kind, str(number), str(stress.size(0.5, 60.0))]
     with subprocess.Popen(
         command,
         env={**os.environ, **ENVIRONMENT},

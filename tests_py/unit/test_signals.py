@@ -70,7 +70,7 @@ print(lock.acquire(), len(calls))
     assert (result.returncode, result.stdout, result.stderr) == (0, "True 5\n", "")
 
 
-def test_timeout_holds_under_a_storm_of_signals(python):
+def test_timeout_holds_under_many_signals(python):
     result = python(
         PRELUDE
         + """
@@ -87,7 +87,7 @@ print(taken, waited >= 0.5, len(calls) > 10)
     assert (result.returncode, result.stdout, result.stderr) == (0, "False True True\n", "")
 
 
-def test_waiter_under_a_storm_of_signals_gets_a_contended_lock(python):
+def test_waiter_under_many_signals_gets_a_contended_lock(python):
     result = python(
         PRELUDE
         + """

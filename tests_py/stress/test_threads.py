@@ -21,8 +21,8 @@ def wait_asleep_on(lock, thread):
 """
 
 
-def test_threads_come_and_go_while_contending(python, storm, check):
-    threads, acquires = storm.size(5_000, 50_000), 12
+def test_threads_come_and_go_while_contending(python, stress, check):
+    threads, acquires = stress.size(5_000, 50_000), 12
     result = python(
         PRELUDE
         + """
@@ -73,12 +73,12 @@ while live_threads() > most + 4:
         timeout=200,
     )
     check(result, f"{threads} {threads * acquires}\n")
-    storm.count("threads that came and went", threads)
-    storm.count("acquires", threads * acquires)
+    stress.count("threads that came and went", threads)
+    stress.count("acquires", threads * acquires)
 
 
-def test_threads_that_leave_with_the_lock_held(python, storm, check):
-    rounds = storm.size(100, 3_000)
+def test_threads_that_leave_with_the_lock_held(python, stress, check):
+    rounds = stress.size(100, 3_000)
     result = python(
         PRELUDE
         + """
@@ -111,13 +111,13 @@ print('end')
         str(rounds),
     )
     check(result, "end\n")
-    storm.count("threads that left with the lock held", 3 * rounds)
+    stress.count("threads that left with the lock held", 3 * rounds)
 
 
 @pytest.mark.parametrize("handoff", ["0", "0.001"])
-def test_each_release_lets_one_waiter_go(python, storm, handoff, check):
+def test_each_release_lets_one_waiter_go(python, stress, handoff, check):
     """In the order of their arrival; each leaves the lock held, and the next release is for it."""
-    rounds = storm.size(1, 6)
+    rounds = stress.size(1, 6)
     result = python(
         PRELUDE
         + """
@@ -150,7 +150,7 @@ print('end')
         handoff,
     )
     check(result, "end\n")
-    storm.count("waiters served in the order of arrival", 500 * rounds)
+    stress.count("waiters served in the order of arrival", 500 * rounds)
 
 
 PASS_ON = """
@@ -167,18 +167,18 @@ def check(seen):
 """
 
 
-def passed_on(python, storm, program, number):
+def passed_on(python, stress, program, number):
     result = python(PRELUDE + PASS_ON + program, str(number), timeout=200)
     assert (result.returncode, result.stderr) == (0, ""), result.stderr
-    storm.count("items passed from thread to thread", sum(map(int, result.stdout.split())))
+    stress.count("items passed from thread to thread", sum(map(int, result.stdout.split())))
 
 
 @pytest.mark.parametrize("handoff", ["0", "0.001"])
-def test_queues_under_install(python, storm, handoff):
+def test_queues_under_install(python, stress, handoff):
     """Those of the standard library, with many threads at both ends; some give up at times."""
     passed_on(
         python,
-        storm,
+        stress,
         """
 golock.install()
 import queue
@@ -213,16 +213,16 @@ for kind in queue.Queue, queue.LifoQueue, queue.PriorityQueue, queue.SimpleQueue
     assert line.empty()
     check(seen)
 """.replace("HANDOFF", handoff),
-        storm.size(1_000, 10_000),
+        stress.size(1_000, 10_000),
     )
 
 
-def test_producers_and_consumers_over_each_primitive(python, storm):
+def test_producers_and_consumers_over_each_primitive(python, stress):
     """A bounded buffer of five places, guarded in three ways, and rounds that a barrier and an
     event divide; each item is seen once."""
     passed_on(
         python,
-        storm,
+        stress,
         """
 places = 5
 
@@ -295,13 +295,13 @@ def over_event_and_barrier():
     check(seen)
 over_event_and_barrier()
 """,
-        storm.size(1_000, 10_000),
+        stress.size(1_000, 10_000),
     )
 
 
-def test_threads_come_and_go_while_they_wait(python, storm, check):
+def test_threads_come_and_go_while_they_wait(python, stress, check):
     """Each waits for every primitive with a time that runs out, or nearly does."""
-    threads = storm.size(1_000, 20_000)
+    threads = stress.size(1_000, 20_000)
     result = python(
         PRELUDE
         + """
@@ -337,4 +337,4 @@ print(len(ended) >= number)
         str(threads),
     )
     check(result, "True\n")
-    storm.count("threads that came and went", threads)
+    stress.count("threads that came and went", threads)

@@ -146,9 +146,9 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def test_interpreters_in_several_threads_at_once(python, storm, check):
+def test_interpreters_in_several_threads_at_once(python, stress, check):
     """With a GIL of their own where there is such a thing: from 3.12 on."""
-    each, threads = storm.size(8, 150), 4
+    each, threads = stress.size(8, 150), 4
     result = python(
         PRELUDE
         + """
@@ -170,11 +170,11 @@ print(len(ended))
         FIGHT,
     )
     check(result, f"{each * threads}\n")
-    storm.count("interpreters ended with locks alive", each * threads)
+    stress.count("interpreters ended with locks alive", each * threads)
 
 
-def test_interpreters_that_share_the_gil(python, storm, check):
-    rounds = storm.size(10, 150)
+def test_interpreters_that_share_the_gil(python, stress, check):
+    rounds = stress.size(10, 150)
     result = python(
         PRELUDE
         + """
@@ -188,7 +188,7 @@ print('end')
         str(rounds),
     )
     check(result, "end\n")
-    storm.count("interpreters ended with locks alive", 2 * rounds)
+    stress.count("interpreters ended with locks alive", 2 * rounds)
 
 
 SCRIPT = f"""
@@ -291,11 +291,11 @@ def embed(source: Path, folder: Path) -> Path:
     reason="a daemon thread that wakes while a free-threaded 3.13 ends uses a thread state that is "
     "gone, on _thread's locks too (CPython's issue 124878)",
 )
-def test_finalize_with_waiters_and_initialize_again(tmp_path, storm, check):
+def test_finalize_with_waiters_and_initialize_again(tmp_path, stress, check):
     program = embed(HERE / "finalize.c", tmp_path)
     script = tmp_path / "script.py"
     script.write_text(textwrap.dedent(SCRIPT))
-    rounds = storm.size(25, 300)
+    rounds = stress.size(25, 300)
     result = subprocess.run(
         # From 3.14 on, a virtual environment is found in the first round alone.
         [program, Path(sys.executable).resolve(), str(rounds), script],
@@ -306,4 +306,4 @@ def test_finalize_with_waiters_and_initialize_again(tmp_path, storm, check):
         check=False,
     )
     check(result, f"{rounds}\n")
-    storm.count("Py_FinalizeEx with waiters", rounds)
+    stress.count("Py_FinalizeEx with waiters", rounds)

@@ -24,8 +24,8 @@ def in_threads(work, number):
 """
 
 
-def test_core_loaded_by_many_threads_at_once(python, storm, check):
-    rounds = storm.size(5, 40)
+def test_core_loaded_by_many_threads_at_once(python, stress, check):
+    rounds = stress.size(5, 40)
     for _ in range(rounds):
         result = python(
             PRELUDE
@@ -43,11 +43,11 @@ print('end')
 """
         )
         check(result, "end\n")
-    storm.count("cores loaded by threads at once", rounds)
+    stress.count("cores loaded by threads at once", rounds)
 
 
-def test_every_method_by_many_threads_at_once(python, storm):
-    rounds = storm.size(100, 2_000)
+def test_every_method_by_many_threads_at_once(python, stress):
+    rounds = stress.size(100, 2_000)
     result = python(
         PRELUDE
         + """
@@ -92,12 +92,12 @@ print(count)
         str(rounds),
     )
     assert (result.returncode, result.stderr) == (0, "")
-    storm.count("acquires", int(result.stdout))
+    stress.count("acquires", int(result.stdout))
 
 
-def test_every_method_of_the_others_by_many_threads_at_once(python, storm, check):
+def test_every_method_of_the_others_by_many_threads_at_once(python, stress, check):
     """Each of eight threads calls each method, in an order of its own, with waits that run out."""
-    rounds = storm.size(200, 3_000)
+    rounds = stress.size(200, 3_000)
     result = python(
         PRELUDE
         + """
@@ -178,12 +178,12 @@ print('end')
         str(rounds),
     )
     check(result, "end\n")
-    storm.count("rounds of all methods", 8 * rounds)
+    stress.count("rounds of all methods", 8 * rounds)
 
 
-def test_one_listener_is_notified_by_many_and_gives_up_at_once(python, storm, check):
+def test_one_listener_is_notified_by_many_and_gives_up_at_once(python, stress, check):
     """The moment in which it is told and withdraws: its memory is its own until both are done."""
-    rounds = storm.size(1_000, 30_000)
+    rounds = stress.size(1_000, 30_000)
     result = python(
         PRELUDE
         + """
@@ -209,4 +209,4 @@ print('end')
         str(rounds),
     )
     check(result, "end\n")
-    storm.count("waits notified as they gave up", 2 * rounds)
+    stress.count("waits notified as they gave up", 2 * rounds)

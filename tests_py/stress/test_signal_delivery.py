@@ -56,21 +56,21 @@ threading.Thread(target=watch, daemon=True).start()
 """
 
 
-def storm_of_timer_signals(python, storm, program: str, runs: int) -> None:
+def send_timer_signals(python, stress, program: str, runs: int) -> None:
     result = python(PRELUDE + program, str(runs), timeout=200)
     assert (result.returncode, result.stderr) == (0, ""), result.stderr
     handled, raised, acquires = map(int, result.stdout.split())
     assert handled >= runs
-    storm.count("signals handled in Python", handled)
-    storm.count("waits ended by a handler's exception", raised)
-    storm.count("acquires under signals", acquires)
+    stress.count("signals handled in Python", handled)
+    stress.count("waits ended by a handler's exception", raised)
+    stress.count("acquires under signals", acquires)
 
 
-def test_timer_against_a_blocked_acquire(python, storm):
+def test_timer_against_a_blocked_acquire(python, stress):
     """The lock is never free while handlers run: each must run while the thread goes on waiting."""
-    storm_of_timer_signals(
+    send_timer_signals(
         python,
-        storm,
+        stress,
         """
 signal.signal(signal.SIGALRM, handler)
 lock = golock.allocate_lock()
@@ -98,14 +98,14 @@ assert lock.acquire(False)
 finished.set()
 print(handler.runs, handler.raised, acquires)
 """,
-        storm.size(2_000, 20_000),
+        stress.size(2_000, 20_000),
     )
 
 
-def test_timer_against_timed_acquires(python, storm):
-    storm_of_timer_signals(
+def test_timer_against_timed_acquires(python, stress):
+    send_timer_signals(
         python,
-        storm,
+        stress,
         """
 signal.signal(signal.SIGALRM, handler)
 lock = golock.allocate_lock()
@@ -129,14 +129,14 @@ signal.setitimer(signal.ITIMER_REAL, 0)
 finished.set()
 print(handler.runs, handler.raised, acquires)
 """,
-        storm.size(2_000, 20_000),
+        stress.size(2_000, 20_000),
     )
 
 
-def test_timer_against_contended_acquires(python, storm):
-    storm_of_timer_signals(
+def test_timer_against_contended_acquires(python, stress):
+    send_timer_signals(
         python,
-        storm,
+        stress,
         """
 signal.signal(signal.SIGALRM, handler)
 lock = golock.allocate_lock()
@@ -172,17 +172,17 @@ assert lock.acquire(False)
 finished.set()
 print(handler.runs, handler.raised, total)
 """,
-        storm.size(500, 5_000),
+        stress.size(500, 5_000),
     )
 
 
-def test_timer_against_waits_at_a_condition(python, storm):
+def test_timer_against_waits_at_a_condition(python, stress):
     """Each item is notified to one waiter. The main thread, which handlers interrupt, takes an
     item only after a wait that returned: interrupted, it passes on the notification it has got, or
     the item stays."""
-    storm_of_timer_signals(
+    send_timer_signals(
         python,
-        storm,
+        stress,
         """
 signal.signal(signal.SIGALRM, handler)
 condition, progress = golock.Condition(), golock.Condition(golock.allocate_lock())
@@ -233,15 +233,15 @@ for thread in consumers:
 finished.set()
 print(handler.runs, handler.raised, taken)
 """,
-        storm.size(1_000, 10_000),
+        stress.size(1_000, 10_000),
     )
 
 
-def test_timer_against_semaphore_event_barrier_and_rlock(python, storm):
+def test_timer_against_semaphore_event_barrier_and_rlock(python, stress):
     """In turn, and counted."""
-    storm_of_timer_signals(
+    send_timer_signals(
         python,
-        storm,
+        stress,
         """
 signal.signal(signal.SIGALRM, handler)
 wanted, stop, done = int(sys.argv[1]), False, 0
@@ -305,7 +305,7 @@ assert bounded._value == 3
 finished.set()
 print(handler.runs, handler.raised, done)
 """,
-        storm.size(1_000, 10_000),
+        stress.size(1_000, 10_000),
     )
 
 
@@ -403,20 +403,20 @@ ORDERS = ["handler core faulthandler", "faulthandler core handler"]
 
 
 @pytest.mark.parametrize("order", ORDERS)
-def test_handlers_of_c_code_that_need_64_kib_of_stack(python, storm, compiled, order):
-    wanted = storm.size(20_000, 300_000)
+def test_handlers_of_c_code_that_need_64_kib_of_stack(python, stress, compiled, order):
+    wanted = stress.size(20_000, 300_000)
     result = python(C_HANDLERS, compiled("handler.c"), order, str(wanted), timeout=200)
     assert (result.returncode, result.stderr) == (0, ""), result.stderr
     handled, astray, acquires = map(int, result.stdout.split())
     assert handled >= wanted
     assert astray == 0
-    storm.count("signals handled in C, 64 KiB of stack each", handled)
-    storm.count("acquires under signals", acquires)
+    stress.count("signals handled in C, 64 KiB of stack each", handled)
+    stress.count("acquires under signals", acquires)
 
 
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("fault", ["of a thread that has waited", "sent to a thread that waits"])
-def test_fault_after_the_storm_prints_a_traceback(python, storm, compiled, order, fault):
+def test_fault_after_many_signals_prints_a_traceback(python, stress, compiled, order, fault):
     result = python(
         C_HANDLERS
         + """
@@ -446,10 +446,10 @@ thread.join()
     assert result.returncode == -11
     assert "Fatal Python error: Segmentation fault" in result.stderr
     assert ("crash_here" if fault.startswith("of") else "wait_here") in result.stderr
-    storm.count("faults with a traceback")
+    stress.count("faults with a traceback")
 
 
-def test_dispositions_before_and_after_the_storm(python, storm, compiled):
+def test_dispositions_before_and_after_many_signals(python, stress, compiled):
     """What `signal.getsignal` says, what the kernel holds, and what a child process inherits."""
     result = python(
         """
@@ -513,7 +513,7 @@ lock.acquire(timeout=0.001)
 print(golock._golock.core()['loaded'], all(same), before == state())
 """,
         compiled("handler.c"),
-        str(storm.size(2_000, 50_000)),
+        str(stress.size(2_000, 50_000)),
     )
     assert (result.returncode, result.stderr) == (0, ""), result.stderr
     assert result.stdout == "True\nTrue True True\n"

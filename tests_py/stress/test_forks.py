@@ -118,10 +118,10 @@ def run(python, program: str, *arguments: object) -> list[int]:
     return [int(number) for number in result.stdout.split()]
 
 
-def test_children_forked_out_of_a_fight(python, storm):
+def test_children_forked_out_of_a_fight(python, stress):
     """Each forked while four threads fight, with a lock held by the forking thread, one held by
     another for good, and those that are fought for, one of them taken by hooks around the fork."""
-    children = storm.size(1_600, 16_000) if FAST else storm.size(1_000, 10_000)
+    children = stress.size(1_600, 16_000) if FAST else stress.size(1_000, 10_000)
     contend_anew = 3  # one in so many
     forked, contended, rss, size = run(
         python,
@@ -199,14 +199,14 @@ print(forked, contended, after[1] - before[1], after[2] - before[2])
     )
     assert rss < 4096  # kilobytes: a page for every child would be more
     assert size < 160 << 10  # a thread that the Go runtime starts late maps 72 MB
-    storm.count("children forked", forked)
-    storm.count("children that contended anew", contended)
+    stress.count("children forked", forked)
+    stress.count("children that contended anew", contended)
 
 
-def test_children_forked_while_threads_wait_for_each_primitive(python, storm):
+def test_children_forked_while_threads_wait_for_each_primitive(python, stress):
     """Each object is in whatever state the fork has found it in; the child makes it free, and uses
     it, every fourth with threads of its own."""
-    children = storm.size(300, 6_000) if FAST and GIL else storm.size(50, 1_500)
+    children = stress.size(300, 6_000) if FAST and GIL else stress.size(50, 1_500)
     forked, contended = run(
         python,
         """
@@ -272,13 +272,13 @@ print(children, contended)
         Path(__file__).parent,
         children,
     )
-    storm.count("children forked", forked)
-    storm.count("children that contended anew", contended)
+    stress.count("children forked", forked)
+    stress.count("children that contended anew", contended)
 
 
-def test_four_generations(python, storm):
+def test_four_generations(python, stress):
     """Each contends, and forks out of its own fight a child that does the same."""
-    lines, generations = storm.size(20, 200) if FAST else storm.size(10, 100), 4
+    lines, generations = stress.size(20, 200) if FAST else stress.size(10, 100), 4
     (wrong,) = run(
         python,
         """
@@ -304,13 +304,13 @@ print(0)
         generations,
     )
     assert wrong == 0
-    storm.count("children forked", lines * generations)
-    storm.count("children that contended anew", lines * generations)
+    stress.count("children forked", lines * generations)
+    stress.count("children that contended anew", lines * generations)
 
 
-def test_subprocesses_with_preexec_fn(python, storm):
+def test_subprocesses_with_preexec_fn(python, stress):
     """Python code, with locks, between fork and exec; every fourth contends there."""
-    children = storm.size(100, 1_000)
+    children = stress.size(100, 1_000)
     run(
         python,
         """
@@ -335,15 +335,15 @@ with Fight(fought):
 """,
         children,
     )
-    storm.count("children forked", children)
-    storm.count("children that contended anew", (children + 3) // 4)
+    stress.count("children forked", children)
+    stress.count("children that contended anew", (children + 3) // 4)
 
 
 @pytest.mark.parametrize("install", [False, True], ids=["locks of its own", "install"])
 @pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
-def test_pool(python, storm, method, install):
+def test_pool(python, stress, method, install):
     """The pool's own threads and queues, on golock with `install`, and the work in each process."""
-    tasks = storm.size(60, 600)
+    tasks = stress.size(60, 600)
     (processes,) = run(
         python,
         """
@@ -369,5 +369,5 @@ print(len({pid for _, pid in answers}))
         tasks,
     )
     assert processes >= tasks // 10
-    storm.count("processes of pools", processes)
-    storm.count("tasks of pools", tasks)
+    stress.count("processes of pools", processes)
+    stress.count("tasks of pools", tasks)

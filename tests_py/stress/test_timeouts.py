@@ -50,8 +50,8 @@ def never_early(lock, timeouts):
 """
 
 
-def test_never_early(python, storm, check):
-    scale = storm.size(1, 4)
+def test_never_early(python, stress, check):
+    scale = stress.size(1, 4)
     result = python(
         PRELUDE
         + """
@@ -70,11 +70,11 @@ print('end')
         str(scale),
     )
     check(result, "end\n")
-    storm.count("time-outs, none early", 1 + 4 + 39 + 2 * 299 * scale + 2 * 2999 * scale)
+    stress.count("time-outs, none early", 1 + 4 + 39 + 2 * 299 * scale + 2 * 2999 * scale)
 
 
-def test_none_of_the_family_early(python, storm, check):
-    scale = storm.size(1, 10)
+def test_none_of_the_family_early(python, stress, check):
+    scale = stress.size(1, 10)
     result = python(
         PRELUDE
         + """
@@ -90,12 +90,12 @@ print(len(family.KINDS) * len(timeouts) * scale)
         str(scale),
     )
     assert (result.returncode, result.stderr) == (0, "")
-    storm.count("time-outs, none early", int(result.stdout))
+    stress.count("time-outs, none early", int(result.stdout))
 
 
-def test_none_of_the_family_early_while_others_are_let_go(python, storm):
+def test_none_of_the_family_early_while_others_are_let_go(python, stress):
     """Waits run out while notifications, permits and rounds come in between."""
-    seconds = storm.size(1.5, 20.0)
+    seconds = stress.size(1.5, 20.0)
     result = python(
         PRELUDE
         + """
@@ -154,12 +154,12 @@ for number in range(4):
         let_go, timed_out = map(int, line.split())
         assert let_go > 10
         assert timed_out > 10
-        storm.count("waits let go while others timed out", let_go)
-        storm.count("time-outs, none early", timed_out)
+        stress.count("waits let go while others timed out", let_go)
+        stress.count("time-outs, none early", timed_out)
 
 
-def test_never_early_under_contention(python, storm):
-    seconds = storm.size(1.5, 10.0)
+def test_never_early_under_contention(python, stress):
+    seconds = stress.size(1.5, 10.0)
     result = python(
         PRELUDE
         + """
@@ -189,13 +189,13 @@ print(outcomes[True], outcomes[False])
     taken, timed_out = map(int, result.stdout.split())
     assert taken > 100
     assert timed_out > 100
-    storm.count("acquires", taken)
-    storm.count("time-outs, none early", timed_out)
+    stress.count("acquires", taken)
+    stress.count("time-outs, none early", timed_out)
 
 
-def test_hardly_late(python, storm):
+def test_hardly_late(python, stress):
     """At most 2 ms at the 99th percentile, on an idle machine: it is asserted in the soak alone."""
-    repeats = storm.size(3, 60)
+    repeats = stress.size(3, 60)
     result = python(
         PRELUDE
         + """
@@ -219,16 +219,16 @@ for series in lates, sleeps:
     assert (result.returncode, result.stderr) == (0, "")
     late, slept = (int(line) / 1e6 for line in result.stdout.split())
     print(f"late at the 99th percentile: {late:.3f} ms; time.sleep: {slept:.3f} ms")
-    if storm.soak:
+    if stress.soak:
         if slept > 1:
             pytest.skip(f"the machine is not idle: time.sleep is {slept:.1f} ms late")
         assert late <= 2
-        storm.count("microseconds late at the 99th percentile", round(late * 1000))
+        stress.count("microseconds late at the 99th percentile", round(late * 1000))
 
 
-def test_steps_of_the_wall_clock(python, storm, compiled):
+def test_steps_of_the_wall_clock(python, stress, compiled):
     shim = compiled("clock_steps.c")
-    rounds = storm.size(20, 300)
+    rounds = stress.size(20, 300)
     result = python(
         PRELUDE
         + """
@@ -277,5 +277,5 @@ print(steps, waits)
     )
     assert (result.returncode, result.stderr) == (0, "")
     steps, waits = map(int, result.stdout.split())
-    storm.count("steps of the wall clock", steps)
-    storm.count("timed waits while it stepped", waits)
+    stress.count("steps of the wall clock", steps)
+    stress.count("timed waits while it stepped", waits)
