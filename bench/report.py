@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import statistics
+import textwrap
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,11 @@ def table(rows: Sequence[Sequence[str]]) -> list[str]:
     return [f"| {heading} |", "|" + " --- |" * len(rows[0]), *(f"| {row} |" for row in body), ""]
 
 
+def prose(text: str) -> list[str]:
+    """Wrap a paragraph as the rest of the documentation is."""
+    return [*textwrap.wrap(text, 100, break_long_words=False, break_on_hyphens=False), ""]
+
+
 def verdict(met: bool) -> str:
     return "yes" if met else "no"
 
@@ -63,12 +69,13 @@ def ratios_section(figures: Figures) -> list[str]:
         for measure, row in zip(figures["measures"], rows, strict=True)
     ]
     return [
-        "In one process, by turns: the minimum of the runs for single calls (ns), the median for "
-        "several threads. These fight for one lock (threads, empty loop steps with the lock held / "
-        "without), or wait for each other (µs, a round).",
-        "",
+        *prose(
+            "Measured in one process, by turns: the minimum of the runs for single calls (ns), the "
+            "median for several threads. The threads fight for one lock (their number, empty loop "
+            "steps with the lock held / without), or wait for each other (µs a round)."
+        ),
         *table([heading, *cells]),
-        "Beside the floor, a C type whose methods do nothing, in the same way:",
+        "Compared in the same way with the floor, a C type whose methods do nothing:",
         "",
         *table(
             [
@@ -109,7 +116,7 @@ def uncontended_section(values: dict[str, dict[str, list[float]]]) -> list[str]:
             for lock in rows[0][1:]
         ]
         rows.append([f"`{operation}`", *cells])
-    return ["By pyperf, in many processes:", "", *table(rows)]
+    return ["Measured by pyperf, in many processes:", "", *table(rows)]
 
 
 def wake_section(figures: Figures) -> list[str]:
@@ -147,9 +154,10 @@ def idle_section(figures: Figures) -> list[str]:
                 ]
             )
     return [
-        "A thread that waits for an item now and then: latency from the giver to the taker, "
-        "processor time and context switches of the process for each item.",
-        "",
+        *prose(
+            "A thread that waits for an item now and then: latency from giving to taking the item, "
+            "and processor time and context switches of the process for each item:"
+        ),
         *table(rows),
     ]
 
