@@ -1,7 +1,7 @@
 """The core keeps no file open.
 
-The Go runtime would, to read the limits of its cgroup now and then; and as each generation of
-forked children loads a core of its own, the files would add up.
+The Go runtime keeps cgroup files open to reread its limits. Each generation of forked children
+loads its own core, so these files added up.
 """
 
 from __future__ import annotations

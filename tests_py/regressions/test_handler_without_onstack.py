@@ -1,7 +1,7 @@
-"""Handlers of C code that do not ask for a stack of their own run on their thread's, always.
+"""C signal handlers without SA_ONSTACK always run on their thread's own stack.
 
-The core runs on the stacks of goroutines, a few KiB, and the Go runtime has stacks of 32 KiB for
-handlers; a handler that uses 64 KiB corrupts either.
+The core runs on goroutine stacks of a few KiB, and the Go runtime has signal stacks of 32 KiB. A
+handler that uses 64 KiB would corrupt either.
 """
 
 from __future__ import annotations

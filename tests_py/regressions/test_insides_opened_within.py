@@ -1,4 +1,4 @@
-"""Insides used by the code that a primitive calls: the call goes on as the interpreter's does."""
+"""Code that a primitive calls opens it: the call goes on as the interpreter's does."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The package imported anew, or in two copies: each of them can put everything back."""
+"""Several instances or copies of the package: each can restore everything."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_two_instances(python, check, order, last):
 
 
 def test_many_instances(python, check):
-    """More of them than an interpreter has watchers."""
+    """More instances than an interpreter has dict watchers."""
     code = """
     instances = [anew() for _ in range(12)]
     for instance in instances:
@@ -100,7 +100,7 @@ def test_reloaded(python, check):
 
 
 def test_modules_imported_anew(python, check):
-    """Both the old and the new one are put back, also under another name."""
+    """Both the old and the new module are restored, also under another name."""
     code = """
     import golock
     golock.install()
@@ -218,7 +218,7 @@ def test_subinterpreters_have_their_own(python, check):
 
 
 def test_what_passes_for_a_module_is_left_alone(python, check):
-    """As a library that cffi has loaded does, which has no ``__dict__``."""
+    """Libraries loaded by cffi pass for modules and have no ``__dict__``."""
     result = python(
         """
         import sys, threading, types

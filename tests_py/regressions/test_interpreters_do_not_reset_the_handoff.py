@@ -1,4 +1,4 @@
-"""An interpreter that imported golock gave all others the environment's hand-off threshold."""
+"""Importing golock in a second interpreter does not reset the hand-off threshold."""
 
 from __future__ import annotations
 

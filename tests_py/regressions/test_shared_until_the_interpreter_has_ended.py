@@ -1,6 +1,6 @@
-"""Goroutines use a lock while the interpreter ends, which nobody has told them.
+"""A shared lock outlives the interpreter, because goroutines may still use it.
 
-The lock was freed with the module that kept it alive; they went on with the memory of
+The lock was freed with the module that kept it alive, and goroutines went on to use the memory of
 other objects.
 """
 

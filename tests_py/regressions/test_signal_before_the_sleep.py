@@ -1,7 +1,7 @@
-"""A signal that arrives after the last bytecode before a wait, and before the thread sleeps.
+"""A signal arrives after the last bytecode before a wait and before the thread sleeps.
 
-Nothing would wake the thread for it, so it is looked for. Here it arrives at exactly that point:
-`partial` and `map` are C, and the interpreter looks for signals between bytecodes only.
+Nothing would wake the thread for it, so the wait must look for it. `partial` and `map` are C code,
+and the interpreter looks for signals only between bytecodes, so here it arrives at that point.
 """
 
 from __future__ import annotations

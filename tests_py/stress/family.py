@@ -4,7 +4,7 @@ The programs of the tests import this module; they put its folder into sys.path.
 the methods are for one waiter at a time:
 
     wait(timeout=None)   Wait until released and return True; return False when time runs out.
-    let_go()             Release the waiter, or the next one to come.
+    unblock()            Release the waiter, or the next one to come.
     restore()            In a forked child: make the object free, whoever held it in the parent.
     use()                Call everything that one thread can call on a free object without waiting.
     hold()               Make a free object one to wait at. A new object is held.
@@ -34,7 +34,7 @@ class Lock:
     def wait(self, timeout=None):
         return self.object.acquire(timeout=-1 if timeout is None else timeout)
 
-    def let_go(self):
+    def unblock(self):
         self.object.release()
 
     def restore(self):
@@ -48,7 +48,7 @@ class Lock:
 
 
 class RLock:
-    """Held by a thread of its own, which takes it again as soon as it was somebody else's."""
+    """Held by its own thread, which acquires it again after each other owner."""
 
     def __init__(self):
         self.object = golock.RLock()
@@ -78,7 +78,7 @@ class RLock:
             self.object.release()
         return taken
 
-    def let_go(self):
+    def unblock(self):
         self.requests.put(None)
 
     def restore(self):
@@ -108,7 +108,7 @@ class Condition:
             self.passes -= passed
         return passed
 
-    def let_go(self):
+    def unblock(self):
         with self.object:
             self.passes += 1
             self.object.notify()
@@ -149,7 +149,7 @@ class Semaphore:
     def wait(self, timeout=None):
         return self.object.acquire(timeout=timeout)
 
-    def let_go(self):
+    def unblock(self):
         self.object.release()
 
     def restore(self):
@@ -194,7 +194,7 @@ class Event:
             self.object.clear()
         return is_set
 
-    def let_go(self):
+    def unblock(self):
         self.object.set()
 
     def restore(self):
@@ -212,9 +212,9 @@ class Event:
 
 
 class Barrier:
-    """Of two parties: letting go is arriving."""
+    """A barrier of two parties: to unblock the waiter is to arrive."""
 
-    broken = threading.BrokenBarrierError  # which threading has no more when the interpreter ends
+    broken = threading.BrokenBarrierError  # threading loses it when the interpreter ends
 
     def __init__(self):
         self.object = golock.Barrier(2)
@@ -230,7 +230,7 @@ class Barrier:
             return False
         return True
 
-    def let_go(self):
+    def unblock(self):
         while not self.wait():
             pass
 

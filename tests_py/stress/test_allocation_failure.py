@@ -1,8 +1,8 @@
-"""No memory, at every allocation in turn: an exception, and a lock that works when memory is back.
+"""Each allocation fails in turn: an exception is raised, and the lock works when memory is back.
 
-What may still end the process is an allocation inside the Go runtime, which ends it by design:
-when the runtime starts, after golock has seen that address space, a thread and memory can be had,
-and in a thread's first call into it. Those are left alone here.
+Not tested are allocations inside the Go runtime, which by design end the process: when the runtime
+starts, after golock has seen that address space, memory and a thread are available, and in a
+thread's first call into it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""All that a primitive can be asked, by many threads at once: `make test-tsan` watches."""
+"""Many threads call every method of a primitive at once; `make test-tsan` finds their races."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def work(turn):
     global count
     for i in range(rounds):
         if turn == 0:
-            # Takes it here, and another thread frees it.
+            # Acquired here, released by another thread.
             if relay.acquire(timeout=1e-3):
                 golock.set_handoff(i % 3 / 10000)
         elif turn == 1:
@@ -96,7 +96,7 @@ print(count)
 
 
 def test_every_method_of_the_others_by_many_threads_at_once(python, stress, check):
-    """Each of eight threads calls each method, in an order of its own, with waits that run out."""
+    """Each of eight threads calls every method in its own order, with waits that time out."""
     rounds = stress.size(200, 3_000)
     result = python(
         PRELUDE
@@ -182,7 +182,7 @@ print('end')
 
 
 def test_one_listener_is_notified_by_many_and_gives_up_at_once(python, stress, check):
-    """The moment in which it is told and withdraws: its memory is its own until both are done."""
+    """It is notified while it withdraws: its memory must live until both are done."""
     rounds = stress.size(1_000, 30_000)
     result = python(
         PRELUDE

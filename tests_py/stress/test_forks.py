@@ -1,7 +1,7 @@
-"""Processes forked by the thousand, out of a fight for locks.
+"""Thousands of processes forked while threads fight for locks.
 
-Without the fast path every child that touches a lock loads a core of its own, and not only those
-that contend; so there are fewer of them.
+Without the fast path every child that touches a lock loads its own core, not only those that
+contend, so there are fewer of them.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ golock.set_handoff(0.0001)  # or the forking thread would mostly wait for its tu
 sys.setswitchinterval(0.0001)
 
 def contend(threads=3, rounds=20):
-    '''Threads fight for one lock; all sleep on it at least once.'''
+    '''Let threads fight for one lock, each of which sleeps on it at least once.'''
     lock, total = golock.allocate_lock(), 0
     def work():
         nonlocal total
@@ -47,7 +47,7 @@ def contend(threads=3, rounds=20):
     assert total == threads * rounds, total
     assert golock._golock.core()['loaded']
 
-patience = 100  # seconds, for a child that hangs; less in its children: they are found first
+patience = 100  # seconds until a child counts as hanging; less in its children, to find them first
 
 def fork(name, work):
     pid = os.fork()
@@ -66,7 +66,7 @@ def fork(name, work):
         os._exit(status)
 
 def reap(child):
-    '''Wait for a child. One that hangs is made to print its tracebacks, and is the end.'''
+    '''Wait for a child. If it hangs, make it print its tracebacks, and end everything.'''
     name, pid, descriptor = child
     poll = select.poll()
     poll.register(descriptor, select.POLLIN)
@@ -81,7 +81,7 @@ def reap(child):
         os.killpg(0, signal.SIGKILL)  # others may hang as well, with the test's pipes open
 
 class Fight:
-    '''Threads that fight for locks, until the end of the with-statement.'''
+    '''Threads that fight for locks until the with statement ends.'''
     def __init__(self, *locks):
         threads = 4 if getattr(sys, '_is_gil_enabled', lambda: True)() else 2
         self.locks, self.stop = locks, False
@@ -105,7 +105,7 @@ def descriptors():
     return len(os.listdir('/proc/self/fd'))
 
 def kilobytes():
-    '''Resident and mapped.'''
+    '''Return the resident and the mapped size.'''
     with open('/proc/self/status') as status:
         sizes = dict(line.split(':') for line in status)
     return [int(sizes[name].split()[0]) for name in ('VmRSS', 'VmSize')]
@@ -119,10 +119,10 @@ def run(python, program: str, *arguments: object) -> list[int]:
 
 
 def test_children_forked_out_of_a_fight(python, stress):
-    """Each forked while four threads fight, with a lock held by the forking thread, one held by
-    another for good, and those that are fought for, one of them taken by hooks around the fork."""
+    """Four threads fight for locks at each fork, one of which is acquired by hooks around the fork.
+    The forking thread holds another lock, and a thread of the parent holds one throughout."""
     children = stress.size(1_600, 16_000) if FAST else stress.size(1_000, 10_000)
-    contend_anew = 3  # one in so many
+    contend_anew = 3  # one child in so many
     forked, contended, rss, size = run(
         python,
         """
@@ -197,15 +197,15 @@ print(forked, contended, after[1] - before[1], after[2] - before[2])
         children,
         contend_anew,
     )
-    assert rss < 4096  # kilobytes: a page for every child would be more
+    assert rss < 4096  # kilobytes, less than a page for each child
     assert size < 160 << 10  # a thread that the Go runtime starts late maps 72 MB
     stress.count("children forked", forked)
     stress.count("children that contended anew", contended)
 
 
 def test_children_forked_while_threads_wait_for_each_primitive(python, stress):
-    """Each object is in whatever state the fork has found it in; the child makes it free, and uses
-    it, every fourth with threads of its own."""
+    """The fork copies each object in some state. The child makes it free and uses it, every fourth
+    child with its own threads."""
     children = stress.size(300, 6_000) if FAST and GIL else stress.size(50, 1_500)
     forked, contended = run(
         python,
@@ -219,11 +219,11 @@ stop = False
 def wait(object):
     while not stop:
         object.wait(0.0005)
-def let_go(object):
+def unblock(object):
     while not stop:
-        object.let_go() if not isinstance(object, family.Barrier) else object.wait(0.0005)
+        object.unblock() if not isinstance(object, family.Barrier) else object.wait(0.0005)
         time.sleep(0.0002)
-exclusive = family.Lock | family.RLock | family.BoundedSemaphore  # which cannot be let go twice
+exclusive = family.Lock | family.RLock | family.BoundedSemaphore  # cannot be released twice
 
 def contend_for(object):
     object.hold()
@@ -231,7 +231,7 @@ def contend_for(object):
     served = []
     waiter = threading.Thread(target=lambda: served.append(object.wait()))
     waiter.start()
-    object.let_go()
+    object.unblock()
     waiter.join()
     assert served == [True]
 
@@ -251,7 +251,7 @@ def child(number):
         contend()
 
 waiters = [threading.Thread(target=wait, args=[object]) for object in objects]
-waiters += [threading.Thread(target=let_go, args=[object])
+waiters += [threading.Thread(target=unblock, args=[object])
             for object in objects if not isinstance(object, exclusive)]
 for waiter in waiters:
     waiter.start()
@@ -277,7 +277,7 @@ print(children, contended)
 
 
 def test_four_generations(python, stress):
-    """Each contends, and forks out of its own fight a child that does the same."""
+    """Each child contends, and forks a child that does the same while its threads fight."""
     lines, generations = stress.size(20, 200) if FAST else stress.size(10, 100), 4
     (wrong,) = run(
         python,
@@ -342,7 +342,7 @@ with Fight(fought):
 @pytest.mark.parametrize("install", [False, True], ids=["locks of its own", "install"])
 @pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
 def test_pool(python, stress, method, install):
-    """The pool's own threads and queues, on golock with `install`, and the work in each process."""
+    """With `install`, the pool's threads and queues use golock, as does the work they do."""
     tasks = stress.size(60, 600)
     (processes,) = run(
         python,

@@ -1,4 +1,4 @@
-"""Interpreters that come and go, and end, with locks alive and threads that wait for them."""
+"""Interpreters that end with locks alive and threads that wait for them."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ import _testcapi
 import golock
 
 def live(code):
-    "Let an interpreter that shares the GIL come, run the code and go."
+    "Run the code in a new interpreter that shares the GIL, and end it."
     assert _testcapi.run_in_subinterp(code) == 0
 
 def live_on_its_own(code):
-    "Let an interpreter with a GIL of its own come, run the code and go."
+    "Run the code in a new interpreter with its own GIL, and end it."
     interpreter = interpreters.create()
     failure = interpreters.run_string(interpreter, code)
     assert failure is None, failure
@@ -40,8 +40,8 @@ else:
     live_on_its_own = live
 """
 
-# Runs in the interpreters. Threads that are no daemons are waited for while the interpreter ends:
-# some of them sleep then, and one releases them after a timed wait of its own.
+# Runs in the interpreters. An interpreter that ends waits for its non-daemon threads. Some of them
+# are asleep then, and one releases them after a timed wait.
 FIGHT = f"""
 import sys, threading
 sys.path.insert(0, {str(HERE)!r})
@@ -87,7 +87,7 @@ in_threads(wait, 2)
 in_threads(wait_with_limit, 2)
 in_threads(open_gate, 1)
 
-# The other primitives, each of them waited at while the interpreter ends, and let go then.
+# The other primitives: a thread waits at each while the interpreter ends, and is released then.
 rlock = golock.RLock()
 def nest():
     with rlock, rlock:
@@ -97,7 +97,7 @@ for kind in set(family.KINDS.values()) - {family.RLock}:  # whose keeper is a da
     object = kind()
     assert object.wait(1e-6) is False
     in_threads(object.wait, 1)
-    in_threads(object.let_go, 1)
+    in_threads(object.unblock, 1)
 
 class AtEnd:
     def __del__(self, lock=lock, passed=passed):
@@ -111,8 +111,8 @@ sys.at_end = AtEnd()
 sys.held = locks
 """
 
-# Waiters that are daemons, which a function of atexit has to let go: no interpreter but the main
-# one can end while it has threads (Fatal Python error: Py_EndInterpreter: not the last thread).
+# Daemon threads that wait, which an atexit function releases: only the main interpreter can end
+# while it has threads (Fatal Python error: Py_EndInterpreter: not the last thread).
 DAEMONS = """
 import atexit, threading
 import golock
@@ -130,14 +130,14 @@ def wait_with_limit():
 threads = [threading.Thread(target=work, daemon=True) for work in [wait, wait_with_limit] * 2]
 for thread in threads:
     thread.start()
-def let_go():
+def unblock():
     for _ in range(20):
         gate.release()  # reserves it for a waiter
         gate.acquire()
     gate.release()
     for thread in threads:
         thread.join()
-atexit.register(let_go)
+atexit.register(unblock)
 """
 
 
@@ -147,7 +147,7 @@ pytestmark = pytest.mark.skipif(
 
 
 def test_interpreters_in_several_threads_at_once(python, stress, check):
-    """With a GIL of their own where there is such a thing: from 3.12 on."""
+    """From 3.12 on each has its own GIL."""
     each, threads = stress.size(8, 150), 4
     result = python(
         PRELUDE
@@ -228,7 +228,7 @@ def contend():
             contended.release()
 start(contend, 4, 'brief', daemon=True)
 
-# The other primitives: waited at for ever, again and again, or let go at the end.
+# The other primitives: waited at for ever, repeatedly, or until unblocked at the end.
 for kind in family.KINDS.values():
     object = kind()
     start(object.wait, 1, daemon=True)
@@ -240,7 +240,7 @@ for kind in family.KINDS.values():
                 object.wait(0.0005)
         start(again_and_again, 1, 'brief', daemon=True)
     if round % 2 and kind is not family.RLock:
-        object.let_go()
+        object.unblock()
 
 # These are waited for while the interpreter ends.
 counted.acquire()
@@ -258,7 +258,7 @@ class AtEnd:
         while open(f'/proc/self/task/{last.native_id}/stat').read().rpartition(') ')[2][0] != 'S':
             time.sleep(0.0001)
     def __del__(self):
-        # Daemon threads come no more: nobody takes what is reserved for them.
+        # Daemon threads no longer run: nobody takes what is reserved for them.
         for _ in range(3):
             self.lock.release()
             self.lock.acquire()
@@ -269,7 +269,7 @@ time.sleep(round % 5 / 1000)
 
 
 def embed(source: Path, folder: Path) -> Path:
-    """Build a program that embeds the running interpreter, or skip where that cannot be."""
+    """Build a program that embeds the running interpreter, or skip the test."""
     config = sysconfig.get_config_var
     name = f"python{config('LDVERSION')}"
     folders = [config("LIBDIR"), config("LIBPL")]
@@ -288,8 +288,8 @@ def embed(source: Path, folder: Path) -> Path:
 
 @pytest.mark.skipif(
     bool(sysconfig.get_config_var("Py_GIL_DISABLED")) and sys.version_info < (3, 14),
-    reason="a daemon thread that wakes while a free-threaded 3.13 ends uses a thread state that is "
-    "gone, on _thread's locks too (CPython's issue 124878)",
+    reason="a daemon thread that wakes while a free-threaded 3.13 ends uses a freed thread "
+    "state, on _thread's locks too (CPython's issue 124878)",
 )
 def test_finalize_with_waiters_and_initialize_again(tmp_path, stress, check):
     program = embed(HERE / "finalize.c", tmp_path)
@@ -297,7 +297,7 @@ def test_finalize_with_waiters_and_initialize_again(tmp_path, stress, check):
     script.write_text(textwrap.dedent(SCRIPT))
     rounds = stress.size(25, 300)
     result = subprocess.run(
-        # From 3.14 on, a virtual environment is found in the first round alone.
+        # From 3.14 on, a virtual environment is found only in the first round.
         [program, Path(sys.executable).resolve(), str(rounds), script],
         env=dict(os.environ, PYTHONPATH=str(Path(golock.__file__).parents[1])),
         capture_output=True,

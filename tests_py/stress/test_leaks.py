@@ -374,14 +374,14 @@ def test_references(python, stress):
 def test_memory(python, stress):
     locks = stress.size(100_000, 1_000_000)
     found = run(python, MEMORY, str(locks))
-    # A byte for each lock is far less than a lock; the allocators' own pages are more than none.
+    # A byte a lock is far less than a lock, and allows for the allocators' own pages.
     assert found["grown"] < 2**20 + locks
     stress.count("locks created and dropped", locks)
 
 
 @pytest.mark.parametrize("threads", [50])
 def test_memory_of_threads(python, stress, threads):
-    """Threads that wait and end: what a runtime keeps for a thread, it keeps for the next."""
+    """Threads wait and end: what the runtime keeps for one thread it reuses for the next."""
     generations = stress.size(10, 100)
     code = """
 def generation():

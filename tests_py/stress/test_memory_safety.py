@@ -1,4 +1,4 @@
-"""Whatever Python code does to the objects: no crash, no SystemError, no hang, nothing left."""
+"""Whatever Python code does to the objects, nothing crashes, hangs or leaks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ PROGRAM = Path(__file__).parent / "memory_safety.py"
 
 
 def run(stress, environment, examples):
-    """Run the state machine; return how many steps it took."""
+    """Run the state machine; return the number of steps it took."""
     command = [sys.executable, str(PROGRAM), str(examples), "50", str(int(stress.soak))]
     limit = stress.size(280, 1500)
     result = subprocess.run(

@@ -1,8 +1,8 @@
 """The extension built with AddressSanitizer and UndefinedBehaviorSanitizer.
 
-The interpreter and the core are the ordinary ones. What the extension does with their memory is
-seen all the same: the sanitizer's malloc is everybody's, and has every object of the interpreter
-where that can do without its own allocator (not without a GIL).
+The interpreter and the core are not instrumented. The sanitizers still see what the extension does
+with their memory, because the whole process uses the sanitizer's malloc. With a GIL the
+interpreter's objects come from it too.
 """
 
 from __future__ import annotations

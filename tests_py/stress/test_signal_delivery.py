@@ -1,7 +1,7 @@
-"""Signals by the thousand, against threads that wait.
+"""Thousands of signals to threads that wait.
 
-A hang shows as a count that stands still. The watchdog in the program then prints all tracebacks
-and ends it.
+If the program hangs, the count of handled signals stops. A watchdog thread then prints all
+tracebacks and ends the program.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ class Handler:
 handler = Handler()
 
 def interrupted(call, argument):
-    '''Return what the call returned, or None when a handler has ended it.
+    '''Return what the call returned, or None if a handler ended it.
 
-    A handler may raise between any two bytecodes. So one call does two things in C, which no
-    handler can come between: make the call, and note what it returned.'''
+    A handler may raise between any two bytecodes, so extend and map make the call and store its
+    result in C, where no handler can come in between.'''
     result = []
     try:
         handler.armed = True
@@ -44,7 +44,7 @@ def interrupted(call, argument):
     return result[0] if result else None
 
 def watch():
-    '''A second thread, which needs no golock, sees to it that signals go on being handled.'''
+    '''Check, without golock, that signals go on being handled.'''
     runs = -1
     while not finished.wait(20):
         if handler.runs == runs:
@@ -67,7 +67,7 @@ def send_timer_signals(python, stress, program: str, runs: int) -> None:
 
 
 def test_timer_against_a_blocked_acquire(python, stress):
-    """The lock is never free while handlers run: each must run while the thread goes on waiting."""
+    """The lock is never free while handlers run: each must run during the wait."""
     send_timer_signals(
         python,
         stress,
@@ -177,9 +177,8 @@ print(handler.runs, handler.raised, total)
 
 
 def test_timer_against_waits_at_a_condition(python, stress):
-    """Each item is notified to one waiter. The main thread, which handlers interrupt, takes an
-    item only after a wait that returned: interrupted, it passes on the notification it has got, or
-    the item stays."""
+    """Each item is notified to one waiter. Handlers interrupt the main thread, which takes an item
+    only if its wait returned: interrupted, it must pass its notification on."""
     send_timer_signals(
         python,
         stress,
@@ -238,7 +237,6 @@ print(handler.runs, handler.raised, taken)
 
 
 def test_timer_against_semaphore_event_barrier_and_rlock(python, stress):
-    """In turn, and counted."""
     send_timer_signals(
         python,
         stress,
@@ -351,7 +349,7 @@ def listen():
         if permits.acquire(timeout=0.001):
             with rlock, rlock:
                 pass
-def tell():
+def notify():
     global acquires
     library.become_target()
     while not stop:
@@ -360,7 +358,7 @@ def tell():
         event.set()
         event.clear()
         with rlock:
-            permits.release(3)  # the two that listen take one each, and then wait for rlock
+            permits.release(3)  # one for each listener, which then waits for rlock
             permits.acquire()
             acquires += 1
 def meet():
@@ -372,7 +370,7 @@ def meet():
             rounds += 1
     except threading.BrokenBarrierError:
         assert stop
-def pass_on():  # threads come and go, for a thread's first call into the core
+def pass_on():  # new threads, for a thread's first call into the core
     def take():
         library.become_target()
         with lock:
@@ -381,7 +379,7 @@ def pass_on():  # threads come and go, for a thread's first call into the core
         thread = threading.Thread(target=take)
         thread.start()
         thread.join()
-works = fight, fight, fight, expire, pass_on, listen, listen, tell, meet, meet
+works = fight, fight, fight, expire, pass_on, listen, listen, notify, meet, meet
 threads = [threading.Thread(target=work) for work in works]
 for thread in threads:
     thread.start()
@@ -450,7 +448,7 @@ thread.join()
 
 
 def test_dispositions_before_and_after_many_signals(python, stress, compiled):
-    """What `signal.getsignal` says, what the kernel holds, and what a child process inherits."""
+    """Compare what signal.getsignal says, what the kernel holds, and what a child inherits."""
     result = python(
         """
 import ctypes, faulthandler, signal, subprocess, sys, threading

@@ -1,5 +1,5 @@
-"""Threads that come and go while they contend, leave with a lock held, stand in a long line, or
-pass work on."""
+"""Threads that come and go while they contend, end with a lock held, wait in a long queue, or pass
+work on."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def work():
             lock.acquire()
         taken += 1
         if i % 7 == 0:
-            time.sleep(0)  # gives the GIL away, and the others find the lock taken
+            time.sleep(0)  # releases the GIL, so that others find the lock taken
         lock.release()
     with others:
         timed_out += missed
@@ -64,7 +64,7 @@ for i in range(number):
 for thread in threads:
     thread.join()
 print(ended, taken + timed_out)
-# The core's own threads do not become more with those that come and go.
+# The core's threads must not grow with the number of threads that came and went.
 while live_threads() > most + 4:
     time.sleep(0.01)
 """,
@@ -115,8 +115,8 @@ print('end')
 
 
 @pytest.mark.parametrize("handoff", ["0", "0.001"])
-def test_each_release_lets_one_waiter_go(python, stress, handoff, check):
-    """In the order of their arrival; each leaves the lock held, and the next release is for it."""
+def test_each_release_serves_one_waiter(python, stress, handoff, check):
+    """In the order of arrival. Each waiter ends with the lock held; the next release frees it."""
     rounds = stress.size(1, 6)
     result = python(
         PRELUDE
@@ -175,7 +175,7 @@ def passed_on(python, stress, program, number):
 
 @pytest.mark.parametrize("handoff", ["0", "0.001"])
 def test_queues_under_install(python, stress, handoff):
-    """Those of the standard library, with many threads at both ends; some give up at times."""
+    """The standard library's queues, with many threads at both ends; some calls time out."""
     passed_on(
         python,
         stress,
@@ -218,8 +218,8 @@ for kind in queue.Queue, queue.LifoQueue, queue.PriorityQueue, queue.SimpleQueue
 
 
 def test_producers_and_consumers_over_each_primitive(python, stress):
-    """A bounded buffer of five places, guarded in three ways, and rounds that a barrier and an
-    event divide; each item is seen once."""
+    """A bounded buffer of five places, guarded in three ways, and rounds separated by a barrier and
+    an event; each item is seen once."""
     passed_on(
         python,
         stress,
@@ -300,7 +300,7 @@ over_event_and_barrier()
 
 
 def test_threads_come_and_go_while_they_wait(python, stress, check):
-    """Each waits for every primitive with a time that runs out, or nearly does."""
+    """Each waits at every primitive with a timeout that expires, or nearly does."""
     threads = stress.size(1_000, 20_000)
     result = python(
         PRELUDE

@@ -1,4 +1,4 @@
-"""Time-outs: never early, hardly late, and indifferent to the clock on the wall."""
+"""Time-outs are never early, hardly late, and independent of the wall clock."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def timed(lock, timeout):
     return taken, time.monotonic_ns() - begun - round(timeout * 1e9)
 
 def none_early(object, timeouts):
-    "The same for one of the family, at which nobody else waits."
+    "Wait at an object of family.KINDS with each timeout; no wait may end early."
     for timeout in timeouts:
         begun = time.monotonic_ns()
         assert object.wait(timeout) is False
@@ -93,8 +93,8 @@ print(len(family.KINDS) * len(timeouts) * scale)
     stress.count("time-outs, none early", int(result.stdout))
 
 
-def test_none_of_the_family_early_while_others_are_let_go(python, stress):
-    """Waits run out while notifications, permits and rounds come in between."""
+def test_none_of_the_family_early_while_others_succeed(python, stress):
+    """Waits time out while others are notified, get permits, or complete rounds."""
     seconds = stress.size(1.5, 20.0)
     result = python(
         PRELUDE
@@ -133,7 +133,7 @@ def wait(number):
 def meet(timeout):
     while time.monotonic() < end:
         wait_at_barrier(timeout)
-def let_go():
+def unblock():
     while time.monotonic() < end:
         with condition:
             condition.notify()
@@ -142,7 +142,7 @@ def let_go():
         semaphore.release()
         time.sleep(3e-4)
 in_threads([lambda number=number: wait(number) for number in range(8)]
-           + [let_go, lambda: meet(1e-3), lambda: meet(0.9e-3)])
+           + [unblock, lambda: meet(1e-3), lambda: meet(0.9e-3)])
 for number in range(4):
     print(sum(outcomes[number + k][True] for k in (0, 4)),
           sum(outcomes[number + k][False] for k in (0, 4)))
@@ -151,10 +151,10 @@ for number in range(4):
     )
     assert (result.returncode, result.stderr) == (0, "")
     for line in result.stdout.splitlines():
-        let_go, timed_out = map(int, line.split())
-        assert let_go > 10
+        succeeded, timed_out = map(int, line.split())
+        assert succeeded > 10
         assert timed_out > 10
-        stress.count("waits let go while others timed out", let_go)
+        stress.count("waits that succeeded while others timed out", succeeded)
         stress.count("time-outs, none early", timed_out)
 
 
@@ -194,7 +194,7 @@ print(outcomes[True], outcomes[False])
 
 
 def test_hardly_late(python, stress):
-    """At most 2 ms at the 99th percentile, on an idle machine: it is asserted in the soak alone."""
+    """At most 2 ms at the 99th percentile. Asserted only in the soak, on an idle machine."""
     repeats = stress.size(3, 60)
     result = python(
         PRELUDE

@@ -63,14 +63,14 @@ print('end')
 
 
 def test_main_thread_takes_the_lock_while_it_ends(python):
-    """A waiter that will never run again is woken; the main thread must not wait for it."""
+    """The release wakes a waiter that never runs again; the main thread must not wait for it."""
     check(
         python(
             PRELUDE
             + """
 class AtEnd:
     def __del__(self, lock=lock, write=os.write):
-        # Daemon threads get no GIL any more.
+        # Daemon threads no longer get the GIL.
         for _ in range(3):
             lock.release()
             lock.acquire()
@@ -184,7 +184,7 @@ sys.at_end = AtEnd(lambda sleep=time.sleep: sleep(0.1))
 @modes
 @each_kind
 def test_main_thread_wakes_those_that_wait_while_the_interpreter_ends(python, mode, kind):
-    """They come no more. What they were given is lost, and the main thread does not wait for it."""
+    """They never run again. What they were given is lost, and the main thread goes on."""
     result = run(
         python,
         mode,
@@ -197,11 +197,11 @@ for _ in range(1 if kind is family.Barrier else 3):
 if issubclass(kind, family.Condition):
     while family.waiters(object.object) < 3:
         time.sleep(0.001)
-    object.object.acquire()  # they have it no more, and sleep
+    object.object.acquire()  # so that they have released it, and sleep
     object.object.release()
-def at_end(object=object, let_go=kind.let_go, wait=kind.wait):
+def at_end(object=object, unblock=kind.unblock, wait=kind.wait):
     for _ in range(3):
-        let_go(object)
+        unblock(object)
         assert wait(object, 10)
 if kind is family.Barrier:
     def at_end(object=object.object):
@@ -209,7 +209,7 @@ if kind is family.Barrier:
         object.abort()
 elif kind is family.RLock:
     def at_end(object=object):
-        object.let_go()
+        object.unblock()
         object.object.acquire(timeout=0.001)
 sys.at_end = AtEnd(at_end)
 """,
@@ -221,7 +221,7 @@ sys.at_end = AtEnd(at_end)
 @modes
 @each_kind
 def test_main_thread_waits_for_a_primitive_while_the_interpreter_ends(python, mode, kind):
-    """And nobody lets it go: its time runs out."""
+    """Nobody releases it: it times out."""
     result = run(
         python,
         mode,

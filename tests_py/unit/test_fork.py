@@ -1,4 +1,4 @@
-"""Locks and the core across fork. A Go runtime does not survive it; golock does."""
+"""Locks and the core across fork, which a Go runtime does not survive."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ print({wait(child) for child in children})
     reason="without a GIL the waiter claims the reservation at once",
 )
 def test_lock_reserved_for_a_waiter_of_the_parent_is_free_in_the_child(python):
-    """The waiter does not exist in the child, where nobody will ever claim the reservation."""
+    """The waiter does not exist in the child, so nobody there will ever claim the reservation."""
     result = python(
         PRELUDE
         + """
@@ -146,7 +146,7 @@ def child():
     contend()
 lock.release()
 before = lock.acquire(False), lock.locked()
-pid = in_child(child)  # nothing up to here gives the GIL away
+pid = in_child(child)  # nothing up to here releases the GIL
 say(*before)
 waiter.join()
 say(wait(pid), lock.locked())
@@ -159,7 +159,7 @@ say(wait(pid), lock.locked())
 
 
 def test_child_without_room_for_a_copy_of_the_core(python):
-    """No file can be opened, neither a memory file nor a temporary one: it waits without a core."""
+    """Neither a memory file nor a temporary file can be opened: it waits without a core."""
     result = python(
         PRELUDE
         + """
@@ -185,7 +185,7 @@ print(wait(in_child(child)))
     os.environ.get("GOLOCK_FASTPATH") == "0", reason="every operation needs the core"
 )
 def test_child_needs_no_core_for_waiters_of_the_parent(python):
-    """Whoever the copied word speaks of does not exist in the child, so nobody is to be woken."""
+    """The waiters that the copied word announces do not exist in the child."""
     result = python(
         PRELUDE
         + """
@@ -269,12 +269,12 @@ def contend_for(object):
             served.append(object.wait())
     [waiter] = start(wait)
     for number in range(10):
-        object.let_go()
+        object.unblock()
         while len(served) == number:
             time.sleep(0)
     waiter.join()
     assert served == [True] * 10
-    # The others need no core, and the child of a thread loads none.
+    # The others need no core, and a child forked by a thread loads none.
     if isinstance(object, (family.Lock, family.RLock, family.Semaphore)):
         assert loaded() or golock._golock.core()['core_missing']
 """
@@ -290,7 +290,7 @@ def run(python, kind, code):
 
 @each_kind
 def test_child_uses_what_threads_of_the_parent_wait_for(python, kind):
-    """First without a core, which nobody needs to be woken, then with its own."""
+    """First without a core, since there is nobody to wake, then with its own."""
     stdout = run(
         python,
         kind,
@@ -313,7 +313,7 @@ forker = threading.Thread(target=fork)
 forker.start()
 forker.join()
 for left in range(len(threads), 0, -1):
-    object.let_go()
+    object.unblock()
     while sum(thread.is_alive() for thread in threads) >= left:
         time.sleep(0.001)
 """,
@@ -347,7 +347,7 @@ descend(0)
 
 @each_kind
 def test_handler_that_forks_while_its_thread_waits_for_each(python, kind):
-    """The wait goes on in the child, on the child's own core, and runs out or is let go there."""
+    """The wait goes on in the child, on its own core, and times out or is released there."""
     stdout = run(
         python,
         kind,
@@ -359,14 +359,14 @@ def handler(*args):
     if pids[-1] == 0 and kind is family.RLock:  # who held it is not there
         object.restore()
         object.hold()
-    if let_go:
-        threading.Thread(target=object.let_go).start()
+    if unblock:
+        threading.Thread(target=object.unblock).start()
 signal.signal(signal.SIGALRM, handler)
-for let_go in False, True:
+for unblock in False, True:
     signal.setitimer(signal.ITIMER_REAL, 0.03)
-    say(object.wait(60 if let_go else 0.1))
+    say(object.wait(60 if unblock else 0.1))
     if pids[-1] == 0:
-        if not let_go:
+        if not unblock:
             contend_for(object)
         os._exit(0)
 say(*map(wait, pids))
@@ -376,8 +376,7 @@ say(*map(wait, pids))
 
 
 @pytest.mark.skipif(not FAST, reason="every operation needs the core")
-def test_what_the_child_sees_of_those_that_wait_in_the_parent(python):
-    """Nobody waits there."""
+def test_child_sees_no_waiters_of_the_parent(python):
     result = python(
         PRELUDE
         + """

@@ -1,4 +1,4 @@
-"""Where a library of green threads has made threads its own, golock stands aside."""
+"""golock stands aside when a library of green threads has replaced threads."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PATCHES = {
     "eventlet": "import eventlet; eventlet.monkey_patch()",
 }
 
-# Each program ends by a signal when a thread sleeps in the kernel and with it all green threads.
+# If a thread sleeps in the kernel, and all green threads with it, an alarm ends the program.
 PRELUDE = """
     import signal, sys, warnings
     signal.alarm(30)
@@ -61,16 +61,16 @@ USE = """
     for kind in {threading.Condition, Condition}:
         five_inside(kind())
         five_inside(kind(threading.Lock()))
-        condition, told = kind(), []
+        condition, notified = kind(), []
         def wait():
             with condition:
-                while not told:
+                while not notified:
                     condition.wait()
-        def tell():
+        def notify():
             with condition:
-                told.append(1)
+                notified.append(1)
                 condition.notify()
-        spawn(wait, tell)
+        spawn(wait, notify)
     tasks = queue.Queue(1)
     spawn(tasks.get, lambda: tasks.put(1))
     five_inside(threading.Lock())
@@ -88,7 +88,7 @@ def patch(request):
 
 @pytest.fixture
 def run(python):
-    """Run a program; return what it prints and how often it was warned that golock stands aside."""
+    """Run a program; return its output and how often it warned that golock stands aside."""
 
     def run(*parts):
         code = "".join(textwrap.dedent(part) for part in parts)
@@ -142,12 +142,12 @@ def test_patched_after_install(run, patch):
     assert run(PRELUDE, install, CAPTURE, patch, USE, show) == (printed, 1)
 
 
-# In the interpreter's classes it is the waiting that makes a lock, so that these are green too.
+# The interpreter's classes make a lock for each wait, so their old objects become green too.
 
 MADE_BEFORE = """
     import queue, threading
     semaphore, event, barrier = threading.Semaphore(0), threading.Event(), threading.Barrier(2)
-    condition, tasks, told = threading.Condition(), queue.Queue(), []
+    condition, tasks, notified = threading.Condition(), queue.Queue(), []
     class Derived(threading.Semaphore):
         pass
     derived = Derived(0)
@@ -156,17 +156,17 @@ MADE_BEFORE = """
 USED_AFTERWARDS = """
     def wait():
         with condition:
-            while not told:
+            while not notified:
                 condition.wait()
-    def tell():
+    def notify():
         with condition:
-            told.append(1)
+            notified.append(1)
             condition.notify()
     spawn(semaphore.acquire, semaphore.release)
     spawn(derived.acquire, derived.release)
     spawn(event.wait, event.set)
     spawn(barrier.wait, barrier.wait)
-    spawn(wait, tell)
+    spawn(wait, notify)
     spawn(tasks.get, lambda: tasks.put(1))
     late = Derived(0)
     spawn(late.acquire, late.release)
@@ -209,7 +209,7 @@ def test_golock_itself_is_imported_under_green_threads(run, patch):
     assert run(PRELUDE, patch, "import golock; print(golock.installed())") == ("False\n", 0)
 
 
-# Without any library: what decides is _thread alone.
+# Without any library: only _thread decides.
 
 REPLACE = """
     import _thread, golock, threading, warnings

@@ -1,6 +1,6 @@
 """Every wait at every primitive ends under limits that keep the core away.
 
-limits.py is what runs under the limits.
+limits.py is the program that runs under the limits.
 """
 
 from __future__ import annotations

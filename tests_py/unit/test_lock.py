@@ -101,7 +101,7 @@ def test_never_two_inside(threads, threshold):
             inside.append(way)
             count = shared["count"]
             if i % 50 == 0:
-                time.sleep(0)  # gives the GIL away inside
+                time.sleep(0)  # releases the GIL inside
             shared["count"] = count + 1
             assert inside == [way]
             inside.clear()
@@ -156,7 +156,7 @@ def test_waiter_is_not_starved_by_a_thread_that_takes_the_lock_again_and_again()
 
 
 def test_handoff_does_not_need_the_switch_interval(python):
-    """The thread that has the GIL hands the lock over by its own clock, and the GIL with it."""
+    """The thread that has the GIL watches the clock; it hands over the lock, then the GIL."""
     result = python(
         """
 import sys, threading, time

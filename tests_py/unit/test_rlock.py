@@ -1,4 +1,4 @@
-"""RLocks between threads: whose they are, how often, and who waits."""
+"""RLocks between threads: owner, recursion, waiting."""
 
 from __future__ import annotations
 

@@ -207,7 +207,7 @@ print(len(masks) > 0, all(mask & wanted == wanted for mask in masks))
 
 
 def test_waiting_leaves_the_mask_of_a_thread_alone(python):
-    """A thread's first call into a Go runtime binds it to the runtime, which changes its mask."""
+    """A thread's first call into Go binds it to the runtime, which changes its signal mask."""
     result = python(
         """
 import signal, threading
@@ -258,7 +258,7 @@ def run(python, kind, code):
 
 @each_kind
 def test_handler_that_raises_ends_the_wait_for_each(python, kind):
-    """Again and again, and who waits then is let go all the same. Nothing stays taken."""
+    """Repeatedly. A later waiter is still released, and nothing stays acquired."""
     result = run(
         python,
         kind,
@@ -278,7 +278,7 @@ for timeout in (None, 100) * 10:
         print('let go')
 if isinstance(object, family.Condition):
     assert family.waiters(object.object) == 0
-threading.Timer(0.01, object.let_go).start()
+threading.Timer(0.01, object.unblock).start()
 print(object.wait(100))
 """,
     )
@@ -294,7 +294,7 @@ def test_handlers_that_return_do_not_end_the_wait_for_each(python, kind):
 def handler(signum, frame):
     calls.append(1)
     if len(calls) == 50:
-        threading.Thread(target=object.let_go).start()
+        threading.Thread(target=object.unblock).start()
 signal.signal(signal.SIGALRM, handler)
 signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
 taken = object.wait()
@@ -332,9 +332,9 @@ object.wait()
 
 
 @each_kind
-def test_handler_lets_go_what_its_own_thread_waits_for(python, kind):
+def test_handler_releases_what_its_own_thread_waits_for(python, kind):
     if kind in ("Barrier", "RLock"):
-        pytest.skip("another thread has to let go")
+        pytest.skip("only another thread can release the waiter")
     result = run(
         python,
         kind,
@@ -343,7 +343,7 @@ def handler(signum, frame):
     calls.append(1)
     if waits(frame):
         signal.setitimer(signal.ITIMER_REAL, 0)
-        object.let_go()
+        object.unblock()
 signal.signal(signal.SIGALRM, handler)
 for _ in range(5):
     signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)

@@ -164,7 +164,7 @@ class Exchange:
     """Takes the number of rounds, returns the cost of them all."""
     target: Target
     by_turns: bool = False
-    """Whether every round puts a thread to sleep: then processor time and switches are told too."""
+    """Whether each round puts a thread to sleep; then processor time and switches count too."""
 
 
 EXCHANGES = (
