@@ -4,8 +4,8 @@
 
 A virtual environment in FOLDER (build/suites unless given) holds golock, built from this checkout,
 the projects, and what their tests need. If outcomes differ, the suite is run twice more both ways.
-A test differs if none of its outcomes without golock is one of those on golock. The exit status is 1
-if any test differs. A suite takes minutes.
+A test differs if none of its outcomes without golock is one of those on golock. The exit status is
+1 if any test differs. A suite takes minutes.
 """
 
 from __future__ import annotations
