@@ -52,6 +52,18 @@ def check() -> Callable[[subprocess.CompletedProcess[str], str], None]:
     return check
 
 
+@pytest.fixture
+def numbers(python: Python) -> Callable[..., list[int]]:
+    """Run a program that must succeed, and return the integers that it prints."""
+
+    def numbers(code: str, *arguments: object, **options: object) -> list[int]:
+        result = python(code, *map(str, arguments), **options)
+        assert (result.returncode, result.stderr) == (0, ""), result.stderr
+        return [int(word) for word in result.stdout.split()]
+
+    return numbers
+
+
 @pytest.fixture(scope="session")
 def compiled(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
     """Compile a C file of tests_py/stress as a shared library, and return the library's path."""

@@ -7,7 +7,7 @@ SA_ONSTACK would run there, and without golock run on their thread's whole stack
 from __future__ import annotations
 
 
-def test_waiting_leaves_the_alternate_stack_alone(python):
+def test_waiting_leaves_the_alternate_stack_alone(python, check):
     result = python(
         """
 import ctypes, threading
@@ -38,4 +38,4 @@ for work in wait, wait_with_own_stack, lambda: golock.set_handoff(0.001) or wait
     thread.join()
 """
     )
-    assert (result.returncode, result.stderr, result.stdout) == (0, "", "True\n" * 4)
+    check(result, "True\n" * 4)

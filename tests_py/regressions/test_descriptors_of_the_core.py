@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 
 
-def test_core_keeps_no_file_open(python):
+def test_core_keeps_no_file_open(python, check):
     result = python(
         """
 import os, sys
@@ -29,4 +29,4 @@ for generation in range(3):
 """,
         env={**os.environ, "PYTHONWARNINGS": "ignore"},
     )
-    assert (result.returncode, result.stderr, result.stdout) == (0, "", "0 0\n1 0\n2 0\n")
+    check(result, "0 0\n1 0\n2 0\n")

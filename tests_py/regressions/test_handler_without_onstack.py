@@ -21,7 +21,7 @@ def load_core():
 
 
 @pytest.mark.parametrize("order", ["handler first", "core first"])
-def test_handler_runs_on_the_stack_of_its_thread(python, compiled, order):
+def test_handler_runs_on_the_stack_of_its_thread(python, check, compiled, order):
     result = python(
         PRELUDE
         + """
@@ -52,4 +52,4 @@ print(library.count_astray(), library.is_as_installed(signal.SIGUSR1))
         compiled("handler.c"),
         order,
     )
-    assert (result.returncode, result.stdout, result.stderr) == (0, "0 1\n", "")
+    check(result, "0 1\n")

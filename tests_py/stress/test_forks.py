@@ -112,19 +112,18 @@ def kilobytes():
 """
 
 
-def run(python, program: str, *arguments: object) -> list[int]:
-    result = python(PRELUDE + program, *map(str, arguments), timeout=280)
-    assert (result.returncode, result.stderr) == (0, ""), result.stderr
-    return [int(number) for number in result.stdout.split()]
+@pytest.fixture
+def run(numbers):
+    """Run a program after the prelude, and return the integers that it prints."""
+    return lambda program, *arguments: numbers(PRELUDE + program, *arguments, timeout=280)
 
 
-def test_children_forked_out_of_a_fight(python, stress):
+def test_children_forked_out_of_a_fight(run, stress):
     """Four threads fight for locks at each fork, one of which is acquired by hooks around the fork.
     The forking thread holds another lock, and a thread of the parent holds one throughout."""
     children = stress.size(1_600, 16_000) if FAST else stress.size(1_000, 10_000)
     contend_anew = 3  # one child in so many
     forked, contended, rss, size = run(
-        python,
         """
 mine, theirs = golock.allocate_lock(), golock.allocate_lock()
 fought, gate = golock.allocate_lock(), golock.allocate_lock()
@@ -203,12 +202,11 @@ print(forked, contended, after[1] - before[1], after[2] - before[2])
     stress.count("children that contended anew", contended)
 
 
-def test_children_forked_while_threads_wait_for_each_primitive(python, stress):
+def test_children_forked_while_threads_wait_for_each_primitive(run, stress):
     """The fork copies each object in some state. The child makes it free and uses it, every fourth
     child with its own threads."""
     children = stress.size(300, 6_000) if FAST and GIL else stress.size(50, 1_500)
     forked, contended = run(
-        python,
         """
 sys.path.insert(0, sys.argv[1])
 import family
@@ -276,11 +274,10 @@ print(children, contended)
     stress.count("children that contended anew", contended)
 
 
-def test_four_generations(python, stress):
+def test_four_generations(run, stress):
     """Each child contends, and forks a child that does the same while its threads fight."""
     lines, generations = stress.size(20, 200) if FAST else stress.size(10, 100), 4
     (wrong,) = run(
-        python,
         """
 lines, generations = map(int, sys.argv[1:])
 def descend(generation, line):
@@ -308,11 +305,10 @@ print(0)
     stress.count("children that contended anew", lines * generations)
 
 
-def test_subprocesses_with_preexec_fn(python, stress):
+def test_subprocesses_with_preexec_fn(run, stress):
     """Python code, with locks, between fork and exec; every fourth contends there."""
     children = stress.size(100, 1_000)
     run(
-        python,
         """
 import subprocess
 fought = golock.allocate_lock()
@@ -341,11 +337,10 @@ with Fight(fought):
 
 @pytest.mark.parametrize("install", [False, True], ids=["locks of its own", "install"])
 @pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
-def test_pool(python, stress, method, install):
+def test_pool(run, stress, method, install):
     """With `install`, the pool's threads and queues use golock, as does the work they do."""
     tasks = stress.size(60, 600)
     (processes,) = run(
-        python,
         """
 import multiprocessing
 folder, method, install, tasks = sys.argv[1:]

@@ -167,18 +167,21 @@ def check(seen):
 """
 
 
-def passed_on(python, stress, program, number):
-    result = python(PRELUDE + PASS_ON + program, str(number), timeout=200)
-    assert (result.returncode, result.stderr) == (0, ""), result.stderr
-    stress.count("items passed from thread to thread", sum(map(int, result.stdout.split())))
+@pytest.fixture
+def pass_on(numbers, stress):
+    """Run a program in which eight threads pass a number of items each."""
+
+    def pass_on(program):
+        passed = numbers(PRELUDE + PASS_ON + program, stress.size(1_000, 10_000), timeout=200)
+        stress.count("items passed from thread to thread", sum(passed))
+
+    return pass_on
 
 
 @pytest.mark.parametrize("handoff", ["0", "0.001"])
-def test_queues_under_install(python, stress, handoff):
+def test_queues_under_install(pass_on, handoff):
     """The standard library's queues, with many threads at both ends; some calls time out."""
-    passed_on(
-        python,
-        stress,
+    pass_on(
         """
 golock.install()
 import queue
@@ -213,16 +216,13 @@ for kind in queue.Queue, queue.LifoQueue, queue.PriorityQueue, queue.SimpleQueue
     assert line.empty()
     check(seen)
 """.replace("HANDOFF", handoff),
-        stress.size(1_000, 10_000),
     )
 
 
-def test_producers_and_consumers_over_each_primitive(python, stress):
+def test_producers_and_consumers_over_each_primitive(pass_on):
     """A bounded buffer of five places, guarded in three ways, and rounds separated by a barrier and
     an event; each item is seen once."""
-    passed_on(
-        python,
-        stress,
+    pass_on(
         """
 places = 5
 
@@ -295,7 +295,6 @@ def over_event_and_barrier():
     check(seen)
 over_event_and_barrier()
 """,
-        stress.size(1_000, 10_000),
     )
 
 

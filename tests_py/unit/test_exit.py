@@ -22,11 +22,7 @@ def wait_asleep(thread):
 """
 
 
-def check(result, stdout):
-    assert (result.returncode, result.stderr, result.stdout) == (0, "", stdout)
-
-
-def test_daemon_threads_blocked_at_exit(python):
+def test_daemon_threads_blocked_at_exit(python, check):
     check(
         python(
             PRELUDE
@@ -43,7 +39,7 @@ print('end')
     )
 
 
-def test_daemon_threads_contending_at_exit(python):
+def test_daemon_threads_contending_at_exit(python, check):
     check(
         python(
             PRELUDE
@@ -62,7 +58,7 @@ print('end')
     )
 
 
-def test_main_thread_takes_the_lock_while_it_ends(python):
+def test_main_thread_takes_the_lock_while_it_ends(python, check):
     """The release wakes a waiter that never runs again; the main thread must not wait for it."""
     check(
         python(
@@ -90,7 +86,7 @@ del AtEnd
     )
 
 
-def test_threads_that_are_not_daemons_are_waited_for(python):
+def test_threads_that_are_not_daemons_are_waited_for(python, check):
     check(
         python(
             PRELUDE
@@ -104,7 +100,7 @@ threading.Timer(0.05, lock.release).start()
     )
 
 
-def test_lock_outlives_the_modules(python):
+def test_lock_outlives_the_modules(python, check):
     check(
         python(
             PRELUDE
@@ -139,18 +135,22 @@ class AtEnd:
 )
 FOLDER = str(Path(__file__).parents[1] / "stress")
 each_kind = pytest.mark.parametrize("kind", KINDS)
-modes = pytest.mark.parametrize("mode", ["", "1"], ids=["", "dev"])
 
 
-def run(python, mode, code, *arguments):
-    return python(FAMILY + code, FOLDER, *arguments, env={**os.environ, "PYTHONDEVMODE": mode})
+@pytest.fixture(params=["", "1"], ids=["", "dev"])
+def prints(request, python, check):
+    """Run a program, in development mode or not, and assert that it succeeds and prints this."""
+
+    def prints(stdout, code, *arguments):
+        environment = {**os.environ, "PYTHONDEVMODE": request.param}
+        check(python(FAMILY + code, FOLDER, *arguments, env=environment), stdout)
+
+    return prints
 
 
-@modes
-def test_daemon_threads_that_wait_for_each_primitive_at_exit(python, mode):
-    result = run(
-        python,
-        mode,
+def test_daemon_threads_that_wait_for_each_primitive_at_exit(prints):
+    prints(
+        "end\n",
         """
 for kind in family.KINDS.values():
     for timeout in None, 1000:
@@ -158,14 +158,11 @@ for kind in family.KINDS.values():
 print('end')
 """,
     )
-    check(result, "end\n")
 
 
-@modes
-def test_timed_waits_of_daemon_threads_run_out_while_the_interpreter_ends(python, mode):
-    result = run(
-        python,
-        mode,
+def test_timed_waits_of_daemon_threads_run_out_while_the_interpreter_ends(prints):
+    prints(
+        "end\n",
         """
 for kind in family.KINDS.values():
     for timeout in 0.05, 0.0501, 0.06:
@@ -178,16 +175,13 @@ for kind in family.KINDS.values():
 sys.at_end = AtEnd(lambda sleep=time.sleep: sleep(0.1))
 """,
     )
-    check(result, "end\n")
 
 
-@modes
 @each_kind
-def test_main_thread_wakes_those_that_wait_while_the_interpreter_ends(python, mode, kind):
+def test_main_thread_wakes_those_that_wait_while_the_interpreter_ends(prints, kind):
     """They never run again. What they were given is lost, and the main thread goes on."""
-    result = run(
-        python,
-        mode,
+    prints(
+        "end\n",
         """
 golock.set_handoff(0)
 kind = family.KINDS[sys.argv[2]]
@@ -215,16 +209,13 @@ sys.at_end = AtEnd(at_end)
 """,
         kind,
     )
-    check(result, "end\n")
 
 
-@modes
 @each_kind
-def test_main_thread_waits_for_a_primitive_while_the_interpreter_ends(python, mode, kind):
+def test_main_thread_waits_for_a_primitive_while_the_interpreter_ends(prints, kind):
     """Nobody releases it: it times out."""
-    result = run(
-        python,
-        mode,
+    prints(
+        "waits\nend\n",
         """
 object = family.KINDS[sys.argv[2]]()
 def at_end(wait=object.wait, write=os.write):
@@ -235,4 +226,3 @@ sys.at_end = AtEnd(at_end)
 """,
         kind,
     )
-    check(result, "waits\nend\n")

@@ -58,7 +58,7 @@ def wait(pid):
 """
 
 
-def test_child_that_contends_anew(python):
+def test_child_that_contends_anew(python, check):
     result = python(
         PRELUDE
         + """
@@ -71,7 +71,7 @@ print([wait(in_child(child)) for _ in range(5)])
 contend()
 """
     )
-    assert (result.returncode, result.stderr, result.stdout) == (0, "", "[0, 0, 0, 0, 0]\n")
+    check(result, "[0, 0, 0, 0, 0]\n")
 
 
 def test_four_generations(python):
@@ -92,7 +92,7 @@ descend(0)
     assert sorted(result.stdout.splitlines()) == [f"{depth} {depth}" for depth in range(5)]
 
 
-def test_children_forked_out_of_live_contention(python):
+def test_children_forked_out_of_live_contention(python, check):
     result = python(
         PRELUDE
         + """
@@ -117,7 +117,7 @@ for fighter in fighters:
 print({wait(child) for child in children})
 """
     )
-    assert (result.returncode, result.stderr, result.stdout) == (0, "", "{0}\n")
+    check(result, "{0}\n")
 
 
 @pytest.mark.skipif(
@@ -158,7 +158,7 @@ say(wait(pid), lock.locked())
     ]  # fmt: skip
 
 
-def test_child_without_room_for_a_copy_of_the_core(python):
+def test_child_without_room_for_a_copy_of_the_core(python, check):
     """Neither a memory file nor a temporary file can be opened: it waits without a core."""
     result = python(
         PRELUDE
@@ -177,14 +177,13 @@ def child():
 print(wait(in_child(child)))
 """
     )
-    assert (result.returncode, result.stderr) == (0, "")
-    assert result.stdout == "False False\nFalse\n0\n"
+    check(result, "False False\nFalse\n0\n")
 
 
 @pytest.mark.skipif(
     os.environ.get("GOLOCK_FASTPATH") == "0", reason="every operation needs the core"
 )
-def test_child_needs_no_core_for_waiters_of_the_parent(python):
+def test_child_needs_no_core_for_waiters_of_the_parent(python, check):
     """The waiters that the copied word announces do not exist in the child."""
     result = python(
         PRELUDE
@@ -210,8 +209,7 @@ def child():
 say(wait(in_child(child)))
 """
     )
-    assert (result.returncode, result.stderr) == (0, "")
-    assert result.stdout == "True False\nFalse False\n0\n"
+    check(result, "True False\nFalse False\n0\n")
 
 
 def test_handler_that_forks_while_its_thread_waits(python):
@@ -279,21 +277,23 @@ def contend_for(object):
         assert loaded() or golock._golock.core()['core_missing']
 """
 )
-each_kind = pytest.mark.parametrize("kind", KINDS)
 
 
-def run(python, kind, code):
-    result = python(FAMILY + code, str(Path(__file__).parents[1] / "stress"), kind)
-    assert (result.returncode, result.stderr) == (0, ""), result.stderr
-    return result.stdout
+@pytest.fixture(params=KINDS)
+def run(request, python):
+    """Run a program for each kind of primitive; assert that it succeeds, and return its output."""
+
+    def run(code):
+        result = python(FAMILY + code, str(Path(__file__).parents[1] / "stress"), request.param)
+        assert (result.returncode, result.stderr) == (0, ""), result.stderr
+        return result.stdout
+
+    return run
 
 
-@each_kind
-def test_child_uses_what_threads_of_the_parent_wait_for(python, kind):
+def test_child_uses_what_threads_of_the_parent_wait_for(run):
     """First without a core, since there is nobody to wake, then with its own."""
     stdout = run(
-        python,
-        kind,
         """
 object = kind()
 def child():
@@ -321,11 +321,8 @@ for left in range(len(threads), 0, -1):
     assert stdout == "0\n0\n"
 
 
-@each_kind
-def test_four_generations_use_what_their_parents_wait_for(python, kind):
+def test_four_generations_use_what_their_parents_wait_for(run):
     stdout = run(
-        python,
-        kind,
         """
 objects = [kind() for _ in range(5)]
 def descend(generation):
@@ -345,12 +342,9 @@ descend(0)
     assert stdout == "0\n" * 4
 
 
-@each_kind
-def test_handler_that_forks_while_its_thread_waits_for_each(python, kind):
+def test_handler_that_forks_while_its_thread_waits_for_each(run):
     """The wait goes on in the child, on its own core, and times out or is released there."""
     stdout = run(
-        python,
-        kind,
         """
 object = kind()
 pids = []

@@ -30,6 +30,17 @@ PRELUDE = """
     def switch():
         import time
         time.sleep(0)
+    def notify_waiter(condition):
+        notified = []
+        def wait():
+            with condition:
+                while not notified:
+                    condition.wait()
+        def notify():
+            with condition:
+                notified.append(1)
+                condition.notify()
+        spawn(wait, notify)
 """
 
 CAPTURE = """
@@ -61,16 +72,7 @@ USE = """
     for kind in {threading.Condition, Condition}:
         five_inside(kind())
         five_inside(kind(threading.Lock()))
-        condition, notified = kind(), []
-        def wait():
-            with condition:
-                while not notified:
-                    condition.wait()
-        def notify():
-            with condition:
-                notified.append(1)
-                condition.notify()
-        spawn(wait, notify)
+        notify_waiter(kind())
     tasks = queue.Queue(1)
     spawn(tasks.get, lambda: tasks.put(1))
     five_inside(threading.Lock())
@@ -147,26 +149,18 @@ def test_patched_after_install(run, patch):
 MADE_BEFORE = """
     import queue, threading
     semaphore, event, barrier = threading.Semaphore(0), threading.Event(), threading.Barrier(2)
-    condition, tasks, notified = threading.Condition(), queue.Queue(), []
+    condition, tasks = threading.Condition(), queue.Queue()
     class Derived(threading.Semaphore):
         pass
     derived = Derived(0)
 """
 
 USED_AFTERWARDS = """
-    def wait():
-        with condition:
-            while not notified:
-                condition.wait()
-    def notify():
-        with condition:
-            notified.append(1)
-            condition.notify()
     spawn(semaphore.acquire, semaphore.release)
     spawn(derived.acquire, derived.release)
     spawn(event.wait, event.set)
     spawn(barrier.wait, barrier.wait)
-    spawn(wait, notify)
+    notify_waiter(condition)
     spawn(tasks.get, lambda: tasks.put(1))
     late = Derived(0)
     spawn(late.acquire, late.release)

@@ -26,8 +26,9 @@ def test_object_is_small():
     assert sys.getsizeof(golock.allocate_lock()) <= 64
 
 
-def test_weak_reference_dies_with_the_lock():
-    lock = golock.allocate_lock()
+@pytest.mark.parametrize("kind", [golock.allocate_lock, golock.RLock])
+def test_weak_reference_dies_with_the_lock(kind):
+    lock = kind()
     reference = weakref.ref(lock)
     assert reference() is lock
     del lock
@@ -155,7 +156,7 @@ def test_waiter_is_not_starved_by_a_thread_that_takes_the_lock_again_and_again()
         barger.join()
 
 
-def test_handoff_does_not_need_the_switch_interval(python):
+def test_handoff_does_not_need_the_switch_interval(python, check):
     """The thread that has the GIL watches the clock; it hands over the lock, then the GIL."""
     result = python(
         """
@@ -183,7 +184,7 @@ sys.setswitchinterval(0.005)
 worker.join()
 """
     )
-    assert (result.returncode, result.stderr, result.stdout) == (0, "", "5\n")
+    check(result, "5\n")
 
 
 @pytest.mark.usefixtures("threshold_put_back")

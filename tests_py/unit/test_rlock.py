@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gc
 import time
-import weakref
 
 import pytest
 
@@ -17,15 +15,6 @@ def threshold_put_back():
     before = golock.get_handoff()
     yield
     golock.set_handoff(before)
-
-
-def test_weak_reference_dies_with_the_lock():
-    lock = golock.RLock()
-    reference = weakref.ref(lock)
-    assert reference() is lock
-    del lock
-    gc.collect()
-    assert reference() is None
 
 
 def test_only_the_last_release_frees_it():

@@ -29,7 +29,7 @@ def interrupt_when_asleep(number, times=1):
 """
 
 
-def test_handler_that_raises_ends_the_wait(python):
+def test_handler_that_raises_ends_the_wait(python, check):
     result = python(
         PRELUDE
         + """
@@ -48,11 +48,10 @@ lock.release()
 print(lock.acquire(False))
 """
     )
-    assert (result.returncode, result.stderr) == (0, "")
-    assert result.stdout == "raised True\n" * 3 + "True\n"
+    check(result, "raised True\n" * 3 + "True\n")
 
 
-def test_handler_that_returns_does_not_end_the_wait(python):
+def test_handler_that_returns_does_not_end_the_wait(python, check):
     result = python(
         PRELUDE
         + """
@@ -67,10 +66,10 @@ threading.Thread(target=work).start()
 print(lock.acquire(), len(calls))
 """
     )
-    assert (result.returncode, result.stdout, result.stderr) == (0, "True 5\n", "")
+    check(result, "True 5\n")
 
 
-def test_timeout_holds_under_many_signals(python):
+def test_timeout_holds_under_many_signals(python, check):
     result = python(
         PRELUDE
         + """
@@ -84,10 +83,10 @@ signal.setitimer(signal.ITIMER_REAL, 0)
 print(taken, waited >= 0.5, len(calls) > 10)
 """
     )
-    assert (result.returncode, result.stdout, result.stderr) == (0, "False True True\n", "")
+    check(result, "False True True\n")
 
 
-def test_waiter_under_many_signals_gets_a_contended_lock(python):
+def test_waiter_under_many_signals_gets_a_contended_lock(python, check):
     result = python(
         PRELUDE
         + """
@@ -113,7 +112,7 @@ for barger in bargers:
     barger.join()
 """
     )
-    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+    check(result, "")
 
 
 def test_control_c(python):
@@ -152,7 +151,7 @@ while True:
     assert result.stderr.endswith("KeyboardInterrupt\n")
 
 
-def test_handler_may_release_and_acquire_the_lock(python):
+def test_handler_may_release_and_acquire_the_lock(python, check):
     result = python(
         PRELUDE
         + """
@@ -165,10 +164,10 @@ interrupt_when_asleep(signal.SIGALRM)
 print(lock.acquire())
 """
     )
-    assert (result.returncode, result.stdout, result.stderr) == (0, "handler True True\nTrue\n", "")
+    check(result, "handler True True\nTrue\n")
 
 
-def test_dispositions_and_masks_are_what_they_were(python):
+def test_dispositions_and_masks_are_what_they_were(python, check):
     result = python(
         """
 import faulthandler, os, signal, subprocess, sys, threading
@@ -202,11 +201,10 @@ masks = [status(task, 'SigBlk')['SigBlk:'] for task in tasks]
 print(len(masks) > 0, all(mask & wanted == wanted for mask in masks))
 """
     )
-    assert (result.returncode, result.stderr) == (0, "")
-    assert result.stdout == "True\nTrue True\nTrue True\n"
+    check(result, "True\nTrue True\nTrue True\n")
 
 
-def test_waiting_leaves_the_mask_of_a_thread_alone(python):
+def test_waiting_leaves_the_mask_of_a_thread_alone(python, check):
     """A thread's first call into Go binds it to the runtime, which changes its signal mask."""
     result = python(
         """
@@ -229,7 +227,7 @@ golock.set_handoff(0)
 work()
 """
     )
-    assert (result.returncode, result.stderr, result.stdout) == (0, "", "True\n" * 8)
+    check(result, "True\n" * 8)
 
 
 FAMILY = """
@@ -249,19 +247,22 @@ def owned():
     lock = object.object
     return isinstance(object, family.Condition | family.RLock) and lock._is_owned()
 """
-each_kind = pytest.mark.parametrize("kind", KINDS)
 
 
-def run(python, kind, code):
-    return python(FAMILY + code, str(Path(__file__).parents[1] / "stress"), kind)
+@pytest.fixture(params=KINDS)
+def kind(request):
+    return request.param
 
 
-@each_kind
-def test_handler_that_raises_ends_the_wait_for_each(python, kind):
+@pytest.fixture
+def run(python, kind):
+    """Run a program with a primitive of each kind as `object`."""
+    return lambda code: python(FAMILY + code, str(Path(__file__).parents[1] / "stress"), kind)
+
+
+def test_handler_that_raises_ends_the_wait_for_each(run, check):
     """Repeatedly. A later waiter is still released, and nothing stays acquired."""
     result = run(
-        python,
-        kind,
         """
 def handler(signum, frame):
     if waits(frame):
@@ -282,14 +283,11 @@ threading.Timer(0.01, object.unblock).start()
 print(object.wait(100))
 """,
     )
-    assert (result.returncode, result.stderr, result.stdout) == (0, "", "True\n")
+    check(result, "True\n")
 
 
-@each_kind
-def test_handlers_that_return_do_not_end_the_wait_for_each(python, kind):
+def test_handlers_that_return_do_not_end_the_wait_for_each(run, check):
     result = run(
-        python,
-        kind,
         """
 def handler(signum, frame):
     calls.append(1)
@@ -308,15 +306,11 @@ signal.setitimer(signal.ITIMER_REAL, 0)
 print(taken, time.monotonic() - before >= 0.1)
 """,
     )
-    assert (result.returncode, result.stderr) == (0, "")
-    assert result.stdout == "True True\nFalse True\n"
+    check(result, "True True\nFalse True\n")
 
 
-@each_kind
-def test_control_c_while_waiting_for_each(python, kind):
+def test_control_c_while_waiting_for_each(run):
     result = run(
-        python,
-        kind,
         """
 def interrupt(signum, frame):
     if waits(frame):
@@ -331,13 +325,10 @@ object.wait()
     assert result.stderr.endswith("KeyboardInterrupt\n")
 
 
-@each_kind
-def test_handler_releases_what_its_own_thread_waits_for(python, kind):
+def test_handler_releases_what_its_own_thread_waits_for(run, check, kind):
     if kind in ("Barrier", "RLock"):
         pytest.skip("only another thread can release the waiter")
     result = run(
-        python,
-        kind,
         """
 def handler(signum, frame):
     calls.append(1)
@@ -350,4 +341,4 @@ for _ in range(5):
     print(object.wait())
 """,
     )
-    assert (result.returncode, result.stderr, result.stdout) == (0, "", "True\n" * 5)
+    check(result, "True\n" * 5)
