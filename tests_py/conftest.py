@@ -14,7 +14,7 @@ import sys
 import sysconfig
 import textwrap
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TypeVar
 
@@ -31,13 +31,28 @@ def interruptible() -> None:
 
 @pytest.fixture
 def python() -> Python:
-    """Run a program in a new process; its output is text, its exit status is not checked."""
+    """Run a program in a new process; its output is text, its exit status is not checked.
 
-    def run(code: str, *arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
-        settings: dict[str, object] = {"capture_output": True, "text": True, "timeout": 120}
-        settings.update(options)
-        command = [sys.executable, "-c", textwrap.dedent(code), *arguments]
-        return subprocess.run(command, check=False, **settings)  # type: ignore[call-overload]
+    The program can import the modules in tests_py.
+    """
+
+    def run(
+        code: str,
+        *arguments: str,
+        env: Mapping[str, str] = os.environ,
+        timeout: float = 120,
+        **options: object,
+    ) -> subprocess.CompletedProcess[str]:
+        path = [env["PYTHONPATH"]] if env.get("PYTHONPATH") else []
+        return subprocess.run(  # type: ignore[call-overload]
+            [sys.executable, "-c", textwrap.dedent(code), *arguments],
+            env={**env, "PYTHONPATH": os.pathsep.join([*path, str(Path(__file__).parent)])},
+            timeout=timeout,
+            capture_output=True,
+            text=True,
+            check=False,
+            **options,
+        )
 
     return run
 
@@ -62,6 +77,16 @@ def numbers(python: Python) -> Callable[..., list[int]]:
         return [int(word) for word in result.stdout.split()]
 
     return numbers
+
+
+@pytest.fixture
+def restored_handoff() -> Iterator[None]:
+    """Restore the hand-off threshold after the test."""
+    import golock
+
+    before = golock.get_handoff()
+    yield
+    golock.set_handoff(before)
 
 
 @pytest.fixture(scope="session")

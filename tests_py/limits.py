@@ -31,8 +31,6 @@ from pathlib import Path
 from queue import SimpleQueue
 
 import golock
-
-sys.path.insert(0, str(Path(__file__).parent / "stress"))
 from family import KINDS
 
 # RLock comes first because it starts a thread, and a core may leave no room for one.

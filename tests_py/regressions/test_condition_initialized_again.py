@@ -11,6 +11,7 @@ import pytest
 PRELUDE = """
 import faulthandler, gc, os, sys, threading, time
 import golock
+from waiting import waiters
 faulthandler.enable()
 class Own:
     def __init__(self):
@@ -25,8 +26,6 @@ makes = {
     "interpreter's": threading.RLock,
     'own': Own,
 }
-def waiters(condition):
-    return int(repr(condition).rstrip(')>').rpartition(' ')[2])
 def start(work):
     thread = threading.Thread(target=work)
     thread.start()

@@ -14,7 +14,6 @@ from __future__ import annotations
 import _thread
 import copy
 import pickle
-import platform
 import queue
 import re
 import threading
@@ -35,12 +34,11 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-import family
 import golock
+from waiting import FUTEX, waiters
 
 THREADS, LOCKS = 4, 3
 LIMIT = 60  # seconds until a thread that does not answer counts as hanging
-FUTEX = {"x86_64": "202", "aarch64": "98"}[platform.machine()]
 totals = {"steps": 0, "calls": 0}
 
 
@@ -522,7 +520,7 @@ class Side:
         if self.kind == "Barrier":
             return self.object.n_waiting == self.waiting
         if self.kind == "Condition":
-            return family.waiters(self.object) == self.waiting
+            return waiters(self.object) == self.waiting
         if isinstance(self.object, golock.Event | golock.Semaphore):
             call = Path(f"/proc/self/task/{thread.native_id}/syscall").read_text().split()
             return call[0] == FUTEX and int(call[4], 16) == 0  # so not for the GIL

@@ -208,9 +208,8 @@ def test_children_forked_while_threads_wait_for_each_primitive(run, stress):
     children = stress.size(300, 6_000) if FAST and GIL else stress.size(50, 1_500)
     forked, contended = run(
         """
-sys.path.insert(0, sys.argv[1])
 import family
-children = int(sys.argv[2])
+children = int(sys.argv[1])
 objects = [kind() for kind in family.KINDS.values()]
 rlock, bounded = golock.RLock(), golock.BoundedSemaphore(2)
 stop = False
@@ -267,7 +266,6 @@ for waiter in waiters:
     waiter.join()
 print(children, contended)
 """,
-        Path(__file__).parent,
         children,
     )
     stress.count("children forked", forked)

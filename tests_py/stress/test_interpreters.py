@@ -42,12 +42,9 @@ else:
 
 # Runs in the interpreters. An interpreter that ends waits for its non-daemon threads. Some of them
 # are asleep then, and one releases them after a timed wait.
-FIGHT = f"""
+FIGHT = """
 import sys, threading
-sys.path.insert(0, {str(HERE)!r})
 import family, golock
-"""
-FIGHT += """
 
 def in_threads(work, number):
     threads = [threading.Thread(target=work) for _ in range(number)]
@@ -191,12 +188,9 @@ print('end')
     stress.count("interpreters ended with locks alive", 2 * rounds)
 
 
-SCRIPT = f"""
+SCRIPT = """
 import os, sys, threading, time
-sys.path.insert(0, {str(HERE)!r})
 import family, golock
-"""
-SCRIPT += """
 
 def start(work, number, name='lasting', **options):
     begun = threading.Semaphore(0)
@@ -299,7 +293,7 @@ def test_finalize_with_waiters_and_initialize_again(tmp_path, stress, check):
     result = subprocess.run(
         # From 3.14 on, a virtual environment is found only in the first round.
         [program, Path(sys.executable).resolve(), str(rounds), script],
-        env=dict(os.environ, PYTHONPATH=str(Path(golock.__file__).parents[1])),
+        env={**os.environ, "PYTHONPATH": f"{Path(golock.__file__).parents[1]}:{HERE.parent}"},
         capture_output=True,
         text=True,
         timeout=200,

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 import pytest
 
-PRELUDE = f"""
+PRELUDE = """
 import sys, threading, time
-sys.path.insert(0, {str(Path(__file__).parent)!r})
 import family, golock
-"""
-PRELUDE += """
 
 def timed(lock, timeout):
     "Return whether the lock was taken, and how many nanoseconds the wait was too long."

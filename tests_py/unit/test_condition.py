@@ -322,8 +322,7 @@ def test_waiter_sleeps_until_the_lock_is_free(condition):
 INTERRUPTED = """
 import signal, sys, threading
 import golock
-def waiters(condition):
-    return int(repr(condition).rstrip(')>').rpartition(' ')[2])
+from waiting import waiters
 condition = golock.Condition(eval(sys.argv[1]))
 places, answers = [], []
 def handler(signum, frame):

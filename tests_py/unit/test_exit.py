@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 import pytest
 
@@ -119,8 +118,8 @@ sys.holder = Holder()
 FAMILY = (
     PRELUDE
     + """
-sys.path.insert(0, sys.argv[1])
 import family
+from waiting import waiters
 def start(work):
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
@@ -133,7 +132,6 @@ class AtEnd:
         write(1, b'end\\n')
 """
 )
-FOLDER = str(Path(__file__).parents[1] / "stress")
 each_kind = pytest.mark.parametrize("kind", KINDS)
 
 
@@ -143,7 +141,7 @@ def prints(request, python, check):
 
     def prints(stdout, code, *arguments):
         environment = {**os.environ, "PYTHONDEVMODE": request.param}
-        check(python(FAMILY + code, FOLDER, *arguments, env=environment), stdout)
+        check(python(FAMILY + code, *arguments, env=environment), stdout)
 
     return prints
 
@@ -184,12 +182,12 @@ def test_main_thread_wakes_those_that_wait_while_the_interpreter_ends(prints, ki
         "end\n",
         """
 golock.set_handoff(0)
-kind = family.KINDS[sys.argv[2]]
+kind = family.KINDS[sys.argv[1]]
 object = kind()
 for _ in range(1 if kind is family.Barrier else 3):
     start(object.wait)
 if issubclass(kind, family.Condition):
-    while family.waiters(object.object) < 3:
+    while waiters(object.object) < 3:
         time.sleep(0.001)
     object.object.acquire()  # so that they have released it, and sleep
     object.object.release()
@@ -217,7 +215,7 @@ def test_main_thread_waits_for_a_primitive_while_the_interpreter_ends(prints, ki
     prints(
         "waits\nend\n",
         """
-object = family.KINDS[sys.argv[2]]()
+object = family.KINDS[sys.argv[1]]()
 def at_end(wait=object.wait, write=os.write):
     write(1, b'waits\\n')
     if wait(0.01):

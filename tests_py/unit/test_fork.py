@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -239,9 +238,8 @@ FAST = os.environ.get("GOLOCK_FASTPATH") != "0"
 FAMILY = (
     PRELUDE
     + """
-sys.path.insert(0, sys.argv[1])
 import family
-kind = family.KINDS[sys.argv[2]]
+kind = family.KINDS[sys.argv[1]]
 waiters = 1 if kind is family.Barrier else 3
 
 def loaded():
@@ -284,7 +282,7 @@ def run(request, python):
     """Run a program for each kind of primitive; assert that it succeeds, and return its output."""
 
     def run(code):
-        result = python(FAMILY + code, str(Path(__file__).parents[1] / "stress"), request.param)
+        result = python(FAMILY + code, request.param)
         assert (result.returncode, result.stderr) == (0, ""), result.stderr
         return result.stdout
 
@@ -374,8 +372,7 @@ def test_child_sees_no_waiters_of_the_parent(python):
     result = python(
         PRELUDE
         + """
-def waiters(condition):
-    return int(repr(condition).rstrip(')>').rpartition(' ')[2])
+from waiting import waiters
 condition, event, barrier = golock.Condition(), golock.Event(), golock.Barrier(3)
 semaphore, bounded = golock.Semaphore(0), golock.BoundedSemaphore(2)
 bounded.acquire(), bounded.acquire()

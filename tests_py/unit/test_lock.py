@@ -15,13 +15,6 @@ import golock
 from waiting import asleep_in_kernel, start, wait_until
 
 
-@pytest.fixture
-def threshold_put_back():
-    before = golock.get_handoff()
-    yield
-    golock.set_handoff(before)
-
-
 def test_object_is_small():
     assert sys.getsizeof(golock.allocate_lock()) <= 64
 
@@ -81,7 +74,7 @@ def test_waiter_with_a_timeout_gets_the_lock():
 
 @pytest.mark.parametrize("threshold", [0, 0.001])
 @pytest.mark.parametrize("threads", [2, 8])
-@pytest.mark.usefixtures("threshold_put_back")
+@pytest.mark.usefixtures("restored_handoff")
 def test_never_two_inside(threads, threshold):
     golock.set_handoff(threshold)
     rounds = 3000
@@ -115,7 +108,7 @@ def test_never_two_inside(threads, threshold):
     assert not lock.locked()
 
 
-@pytest.mark.usefixtures("threshold_put_back")
+@pytest.mark.usefixtures("restored_handoff")
 def test_first_come_first_served_with_a_threshold_of_zero():
     golock.set_handoff(0)
     lock = golock.allocate_lock()
@@ -187,7 +180,7 @@ worker.join()
     check(result, "5\n")
 
 
-@pytest.mark.usefixtures("threshold_put_back")
+@pytest.mark.usefixtures("restored_handoff")
 def test_handoff_threshold():
     for seconds in (0, 0.25, 3, 1e-9):
         golock.set_handoff(seconds)

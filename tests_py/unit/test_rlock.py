@@ -9,12 +9,7 @@ import pytest
 import golock
 from waiting import asleep_on, join, start, wait_until
 
-
-@pytest.fixture(autouse=True)
-def threshold_put_back():
-    before = golock.get_handoff()
-    yield
-    golock.set_handoff(before)
+pytestmark = pytest.mark.usefixtures("restored_handoff")
 
 
 def test_only_the_last_release_frees_it():

@@ -9,14 +9,8 @@ import pytest
 import golock
 from waiting import asleep_on, join, start, wait_until
 
+pytestmark = pytest.mark.usefixtures("restored_handoff")
 both = pytest.mark.parametrize("kind", [golock.Semaphore, golock.BoundedSemaphore])
-
-
-@pytest.fixture(autouse=True)
-def threshold_put_back():
-    before = golock.get_handoff()
-    yield
-    golock.set_handoff(before)
 
 
 def empty(kind, permits):

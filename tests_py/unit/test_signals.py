@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-from pathlib import Path
 
 import pytest
 
@@ -232,10 +231,10 @@ work()
 
 FAMILY = """
 import os, signal, sys, threading, time
-sys.path.insert(0, sys.argv[1])
 import golock
 import family
-object = family.KINDS[sys.argv[2]]()
+from waiting import waiters
+object = family.KINDS[sys.argv[1]]()
 calls, places = [], []
 
 def waits(frame):
@@ -257,7 +256,7 @@ def kind(request):
 @pytest.fixture
 def run(python, kind):
     """Run a program with a primitive of each kind as `object`."""
-    return lambda code: python(FAMILY + code, str(Path(__file__).parents[1] / "stress"), kind)
+    return lambda code: python(FAMILY + code, kind)
 
 
 def test_handler_that_raises_ends_the_wait_for_each(run, check):
@@ -278,7 +277,7 @@ for timeout in (None, 100) * 10:
     else:
         print('let go')
 if isinstance(object, family.Condition):
-    assert family.waiters(object.object) == 0
+    assert waiters(object.object) == 0
 threading.Timer(0.01, object.unblock).start()
 print(object.wait(100))
 """,

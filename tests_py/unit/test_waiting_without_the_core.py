@@ -21,7 +21,6 @@ PRELUDE = """
 import ctypes, os, signal, sys, threading, time, types, warnings
 import golock
 from golock import _golock
-sys.path.insert(0, os.environ['TESTS'])
 from waiting import asleep_for_ever, asleep_on, join, start, wait_until
 warnings.filterwarnings('ignore', 'This process .* is multi-threaded', DeprecationWarning)
 
@@ -47,11 +46,7 @@ def alone(request, python, check):
     """Run a program without a core; check that it succeeds and has loaded none."""
 
     def alone(program, *arguments):
-        environment = {
-            **WITHOUT,
-            "GOLOCK_FASTPATH": request.param,
-            "TESTS": str(Path(__file__).parents[1]),
-        }
+        environment = {**WITHOUT, "GOLOCK_FASTPATH": request.param}
         ending = "\nassert not golock._golock.core()['loaded']\nprint('end')\n"
         check(python(PRELUDE + program + ending, *arguments, env=environment), "end\n")
 
@@ -292,7 +287,6 @@ def test_a_release_loads_no_core(python, check):
         python(
             """
 import os, sys, threading, warnings
-sys.path.insert(0, os.environ['TESTS'])
 import golock
 from waiting import asleep_on, start, wait_until
 warnings.filterwarnings('ignore', 'This process .* is multi-threaded', DeprecationWarning)

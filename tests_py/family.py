@@ -1,7 +1,6 @@
 """One class for each primitive, with a common interface for waiting and releasing a waiter.
 
-The programs of the tests import this module; they put its folder into sys.path. Unless noted,
-the methods are for one waiter at a time:
+Unless noted, the methods are for one waiter at a time:
 
     wait(timeout=None)   Wait until released and return True; return False when time runs out.
     unblock()            Release the waiter, or the next one to come.
@@ -17,10 +16,6 @@ import time
 from queue import SimpleQueue
 
 import golock
-
-
-def waiters(condition):
-    return int(repr(condition).rstrip(")>").rpartition(" ")[2])
 
 
 class Lock:
