@@ -194,9 +194,9 @@ def put_go(folder: Path, content: str) -> None:
     program.chmod(0o755)
 
 
-@pytest.mark.parametrize(("content", "told"), UNUSABLE.values(), ids=UNUSABLE)
+@pytest.mark.parametrize(("content", "message"), UNUSABLE.values(), ids=UNUSABLE)
 def test_without_a_usable_go(
-    tools: Path, checkout: Path, programs: Path, content: str | None, told: str
+    tools: Path, checkout: Path, programs: Path, content: str | None, message: str
 ) -> None:
     if content is not None:
         put_go(programs, content)
@@ -204,7 +204,7 @@ def test_without_a_usable_go(
     module = (checkout / "go.mod").read_text(encoding="utf-8")
     needed = re.search(r"^go (\d+\.\d+)", module, re.MULTILINE)
     assert needed is not None
-    assert told in sentence
+    assert message in sentence
     assert f"install Go {needed[1]} or later" in sentence
 
 
@@ -224,7 +224,7 @@ def test_without_a_c_compiler(tools: Path, checkout: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         ("sys.platform = 'darwin'", "for Linux on amd64 and arm64, and this is darwin"),
         ("platform.machine = lambda: 'riscv64'", "amd64 and arm64, and this is linux on riscv64"),
@@ -232,8 +232,8 @@ def test_without_a_c_compiler(tools: Path, checkout: Path) -> None:
         ("sysconfig.get_path = lambda name: '/nowhere'", "apt-get install python3."),
     ],
 )
-def test_elsewhere(tools: Path, checkout: Path, change: str, told: str) -> None:
-    assert told in refusal(run(tools, "-c", ELSEWHERE, change, cwd=checkout))
+def test_elsewhere(tools: Path, checkout: Path, change: str, message: str) -> None:
+    assert message in refusal(run(tools, "-c", ELSEWHERE, change, cwd=checkout))
 
 
 def test_folder_with_a_space(tools: Path, checkout: Path, tmp_path: Path) -> None:

@@ -62,7 +62,7 @@ except AttributeError:
     )
 
 
-def test_metaclass_takes_the_arguments_of_init_away(passes):
+def test_metaclass_clears_the_arguments_of_init(passes):
     passes(
         """
 class Meta(type):
@@ -159,7 +159,7 @@ class Opens:
     def __gt__(self, other):
         vars(waited)
         return True
-    def __le__(self, other):  # asked by 3.14
+    def __le__(self, other):  # used by 3.14
         return not self > other
     def __index__(self):
         return 1000

@@ -62,7 +62,7 @@ while not answers:
     time.sleep(0.001)
 print(repr(answers[0]))
 sys.stdout.flush()
-os._exit(0)  # the other waits for a lock that the first has left taken
+os._exit(0)  # the other waits for a lock that the first left held
 """
     )
     expected = "False\n"

@@ -78,7 +78,7 @@ def test_the_number_of_a_timeout():
             opened.append(len(condition._waiters))
             return False
 
-        def __le__(self, other):  # asked by 3.14
+        def __le__(self, other):  # used by 3.14
             opened.append(len(condition._waiters))
             return True
 

@@ -13,7 +13,7 @@ try:
     options = {}
 except ImportError:
     import _xxsubinterpreters as interpreters
-    options = {'isolated': sys.version_info >= (3, 12)}  # threads, in any version
+    options = {'isolated': sys.version_info >= (3, 12)}  # which allows threads in every version
 code = f'''
 import golock, threading, _thread
 lock = {sys.argv[1]}.allocate_lock()

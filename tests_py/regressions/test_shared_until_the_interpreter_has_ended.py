@@ -18,7 +18,7 @@ def test_a_lock_that_goroutines_use_outlives_the_interpreter(python, check):
         lock = golock.Lock()
 
         class Late:
-            '''Looks at the header when all modules are gone.'''
+            '''Reads the header when all modules are gone.'''
 
             def __init__(self, address):
                 self.magic = ctypes.c_uint32.from_address(address)

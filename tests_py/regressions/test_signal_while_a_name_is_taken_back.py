@@ -29,11 +29,11 @@ def test_handler_runs_though_the_gil_is_busy(python, check):
         unseen = 0
 
         def leave_a_trace():
-            assert not lock.acquire(timeout=0.0005)  # the word says that somebody waits
+            assert not lock.acquire(timeout=0.0005)  # the word now announces a waiter
 
         def signal_main(seen):
             global unseen
-            time.sleep(0.01)  # main works
+            time.sleep(0.01)  # main is in its C code
             until = time.perf_counter() + 0.06
             while time.perf_counter() < until:
                 pass  # main takes the name back, and waits for the GIL

@@ -84,7 +84,7 @@ def work(turn):
         else:
             with lock:
                 count += 1
-for _ in range(10):  # the threads come and go
+for _ in range(10):  # with new threads each time
     in_threads(work, 8)
 assert lock.acquire(False) and count >= 10 * 4 * (rounds // 3)
 print(count)

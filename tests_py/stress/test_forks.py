@@ -22,7 +22,7 @@ import golock
 warnings.filterwarnings('ignore', 'This process .* is multi-threaded', DeprecationWarning)
 faulthandler.enable()
 os.setpgid(0, 0)
-golock.set_handoff(0.0001)  # or the forking thread would mostly wait for its turn
+golock.set_handoff(0.0001)  # or the forking thread would mostly wait
 sys.setswitchinterval(0.0001)
 
 def contend(threads=3, rounds=20):
@@ -78,7 +78,7 @@ def reap(child):
     status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     if status != 0:
         os.write(2, b'%s ended with %d\\n' % (name.encode(), status))
-        os.killpg(0, signal.SIGKILL)  # others may hang as well, with the test's pipes open
+        os.killpg(0, signal.SIGKILL)  # other children may hang too, and keep the test's pipes open
 
 class Fight:
     '''Threads that fight for locks until the with statement ends.'''
@@ -122,12 +122,12 @@ def test_children_forked_out_of_a_fight(run, stress):
     """Four threads fight for locks at each fork, one of which is acquired by hooks around the fork.
     The forking thread holds another lock, and a thread of the parent holds one throughout."""
     children = stress.size(1_600, 16_000) if FAST else stress.size(1_000, 10_000)
-    contend_anew = 3  # one child in so many
+    contending = 3  # one child in three
     forked, contended, rss, size = run(
         """
 mine, theirs = golock.allocate_lock(), golock.allocate_lock()
 fought, gate = golock.allocate_lock(), golock.allocate_lock()
-children, contend_anew = map(int, sys.argv[1:])
+children, contending = map(int, sys.argv[1:])
 os.register_at_fork(before=gate.acquire, after_in_parent=gate.release, after_in_child=gate.release)
 
 held, done = threading.Event(), threading.Event()
@@ -150,7 +150,7 @@ def use(lock):
 def child(number):
     assert not gate.locked()
     use(gate)
-    # The locks are as they were at the fork, held by whoever held them, there or not.
+    # The locks are as they were at the fork, even if their holders do not exist here.
     assert mine.locked() and not mine.acquire(False)
     assert theirs.locked() and not theirs.acquire(False)
     if number % 2:
@@ -161,7 +161,7 @@ def child(number):
         theirs._at_fork_reinit()
     if fought.locked():
         fought._at_fork_reinit() if number % 4 < 2 else fought.release()
-    contends = number % contend_anew == 0
+    contends = number % contending == 0
     if contends:
         theirs.acquire()
         assert not theirs.acquire(timeout=0.0005)
@@ -179,7 +179,7 @@ with Fight(fought, gate):
         with mine:
             running.append(fork(f'child {number}', lambda: child(number)))
         forked += 1
-        contended += number % contend_anew == 0
+        contended += number % contending == 0
         if len(running) == 4:
             reap(running.pop(0))
     while running:
@@ -194,12 +194,12 @@ contend()
 print(forked, contended, after[1] - before[1], after[2] - before[2])
 """,
         children,
-        contend_anew,
+        contending,
     )
     assert rss < 4096  # kilobytes, less than a page for each child
     assert size < 160 << 10  # a thread that the Go runtime starts late maps 72 MB
     stress.count("children forked", forked)
-    stress.count("children that contended anew", contended)
+    stress.count("children that contended", contended)
 
 
 def test_children_forked_while_threads_wait_for_each_primitive(run, stress):
@@ -269,7 +269,7 @@ print(children, contended)
         children,
     )
     stress.count("children forked", forked)
-    stress.count("children that contended anew", contended)
+    stress.count("children that contended", contended)
 
 
 def test_four_generations(run, stress):
@@ -300,7 +300,7 @@ print(0)
     )
     assert wrong == 0
     stress.count("children forked", lines * generations)
-    stress.count("children that contended anew", lines * generations)
+    stress.count("children that contended", lines * generations)
 
 
 def test_subprocesses_with_preexec_fn(run, stress):
@@ -311,7 +311,7 @@ def test_subprocesses_with_preexec_fn(run, stress):
 import subprocess
 fought = golock.allocate_lock()
 def prepare():
-    faulthandler.dump_traceback_later(60, exit=True)  # the parent waits for this function to end
+    faulthandler.dump_traceback_later(60, exit=True)  # because the parent waits for this function
     if fought.locked():
         fought._at_fork_reinit()
     with fought:
@@ -330,10 +330,10 @@ with Fight(fought):
         children,
     )
     stress.count("children forked", children)
-    stress.count("children that contended anew", (children + 3) // 4)
+    stress.count("children that contended", (children + 3) // 4)
 
 
-@pytest.mark.parametrize("install", [False, True], ids=["locks of its own", "install"])
+@pytest.mark.parametrize("install", [False, True], ids=["own locks", "install"])
 @pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
 def test_pool(run, stress, method, install):
     """With `install`, the pool's threads and queues use golock, as does the work they do."""

@@ -90,7 +90,7 @@ def nest():
     with rlock, rlock:
         assert not locks[0].acquire(timeout=1e-4)
 in_threads(nest, 3)
-for kind in set(family.KINDS.values()) - {family.RLock}:  # whose keeper is a daemon
+for kind in set(family.KINDS.values()) - {family.RLock}:  # its keeper is a daemon thread
     object = kind()
     assert object.wait(1e-6) is False
     in_threads(object.wait, 1)
@@ -103,7 +103,7 @@ class AtEnd:
             lock.acquire(timeout=1e-6)
             lock.release()
         if len(passed) != 2:
-            lock.release()  # an error that is written to stderr
+            lock.release()  # raises, which is written to stderr
 sys.at_end = AtEnd()
 sys.held = locks
 """
@@ -228,7 +228,7 @@ for kind in family.KINDS.values():
     start(object.wait, 1, daemon=True)
     if kind is not family.RLock and kind is not family.Barrier:
         start(lambda object=kind(): [object.wait(10**6)], 1, daemon=True)
-    if not issubclass(kind, family.Condition | family.RLock):  # which end with the lock held
+    if not issubclass(kind, family.Condition | family.RLock):  # these would end with the lock held
         def again_and_again(object=kind()):
             while True:
                 object.wait(0.0005)
@@ -236,7 +236,7 @@ for kind in family.KINDS.values():
     if round % 2 and kind is not family.RLock:
         object.unblock()
 
-# These are waited for while the interpreter ends.
+# The interpreter waits for these threads when it ends.
 counted.acquire()
 def count():
     with counted:

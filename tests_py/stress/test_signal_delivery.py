@@ -456,7 +456,7 @@ number = {'x86_64': 13, 'aarch64': 134}[__import__('platform').machine()]
 def kernel(signum):
     action = Action()
     libc.syscall(number, signum, None, ctypes.byref(action), 8)
-    return action.handler, action.flags & ~0x04000000  # SA_RESTORER is the C library's
+    return action.handler, action.flags & ~0x04000000  # the C library sets SA_RESTORER
 
 STATUS = '''
 for line in open("/proc/self/status"):
@@ -478,7 +478,7 @@ library.install(signal.SIGCHLD)
 signal.signal(signal.SIGUSR2, lambda *args: None)
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
 signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGWINCH})
-threading.Thread(target=int).start()  # glibc installs a handler of its own with the first thread
+threading.Thread(target=int).start()  # glibc installs a handler with the first thread
 before = state()
 print(before == state())
 

@@ -8,12 +8,7 @@ import pytest
 PRELUDE = """
 import os, sys, threading, time
 import golock
-
-def asleep_on(lock, thread):
-    "Whether the thread sleeps in the kernel on the word of the lock."
-    with open(f'/proc/self/task/{thread.native_id}/syscall') as file:
-        call = file.read().split()
-    return len(call) > 1 and 0 <= int(call[1], 16) - id(lock) < sys.getsizeof(lock)
+from waiting import asleep_on
 
 def wait_asleep_on(lock, thread):
     while not asleep_on(lock, thread):
@@ -100,7 +95,7 @@ for i in range(int(sys.argv[1])):
         thread.join()
     assert answers == [False] * 3, answers
     for left in 1, 0:
-        lock.release()  # for the one that has left
+        lock.release()  # on behalf of the one that ended
         while sum(thread.is_alive() for thread in heirs) > left:
             time.sleep(0.0001)
     assert not lock.acquire(False) and not lock.acquire(timeout=1e-6)

@@ -11,7 +11,7 @@ import sys, threading, time
 import family, golock
 
 def timed(lock, timeout):
-    "Return whether the lock was taken, and how many nanoseconds the wait was too long."
+    "Return whether the lock was acquired, and by how many nanoseconds the wait was late."
     begun = time.monotonic_ns()
     taken = lock.acquire(timeout=timeout)
     return taken, time.monotonic_ns() - begun - round(timeout * 1e9)
@@ -257,7 +257,7 @@ ended = True
 watcher.join()
 assert steps > rounds, steps
 waits = number('timed_waits')
-assert waits > 10 * rounds, waits  # those that expire before they sleep are not seen
+assert waits > 10 * rounds, waits  # waits that expire before they sleep are not counted
 assert number('timed_waits_by_wall_clock') == 0
 print(steps, waits)
 """,

@@ -340,7 +340,7 @@ def handler(signum, frame):
         while waiters(condition) < number + 2:
             pass
     with condition:
-        condition.notify()  # the main thread, which came first
+        condition.notify()  # the main thread, the first to wait
         assert waiters(condition) == 2
     raise ZeroDivisionError
 signal.signal(signal.SIGALRM, handler)

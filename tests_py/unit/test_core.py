@@ -185,7 +185,7 @@ limit = used + int(float(sys.argv[1]) * 2**20)
 resource.setrlimit(resource.RLIMIT_AS, (limit, resource.RLIM_INFINITY))
 print(lock.acquire(timeout=0.001), golock._golock.core()['loaded'])
 resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-while not golock._golock.core()['loaded']:  # which is tried again after 0.1 s
+while not golock._golock.core()['loaded']:  # retried after 0.1 s
     lock.acquire(timeout=0.01)
 print('loaded')
 """,

@@ -140,7 +140,7 @@ def test_core_with_little_memory(python, limit: str, loaded: bool) -> None:
                 use()
                 for _ in range(20):
                     try:
-                        # Thread.start() waits for ever for one that has no memory to begin with.
+                        # Thread.start() hangs for a thread that has no memory to start with.
                         _thread.start_new_thread(use, ())
                     except (RuntimeError, MemoryError):
                         break

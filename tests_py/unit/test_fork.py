@@ -57,7 +57,7 @@ def wait(pid):
 """
 
 
-def test_child_that_contends_anew(python, check):
+def test_child_that_contends(python, check):
     result = python(
         PRELUDE
         + """
@@ -348,7 +348,7 @@ object = kind()
 pids = []
 def handler(*args):
     pids.append(os.fork())
-    if pids[-1] == 0 and kind is family.RLock:  # who held it is not there
+    if pids[-1] == 0 and kind is family.RLock:  # its holder does not exist here
         object.restore()
         object.hold()
     if unblock:

@@ -216,7 +216,7 @@ REPLACE = """
 
 
 @pytest.mark.parametrize("name", ["start_new_thread", "allocate_lock"])
-def test_whoever_replaces_it(run, name):
+def test_any_replacement_counts(run, name):
     program = """
         from threading import Event
         print(type(threading.Condition()) is condition, threading.Condition is condition)

@@ -179,7 +179,7 @@ def state():
     handlers = [signal.getsignal(n) for n in signal.valid_signals()]
     return status(os.getpid(), 'SigBlk', 'SigIgn', 'SigCgt'), handlers
 faulthandler.enable()
-threading.Thread(target=int).start()  # glibc installs a handler of its own with the first thread
+threading.Thread(target=int).start()  # glibc installs a handler with the first thread
 child = [sys.executable, '-I', '-c', '''
 for line in open("/proc/self/status"):
     if line.startswith(("SigBlk", "SigIgn", "SigCgt")):
@@ -192,7 +192,7 @@ lock.acquire(timeout=0.001)
 print(golock._golock.core()['loaded'])
 print(before == state(), inherited == subprocess.check_output(child))
 
-# Signals sent to the process stay the program's: the core's threads block them.
+# The core's threads block signals, so those sent to the process reach the program's.
 ours = ['INT', 'TERM', 'ALRM', 'HUP', 'USR1', 'USR2', 'WINCH', 'URG', 'PIPE', 'IO', 'VTALRM']
 wanted = sum(1 << getattr(signal, 'SIG' + name) - 1 for name in ours)
 tasks = [task for task in os.listdir('/proc/self/task') if int(task) != os.getpid()]
@@ -238,7 +238,7 @@ object = family.KINDS[sys.argv[1]]()
 calls, places = [], []
 
 def waits(frame):
-    "Whether the main thread is where it was the last two times: in one long call."
+    "Return whether the main thread has not moved since the last two calls: it is in a wait."
     places.append((frame, frame.f_lasti))
     return places[-3:] == places[-1:] * 3
 
@@ -275,7 +275,7 @@ for timeout in (None, 100) * 10:
         signal.setitimer(signal.ITIMER_REAL, 0)
         assert not owned()
     else:
-        print('let go')
+        print('returned')
 if isinstance(object, family.Condition):
     assert waiters(object.object) == 0
 threading.Timer(0.01, object.unblock).start()

@@ -77,7 +77,7 @@ def test_signal_handler_runs(python, check, compiled, make):
         except Signalled:
             seen.set()
         other.join()
-    # One that comes while the GIL is given away is overlooked, as by the interpreter's lock.
+    # A signal that arrives while the GIL is released is missed, as by the interpreter's lock.
     assert unseen < 4, unseen
     """
     check(python(program, compiled("signal_after.c")), "")
