@@ -26,7 +26,8 @@ need() {
 
 # Prints the URI and the keyring of the Debian archive, as apt knows them.
 archive() {
-    apt-get indextargets --format '$(ORIGIN)|$(REPO_URI)|$(SIGNED_BY)' 'Created-By: Packages' 2>/dev/null |
+    local format='$(ORIGIN)|$(REPO_URI)|$(SIGNED_BY)'
+    apt-get indextargets --format "$format" 'Created-By: Packages' 2>/dev/null |
         awk -F'|' '$1 == "Debian" && $2 !~ /security/ {
             print $2, $3 ~ /^\// ? $3 : "/usr/share/keyrings/debian-archive-keyring.gpg"; exit }'
 }
@@ -46,7 +47,8 @@ fetch_source() {
         cd "$apt"
         apt-get "${options[@]}" update
         apt-get "${options[@]}" source --download-only "$PACKAGE"
-        dpkg-source --no-check --no-copy --skip-patches --extract "$PACKAGE"_*.dsc "$folder/source.new"
+        dpkg-source --no-check --no-copy --skip-patches \
+            --extract "$PACKAGE"_*.dsc "$folder/source.new"
     ) || missing "$PACKAGE of $SUITE cannot be downloaded from $uri"
     mv "$folder/source.new" "$folder/source"
     rm -rf "$apt"
