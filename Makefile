@@ -5,7 +5,7 @@
 # make verify        check the protocol's models, and that every fault seeded in them is found
 # make verify-all    the same with the largest searches, a quarter of an hour
 # make limits        print what keeps the core away, and how threads wait then
-# make soak          the models and the storms in their longer form, half an hour; prints totals
+# make soak          the models and the long form of the stress tests, half an hour; prints totals
 # make bench         measure golock beside the interpreter's own, and draw
 # make bench-go      the same for goroutines, beside sync.Mutex, a channel and semaphore.Weighted
 # make conformance   compare golock with the interpreter, case by case; and the interpreter's own
@@ -121,8 +121,8 @@ test-tsan: $(TSAN)/requirements
 		TSAN_OPTIONS="suppressions=$(TSAN_SUPPRESSIONS) log_path=$(TSAN)/reports/race exitcode=0" \
 		setarch --addr-no-randomize $(FREE_THREADED)/tsan/bin/python3.13t -m pytest \
 		$(addprefix tests_py/unit/test_,$(addsuffix .py,lock rlock condition semaphore event barrier)) \
-		--deselect tests_py/stress/test_thread_storm.py::test_threads_come_and_go_while_contending \
-		$(addprefix tests_py/stress/,test_thread_storm.py test_time_storm.py test_data_race_storm.py)
+		--deselect tests_py/stress/test_threads.py::test_threads_come_and_go_while_contending \
+		$(addprefix tests_py/stress/,test_threads.py test_timeouts.py test_data_races.py)
 	$(FREE_THREADED)/plain/bin/python3.13t tests_py/data_races.py $(TSAN)/reports $(TSAN)/packages/golock/_golock.*.so
 
 $(TSAN)/requirements: tests_py/requirements.txt | free-threaded

@@ -1,4 +1,4 @@
-"""What golock takes: time to start, threads of the system, bytes of a lock, resident memory."""
+"""The footprint of golock: start-up time, threads, bytes of a lock, resident memory."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 import results
 
-# Runs in an interpreter of its own, since what is loaded once stays loaded.
+# Runs in a new interpreter, because what is loaded once stays loaded.
 PROBE = """
 import json, re, sys
 
@@ -36,7 +36,7 @@ print(json.dumps({
 """
 
 
-# An empty program, and what golock adds to it.
+# An empty program, without golock and with it.
 STARTS = {
     "the interpreter": ["-c", "pass"],
     "import": ["-c", "import golock"],
@@ -46,7 +46,7 @@ STARTS = {
 
 
 def start_times(repeats: int) -> dict[str, dict[str, float]]:
-    """Milliseconds from the start to the end of an interpreter, for each of `STARTS`."""
+    """Return milliseconds from start to end of an interpreter, for each of `STARTS`."""
     seconds: dict[str, list[float]] = {name: [] for name in STARTS}
     for _ in range(repeats):
         for name, arguments in STARTS.items():
@@ -60,7 +60,7 @@ def start_times(repeats: int) -> dict[str, dict[str, float]]:
 
 
 def probe() -> dict[str, Any]:
-    """Threads and memory at three points of one process's life, and the size of a lock."""
+    """Return threads and memory at three points of one process, and the size of a lock."""
     output = subprocess.run(
         [sys.executable, "-c", PROBE], check=True, stdout=subprocess.PIPE, text=True
     ).stdout

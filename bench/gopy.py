@@ -1,8 +1,8 @@
-"""A lock that gopy binds by itself, and hand-overs between a goroutine and a Python thread.
+"""A lock bound by gopy, and hand-overs between a goroutine and a Python thread.
 
-A pair of calls through gopy is compared with golock's own, on a lock that is shared with Go and on
-one that is not. A hand-over goes from one thread, by a release, to another that sleeps, and back:
-between two Python threads, and between a Python thread and a goroutine.
+A pair of calls through gopy is compared with golock's, on a lock that is shared with Go and on one
+that is not. A hand-over is a release that wakes another thread, and back: between two Python
+threads, and between a Python thread and a goroutine.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ import golock
 import results
 
 SECONDS = 0.02
-"""How long a sample of calls takes, about."""
+"""The approximate time of a sample of calls."""
 
 
 def pair_times(locks: dict[str, Any], repeats: int) -> dict[str, list[float]]:
-    """Nanoseconds for a pair of calls, of each lock in turn."""
+    """Return nanoseconds for a pair of calls on each lock, measured in turn."""
     timers = {
         name: timeit.Timer(f"lock.{acquire}(); lock.{release}()", globals={"lock": lock})
         for name, (lock, acquire, release) in locks.items()
@@ -40,7 +40,7 @@ def pair_times(locks: dict[str, Any], repeats: int) -> dict[str, list[float]]:
 
 
 def ping_pong(rounds: int, pong: Callable[[golock.LockType, golock.LockType], None]) -> float:
-    """Microseconds for a hand-over and back, with `pong` at the other end."""
+    """Return microseconds for a hand-over and back, with `pong` at the other end."""
     there, back = golock.Lock(), golock.Lock()
     with golock.shared(there), golock.shared(back):
         there.acquire()

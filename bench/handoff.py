@@ -1,4 +1,4 @@
-"""Rate against tail: the hand-off threshold swept from 0 to 5 ms, the interpreter beside it."""
+"""Rate and longest wait by hand-off threshold, from 0 to 5 ms, and the interpreter's."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ WORKLOADS = (Workload(8, 20, 20), Workload(32, 20, 20))
 
 
 def summarize(runs: list[Contention]) -> dict[str, float]:
-    """Take the medians of several runs."""
+    """Return the medians of several runs."""
     return {
         "rate": statistics.median(run.rate for run in runs),
         "longest_wait_ms": statistics.median(run.longest_wait for run in runs) * 1e3,
@@ -23,7 +23,7 @@ def summarize(runs: list[Contention]) -> dict[str, float]:
 
 
 def sweep(workload: Workload, repeats: int, seconds: float) -> dict[str, Any]:
-    """One workload at every threshold, and on the interpreter's lock."""
+    """Measure a workload at every threshold, and on the interpreter's lock."""
     original = interpreter_family().allocate_lock
     runs: dict[float, list[Contention]] = {threshold: [] for threshold in THRESHOLDS}
     beside: list[Contention] = []

@@ -1,8 +1,8 @@
-"""What a mostly idle program pays for a wake: an item every 3 and 30 ms for a thread that waits.
+"""The cost of a wake in a mostly idle program: an item every 3 or 30 ms for a waiting thread.
 
-The latency runs from just before the item is given to when the waiter is back in Python code with
-it. Processor time and context switches are those of the whole process, the giver's sleep between
-two items included.
+The latency is the time from just before the item is given until the waiter is back in Python code
+with it. Processor time and context switches are those of the whole process, including the giver's
+sleep between two items.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import results
 from golock.bench import Family, golock_family, interpreter_family
 
 Clock = Callable[[], int]
-# Gives one item, and waits for one; the waiter is done when it raises StopIteration.
+# A function that gives an item, and one that waits for an item.
 Channel = tuple[Callable[[], object], Callable[[], object]]
 
 
@@ -65,7 +65,7 @@ def used() -> tuple[float, int]:
 
 
 def measure(channel: Channel, items: int, pause: float) -> dict[str, float]:
-    """Give `items` with `pause` seconds between them; microseconds and switches for each."""
+    """Give `items` with `pause` seconds between them; return the cost of each item."""
     give, take = channel
     given: list[int] = []
     taken: list[int] = []

@@ -1,4 +1,4 @@
-"""Many threads: 256 that fight for one lock, and up to 10,000 that wait for a lock each."""
+"""Many threads: 256 that fight for one lock, and up to 10,000 that wait for one lock each."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from golock.bench import Allocate, Workload, contend, interpreter_family
 
 FEW, MANY = Workload(8, 20, 20), Workload(256, 20, 20)
 WAITERS = (1_000, 10_000)
-STACK = 128 * 1024  # bytes for each of the waiters
+STACK = 128 * 1024  # bytes for each waiter
 
 
 def rates(allocate: Allocate, seconds: float, repeats: int) -> dict[str, float]:
-    """Acquires a second of few threads and of many, by turns, and the ratio."""
+    """Return acquires a second of few and of many threads, measured by turns, and the ratio."""
     few, many = [], []
     for _ in range(repeats):
         few.append(contend(allocate, FEW, seconds).rate)
@@ -27,7 +27,7 @@ def rates(allocate: Allocate, seconds: float, repeats: int) -> dict[str, float]:
 
 
 def wake_all(allocate: Allocate, waiters: int) -> float:
-    """Milliseconds from the first release of `waiters` locks until every waiter has its own."""
+    """Return milliseconds from the first release of `waiters` locks until all are acquired."""
     locks = [allocate() for _ in range(waiters)]
     left = waiters
     guard, done = threading.Lock(), threading.Event()

@@ -1,7 +1,7 @@
 """golock beside the interpreter's own, and beside the floor, in one process.
 
-The first are the measures of ``python -m golock bench``. The floor is a C type whose methods do
-nothing; build it first, or use run.py, which does.
+The comparison with the interpreter's makes the measures of ``python -m golock bench``. The floor is
+a C type whose methods do nothing; build it first, or use run.py, which does.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from golock.bench import (
     time_operation,
 )
 
-# The most that golock's locks may cost, in times the floor.
+# The targets for golock's locks, in multiples of the floor.
 FLOOR_LIMITS = {
     "acquire(); release()": 1.5,
     "with lock:": 1.15,

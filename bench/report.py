@@ -1,15 +1,15 @@
 """Turn results/ into tables and plots: ``python bench/report.py [DIRECTORY]``.
 
-Writes performance.md and performance-*.svg into DIRECTORY, by default results/. In a
-performance.md that is already there, only what stands between the two marks is replaced, so
-``python bench/report.py docs`` brings the project's own page up to date. All versions of Python
-with results are in it, oldest first.
+Writes performance.md and performance-*.svg into DIRECTORY, by default results/. If performance.md
+exists, only the text between the two marks is replaced, so ``python bench/report.py docs`` updates
+the project's page. It includes all versions of Python with results, oldest first.
 """
 
 from __future__ import annotations
 
 import argparse
 import statistics
+import textwrap
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -41,9 +41,14 @@ Figures = dict[str, Any]
 
 
 def table(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Write a Markdown table; the first row is its heading."""
+    """Return a Markdown table; the first row is its heading."""
     heading, *body = (" | ".join(row) for row in rows)
     return [f"| {heading} |", "|" + " --- |" * len(rows[0]), *(f"| {row} |" for row in body), ""]
+
+
+def prose(text: str) -> list[str]:
+    """Wrap a paragraph as the rest of the documentation is."""
+    return [*textwrap.wrap(text, 100, break_long_words=False, break_on_hyphens=False), ""]
 
 
 def verdict(met: bool) -> str:
@@ -51,7 +56,7 @@ def verdict(met: bool) -> str:
 
 
 def mark_code(name: str) -> str:
-    """Mark what the name of a timed call has after the class."""
+    """Mark the code in the name of a timed call, which follows the class."""
     kind, colon, code = name.rpartition(": ")
     return f"{kind}{colon}`{code}`"
 
@@ -63,12 +68,13 @@ def ratios_section(figures: Figures) -> list[str]:
         for measure, row in zip(figures["measures"], rows, strict=True)
     ]
     return [
-        "In one process, by turns: the minimum of the runs for single calls (ns), the median for "
-        "several threads. These fight for one lock (threads, empty loop steps with the lock held / "
-        "without), or wait for each other (µs, a round).",
-        "",
+        *prose(
+            "Measured in one process, by turns: the minimum of the runs for single calls (ns), the "
+            "median for several threads. The threads fight for one lock (their number, empty loop "
+            "steps with the lock held / without), or wait for each other (µs a round)."
+        ),
         *table([heading, *cells]),
-        "Beside the floor, a C type whose methods do nothing, in the same way:",
+        "Compared in the same way with the floor, a C type whose methods do nothing:",
         "",
         *table(
             [
@@ -89,7 +95,7 @@ def ratios_section(figures: Figures) -> list[str]:
 
 
 def pyperf_values(file: Path) -> dict[str, dict[str, list[float]]]:
-    """Nanoseconds by operation and lock, from a pyperf file of uncontended.py."""
+    """Return nanoseconds by operation and lock, from a pyperf file of uncontended.py."""
     import pyperf  # type: ignore[import-untyped]  # noqa: PLC0415
 
     values: dict[str, dict[str, list[float]]] = {}
@@ -109,7 +115,7 @@ def uncontended_section(values: dict[str, dict[str, list[float]]]) -> list[str]:
             for lock in rows[0][1:]
         ]
         rows.append([f"`{operation}`", *cells])
-    return ["By pyperf, in many processes:", "", *table(rows)]
+    return ["Measured by pyperf, in many processes:", "", *table(rows)]
 
 
 def wake_section(figures: Figures) -> list[str]:
@@ -147,9 +153,10 @@ def idle_section(figures: Figures) -> list[str]:
                 ]
             )
     return [
-        "A thread that waits for an item now and then: latency from the giver to the taker, "
-        "processor time and context switches of the process for each item.",
-        "",
+        *prose(
+            "A thread that waits for an item now and then: latency from giving to taking the item, "
+            "and processor time and context switches of the process for each item:"
+        ),
         *table(rows),
     ]
 
@@ -275,7 +282,7 @@ def sides_section(figures: Figures) -> list[str]:
 
 
 def section(version: str) -> list[str]:
-    """Everything measured on one version of Python."""
+    """Return everything that was measured on one version of Python."""
     lines: list[str] = []
     origin: Figures | None = None
     for benchmark, write in (
@@ -311,7 +318,7 @@ def section(version: str) -> list[str]:
 
 
 def draw_ratios(versions: Iterable[str], target: Path) -> None:
-    """Bars: golock to the interpreter, each call, each workload, each round."""
+    """Draw bars of golock's ratio to the interpreter, for each call, workload and round."""
     from matplotlib import pyplot  # noqa: PLC0415
 
     series = {
@@ -356,7 +363,7 @@ def draw_ratios(versions: Iterable[str], target: Path) -> None:
 
 
 def draw_handoff(version: str, figures: Figures, target: Path) -> None:
-    """Rate and longest wait against the hand-off threshold."""
+    """Plot rate and longest wait against the hand-off threshold."""
     from matplotlib import pyplot  # noqa: PLC0415
 
     figure, axes = pyplot.subplots(1, 2, figsize=(11, 4), layout="constrained")
@@ -401,7 +408,7 @@ def save(figure: Any, target: Path) -> None:
 
 
 def draw(versions: Sequence[str], directory: Path) -> list[str]:
-    """Draw every plot into `directory`; the Markdown that shows them."""
+    """Draw every plot into `directory`; return the Markdown that shows them."""
     try:
         import matplotlib  # noqa: PLC0415
     except ImportError:
@@ -422,7 +429,7 @@ def draw(versions: Sequence[str], directory: Path) -> list[str]:
 
 
 def publish(measured: str, page: Path) -> None:
-    """Put `measured` between the marks of `page`, which is made where there is none."""
+    """Put `measured` between the marks of `page`, which is created if it does not exist."""
     text = page.read_text(encoding="utf-8") if page.exists() else f"# Performance\n\n{BEGIN}{END}\n"
     before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)

@@ -1,4 +1,4 @@
-"""Where the figures are kept: ``results/<python version>/<benchmark>.json``."""
+"""The files of figures: ``results/<python version>/<benchmark>.json``."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from typing import Any
 from golock.bench import describe_machine
 
 ROOT = Path(__file__).resolve().parent / "results"
-MACHINE = describe_machine()  # before anything is measured, for the load in it
+MACHINE = describe_machine()  # before anything is measured, because it includes the load
 
 
 def path(benchmark: str) -> Path:
-    """Name the file of one benchmark for the running interpreter and make its directory."""
+    """Return the file of a benchmark for the running interpreter; make its directory."""
     directory = ROOT / str(MACHINE["python"])
     directory.mkdir(parents=True, exist_ok=True)
     return directory / f"{benchmark}.json"
 
 
 def parse_fast(description: str | None) -> bool:
-    """Read the command line of a benchmark, which is ``--fast`` or nothing."""
+    """Return whether the command line has ``--fast``."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--fast", action="store_true", help="fewer and shorter runs")
     return bool(parser.parse_args().fast)
 
 
 def save(benchmark: str, figures: dict[str, Any], *, fast: bool) -> None:
-    """Write `figures` with the machine they come from and today's date."""
+    """Write `figures` with the machine and today's date."""
     origin = {
         "machine": MACHINE,
         "date": datetime.date.today().isoformat(),
@@ -41,7 +41,7 @@ def save(benchmark: str, figures: dict[str, Any], *, fast: bool) -> None:
 
 
 def load(benchmark: str, version: str) -> dict[str, Any] | None:
-    """Read what `save` wrote for that version of Python; None if nothing."""
+    """Return what `save` wrote for that version of Python, or None."""
     file = ROOT / version / f"{benchmark}.json"
     if not file.exists():
         return None

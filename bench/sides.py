@@ -1,9 +1,8 @@
-"""What each side gets when Python threads and goroutines fight for one lock.
+"""The share of each side when Python threads and goroutines fight for one lock.
 
-A turn is the time from the first acquire of one side after one of the other, to the next such
-acquire of the other side. A side's share is the sum of its turns. Beside it stand its share of the
-acquires, and its rate, as a part of what the same threads, or the same goroutines, have when they
-are alone with the lock.
+A turn lasts from one side's first acquire after the other side's, until the other side acquires
+again. A side's share is the sum of its turns. The figures also have each side's share of the
+acquires, and its rate relative to that of the same threads or goroutines alone with the lock.
 """
 
 from __future__ import annotations
@@ -71,7 +70,7 @@ def contest(
 
 
 def both_sides(of_threads: list[float]) -> dict[str, float]:
-    """Return the median share of the threads, and what it leaves."""
+    """Return the median share of the threads, and the rest."""
     median = statistics.median(of_threads)
     return {"threads": median, "goroutines": 1 - median}
 

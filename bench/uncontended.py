@@ -1,7 +1,7 @@
-"""pyperf: what a call costs on golock's lock, on the interpreter's, and on the floor.
+"""The cost of a call on golock's lock, the interpreter's, and the floor, by pyperf.
 
-Takes the options of every pyperf script, among them ``--fast`` and ``-o FILE``. Build the floor
-first, or use run.py, which does.
+Takes pyperf's options, such as ``--fast`` and ``-o FILE``. Build the floor first, or use run.py,
+which does.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""How soon a waiter runs after a release: 64 threads waiting on 64 locks.
+"""How soon a waiter runs after a release: 64 threads wait for 64 locks.
 
-The time runs from just before ``release()`` until the waiter is back in Python code with the
-lock, so it contains the wait for the GIL. The locks are released once all together, the waiters
-then competing for the GIL, and once one at a time.
+The time is measured from just before ``release()`` until the waiter is back in Python code with the
+lock, so it includes the wait for the GIL. The locks are released all together, so that the waiters
+compete for the GIL, and one at a time.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ import results
 from golock.bench import Allocate, interpreter_family
 
 THREADS = 64
-SETTLE = 0.005  # seconds in which the waiters, with nothing else to do, go to sleep
+SETTLE = 0.005  # seconds for the waiters to go to sleep
 ALONE = 0.001  # seconds between two releases one at a time
 
 
 def wake_times(allocate: Allocate, rounds: int, pause: float | None) -> list[float]:
-    """Milliseconds from each release to its wake, with `pause` seconds between releases."""
+    """Return milliseconds from each release to its wake, with `pause` seconds between releases."""
     locks = [allocate() for _ in range(THREADS)]
     released: list[list[int]] = [[] for _ in locks]
     woken: list[list[int]] = [[] for _ in locks]
@@ -57,7 +57,7 @@ def wake_times(allocate: Allocate, rounds: int, pause: float | None) -> list[flo
 
 
 def summarize(times: list[float]) -> dict[str, float]:
-    """Median, 99th percentile and maximum."""
+    """Return the median, the 99th percentile and the maximum."""
     return {
         "median": statistics.median(times),
         "p99": statistics.quantiles(times, n=100)[98],

@@ -1,7 +1,7 @@
-"""What the tests share, and how hard the storms blow.
+"""Fixtures that the tests share, and the size of the stress tests.
 
-In `make test` a storm is bounded to seconds. With --soak it takes its longer form. What it counts
-is printed at the end of the run, and written to the file that --totals names, as JSON.
+A stress test takes seconds in `make test`, and runs much longer with --soak. The totals it counts
+are printed at the end of the run, and written as JSON to the file that --totals names.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import sys
 import sysconfig
 import textwrap
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TypeVar
 
@@ -25,31 +25,68 @@ Python = Callable[..., "subprocess.CompletedProcess[str]"]
 
 @pytest.fixture(scope="session", autouse=True)
 def interruptible() -> None:
-    """Undo what a shell without job control does to programs in its background: ignore SIGINT."""
+    """Restore SIGINT, which a shell without job control ignores in background programs."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
 def python() -> Python:
-    """Run a program in a process of its own; its output is text, its status is not checked."""
+    """Run a program in a new process; its output is text, its exit status is not checked.
 
-    def run(code: str, *arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
-        settings: dict[str, object] = {"capture_output": True, "text": True, "timeout": 120}
-        settings.update(options)
-        command = [sys.executable, "-c", textwrap.dedent(code), *arguments]
-        return subprocess.run(command, check=False, **settings)  # type: ignore[call-overload]
+    The program can import the modules in tests_py.
+    """
+
+    def run(
+        code: str,
+        *arguments: str,
+        env: Mapping[str, str] = os.environ,
+        timeout: float = 120,
+        **options: object,
+    ) -> subprocess.CompletedProcess[str]:
+        path = [env["PYTHONPATH"]] if env.get("PYTHONPATH") else []
+        return subprocess.run(  # type: ignore[call-overload]
+            [sys.executable, "-c", textwrap.dedent(code), *arguments],
+            env={**env, "PYTHONPATH": os.pathsep.join([*path, str(Path(__file__).parent)])},
+            timeout=timeout,
+            capture_output=True,
+            text=True,
+            check=False,
+            **options,
+        )
 
     return run
 
 
 @pytest.fixture
 def check() -> Callable[[subprocess.CompletedProcess[str], str], None]:
-    """Assert that a program ended well, and that it printed this and no more."""
+    """Assert that a program succeeded and printed exactly this."""
 
     def check(result: subprocess.CompletedProcess[str], stdout: str) -> None:
         assert (result.returncode, result.stderr, result.stdout) == (0, "", stdout)
 
     return check
+
+
+@pytest.fixture
+def numbers(python: Python) -> Callable[..., list[int]]:
+    """Run a program that must succeed, and return the integers that it prints."""
+
+    def numbers(code: str, *arguments: object, **options: object) -> list[int]:
+        result = python(code, *map(str, arguments), **options)
+        assert (result.returncode, result.stderr) == (0, ""), result.stderr
+        return [int(word) for word in result.stdout.split()]
+
+    return numbers
+
+
+@pytest.fixture
+def restored_handoff() -> Iterator[None]:
+    """Restore the hand-off threshold after the test."""
+    import golock
+
+    before = golock.get_handoff()
+    yield
+    golock.set_handoff(before)
 
 
 @pytest.fixture(scope="session")
@@ -71,14 +108,14 @@ def out_of_memory(compiled: Callable[[str], str]) -> dict[str, str]:
     """Return an environment in which the C library's allocations can be made to fail."""
     environment = {**os.environ, "LD_PRELOAD": compiled("failing_allocations.c")}
     if not sysconfig.get_config_var("Py_GIL_DISABLED"):
-        environment["PYTHONMALLOC"] = "malloc"  # every object is the C library's
+        environment["PYTHONMALLOC"] = "malloc"  # so that every object comes from the C library
     return environment
 
 
 Size = TypeVar("Size", int, float)
 
 
-class Storm:
+class Stress:
     def __init__(self, soak: bool) -> None:
         self.soak = soak
         self.totals: Counter[str] = Counter()
@@ -92,20 +129,20 @@ class Storm:
         self.totals[what] += number
 
 
-TOTALS = pytest.StashKey[Storm]()
+TOTALS = pytest.StashKey[Stress]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--soak", action="store_true", help="the storms in their longer form")
-    parser.addoption("--totals", type=Path, help="where to write the storms' totals, as JSON")
+    parser.addoption("--soak", action="store_true", help="run the stress tests for longer")
+    parser.addoption("--totals", type=Path, help="write the stress tests' totals here, as JSON")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.stash[TOTALS] = Storm(config.getoption("--soak"))
+    config.stash[TOTALS] = Stress(config.getoption("--soak"))
 
 
 @pytest.fixture
-def storm(pytestconfig: pytest.Config) -> Storm:
+def stress(pytestconfig: pytest.Config) -> Stress:
     return pytestconfig.stash[TOTALS]
 
 
@@ -113,7 +150,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     config = terminalreporter.config
     totals = config.stash[TOTALS].totals
     if totals:
-        terminalreporter.section("storm totals")
+        terminalreporter.section("stress test totals")
         for what, number in sorted(totals.items()):
             terminalreporter.line(f"{number:>14,} {what}")
     if config.getoption("--totals") is not None:

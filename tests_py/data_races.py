@@ -1,6 +1,6 @@
-"""Read ThreadSanitizer's reports in a folder; fail if one has a frame in the extension's own code.
+"""Read ThreadSanitizer's reports in a folder; fail if one has a frame in the extension's code.
 
-python data_races.py FOLDER EXTENSION
+Usage: python data_races.py FOLDER EXTENSION
 """
 
 from __future__ import annotations

@@ -4,8 +4,8 @@
 #     free_threaded.sh plain FOLDER    FOLDER/plain/bin/python3.13t
 #     free_threaded.sh tsan FOLDER     FOLDER/tsan/bin/python3.13t, under ThreadSanitizer
 #
-# The source comes through apt, from the archive that this machine's apt uses for Debian. Nothing of the
-# machine's apt is changed. The packaging's patches are left out: they place files where Debian wants them.
+# The source comes from the Debian archive that apt is configured for; apt's own configuration stays
+# unchanged. Debian's patches are left out, because they move files to Debian's places.
 set -euo pipefail
 
 PACKAGE=python3.13
@@ -26,13 +26,14 @@ need() {
 
 # Prints the URI and the keyring of the Debian archive, as apt knows them.
 archive() {
-    apt-get indextargets --format '$(ORIGIN)|$(REPO_URI)|$(SIGNED_BY)' 'Created-By: Packages' 2>/dev/null |
+    local format='$(ORIGIN)|$(REPO_URI)|$(SIGNED_BY)'
+    apt-get indextargets --format "$format" 'Created-By: Packages' 2>/dev/null |
         awk -F'|' '$1 == "Debian" && $2 !~ /security/ {
             print $2, $3 ~ /^\// ? $3 : "/usr/share/keyrings/debian-archive-keyring.gpg"; exit }'
 }
 
 fetch_source() {
-    need apt-get "the source is taken from a Debian archive"
+    need apt-get "the source comes from a Debian archive"
     need dpkg-source "Debian: apt-get install dpkg-dev"
     local uri keyring apt=$folder/apt
     read -r uri keyring < <(archive) || missing "apt has no Debian archive (try apt-get update)"
@@ -46,8 +47,9 @@ fetch_source() {
         cd "$apt"
         apt-get "${options[@]}" update
         apt-get "${options[@]}" source --download-only "$PACKAGE"
-        dpkg-source --no-check --no-copy --skip-patches --extract "$PACKAGE"_*.dsc "$folder/source.new"
-    ) || missing "$PACKAGE of $SUITE cannot be had from $uri"
+        dpkg-source --no-check --no-copy --skip-patches \
+            --extract "$PACKAGE"_*.dsc "$folder/source.new"
+    ) || missing "$PACKAGE of $SUITE cannot be downloaded from $uri"
     mv "$folder/source.new" "$folder/source"
     rm -rf "$apt"
 }
@@ -70,12 +72,12 @@ if [[ ! -e $built ]]; then
     mkdir "$folder/$kind.build"
     (
         cd "$folder/$kind.build"
-        # Address randomization of recent kernels is more than older sanitizers can bear.
+        # Address randomization of recent kernels is more than older sanitizers support.
         run() { if [[ $kind == tsan ]]; then setarch --addr-no-randomize "$@"; else "$@"; fi; }
         export TSAN_OPTIONS=report_bugs=0
         run "$folder/source/configure" --prefix="$folder/$kind" "${options[@]}"
         run make -j2
-        run make install COMPILEALL_OPTS=-r0 # what is imported is compiled then
+        run make install COMPILEALL_OPTS=-r0 # modules are compiled when imported
     ) >"$log" 2>&1 || {
         tail -n 20 "$log" >&2
         rm -rf "$folder/$kind"

@@ -1,11 +1,12 @@
-"""Waits under limits that a core needs more than: every primitive, in each moment a limit can come.
+"""Every primitive is waited at under limits that leave no room for a core.
 
     python limits.py                       print the matrix as a Markdown table
     python limits.py LIMIT MOMENT [FIRST]  what the table and test_limits.py run, under one limit
 
-MOMENT is "first", where no thread has waited when the limit comes, or "later", where the core is
-loaded. All primitives are waited at, from the one named FIRST on, and again in a forked child. Each
-cell of the matrix begins and ends with a line of the output; the last that begins is what hangs.
+MOMENT says when the limit is set: "first" before any thread has waited, "later" when the core is
+loaded. The program waits at all primitives, from the one named FIRST on, and again in a forked
+child. It prints a line when a cell of the matrix begins and when it ends; if it hangs, it is in the
+last cell that began.
 """
 
 from __future__ import annotations
@@ -30,11 +31,9 @@ from pathlib import Path
 from queue import SimpleQueue
 
 import golock
-
-sys.path.insert(0, str(Path(__file__).parent / "stress"))
 from family import KINDS
 
-# RLock comes first because it starts a thread, for which a core may leave no room.
+# RLock comes first because it starts a thread, and a core may leave no room for one.
 NAMES = ("RLock", "Lock", "Condition", "Semaphore", "BoundedSemaphore", "Event", "Barrier")
 MOMENTS = ("first", "later")
 MB = 2**20
@@ -54,7 +53,7 @@ libc = ctypes.CDLL(None, use_errno=True)
 
 
 class ImpossibleError(Exception):
-    """This machine, or this user, cannot have the limit."""
+    """This machine or this user cannot set the limit."""
 
 
 def system(result):
@@ -72,29 +71,29 @@ def used(what):
 
 
 class Limit:
-    """What it is, for the table."""
+    """The docstring of each subclass describes it in the table."""
 
     moments = MOMENTS
     spare = 0
-    without = ("first", "child of first", "child of later")  # moments that cannot have a core
+    without = ("first", "child of first", "child of later")  # where no core can be loaded
 
     def __init__(self, spare=None):
         self.spare = self.spare if spare is None else int(spare)
 
     def prepare(self):
-        """Do what must be done before threads are started."""
+        """Run before threads are started."""
 
     def apply(self):
         """Set the limit."""
 
     def apply_again(self):
-        """Set it anew before the fork, if it counts what the process has by then."""
+        """Set the limit again before the fork, if it depends on what the process uses."""
 
 
 class Threads(Limit):
     """RLIMIT_NPROC, three threads more than run"""
 
-    spare = 3  # one is for the child, and two for threads of it
+    spare = 3  # one for the child, and two for its threads
 
     def prepare(self):
         if os.geteuid() != 0:
@@ -208,7 +207,7 @@ class Seccomp(Limit):
         memory = ctypes.create_string_buffer(code)
         whole = struct.pack("HxxxxxxP", len(self.program), ctypes.addressof(memory))
         system(libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
-        # In every thread, by SECCOMP_SET_MODE_FILTER and SECCOMP_FILTER_FLAG_TSYNC.
+        # SECCOMP_SET_MODE_FILTER with SECCOMP_FILTER_FLAG_TSYNC: in every thread.
         system(libc.syscall(CALLS["seccomp"], 1, 1, whole))
 
 
@@ -271,7 +270,7 @@ def contend():
 
 
 class Worker:
-    """A thread, new to the core, that is there before the limit is."""
+    """A thread started before the limit is set, which has not called the core yet."""
 
     def __init__(self):
         self.work, self.results = SimpleQueue(), SimpleQueue()
@@ -288,25 +287,25 @@ class Worker:
 
 
 def wait_at(primitive, worker):
-    """Wait at it alone, for another thread, and have that one wait."""
+    """Wait until time runs out, then for another thread, and have that thread wait."""
 
-    def let_go():
-        time.sleep(0.001)  # most likely the main thread sleeps by then
-        primitive.let_go()
+    def unblock():
+        time.sleep(0.001)  # by then the main thread most likely sleeps
+        primitive.unblock()
 
     assert not primitive.wait(0.001)
     for _ in range(ROUNDS):
         worker.work.put(primitive.wait)
         time.sleep(0.001)
-        primitive.let_go()
+        primitive.unblock()
         assert worker.results.get() is True
-        worker.work.put(let_go)
+        worker.work.put(unblock)
         assert primitive.wait()
         worker.results.get()
 
 
 def core():
-    """Return whether there is a core, or none was needed yet; and why there is none."""
+    """Return whether there is a core or none was needed yet, and why there is none."""
     core = golock._golock.core()
     if core["loaded"]:
         return "core", ""
@@ -322,7 +321,7 @@ def wait_at_all(moment, primitives, order, worker):
 
 
 def go_on_in_child():
-    """Fork; the parent ends as the child does."""
+    """Fork; the parent exits with the status of the child."""
     pid = os.fork()
     if pid != 0:
         signal.alarm(0)
@@ -343,7 +342,7 @@ def run(name, moment, first=NAMES[0]):
     warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
     report_warnings(moment)
     threading.stack_size(256 * 1024)
-    ctypes.CDLL("libgcc_s.so.1")  # without which daemon threads, golock or not, end the process
+    ctypes.CDLL("libgcc_s.so.1")  # or daemon threads abort the process, even without golock
     limit.prepare()
     worker = Worker()
     if moment == "later":
@@ -372,15 +371,15 @@ def run(name, moment, first=NAMES[0]):
 
 @dataclass
 class Outcome:
-    """What a program under a limit has printed, and how it ended."""
+    """What a program under a limit printed, and how it ended."""
 
     status: int | None = None  # None: it hung
     stderr: str = ""
-    impossible: str = ""  # why the limit cannot be had
-    cells: dict[tuple[str, str], str] = field(default_factory=dict)  # of those that ended
+    impossible: str = ""  # why the limit cannot be set
+    cells: dict[tuple[str, str], str] = field(default_factory=dict)  # those that ended
     missing: dict[str, str] = field(default_factory=dict)  # why there was no core
     warned: list[tuple[str, str]] = field(default_factory=list)
-    begun: str = ""  # the last cell that has
+    begun: str = ""  # the last cell that began
 
     def read(self, stdout):
         for line in stdout.splitlines():
@@ -397,7 +396,7 @@ class Outcome:
                 self.begun = ", ".join(words)
 
     def summary(self, moment):
-        """Return which of "core" and "without" the cells of a moment were."""
+        """Return whether the waits of a moment used the core, did without, or both."""
         cells = [cell for (when, _), cell in self.cells.items() if when == moment]
         return ", then ".join(dict.fromkeys(cell for cell in cells if cell != "not needed"))
 

@@ -1,9 +1,9 @@
-"""The storms in their longer form, one after the other, and a table of what they have done.
+"""Run the models and the long form of the stress tests, and print a table of totals.
 
 Usage: python tests_py/soak.py
 
 Takes about half an hour. Run by `make soak`, with the interpreter of a virtual environment that has
-golock and the tests' requirements. Exits with 1 when a storm has failed.
+golock and the tests' requirements. Exits with 1 when a part has failed.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from collections import Counter
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-STORMS = ROOT / "tests_py" / "stress"
-DIFFERENTIAL = STORMS / "test_differential.py"
+STRESS = ROOT / "tests_py" / "stress"
+DIFFERENTIAL = STRESS / "test_differential.py"
 LIMITS = ROOT / "tests_py" / "unit" / "test_limits.py"
 GO = os.environ.get("GO", "go")
 GO_TEST = [GO, "test", "./tests_go", "-count=1", "-timeout=20m", "-run=SameAsTheModel"]
 
 
 class Part:
-    """Commands that run side by side; each writes its totals to the file that ends its line."""
+    """Commands that run side by side; each takes the file for its totals as last argument."""
 
     def __init__(self, name: str, *commands: list[str], **environment: str) -> None:
         self.name = name
@@ -55,7 +55,7 @@ class Part:
         return not any(statuses)
 
 
-def storms(*arguments: str) -> list[str]:
+def stress(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "pytest", "-q", *arguments, "--totals"]
 
 
@@ -63,13 +63,16 @@ PARTS = [
     Part("the model", [sys.executable, "protocol/verify.py", "--all", "--totals"]),
     Part(
         "golock against the interpreter's lock, and the Go API against a model",
-        storms("--soak", str(DIFFERENTIAL)),
+        stress("--soak", str(DIFFERENTIAL)),
         [*GO_TEST, "-args", "-soak=10m", "-totals"],
     ),
-    Part("the storms", storms("--soak", str(STORMS), str(LIMITS), f"--ignore={DIFFERENTIAL}")),
     Part(
-        "the storms without the fast path, in their short form",
-        storms(str(STORMS), f"--ignore={DIFFERENTIAL}"),
+        "the stress tests",
+        stress("--soak", str(STRESS), str(LIMITS), f"--ignore={DIFFERENTIAL}"),
+    ),
+    Part(
+        "the stress tests without the fast path, in their short form",
+        stress(str(STRESS), f"--ignore={DIFFERENTIAL}"),
         GOLOCK_FASTPATH="0",
     ),
 ]
@@ -89,7 +92,7 @@ def main() -> int:
     print("| what | how many |\n| --- | ---: |")
     for what, number in sorted(totals.items()):
         print(f"| {what} | {number:,} |")
-    print(f"\n{'FAILED: ' + ', '.join(failed) if failed else 'all storms passed'}")
+    print(f"\n{'FAILED: ' + ', '.join(failed) if failed else 'all parts passed'}")
     return 1 if failed else 0
 
 

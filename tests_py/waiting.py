@@ -1,4 +1,4 @@
-"""The threads of a test, and how it waits for what they do."""
+"""Start threads in a test, and wait for what they do."""
 
 from __future__ import annotations
 
@@ -26,29 +26,29 @@ def wait_until(condition, what):
 def _system_call(thread):
     try:
         return Path(f"/proc/self/task/{thread.native_id}/syscall").read_text().split()
-    except OSError:  # it has ended
+    except OSError:  # the thread has ended
         return ["none"]
 
 
 def asleep_in_kernel(thread):
-    """Whether the thread sleeps in a futex call."""
+    """Return whether the thread sleeps in a futex call."""
     return _system_call(thread)[0] == FUTEX
 
 
 def times_slept(thread):
-    """How often the thread has given its processor away by itself."""
+    """Return the number of the thread's voluntary context switches."""
     status = Path(f"/proc/self/task/{thread.native_id}/status").read_text()
     return int(status.partition("voluntary_ctxt_switches:")[2].split()[0])
 
 
 def asleep_for_ever(thread):
-    """Whether it sleeps in one without a limit: it does not wait for the GIL."""
+    """Return whether it sleeps in a futex call without a timeout, so not for the GIL."""
     call = _system_call(thread)
     return call[0] == FUTEX and int(call[4], 16) == 0
 
 
 def asleep_on(primitive, thread):
-    """Whether the thread sleeps on the word of a lock or semaphore."""
+    """Return whether the thread sleeps on the word of a lock or semaphore."""
     call = _system_call(thread)
     size = primitive.__sizeof__()
     return call[0] == FUTEX and 0 <= int(call[1], 16) - id(primitive) < size
@@ -61,5 +61,5 @@ def join(threads):
 
 
 def waiters(condition):
-    """How many wait at a condition, without a look at its insides."""
+    """Return how many threads wait at a condition, without opening it."""
     return int(repr(condition).rstrip(")>").rpartition(" ")[2])

@@ -24,7 +24,7 @@ def square(number: int) -> int:
 @cached(LRUCache(KEYS), condition=threading.Condition(), info=True)
 def once(number: int) -> int:
     computed[number] += 1
-    time.sleep(0.001)  # for others to come for the same number
+    time.sleep(0.001)  # so that other threads ask for the same number
     return -number
 
 

@@ -34,7 +34,7 @@ def square(number: int) -> tuple[int, int, bool]:
 
 
 def main() -> None:
-    """Run a worker by the command line given, and print what it has done and how it ended."""
+    """Run a worker with this command line, and print what it did and how it ended."""
     command = [*sys.argv[1:], "-m", "celery", "-A", "celery_tasks", "worker", "-c", "2"]
     environment = {**os.environ, "CELERY_FOLDER": str(folder)}
     with (folder / "worker.log").open("wb") as log:

@@ -30,7 +30,7 @@ def main() -> None:
     for thread in threads:
         thread.join()
     assert total == THREADS * sum(range(ROUNDS))
-    core = golock.core_address()  # loads it, if nobody had to wait
+    core = golock.core_address()  # loads the core if no thread had to wait
     spec = threading.__spec__
     assert spec is not None
     assert spec.loader is not None

@@ -2,10 +2,10 @@
 
     python tests_py/programs/suites.py [--keep FOLDER] [SUITE...]
 
-A virtual environment is made in the folder (build/suites unless given) with golock, built from this
-checkout, the projects and what their tests need. Where tests end differently the suite is run twice
-more each way, and those count as different of which no run without golock ended as one on it. The
-exit status is 1 if there are any. A suite takes minutes.
+A virtual environment in FOLDER (build/suites unless given) holds golock, built from this checkout,
+the projects, and what their tests need. If outcomes differ, the suite is run twice more both ways.
+A test differs if none of its outcomes without golock is one of those on golock. The exit status is
+1 if any test differs. A suite takes minutes.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ Outcomes = dict[str, str]
 
 
 class Suite:
-    """A project whose tests pytest runs.
+    """A project whose tests run under pytest.
 
-    They are in the package, or with ``tests`` in that folder of its source distribution.
+    They are in the package, or in the folder ``tests`` of its source distribution if that is given.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class Suite:
 
 
 class Gevent:
-    """gevent's tests of what it makes of threading; each file patches a process of its own."""
+    """gevent's tests of its patched threading; each file patches its own process."""
 
     project = "gevent==26.9.0"
     requires = (project, "psutil", "objgraph")
@@ -113,7 +113,7 @@ SUITES = {
 
 
 class Workplace:
-    """A virtual environment with golock, and what was downloaded for it."""
+    """A virtual environment with golock, and the downloads for it."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -164,7 +164,7 @@ class Workplace:
 
 
 def compare(name: str, workplace: Workplace) -> int:
-    """Run a suite both ways and print what differs; return how many tests do."""
+    """Run a suite both ways and print what differs; return the number of tests that do."""
     suite = SUITES[name]
     workplace.pip("install", *suite.requires)
     plain = [suite.outcomes(workplace, golock=False)]

@@ -1,4 +1,4 @@
-"""Building and installing golock as a user does, and what the user is told where that fails."""
+"""Building and installing golock as a user does, and the messages when that fails."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ pytestmark = [
     pytest.mark.timeout(900),
 ]
 
-# Says where golock was found, and hands its lock from one thread to another through the core.
+# Prints where golock was found, and passes a lock between threads through the core.
 CONTEND = """
 import golock, threading
 from golock._golock import core
@@ -48,12 +48,12 @@ print(golock.__file__, core()['path'], sep='\\n')
 
 
 def contended(site: Path) -> str:
-    """Return what CONTEND prints where golock is installed in ``site``."""
+    """Return what CONTEND prints with golock installed in ``site``."""
     package = site / "golock"
     return f"False []\nTrue False True\n{package}/__init__.py\n{package}/libgolock.so\n"
 
 
-# Runs setup.py after the statement given, which changes what the interpreter says of itself.
+# Runs setup.py after a statement that changes what the interpreter says about itself.
 ELSEWHERE = """
 import platform, runpy, sys, sysconfig
 import setuptools.command.build_ext
@@ -64,7 +64,7 @@ runpy.run_path('setup.py', run_name='__main__')
 
 
 def run(*command: str | Path, cwd: Path, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Run a command without the settings of Python and golock; stdout is all that it printed."""
+    """Run a command without Python's and golock's settings; stdout includes its stderr."""
     kept = {
         name: value
         for name, value in os.environ.items()
@@ -175,7 +175,7 @@ def pip_wheel(python: Path, checkout: Path, **variables: str) -> subprocess.Comp
 
 SHELL = "#!/bin/sh\n"
 
-# What stands on the PATH as the go command, and what the user is told of it.
+# The go command on the PATH, and the message to the user.
 UNUSABLE = {
     "missing": (None, "there is no go command"),
     "too old": (f'{SHELL}[ "$*" = "env GOVERSION" ] && echo go1.19.8', "go is too old (go1.19.8)"),
@@ -194,9 +194,9 @@ def put_go(folder: Path, content: str) -> None:
     program.chmod(0o755)
 
 
-@pytest.mark.parametrize(("content", "told"), UNUSABLE.values(), ids=UNUSABLE)
+@pytest.mark.parametrize(("content", "message"), UNUSABLE.values(), ids=UNUSABLE)
 def test_without_a_usable_go(
-    tools: Path, checkout: Path, programs: Path, content: str | None, told: str
+    tools: Path, checkout: Path, programs: Path, content: str | None, message: str
 ) -> None:
     if content is not None:
         put_go(programs, content)
@@ -204,12 +204,12 @@ def test_without_a_usable_go(
     module = (checkout / "go.mod").read_text(encoding="utf-8")
     needed = re.search(r"^go (\d+\.\d+)", module, re.MULTILINE)
     assert needed is not None
-    assert told in sentence
+    assert message in sentence
     assert f"install Go {needed[1]} or later" in sentence
 
 
 def test_go_build_that_fails(tools: Path, checkout: Path, programs: Path) -> None:
-    """What the go command said is shown, before the sentence."""
+    """The output of the go command is shown before the message."""
     script = '[ "$1" = env ] && echo go1.999.0 && exit\necho "go: no route"; exit 1'
     put_go(programs, f"{SHELL}{script}")
     done = pip_wheel(tools, checkout, PATH=str(programs), CC=compiler(), GO="go")
@@ -224,7 +224,7 @@ def test_without_a_c_compiler(tools: Path, checkout: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         ("sys.platform = 'darwin'", "for Linux on amd64 and arm64, and this is darwin"),
         ("platform.machine = lambda: 'riscv64'", "amd64 and arm64, and this is linux on riscv64"),
@@ -232,8 +232,8 @@ def test_without_a_c_compiler(tools: Path, checkout: Path) -> None:
         ("sysconfig.get_path = lambda name: '/nowhere'", "apt-get install python3."),
     ],
 )
-def test_elsewhere(tools: Path, checkout: Path, change: str, told: str) -> None:
-    assert told in refusal(run(tools, "-c", ELSEWHERE, change, cwd=checkout))
+def test_elsewhere(tools: Path, checkout: Path, change: str, message: str) -> None:
+    assert message in refusal(run(tools, "-c", ELSEWHERE, change, cwd=checkout))
 
 
 def test_folder_with_a_space(tools: Path, checkout: Path, tmp_path: Path) -> None:
@@ -248,7 +248,7 @@ def test_folder_with_a_space(tools: Path, checkout: Path, tmp_path: Path) -> Non
 def test_sdist_and_wheel(
     tools: Path, checkout: Path, tmp_path: Path, files: list[PurePosixPath]
 ) -> None:
-    """All that stands between a checkout and a wheel that works elsewhere."""
+    """A checkout becomes a source distribution, then a wheel that works elsewhere."""
     succeed(tools, "-m", "build", "--outdir", tmp_path / "dist", cwd=checkout)
     (sdist,) = (tmp_path / "dist").glob("golock-*.tar.gz")
     (wheel,) = (tmp_path / "dist").glob("golock-*.whl")

@@ -17,7 +17,7 @@ lock, taken = threading.Lock(), threading.Lock()
 taken.acquire()
 print([dill.loads(dill.dumps(each)).locked() for each in (lock, taken)])
 rlock = threading.RLock()
-with rlock, rlock:  # loaded while it is free it would be taken
+with rlock, rlock:  # if it were free when loaded, it would be held
     made = dill.loads(dill.dumps(rlock))
 print(made._is_owned())
 made.release()

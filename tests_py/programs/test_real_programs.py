@@ -1,4 +1,4 @@
-"""Programs on well-known libraries, unchanged, on golock; each checks its own results."""
+"""Unchanged programs that use well-known libraries run on golock and check their results."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PROGRAMS = Path(__file__).parent
     ],
 )
 def test_program(library: str, program: str, tmp_path: Path) -> None:
-    """The program prints where the types of the locks inside the library come from."""
+    """The program prints which module the types of the library's locks come from."""
     pytest.importorskip(library)
     done = subprocess.run(
         [sys.executable, "-m", "golock", "run", str(PROGRAMS / program), "database"],
@@ -39,7 +39,7 @@ def test_program(library: str, program: str, tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("golock", [(), ("-m", "golock", "run")], ids=["without", "with"])
 def test_celery_worker(golock: tuple[str, ...], tmp_path: Path) -> None:
-    """Eight tasks in the default pool, which forks; then the worker is told to stop."""
+    """Eight tasks run in the default pool, which forks; then the worker stops."""
     pytest.importorskip("celery")
     done = subprocess.run(
         [sys.executable, str(PROGRAMS / "celery_tasks.py"), sys.executable, *golock],

@@ -40,7 +40,7 @@ def client(port: int, number: int) -> int:
 
 
 def main() -> None:
-    logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # else it tells its length
+    logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # it logs the queue length
     server = waitress.create_server(application, host="127.0.0.1", port=0, threads=THREADS)
     port = server.effective_port
     serving = threading.Thread(target=server.run)

@@ -1,4 +1,4 @@
-"""Tells whose the primitives are, in programs that run on golock and without."""
+"""Says whose primitives a program uses, on golock or without it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sys
 
 
 def whose(primitive: object) -> str:
-    """Return "golock", whose classes are named as the interpreter's, or the module of the class."""
+    """Return "golock" for golock's classes, whatever they are named, or the class's module."""
     golock = sys.modules.get("golock")
     if golock is not None and type(primitive) in vars(golock).values():
         return "golock"

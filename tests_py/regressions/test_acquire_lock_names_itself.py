@@ -1,4 +1,4 @@
-"""The messages about acquire_lock's arguments name it where the interpreter's do: since 3.15."""
+"""From 3.15 on, errors about acquire_lock's arguments name acquire_lock, not acquire."""
 
 from __future__ import annotations
 

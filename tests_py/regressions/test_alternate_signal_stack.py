@@ -1,13 +1,13 @@
-"""The alternate signal stack of a thread that waits.
+"""A waiting thread keeps its own alternate signal stack.
 
-A thread's first call into a Go runtime gives it one of 32 KiB; handlers with SA_ONSTACK, which
-without golock have all of their thread's stack, would have to fit there.
+A thread's first call into a Go runtime gives it an alternate stack of 32 KiB. Handlers with
+SA_ONSTACK would run there, and without golock run on their thread's whole stack.
 """
 
 from __future__ import annotations
 
 
-def test_waiting_leaves_the_alternate_stack_alone(python):
+def test_waiting_leaves_the_alternate_stack_alone(python, check):
     result = python(
         """
 import ctypes, threading
@@ -28,14 +28,14 @@ def wait():
     before = alternate()
     lock.acquire(timeout=0.001)
     print(before == alternate())
-def wait_with_a_stack_of_ones_own():
+def wait_with_own_stack():
     alternate(Stack(ctypes.addressof(own), 0, len(own)))
     wait()
 wait()
-for work in wait, wait_with_a_stack_of_ones_own, lambda: golock.set_handoff(0.001) or wait():
+for work in wait, wait_with_own_stack, lambda: golock.set_handoff(0.001) or wait():
     thread = threading.Thread(target=work)
     thread.start()
     thread.join()
 """
     )
-    assert (result.returncode, result.stderr, result.stdout) == (0, "", "True\n" * 4)
+    check(result, "True\n" * 4)

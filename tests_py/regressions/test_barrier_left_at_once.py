@@ -1,7 +1,7 @@
-"""Nobody counts as waiting at a barrier once the first of a round may go.
+"""No thread counts as waiting at a barrier once the first of its round has left.
 
-Without a GIL the last to arrive took those who waited off the list one by one, while the first of
-them went on already and found the rest in ``n_waiting``.
+Without a GIL the last to arrive removed the waiters from the list one by one. The first of them
+could leave and still find the rest in ``n_waiting``.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """multiprocessing.Barrier works when its module is imported while golock is installed.
 
-It is derived from threading.Barrier, keeps that one's private fields in shared memory, and takes
-the methods from it: over golock's barrier, which has no such fields, it failed with AttributeError.
+It derives from threading.Barrier, uses its methods, and keeps its private fields in shared memory.
+Derived from golock's barrier, which has no such fields, it failed with AttributeError.
 """
 
 from __future__ import annotations

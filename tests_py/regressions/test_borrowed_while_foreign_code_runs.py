@@ -1,6 +1,6 @@
-"""Foreign code that takes objects away from the extension, or changes the state that it looks at.
+"""Python code called by the extension frees objects, or changes state, that the extension uses.
 
-Each program once ended with a crash, or with what its comment says.
+Each program once crashed, unless its comment names another failure.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Key:
 
 @pytest.fixture
 def passes(python, check):
-    """Run a program with an allocator that spoils what was freed; it prints that it has passed."""
+    """Run a program with an allocator that overwrites freed memory; it prints 'passed'."""
 
     def passes(program):
         environment = {**os.environ, "PYTHONMALLOC": "debug"}
@@ -62,7 +62,7 @@ except AttributeError:
     )
 
 
-def test_metaclass_takes_the_arguments_of_init_away(passes):
+def test_metaclass_clears_the_arguments_of_init(passes):
     passes(
         """
 class Meta(type):
@@ -126,7 +126,7 @@ assert said.getvalue() == 'gone\\n'
 
 @pytest.mark.parametrize(("kind", "result"), [("Event()", "False"), ("Condition()", "False")])
 def test_opened_in_a_child_that_a_handler_forks_below_the_wait(python, check, kind, result):
-    # True, of an event that is not set, and a list of -1 listeners.
+    # It returned True from an event that was not set, and counted -1 listeners.
     program = f"""
 import golock, os, signal, sys, warnings
 warnings.simplefilter('ignore')
@@ -151,7 +151,7 @@ print(answer, os.waitpid(child, 0)[1])
 
 @pytest.mark.parametrize("kind", ["Condition()", "Event()"])
 def test_timeout_opens_the_object_that_is_to_wait(passes, kind):
-    # The waiter stood where nobody looks any more.
+    # The waiter joined a list that nobody read any more, and hung.
     passes(
         f"""
 waited = golock.{kind}
@@ -159,7 +159,7 @@ class Opens:
     def __gt__(self, other):
         vars(waited)
         return True
-    def __le__(self, other):  # asked by 3.14
+    def __le__(self, other):  # used by 3.14
         return not self > other
     def __index__(self):
         return 1000

@@ -1,8 +1,8 @@
-"""A child that a thread has forked ends when its last thread does, and not before.
+"""A child forked by a thread ends when its last thread ends, and not before.
 
-The C library ends a process with its last thread, and Go's threads never end. So such a child loads
-no core, and neither do its children: the C library's rule holds as if golock were not there. (Once
-it was left to a guess, by the names of threads in /proc.)
+The C library ends such a process with its last thread, and Go's threads never end. So such a child
+loads no core, and neither do its children. An earlier version guessed by the names of threads in
+/proc.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""`__init__` called again while threads wait: what they wait with stays theirs, and alive.
+"""`__init__` called again while threads wait: the objects that they wait with stay alive.
 
-A condition freed one lock and took another's kind for it, and an acquire slept on a lock that was
-freed meanwhile: both crashed the interpreter.
+A condition released one lock as if it were of another type, and an acquire slept on a lock that was
+freed meanwhile. Both crashed the interpreter.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import pytest
 PRELUDE = """
 import faulthandler, gc, os, sys, threading, time
 import golock
+from waiting import waiters
 faulthandler.enable()
 class Own:
     def __init__(self):
@@ -25,8 +26,6 @@ makes = {
     "interpreter's": threading.RLock,
     'own': Own,
 }
-def waiters(condition):
-    return int(repr(condition).rstrip(')>').rpartition(' ')[2])
 def start(work):
     thread = threading.Thread(target=work)
     thread.start()
@@ -39,10 +38,9 @@ LOCKS = ["none", "lock", "rlock", "interpreter's", "own"]
 @pytest.mark.parametrize("before", LOCKS)
 @pytest.mark.parametrize("after", LOCKS)
 def test_while_threads_wait(python, check, before, after):
-    """The one whose time runs out takes the lock again that it has freed.
+    """A waiter that times out acquires the lock that it released.
 
-    Over another's lock it gets what it gets from the interpreter's condition, which calls the new
-    lock's method.
+    Over a lock that is not golock's, as with the interpreter's, it calls the new lock's method.
     """
     program = (
         PRELUDE
@@ -64,7 +62,7 @@ while not answers:
     time.sleep(0.001)
 print(repr(answers[0]))
 sys.stdout.flush()
-os._exit(0)  # the other waits for a lock that the first has left taken
+os._exit(0)  # the other waits for a lock that the first left held
 """
     )
     expected = "False\n"
@@ -97,8 +95,8 @@ print(answers)
 
 
 def test_barrier(python, check):
-    """What a barrier is made with is its own until the wait that uses it ends; then, as with the
-    interpreter's, the lock of its new condition is not taken.
+    """A barrier keeps what it was made with until the wait that uses it ends. Then, as with the
+    interpreter's, the lock of the new condition is not acquired.
     """
     result = python(
         PRELUDE

@@ -1,6 +1,6 @@
-"""Condition() takes threading.RLock as it stands when it is called, as the interpreter's does.
+"""Condition() uses the current threading.RLock, as the interpreter's does.
 
-It took golock's own, which a library that had replaced threading.RLock knew nothing of.
+It used golock's RLock even when a library had replaced threading.RLock.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The core keeps no file open.
 
-The Go runtime would, to read the limits of its cgroup now and then; and as each generation of
-forked children loads a core of its own, the files would add up.
+The Go runtime keeps cgroup files open to reread its limits. Each generation of forked children
+loads its own core, so these files added up.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 
 
-def test_core_keeps_no_file_open(python):
+def test_core_keeps_no_file_open(python, check):
     result = python(
         """
 import os, sys
@@ -29,4 +29,4 @@ for generation in range(3):
 """,
         env={**os.environ, "PYTHONWARNINGS": "ignore"},
     )
-    assert (result.returncode, result.stderr, result.stdout) == (0, "", "0 0\n1 0\n2 0\n")
+    check(result, "0 0\n1 0\n2 0\n")

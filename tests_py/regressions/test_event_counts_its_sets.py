@@ -1,8 +1,8 @@
-"""A thread waits for an event, which is set and cleared many times before the thread has the GIL.
+"""An event is set and cleared many times before its waiter gets the GIL.
 
-It knows by the count of sets in the event's word. A set that woke somebody counted one set, and
-then changed the count once more, in seven of its bits: it could come back to what it was, and the
-thread slept on.
+The waiter notices by the count of sets in the event's word. A set that woke a waiter incremented
+the count and then changed seven of its bits again. So the count could return to its old value, and
+the waiter slept on.
 """
 
 from __future__ import annotations

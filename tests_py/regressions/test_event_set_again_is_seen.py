@@ -1,6 +1,6 @@
-"""`set` on a set event: who clears it after, and looks, sees what was stored before.
+"""Whoever clears an event sees what was stored before an earlier `set`, even of a set event.
 
-Without a GIL some wake-ups were lost. TestEventSetAgainIsSeenByWhoClears is the same in Go.
+Without a GIL some wake-ups were lost. TestEventSetAgainIsSeenByWhoClears is the same test in Go.
 """
 
 from __future__ import annotations

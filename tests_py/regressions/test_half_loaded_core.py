@@ -1,7 +1,7 @@
-"""A dlopen that runs out of memory late leaves the core mapped, and its runtime never started.
+"""A dlopen that runs out of memory late leaves the core mapped, but its runtime not started.
 
-glibc finds such a library the next time without calling its constructors, and the first call into
-it waited for ever for the runtime, with the GIL.
+The next dlopen returned this library without calling its constructors, and the first call into it
+waited for the runtime for ever, with the GIL.
 """
 
 from __future__ import annotations

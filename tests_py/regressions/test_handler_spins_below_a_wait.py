@@ -1,8 +1,7 @@
-"""A signal handler, run below a wait, that waits in a loop for a thread which needs the same
-object.
+"""During a wait, a signal handler loops until a thread has used the same object.
 
 Without a GIL the waits of conditions, events and semaphores held the object's critical section
-while handlers ran. A handler that calls nothing that lets go of it waited for ever.
+while handlers ran. A handler that called nothing that releases it looped for ever.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Handlers of C code that do not ask for a stack of their own run on their thread's, always.
+"""C signal handlers without SA_ONSTACK always run on their thread's own stack.
 
-The core runs on the stacks of goroutines, a few KiB, and the Go runtime has stacks of 32 KiB for
-handlers; a handler that uses 64 KiB corrupts either.
+The core runs on goroutine stacks of a few KiB, and the Go runtime has signal stacks of 32 KiB. A
+handler that uses 64 KiB would corrupt either.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def load_core():
 
 
 @pytest.mark.parametrize("order", ["handler first", "core first"])
-def test_handler_runs_on_the_stack_of_its_thread(python, compiled, order):
+def test_handler_runs_on_the_stack_of_its_thread(python, check, compiled, order):
     result = python(
         PRELUDE
         + """
@@ -52,4 +52,4 @@ print(library.count_astray(), library.is_as_installed(signal.SIGUSR1))
         compiled("handler.c"),
         order,
     )
-    assert (result.returncode, result.stdout, result.stderr) == (0, "0 1\n", "")
+    check(result, "0 1\n")

@@ -1,6 +1,6 @@
-"""A Go program sets a hand-off threshold and offers its core.
+"""A Go program that offers its core keeps its hand-off threshold.
 
-Each thread that waited for the first time set it back to the default of the Python side.
+Each Python thread's first wait reset it to the default of the Python side.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A header that is no part of a Python object, such as Go code can make, is no lock of golock's."""
+"""A header outside any Python object, such as Go code can make, is refused by golock.at."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ with golock.shared(primitive) as address:
 page = mmap.PAGESIZE
 memory = mmap.mmap(-1, 2 * page)
 start = ctypes.addressof(ctypes.c_char.from_buffer(memory))
-if sys.argv[3] == "nothing":  # to be read before it
+if sys.argv[3] == "nothing":  # readable before the header
     libc = ctypes.CDLL(None)
     assert libc.mprotect(ctypes.c_void_p(start), page, 0) == 0
 else:

@@ -1,4 +1,4 @@
-"""An object shared with code outside Python cannot be opened, nor an opened one shared."""
+"""An object shared with code outside Python cannot be opened, and vice versa."""
 
 from __future__ import annotations
 

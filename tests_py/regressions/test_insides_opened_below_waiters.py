@@ -1,4 +1,4 @@
-"""Insides used while threads wait: none is lost, in order, and each ends as it would have."""
+"""An object is opened while threads wait: all waits end in order, as they would have."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def asleep(threads):
 
 
 def wait_each(primitive, count, wait):
-    """Start threads, each when the one before sleeps."""
+    """Start threads, each when the previous one sleeps."""
     threads = []
     for number in range(count):
         threads.append(start(wait, number))
@@ -182,7 +182,7 @@ print(result)
 
 @pytest.mark.parametrize("kind", ["Condition", "Event", "Semaphore", "Barrier"])
 def test_by_a_signal_handler(python, check, kind):
-    """Which then wakes the wait it runs in, from another thread."""
+    """The handler then starts a thread that ends the wait."""
     check(python(HANDLER, kind, "wakes"), "0\n" if kind == "Barrier" else "True\n")
 
 
@@ -193,5 +193,5 @@ def test_by_a_signal_handler_that_raises(python, check, kind):
 
 @pytest.mark.parametrize("kind", ["Event", "Semaphore"])
 def test_by_a_signal_handler_that_forks(python, check, kind):
-    """The wait goes on in both, and each can be woken."""
+    """The wait goes on in both processes, and can be ended in each."""
     check(python(HANDLER, kind, "forks", env={**os.environ, "PYTHONWARNINGS": "ignore"}), "True\n")

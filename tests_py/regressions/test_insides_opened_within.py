@@ -1,4 +1,4 @@
-"""Insides used by the code that a primitive calls: the call goes on as the interpreter's does."""
+"""Code that a primitive calls opens it: the call goes on as the interpreter's does."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_the_number_of_a_timeout():
             opened.append(len(condition._waiters))
             return False
 
-        def __le__(self, other):  # asked by 3.14
+        def __le__(self, other):  # used by 3.14
             opened.append(len(condition._waiters))
             return True
 

@@ -1,4 +1,4 @@
-"""The package imported anew, or in two copies: each of them can put everything back."""
+"""Several instances or copies of the package: each can restore everything."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PRELUDE = """
                 for module in (_thread, threading, functools, tempfile, multiprocessing.dummy)
                 for name, value in vars(module).items() if name != '__warningregistry__'}
     before = stands()
-    def anew():
+    def reimport():
         for name in [name for name in sys.modules if name.partition('.')[0] == 'golock']:
             del sys.modules[name]
         return importlib.import_module('golock')
@@ -28,7 +28,7 @@ PRELUDE = """
 @pytest.mark.parametrize("last", "ab")
 def test_two_instances(python, check, order, last):
     code = """
-    a, b = anew(), anew()
+    a, b = reimport(), reimport()
     a.install()
     b.install()
     print(a is not b, a.installed(), b.installed(), type(threading.Event()) is b.Event)
@@ -45,9 +45,9 @@ def test_two_instances(python, check, order, last):
 
 
 def test_many_instances(python, check):
-    """More of them than an interpreter has watchers."""
+    """More instances than an interpreter has dict watchers."""
     code = """
-    instances = [anew() for _ in range(12)]
+    instances = [reimport() for _ in range(12)]
     for instance in instances:
         instance.install()
         assert type(threading.Event()) is instance.Event
@@ -60,9 +60,9 @@ def test_many_instances(python, check):
 def test_a_copy_on_disk(python, check, tmp_path):
     shutil.copytree(Path(golock.__file__).parent, tmp_path / "golock")
     code = """
-    a = anew()
+    a = reimport()
     sys.path.insert(0, sys.argv[1])
-    b = anew()
+    b = reimport()
     a.install()
     b.install()
     print(a.__file__ != b.__file__, type(threading.Lock()) is b.LockType)
@@ -73,10 +73,10 @@ def test_a_copy_on_disk(python, check, tmp_path):
     check(python(PRELUDE + code, str(tmp_path)), "True True\nTrue True\n")
 
 
-def test_imported_anew_while_installed(python, check):
+def test_reimported_while_installed(python, check):
     code = """
-    anew().install()
-    golock = anew()
+    reimport().install()
+    golock = reimport()
     print(golock.installed(), type(threading.Lock()) is golock.LockType)
     golock.uninstall()
     print(golock.installed(), stands() == before)
@@ -99,8 +99,8 @@ def test_reloaded(python, check):
     check(python(PRELUDE + code), "True True\nFalse False True True True\n")
 
 
-def test_modules_imported_anew(python, check):
-    """Both the old and the new one are put back, also under another name."""
+def test_reimported_modules(python, check):
+    """Both the old and the new module are restored, also under another name."""
     code = """
     import golock
     golock.install()
@@ -163,7 +163,7 @@ def test_lazy_modules_stay_unloaded(python, check, tmp_path):
 
 def test_threads_race(python, check):
     code = """
-    instances = [anew() for _ in range(4)]
+    instances = [reimport() for _ in range(4)]
     start = _thread.start_new_thread
     done = [_thread.allocate_lock() for _ in instances]
     def race(instance, lock):
@@ -185,7 +185,7 @@ def test_forked_while_another_instance_installs(python, check):
     code = """
     import os, signal, warnings
     warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
-    a, b = anew(), anew()
+    a, b = reimport(), reimport()
     with a._install._guard:
         child = os.fork()
         if child == 0:
@@ -218,7 +218,7 @@ def test_subinterpreters_have_their_own(python, check):
 
 
 def test_what_passes_for_a_module_is_left_alone(python, check):
-    """As a library that cffi has loaded does, which has no ``__dict__``."""
+    """Libraries loaded by cffi pass for modules and have no ``__dict__``."""
     result = python(
         """
         import sys, threading, types

@@ -1,6 +1,6 @@
 """install and uninstall that run out of memory midway can be called again.
 
-install took its own half for the whole and left the rest of the places as they were.
+Called again, install took the half that it had done for the whole, and left the rest unchanged.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from golock import _install
 
 
 class Unwilling:
-    """A module that cannot be changed, the first time."""
+    """A module whose first change fails."""
 
     def __init__(self, value):
         self.__dict__.update(attribute=value, refusals=1)

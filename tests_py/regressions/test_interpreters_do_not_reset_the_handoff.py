@@ -1,4 +1,4 @@
-"""An interpreter that imported golock gave all others the environment's hand-off threshold."""
+"""Importing golock in a second interpreter does not reset the hand-off threshold."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import pytest
 
 
-def test_import_in_another_interpreter_leaves_the_threshold_alone(python):
+def test_import_in_another_interpreter_leaves_the_threshold_alone(python, check):
     pytest.importorskip("_testcapi")
     result = python(
         """
@@ -20,4 +20,4 @@ def test_import_in_another_interpreter_leaves_the_threshold_alone(python):
         """,
         env=dict(os.environ, GOLOCK_HANDOFF="0.005"),
     )
-    assert (result.returncode, result.stderr, result.stdout) == (0, "", "0.005 0.0\n")
+    check(result, "0.005 0.0\n")

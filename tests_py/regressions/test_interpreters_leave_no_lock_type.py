@@ -1,6 +1,7 @@
-"""The module's state was given up by the collector alone: there was no m_free.
+"""An interpreter frees its lock type even if its last lock dies late.
 
-An interpreter whose last lock outlived the last collection left the type and its methods behind.
+The module had no m_free, so only the garbage collector freed its state. An interpreter whose last
+lock outlived the last collection leaked the type and its methods.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ try:
     options = {}
 except ImportError:
     import _xxsubinterpreters as interpreters
-    options = {'isolated': sys.version_info >= (3, 12)}  # threads, in any version
+    options = {'isolated': sys.version_info >= (3, 12)}  # which allows threads in every version
 code = f'''
 import golock, threading, _thread
 lock = {sys.argv[1]}.allocate_lock()

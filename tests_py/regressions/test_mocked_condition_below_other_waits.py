@@ -1,6 +1,6 @@
-"""A mock of Condition's methods is called where the interpreter's classes call a condition's.
+"""Mocked methods of Condition are called wherever the interpreter's classes call them.
 
-They were bypassed: a native semaphore, event or barrier waited for real, and notified by itself.
+A native semaphore, event or barrier bypassed them: it really waited, and notified without them.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import pytest
 
 import golock
 
-# Made and called without golock too: how often is the mock called?
+# Run with golock and without it, to compare how often the mock is called.
 CALLS: dict[str, Callable[[object], object]] = {
     "Semaphore.release": lambda module: module.Semaphore().release(),
     "Semaphore.release of two": lambda module: module.Semaphore().release(2),
@@ -94,5 +94,5 @@ def test_afterwards_others_are_native_again():
         pass
     event = golock.Event()
     assert not event.wait(0.001)
-    with golock.shared(event):  # which only a native one can be
+    with golock.shared(event):  # only a native one can be shared
         pass

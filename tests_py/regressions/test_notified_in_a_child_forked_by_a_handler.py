@@ -1,7 +1,7 @@
-"""A handler forks while its thread waits, and in the child notifies what that thread waits for.
+"""A handler forks during a wait, and in the child notifies the object that its thread waits at.
 
-The child's core did not know of the wait before the handler had returned: the notification went
-nowhere, and a thread that waited for an event that was set slept for ever.
+The child did not know of the wait until the handler returned, so the notification was lost: a
+thread slept for ever at an event that was set.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def in_child(work, *waits):
         ("in_child(notify, listen)", [True]),
         ("in_child(lambda: None, lambda: listen(timeout=1))", [False]),
         ("in_child(lambda: notify(0), lambda: listen(timeout=1))", [False]),
-        # The child's first wait puts the number right that was copied with the word.
+        # The child's first wait corrects the number of waiters that was copied with the word.
         ("in_child(lambda: (listen(timeout=0.001), notify()), listen)", [True]),
         ("in_child(barrier.wait, barrier.wait)", [0]),
         ("in_child(barrier.abort, barrier.wait)", ["broken"]),
@@ -80,7 +80,7 @@ def in_child(work, *waits):
             "in_child(lambda: threading.Thread(target=event.set).start(), event.wait)",
             [True],
         ),
-        # One wait in the handler of another.
+        # A wait in the handler of another wait.
         ("in_child(lambda: notify(2), listen, listen)", [True, True]),
         ("in_child(lambda: (event.set(), notify()), listen, event.wait)", [True, True]),
         (

@@ -1,4 +1,4 @@
-"""What was entered before gives an address that keeps nothing alive once a block has ended."""
+"""A golock.shared can be entered once: entered again, it would keep nothing alive."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Goroutines use a lock while the interpreter ends, which nobody has told them.
+"""A shared lock outlives the interpreter, because goroutines may still use it.
 
-The lock was freed with the module that kept it alive; they went on with the memory of
+The lock was freed with the module that kept it alive, and goroutines went on to use the memory of
 other objects.
 """
 
@@ -18,7 +18,7 @@ def test_a_lock_that_goroutines_use_outlives_the_interpreter(python, check):
         lock = golock.Lock()
 
         class Late:
-            '''Looks at the header when all modules are gone.'''
+            '''Reads the header when all modules are gone.'''
 
             def __init__(self, address):
                 self.magic = ctypes.c_uint32.from_address(address)

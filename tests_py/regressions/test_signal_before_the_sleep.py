@@ -1,7 +1,7 @@
-"""A signal that arrives after the last bytecode before a wait, and before the thread sleeps.
+"""A signal arrives after the last bytecode before a wait and before the thread sleeps.
 
-Nothing would wake the thread for it, so it is looked for. Here it arrives at exactly that point:
-`partial` and `map` are C, and the interpreter looks for signals between bytecodes only.
+Nothing would wake the thread for it, so the wait must look for it. `partial` and `map` are C code,
+and the interpreter looks for signals only between bytecodes, so here it arrives at that point.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def acquire_with_a_signal_pending(**arguments):
 """
 
 
-def test_handler_runs_before_the_thread_sleeps(python):
+def test_handler_runs_before_the_thread_sleeps(python, check):
     result = python(
         PRELUDE
         + """
@@ -31,10 +31,10 @@ for arguments in {'timeout': 30}, {}:
     print(acquire_with_a_signal_pending(**arguments))
 """
     )
-    assert (result.returncode, result.stdout, result.stderr) == (0, "True\nTrue\n", "")
+    check(result, "True\nTrue\n")
 
 
-def test_handler_that_raises_ends_the_wait_before_it_begins(python):
+def test_handler_that_raises_ends_the_wait_before_it_begins(python, check):
     result = python(
         PRELUDE
         + """
@@ -50,10 +50,10 @@ lock.release()
 print(lock.acquire(False), lock.acquire(timeout=0.001))
 """
     )
-    assert (result.returncode, result.stdout, result.stderr) == (0, "True False\n", "")
+    check(result, "True False\n")
 
 
-def test_handler_that_forks_before_the_thread_sleeps(python):
+def test_handler_that_forks_before_the_thread_sleeps(python, check):
     """The wait goes on in the child, on the child's own core, or ends there with the exception."""
     result = python(
         PRELUDE
@@ -84,4 +84,4 @@ if 0 in pids:
 print([os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids])
 """
     )
-    assert (result.returncode, result.stdout, result.stderr) == (0, "[0, 0]\n", "")
+    check(result, "[0, 0]\n")

@@ -1,7 +1,7 @@
-"""A thread that has waited by an offered core calls the same Go runtime in another way.
+"""A thread that used an offered core to wait calls the same Go runtime directly.
 
-The runtime had given the thread a stack for signal handlers, which golock took away again; and the
-signal that interrupts a goroutine ended the process.
+The runtime had given the thread a signal stack, and golock removed it. The signal that preempts
+goroutines then ended the process.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A wait at a condition names a claimant, finds that nobody sleeps, and takes the name back.
 
-For that it waits for the GIL once more. A signal that came meanwhile went unseen, and the thread
-slept on.
+To take it back it waits for the GIL again. A signal that arrived meanwhile went unseen, and the
+thread slept on.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ def test_handler_runs_though_the_gil_is_busy(python, check):
         lock = golock.Lock()
         condition = golock.Condition(lock)
         main = threading.get_ident()
-        # In C, with the GIL: meanwhile the other thread asks for it, and gets it from the wait.
+        # C code that keeps the GIL: the other thread requests it, and gets it from the wait.
         work = partial(ctypes.PyDLL(None).usleep, 200_000)
         sys.setswitchinterval(0.1)
         unseen = 0
 
         def leave_a_trace():
-            assert not lock.acquire(timeout=0.0005)  # the word says that somebody waits
+            assert not lock.acquire(timeout=0.0005)  # the word now announces a waiter
 
         def signal_main(seen):
             global unseen
-            time.sleep(0.01)  # main works
+            time.sleep(0.01)  # main is in its C code
             until = time.perf_counter() + 0.06
             while time.perf_counter() < until:
-                pass  # main takes the name back, and wants the GIL
+                pass  # main takes the name back, and waits for the GIL
             signal.pthread_kill(main, signal.SIGUSR1)
             if not seen.wait(1):
                 unseen += 1
@@ -55,7 +55,7 @@ def test_handler_runs_though_the_gil_is_busy(python, check):
                 except Signalled:
                     seen.set()
             other.join()
-        # Where main had not even got to that point, the interpreter's wait overlooks it too.
+        # If main has not reached that point yet, the interpreter's wait misses the signal too.
         assert unseen < 3, unseen
     """
     check(python(program, timeout=60), "")

@@ -1,6 +1,7 @@
-"""A wait goes on where the library, or a private copy of it, cannot be opened; one warning says so.
+"""Waits work if the library or a private copy cannot be opened, and one warning says so.
 
-It was a CoreError from acquire, or SIGXFSZ. Some 4,100 tries made the name of a copy too long.
+Before, acquire raised CoreError, or SIGXFSZ ended the process, and after some 4,100 attempts the
+name of a copy was too long.
 """
 
 from __future__ import annotations

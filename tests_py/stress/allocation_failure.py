@@ -1,7 +1,7 @@
-"""Fails every allocation of every operation in turn, each in a child process of its own.
+"""Fails every allocation of every operation in turn, each in its own child process.
 
 Run by test_allocation_failure.py with the name of an injector, `preload` or `nomemory`, and the
-names of operations. Prints one line for an operation: its name and how often it met a failure.
+names of operations. Prints a line for each operation: its name and how often an allocation failed.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def waiters(condition: object) -> int:
 
 
 class Preload:
-    """The preloaded library: all that the C library hands out."""
+    """The preloaded library: fails allocations of the C library."""
 
     def __init__(self) -> None:
         library = ctypes.CDLL(None)
@@ -55,7 +55,7 @@ class Preload:
 
 
 class NoMemory:
-    """The interpreter's own: what goes through its allocators."""
+    """_testcapi: fails allocations of the interpreter's allocators."""
 
     def __init__(self) -> None:
         import _testcapi
@@ -71,7 +71,7 @@ class NoMemory:
 
 
 class Operation:
-    """What is done while memory fails: what it gives, and what it may raise instead."""
+    """What is done while allocations fail, and what it may raise."""
 
     errors: tuple[type[BaseException], ...] = OUT_OF_MEMORY
     raises: type[BaseException] | None = None  # in place of a result
@@ -88,7 +88,7 @@ class Operation:
         raise NotImplementedError
 
     def check(self, done: bool, result: object) -> None:
-        """With memory back: the state is as it was, or as it should be after; and all works."""
+        """Assert, with memory back, that the state is the old or the new one, and all works."""
         assert not done or result is None
         self.use()
 
@@ -104,11 +104,11 @@ class Operation:
 
 
 class ImportExtension(Operation):
-    """The extension alone: with no memory at all, importlib itself may loop for ever."""
+    """Only the extension: with no memory at all, importlib itself may loop for ever."""
 
     errors = (MemoryError, ImportError, OSError)
     if sys.version_info[:2] == (3, 13):
-        modes = (True,)  # a dict that could not grow once, the new type's, crashes when it grows
+        modes = (True,)  # a type's dict that could not grow once crashes when it grows
 
     def prepare(self) -> None:
         package = importlib.util.find_spec("golock")
@@ -143,14 +143,14 @@ class AllocateLock(Operation):
 
 
 class CallLock(AllocateLock):
-    """The type itself from 3.13 on, before it the function."""
+    """From 3.13 on the type itself, before that a function."""
 
     def act(self) -> object:
         return self.golock.Lock()
 
 
 class Acquire(Operation):
-    """Of a free lock; without the fast path it loads the core."""
+    """The lock is free; without the fast path the call loads the core."""
 
     def prepare(self) -> None:
         super().prepare()
@@ -246,7 +246,7 @@ class ReleaseUnlocked(Operation):
 
 
 class Contend(Operation):
-    """A wait that runs out. It loads the core, where that has not happened yet."""
+    """A wait that times out. It loads the core unless it is loaded already."""
 
     timeout = 0.001
 
@@ -305,7 +305,7 @@ class ContendFromNewThread(Contend):
 
 
 class Interrupt(Contend):
-    """A wait that a signal's handler ends."""
+    """A wait that a signal handler ends."""
 
     class SignalledError(Exception):
         pass
@@ -334,7 +334,7 @@ class Interrupt(Contend):
 
 
 class ReleaseToWaiter(Operation):
-    """The release wakes a thread that waits."""
+    """The release wakes a waiting thread."""
 
     alone = False
 
@@ -362,9 +362,9 @@ class ReleaseToWaiter(Operation):
 
 
 class Primitive(Operation):
-    """Of another type than the lock: made, waited for with a time that runs out, and used.
+    """A primitive other than the lock: made, waited at until it times out, and used.
 
-    The core is loaded before: what happens when it is not is the same for all.
+    The core is loaded first; loading it is the same for all.
     """
 
     errors = OUT_OF_MEMORY
@@ -407,11 +407,11 @@ class MakeConditionOverLock(MakeCondition):
     def prepare(self) -> None:
         super().prepare()
         self.other = threading.Lock()
-        self.golock.Condition(self.other)  # imports golock._opened: import is not what is tried
+        self.golock.Condition(self.other)  # imports golock._opened, so that act() does not
 
 
 class WaitAtCondition(Primitive):
-    """Whatever fails, the lock is taken when wait returns, and nobody is left in the line."""
+    """Whatever fails, the lock is held when wait returns, and no waiter is left."""
 
     kind = "Condition"
 
@@ -456,7 +456,7 @@ class Notify(WaitAtCondition):
 
 
 class NotifyWaiter(Primitive):
-    """One that waits is notified, or is there to be notified later."""
+    """A waiter is notified, or can be notified later."""
 
     kind = "Condition"
     alone = False
@@ -589,7 +589,7 @@ class WaitForEvent(MakeEvent):
 class LookAtConditionOfEvent(MakeEvent):
     def prepare(self) -> None:
         super().prepare()
-        self.golock.Event()._cond  # imports golock._opened: import is not what is tried
+        self.golock.Event()._cond  # imports golock._opened, so that act() does not
 
     def act(self) -> object:
         return self.primitive._cond
@@ -609,7 +609,7 @@ class SetEventWithCondition(MakeEvent):
         return self.primitive.set()
 
     def check_primitive(self, done: bool, result: object) -> None:
-        with self.condition:  # which is free
+        with self.condition:  # it is free
             self.condition.notify_all()
         self.primitive.clear()
         super().check_primitive(False, None)
@@ -644,7 +644,7 @@ class WaitAtBarrier(MakeBarrier):
 
 
 class TripBarrier(MakeBarrier):
-    """The action, too, is an allocation that may fail: it breaks the barrier then."""
+    """The action allocates too; if that fails, the barrier breaks."""
 
     def make(self) -> object:
         return self.golock.Barrier(1, self.allocate)
@@ -795,7 +795,7 @@ def operations(kind: type[Operation] = Operation) -> dict[str, type[Operation]]:
 
 
 def lost_by_the_interpreter(error: BaseException) -> bool:
-    """Whether 3.11 to 3.13 dropped an exception because it could not make a frame object."""
+    """Return whether 3.11 to 3.13 lost an exception for lack of memory for a frame object."""
     return (
         sys.version_info[:2] in ((3, 11), (3, 12), (3, 13))
         and isinstance(error, SystemError)
@@ -851,7 +851,7 @@ def child(
 
 
 def outcome(pid: int) -> int:
-    """Wait for a child, but not for ever: one that loads the core has all signals blocked."""
+    """Wait for a child for `PATIENCE` seconds: loading the core, it blocks all signals."""
     child = os.pidfd_open(pid)
     ended, _, _ = select.select([child], [], [], PATIENCE)
     if not ended:
@@ -860,7 +860,7 @@ def outcome(pid: int) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
-def storm(kind: type[Operation], injector: type[Preload | NoMemory]) -> int:
+def stress(kind: type[Operation], injector: type[Preload | NoMemory]) -> int:
     failures = 0
     for lasting in kind.modes:
         number = 0
@@ -884,8 +884,8 @@ def main(name: str, *names: str) -> None:
     known = operations()
     for chosen in names or known:
         if injector is NoMemory and not known[chosen].alone:
-            continue  # it strikes all threads
-        print(chosen, storm(known[chosen], injector), flush=True)
+            continue  # it fails the allocations of all threads
+        print(chosen, stress(known[chosen], injector), flush=True)
 
 
 if __name__ == "__main__":

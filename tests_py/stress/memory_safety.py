@@ -1,13 +1,11 @@
-"""A state machine that does to all seven types whatever Python code can do.
+"""A state machine that does to the seven types whatever Python code can do.
 
-Run by test_memory_safety.py: memory_safety.py EXAMPLES STEPS SEED. What the objects answer is not
-compared with anything. What must not happen is a crash, a report of a sanitizer, a SystemError, a
-hang, or an object that is never freed. Each step is printed before it is taken, so the last line
-names the one that crashed.
+Run by test_memory_safety.py: memory_safety.py EXAMPLES STEPS SEED. It compares no results. It fails
+on a crash, a sanitizer report, a SystemError, a hang, or an object that is never freed. It prints
+each step before taking it, so the last line names the one that crashed.
 
-The code that the objects call in turn, in user locks, numbers, keys, classes and destructors, takes
-its `deeds` from the step: it opens the object that is in use, initializes it again, drops it, and
-the like.
+The objects call Python code: user locks, numbers, keys, classes and destructors. That code performs
+the step's `deeds`: it opens the object in use, initializes it again, drops it, and the like.
 """
 
 from __future__ import annotations
@@ -33,10 +31,10 @@ from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_a
 import golock
 
 SLOTS = 5
-PATIENCE = 0.05  # seconds, after which a call is interrupted, and locks are freed
-LIMIT = 60  # seconds, after which a step hangs
+PATIENCE = 0.05  # seconds until a call is interrupted and locks are released
+LIMIT = 60  # seconds until a step counts as hanging
 
-# Of their own, whatever a step does to `threading`.
+# Kept, because a step may patch `threading`.
 Thread, sleep, monotonic = threading.Thread, time.sleep, time.monotonic
 
 
@@ -45,7 +43,7 @@ class TooLongError(Exception):
 
 
 class World:
-    """What the running example has, for code that is called from anywhere."""
+    """The state of the running example, for code that is called from anywhere."""
 
     def __init__(self):
         self.slots = [None] * SLOTS
@@ -63,7 +61,7 @@ world = World()
 
 
 def look_at(error):
-    """Take an exception for an answer, unless it speaks of a fault, or is there to end a call."""
+    """Accept an exception, but record a SystemError; re-arm the interrupter if it was its."""
     if isinstance(error, TooLongError):
         interrupter.armed = True
     while error is not None:
@@ -76,7 +74,7 @@ sys.unraisablehook = lambda what: look_at(what.exc_value)
 threading.excepthook = lambda what: look_at(what.exc_value)
 
 
-# What the code does that is called back.
+# What the called code does.
 
 
 def target():
@@ -90,7 +88,7 @@ def fresh():
 
 
 def clear_keywords():
-    """Empty the dict in which the keywords of the call are passed on."""
+    """Empty the dict that passes the keywords of the call."""
     for found in gc.get_objects():
         if type(found) is dict and world.keywords == [(k, id(v)) for k, v in found.items()]:
             found.clear()
@@ -149,7 +147,7 @@ DEEDS = [
 
 
 def act():
-    """Do the next deed of the step. What it raises goes on only if it is meant to."""
+    """Do the next deed of the step. Only ZeroDivisionError leaves it, which `refuse` raises."""
     if not world.deeds:
         return
     deed = DEEDS[world.deeds.pop()]
@@ -162,7 +160,7 @@ def act():
 
 
 class Number:
-    """Everything that a number, a key, a predicate or an action can be asked for."""
+    """A number, key, predicate or action whose every method does a deed."""
 
     def __init__(self, value=0.0005):
         self.value = value
@@ -213,7 +211,7 @@ class Number:
 
 
 class LooksUp:
-    """Asks for an object by its address, when the object lets go of it."""
+    """Looks up an object by its address while the object is being deallocated."""
 
     def __init__(self, address):
         self.address = address
@@ -224,7 +222,7 @@ class LooksUp:
 
 
 class UserLock:
-    """A lock that calls the world, lies, and holds nothing."""
+    """A lock that does deeds, always succeeds, and excludes nobody."""
 
     def acquire(self, *_arguments, **_keywords):
         act()
@@ -379,7 +377,7 @@ def derive(base):
 
 KINDS = [kind for base in BASES for kind in (base, *derive(base))]
 
-# What a type has, with how many arguments a method takes, or a field where that is None.
+# The attributes of each type: the number of arguments of a method, None for a field.
 LOCK = {"acquire": 2, "release": 0, "__enter__": 0, "__exit__": 3}
 INSIDES_OF_LOCK = {"_is_owned": 0, "_release_save": 0, "_acquire_restore": 1, "_at_fork_reinit": 0}
 ALL = {
@@ -427,20 +425,20 @@ OF_ALL = functools.reduce(dict.__or__, PARTS)
 
 
 def name_in(found, number):
-    """Choose a name that the object should have."""
+    """Choose an attribute that the object should have."""
     kinds = found.__mro__ if isinstance(found, type) else type(found).__mro__
     parts = next((PARTS[BASES.index(base)] for base in kinds if base in BASES), RLOCK)
     return list(parts)[number % len(parts)]
 
 
 def arguments_for(name, given, fits):
-    """Return values; as many as the method takes, if they are to fit."""
+    """Return the values; if they are to fit, as many as the method takes."""
     if fits and OF_ALL[name] is not None:
         given = ([*given, 0, 7, 0])[: OF_ALL[name]] if given or OF_ALL[name] == 3 else []
     return [value_of(number) for number in given]
 
 
-# Looked up when they are used: `lambda` makes a new one each time.
+# Called for each use, so that each is a new object.
 VALUES = [
     lambda: None,
     lambda: True,
@@ -509,7 +507,7 @@ def make_well(kind, plain):
 
 
 def subject(slot, *bases):
-    """Return what is in the slot, or put a new object there if nothing is, or nothing that fits."""
+    """Return the object in the slot; make one first if there is none of the right type."""
     if world.slots[slot] is None or (bases and not isinstance(world.slots[slot], bases)):
         bases = bases or BASES[:5]
         put(slot, make_well(bases[len(world.made) % len(bases)], len(world.made) % 3))
@@ -543,16 +541,16 @@ def value_of(number):
 
 
 def keywords_of(named):
-    """Return a dict that nobody else has; the interpreter hands on another, with these values."""
+    """Return new keywords, and record them so that `clear_keywords` finds the call's copy."""
     given = {name: value_of(value) for name, value in named.items()}
     world.keywords = [(name, id(value)) for name, value in given.items()]
     if all(value is None or isinstance(value, (int, float)) for value in given.values()):
-        world.keywords = None  # others may have such a dict
+        world.keywords = None  # other dicts may be equal to it
     return given
 
 
 class Interrupter:
-    """Ends what takes too long: by a signal in the main thread, and by freeing the locks."""
+    """Ends what takes too long: by a signal in the main thread, and by releasing the locks."""
 
     def __init__(self):
         self.armed = False
@@ -562,7 +560,7 @@ class Interrupter:
 
     def interrupt(self, *_arguments):
         if self.armed:
-            self.armed = False  # until somebody has taken the exception for an answer
+            self.armed = False  # until look_at() has seen the exception
             raise TooLongError
 
     def free_locks(self):
@@ -747,7 +745,7 @@ class Machine(RuleBasedStateMachine):
     @rule(slot=slots, deeds=deeds)
     @printed
     def spoil_dict(self, slot):
-        # Without a look at __dict__, which would open the object.
+        # Not by way of __dict__, which would open the object.
         found = subject(slot)
         found.extra = 1
         for each in gc.get_referents(found):
@@ -848,7 +846,7 @@ class Machine(RuleBasedStateMachine):
     )
     @printed
     def beside(self, slot, steps):
-        """Lets a thread do such things to the object while the steps after this one are taken."""
+        """Starts a thread that uses the object during the following steps."""
         if len(world.threads) < 3:
             world.threads.append(Thread(target=work, args=(subject(slot), steps), daemon=True))
             world.threads[-1].start()
@@ -880,7 +878,7 @@ class Machine(RuleBasedStateMachine):
     def teardown(self):
         say("end")
         faulthandler.dump_traceback_later(LIMIT, exit=True)
-        interrupter.began = 0  # lets it free the locks
+        interrupter.began = 0  # makes it release the locks
         for thread in world.threads:
             thread.join()
         interrupter.attempt(world.slots.clear)
@@ -954,7 +952,7 @@ def work(found, steps):
 
 
 def make_chain(kind, length):
-    """Makes a chain of objects, each known to the next one alone, and drops it."""
+    """Makes a chain of objects, each referred to only by the next, and drops it."""
     gc.disable()
     last = None
     for _ in range(length):
@@ -978,7 +976,7 @@ def main():
         for kind in [*kinds, type("Derived", (base,), {})]:
             say("chain", kind)
             make_chain(kind, 200_000 if kind is golock.Barrier else 20_000)
-    gc.freeze()  # so that a collection looks at the examples alone
+    gc.freeze()  # so that collections visit only the examples
     run_state_machine_as_test(
         seed(number)(Machine),
         settings=settings(

@@ -1,4 +1,4 @@
-"""What the processes of a pool do: a module, because spawn and forkserver import it anew."""
+"""What the processes of a pool do; a module, because spawn and forkserver import it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ shared = golock.allocate_lock()
 
 
 def work(number: int) -> tuple[int, int]:
-    """Contend for a lock that this process made, or that it has from the parent."""
+    """Contend for a lock that this process made or inherited from its parent."""
     total = 0
 
     def fight() -> None:

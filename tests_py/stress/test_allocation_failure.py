@@ -1,8 +1,8 @@
-"""No memory, at every allocation in turn: an exception, and a lock that works when memory is back.
+"""Each allocation fails in turn: an exception is raised, and the lock works when memory is back.
 
-What may still end the process is an allocation inside the Go runtime, which ends it by design:
-when the runtime starts, after golock has seen that address space, a thread and memory can be had,
-and in a thread's first call into it. Those are left alone here.
+Not tested are allocations inside the Go runtime, which by design end the process: when the runtime
+starts, after golock has seen that address space, memory and a thread are available, and in a
+thread's first call into it.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ def run(injector, environment):
     return failures
 
 
-def test_the_c_library_has_no_memory(out_of_memory, storm):
+def test_the_c_library_has_no_memory(out_of_memory, stress):
     failures = run("preload", out_of_memory)
     assert failures["ContendOnPrivateCopy"] > 10
     assert failures["AllocateLock"] > 0 or FREE_THREADED
-    storm.count("allocations failed", sum(failures.values()))
+    stress.count("allocations failed", sum(failures.values()))
 
 
-def test_the_interpreter_has_no_memory(storm):
+def test_the_interpreter_has_no_memory(stress):
     pytest.importorskip("_testcapi", reason="this interpreter was installed without its tests")
     failures = run("nomemory", os.environ)
-    storm.count("allocations failed", sum(failures.values()))
+    stress.count("allocations failed", sum(failures.values()))

@@ -1,12 +1,12 @@
 """The interpreter's primitives and golock's, driven by the same random calls from several threads.
 
-Each world has locks and threads of its own. A call is made by one thread of each, or by several at
-once, and the answers are compared. Which of several waiters a release serves is the one thing that
-may differ: the interpreter promises no order, golock promises the order of arrival. The waiters of
-a lock are interchangeable, so the worlds stay comparable.
+Each of the two worlds has its own locks and threads. One thread of each world makes a call, or
+several at once do, and the answers are compared. Only one thing may differ: which waiter a
+release serves. The interpreter promises no order, golock promises the order of arrival. The
+waiters of a lock are interchangeable, so the worlds stay comparable.
 
-Nothing is decided by a pause. golock's thread waits when the kernel says that it sleeps on the
-lock's own word. Of the interpreter's thread is asked only that it gives no answer before a release.
+Nothing depends on a pause. golock's thread counts as waiting when the kernel says that it sleeps on
+the lock's word. The interpreter's thread must only give no answer before a release.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from __future__ import annotations
 import _thread
 import copy
 import pickle
-import platform
 import queue
 import re
 import threading
@@ -35,12 +34,11 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-import family
 import golock
+from waiting import FUTEX, waiters
 
 THREADS, LOCKS = 4, 3
-LIMIT = 60  # seconds until a thread that should have answered is said to hang
-FUTEX = {"x86_64": "202", "aarch64": "98"}[platform.machine()]
+LIMIT = 60  # seconds until a thread that does not answer counts as hanging
 totals = {"steps": 0, "calls": 0}
 
 
@@ -87,7 +85,7 @@ class Int(int):
     pass
 
 
-# A short timeout is over soon. All others wait for ever, or are refused.
+# SHORT ones expire soon, LONG ones wait for ever, REFUSED ones raise.
 SHORT = [0, 0.0, -0.0, False, 1e-9, 0.0005, Float(0.0005), Int(0), Index(0), Number(0.0005)]
 SHORT += [Decimal("0.0005"), Fraction(1, 2000)]
 LONG = [-1, -1.0, Int(-1), Float(-1), Index(-1), -0.9999999999, 9e9, 1_000_000, 9223372036]
@@ -124,7 +122,7 @@ def is_short(args, kwargs):
     return any(timeout is short for short in SHORT)
 
 
-# golock has the wording of the newest interpreter, in all of them.
+# golock uses the wording of the newest interpreter everywhere.
 OLDER_WORDINGS = (
     (r"timestamp out of range for platform time_t", "timestamp out of range for C PyTime_t"),
     (r"timestamp too large to convert to C _?PyTime_t", "timestamp out of range for C PyTime_t"),
@@ -133,7 +131,7 @@ OLDER_WORDINGS = (
         r"('\w+') is an invalid keyword argument for acquire\(\)",
         r"acquire() got an unexpected keyword argument \1",
     ),
-    # And for what is no number at all, that of each for itself.
+    # What is no number at all is worded differently by each.
     (r"'NoneType' object is not callable", "not a number"),
     (r"'[\w.]+' object cannot be interpreted as an integer( or float)?", "not a number"),
 )
@@ -144,7 +142,7 @@ class HangsError(AssertionError):
 
 
 def answer_of(call, lock, names):
-    """Return what the call gave, in words that are the same for both locks."""
+    """Return the outcome of the call, in words that do not depend on the lock."""
     try:
         result = call(lock)
     except Exception as error:
@@ -192,7 +190,7 @@ class Worker:
         self.calls.put((call, lock, gate))
 
     def sleeps_on(self, lock):
-        """Whether the thread sleeps in the kernel on a word inside the lock."""
+        """Return whether the thread sleeps in the kernel on a word inside the lock."""
         try:
             syscall = Path(f"/proc/self/task/{self.native_id}/syscall").read_text().split()
         except OSError:
@@ -201,7 +199,7 @@ class Worker:
 
 
 def patiently(condition, what):
-    """Wait until it is so."""
+    """Wait until the condition holds; raise HangsError after LIMIT seconds."""
     pause, give_up = 1e-6, time.monotonic() + LIMIT
     while not condition():
         if time.monotonic() > give_up:
@@ -219,7 +217,7 @@ class World:
 
     def new_locks(self):
         self.locks = [self.allocate() for _ in range(LOCKS)]
-        self.waiting = [[] for _ in range(LOCKS)]  # groups that came at once, in their order
+        self.waiting = [[] for _ in range(LOCKS)]  # groups that arrived together, in order
 
     def idle(self):
         busy = [worker for groups in self.waiting for group in groups for worker in group]
@@ -232,7 +230,7 @@ class World:
         return all(worker.answer is None for at in range(LOCKS) for worker in self.waiters(at))
 
     def served(self, at):
-        """Return the waiter that a release has let go on, and its answer; exactly one has it."""
+        """Return the answer of the waiter that a release served; exactly one must have one."""
         waiters = self.waiters(at)
         patiently(
             lambda: any(worker.answer is not None for worker in waiters), "a waiter is served"
@@ -269,7 +267,7 @@ class Comparison(RuleBasedStateMachine):
         self.threshold = golock.get_handoff()
 
     def teardown(self):
-        """Free all waiters; threads that cannot be freed are left behind, with their world."""
+        """Release all waiters; if that fails, abandon the threads and their worlds."""
         golock.set_handoff(self.threshold)
         try:
             for world in type(self).worlds:
@@ -282,7 +280,7 @@ class Comparison(RuleBasedStateMachine):
             raise
 
     def compare(self, call, at, *, may_wait=False):
-        """Make the call in both worlds, and return the answer, or None where it waits."""
+        """Make the call in both worlds, and return the answer, or None if it waits."""
         totals["calls"] += 1
         ours, theirs = (world.idle()[0] for world in type(self).worlds)
         lock = self.golock.locks[at]
@@ -310,7 +308,7 @@ class Comparison(RuleBasedStateMachine):
         ]
 
     def pass_on(self, at):
-        """After a release: one waiter of each world goes on, if there is one."""
+        """After a release: one waiter of each world is served, if there is one."""
         if self.golock.waiting[at]:
             assert self.golock.served(at) == self.thread.served(at)
         self.check()
@@ -359,7 +357,7 @@ class Comparison(RuleBasedStateMachine):
             self.pass_on(at)
 
     def compare_release(self, call, at):
-        """As compare, for a call after which a waiter may go on."""
+        """Like compare, for a call after which a waiter may be served."""
         totals["calls"] += 1
         ours, theirs = (world.idle()[0] for world in type(self).worlds)
         ours.start(call, self.golock.locks[at])
@@ -371,7 +369,7 @@ class Comparison(RuleBasedStateMachine):
 
     @rule(at=locks, number=st.integers(2, THREADS), blocking=st.booleans())
     def race_to_acquire(self, at, number, blocking):
-        """Several come at once: one takes a free lock, the others wait or leave."""
+        """Several acquire at once: one gets a free lock, the others wait or give up."""
         number = min(number, len(self.golock.idle()) - 1)
         answers = []
         for world in type(self).worlds:
@@ -511,7 +509,7 @@ class Side:
             return call(self.object)
 
     def wait(self, call):
-        """Start a thread whose call waits, and see that it does."""
+        """Start a thread whose call waits, and wait until it does."""
         self.waiting += 1
         thread = threading.Thread(target=lambda: self.answers.put(self.call(call)), daemon=True)
         thread.start()
@@ -522,14 +520,14 @@ class Side:
         if self.kind == "Barrier":
             return self.object.n_waiting == self.waiting
         if self.kind == "Condition":
-            return family.waiters(self.object) == self.waiting
+            return waiters(self.object) == self.waiting
         if isinstance(self.object, golock.Event | golock.Semaphore):
             call = Path(f"/proc/self/task/{thread.native_id}/syscall").read_text().split()
-            return call[0] == FUTEX and int(call[4], 16) == 0  # without a limit: not for the GIL
+            return call[0] == FUTEX and int(call[4], 16) == 0  # so not for the GIL
         return len(self.object._cond._waiters) == self.waiting
 
-    def let_go(self, number):
-        """So many go on, with the same answers in some order."""
+    def returned(self, number):
+        """Wait until that many waiters have returned; return their answers, sorted."""
         self.waiting -= number
         return sorted(str(self.answers.get(timeout=LIMIT)) for _ in range(number))
 
@@ -546,7 +544,7 @@ def of_kind(*kinds):
 
 
 class FamilyComparison(RuleBasedStateMachine):
-    """One primitive, golock's beside the interpreter's; each wait in a thread of its own."""
+    """Compares a primitive of golock's with the interpreter's; each wait has its own thread."""
 
     @initialize(
         kind=st.sampled_from(["Condition", "Event", "Semaphore", "BoundedSemaphore", "Barrier"]),
@@ -581,11 +579,11 @@ class FamilyComparison(RuleBasedStateMachine):
         self.same_release(lambda it: it.release(n), n)
 
     def same_release(self, call, n):
-        """The same for a call that lets n go, if it does not raise."""
+        """Compare a call that releases n waiters unless it raises."""
         answers = [side.call(call) for side in self.sides]
         assert answers[0] == answers[1]
         number = min(max(n, 0), self.waiting()) if answers[0][0] == "returns" else 0
-        self.same(lambda side: side.let_go(number))
+        self.same(lambda side: side.returned(number))
 
     @of_kind("Event")
     @rule(timeout=st.sampled_from([0, -1, 0.0005, None, None]))
@@ -632,7 +630,7 @@ class FamilyComparison(RuleBasedStateMachine):
         ]
         assert answers[0] == answers[1]
         number = min(self.waiting(), THREADS if everyone else n) if holds else 0
-        self.same(lambda side: side.let_go(number))
+        self.same(lambda side: side.returned(number))
 
     @of_kind("Barrier")
     @rule(fails=st.booleans(), timeout=st.sampled_from([None, None, None, 0.0005]))
@@ -645,7 +643,7 @@ class FamilyComparison(RuleBasedStateMachine):
             answers = [side.call(lambda it: it.wait(timeout)) for side in self.sides]
             assert answers[0] == answers[1]
             number = self.waiting()
-            self.same(lambda side: side.let_go(number))
+            self.same(lambda side: side.returned(number))
         else:
             self.same(lambda side: side.wait(lambda it: it.wait()))
 
@@ -667,12 +665,12 @@ class FamilyComparison(RuleBasedStateMachine):
             else:
                 while side.waiting:
                     side.object.release()
-                    side.let_go(1)
-            side.let_go(side.waiting)
+                    side.returned(1)
+            side.returned(side.waiting)
 
 
-def test_every_argument(storm):
-    """All pairs of arguments, on free locks, where no call waits."""
+def test_every_argument(stress):
+    """All pairs of arguments are compared on free locks, where no call waits."""
     names = ("golock.lock", "_thread.lock")
     differences = []
     for blocking in BLOCKING:
@@ -686,21 +684,21 @@ def test_every_argument(storm):
             if ours != theirs or locks[0].locked() is not locks[1].locked():
                 differences.append((blocking, timeout, ours, theirs))
     assert differences == []
-    storm.count("pairs of arguments compared", len(BLOCKING) * len([*SHORT, *LONG, *REFUSED]))
+    stress.count("pairs of arguments compared", len(BLOCKING) * len([*SHORT, *LONG, *REFUSED]))
 
 
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("machine", [Comparison, FamilyComparison])
-def test_same_answers(storm, machine):
-    give_up = time.monotonic() + storm.size(0, 300)
+def test_same_answers(stress, machine):
+    give_up = time.monotonic() + stress.size(0, 300)
     totals.update(steps=0, calls=0)
     while True:
         run_state_machine_as_test(
             machine,
             settings=settings(
-                max_examples=storm.size(80, 500),
+                max_examples=stress.size(80, 500),
                 stateful_step_count=60,
-                derandomize=not storm.soak,
+                derandomize=not stress.soak,
                 database=None,
                 deadline=None,
                 print_blob=True,
@@ -708,8 +706,8 @@ def test_same_answers(storm, machine):
                 suppress_health_check=list(HealthCheck),
             ),
         )
-        storm.count("differential examples, Python", storm.size(80, 500))
+        stress.count("differential examples, Python", stress.size(80, 500))
         if time.monotonic() >= give_up:
             break
-    storm.count("differential steps, Python", totals["steps"])
-    storm.count("differential calls, Python", totals["calls"])
+    stress.count("differential steps, Python", totals["steps"])
+    stress.count("differential calls, Python", totals["calls"])

@@ -41,7 +41,7 @@ class Raises:
         raise ZeroDivisionError
     __index__ = __bool__ = __float__ = refuse
 
-# Objects of their own: a number up to 256 may live for ever.
+# New objects: a number up to 256 may be immortal.
 index, raises, nan, huge, timeout, text = (
     Index(), Raises(), float('nan'), 2 ** 200, float('1e-9'), 'patience' + sys.argv[1])
 keywords = {text: 1}
@@ -77,7 +77,7 @@ calls = {
     'with': lambda: lock.__exit__(lock.__enter__(), None, None),
     'with an exception': lambda: refused(with_exception),
     'acquire index': lambda: held.acquire(True, index),
-    'acquire in vain': lambda: held.acquire(False),
+    'acquire held': lambda: held.acquire(False),
     'acquire timeout': lambda: held.acquire(timeout=timeout),
     'acquire interrupted': interrupted,
     'acquire nan': lambda: refused(lock.acquire, True, nan),
@@ -188,12 +188,12 @@ def again(barrier):
     barrier.__init__(2)
 
 for number, condition in enumerate(conditions):
-    # A function of its own, for its own condition.
+    # A function, so that each lambda has its own condition.
     def add(condition, name):
         calls.update({
             f'{name} wait': lambda: inside(condition, condition.wait, 1e-6),
             f'{name} wait_for': lambda: inside(condition, condition.wait_for, lambda: text),
-            f'{name} wait_for in vain': lambda: inside(
+            f'{name} wait_for times out': lambda: inside(
                 condition, condition.wait_for, lambda: '', 1e-6),
             f'{name} wait_for fails': lambda: refused(inside, condition, condition.wait_for, fails),
             f'{name} wait text': lambda: refused(inside, condition, condition.wait, text),
@@ -239,7 +239,7 @@ calls.update({
     'semaphore': lambda: (permits.acquire(), permits.release(), permits._value, repr(permits)),
     'semaphore with': lambda: permits.__exit__(permits.__enter__(), None, None),
     'semaphore several': lambda: [*[permits.acquire() for _ in range(3)], permits.release(3)],
-    'semaphore in vain': lambda: (semaphore.acquire(False), semaphore.acquire(timeout=timeout)),
+    'semaphore times out': lambda: (semaphore.acquire(False), semaphore.acquire(timeout=timeout)),
     'semaphore interrupted': lambda: interrupt(semaphore.acquire, True, 100),
     'semaphore none': lambda: refused(permits.release, 0),
     'semaphore text': lambda: refused(permits.release, text),
@@ -250,7 +250,7 @@ calls.update({
     'Event cycle': lambda: cycle(golock.Event),
     'event': lambda: (event.set(), event.wait(), event.clear(), repr(event), event._flag),
     'event set': lambda: (set_event.wait(), set_event.wait(5), set_event.is_set()),
-    'event in vain': lambda: event.wait(timeout),
+    'event times out': lambda: event.wait(timeout),
     'event interrupted': lambda: interrupt(event.wait, 100),
     'event text': lambda: refused(event.wait, text),
     'event with a condition': lambda: (looked_at.set(), looked_at.clear(), looked_at.wait(timeout)),
@@ -260,7 +260,7 @@ calls.update({
     'Barrier cycle': lambda: cycle(lambda: golock.Barrier(3, text, timeout)),
     'barrier': alone.wait,
     'barrier raises': lambda: (refused(raising.wait), raising.reset()),
-    'barrier in vain': lambda: (refused(barrier.wait, timeout), barrier.reset()),
+    'barrier times out': lambda: (refused(barrier.wait, timeout), barrier.reset()),
     'barrier broken': lambda: broken(barrier),
     'barrier interrupted': lambda: interrupt(barrier.wait, 100),
     'barrier text': lambda: refused(barrier.wait, text),
@@ -290,7 +290,7 @@ for name, call in calls.items():
     for _ in range(rounds):
         call()
     after = counts()
-    # The program itself may keep a few; a leak keeps one for each call.
+    # The program may keep a few; a leak keeps one for each call.
     if any(now - then > rounds // 2 for then, now in zip(before, after)):
         grown[name] = [now - then for then, now in zip(before, after)]
 print(json.dumps({'grown': grown, 'calls': rounds * len(calls)}))
@@ -365,24 +365,24 @@ def run(python, code, *arguments):
     return json.loads(result.stdout)
 
 
-def test_references(python, storm):
-    found = run(python, REFERENCES, str(storm.size(200, 2000)))
+def test_references(python, stress):
+    found = run(python, REFERENCES, str(stress.size(200, 2000)))
     assert found["grown"] == {}
-    storm.count("calls whose references were counted", found["calls"])
+    stress.count("calls whose references were counted", found["calls"])
 
 
-def test_memory(python, storm):
-    locks = storm.size(100_000, 1_000_000)
+def test_memory(python, stress):
+    locks = stress.size(100_000, 1_000_000)
     found = run(python, MEMORY, str(locks))
-    # A byte for each lock is far less than a lock; the allocators' own pages are more than none.
+    # A byte a lock is far less than a lock, and allows for the allocators' own pages.
     assert found["grown"] < 2**20 + locks
-    storm.count("locks created and dropped", locks)
+    stress.count("locks created and dropped", locks)
 
 
 @pytest.mark.parametrize("threads", [50])
-def test_memory_of_threads(python, storm, threads):
-    """Threads that wait and end: what a runtime keeps for a thread, it keeps for the next."""
-    generations = storm.size(10, 100)
+def test_memory_of_threads(python, stress, threads):
+    """Threads wait and end: what the runtime keeps for one thread it reuses for the next."""
+    generations = stress.size(10, 100)
     code = """
 def generation():
     lock = golock.allocate_lock()
@@ -408,4 +408,4 @@ print(json.dumps({'grown': resident() - before}))
 """
     found = run(python, code, str(generations), str(threads))
     assert found["grown"] < 4 * 2**20 + generations * 2**12
-    storm.count("threads that waited and ended", generations * threads)
+    stress.count("threads that waited and ended", generations * threads)

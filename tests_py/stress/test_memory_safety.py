@@ -1,4 +1,4 @@
-"""Whatever Python code does to the objects: no crash, no SystemError, no hang, nothing left."""
+"""Whatever Python code does to the objects, nothing crashes, hangs or leaks."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from pathlib import Path
 PROGRAM = Path(__file__).parent / "memory_safety.py"
 
 
-def run(storm, environment, examples):
-    """Run the state machine; return how many steps it took."""
-    command = [sys.executable, str(PROGRAM), str(examples), "50", str(int(storm.soak))]
-    limit = storm.size(280, 1500)
+def run(stress, environment, examples):
+    """Run the state machine; return the number of steps it took."""
+    command = [sys.executable, str(PROGRAM), str(examples), "50", str(int(stress.soak))]
+    limit = stress.size(280, 1500)
     result = subprocess.run(
         command, env=environment, capture_output=True, text=True, timeout=limit, check=False
     )
@@ -24,6 +24,6 @@ def run(storm, environment, examples):
     return len(steps)
 
 
-def test_whatever_is_done(storm):
+def test_whatever_is_done(stress):
     environment = {**os.environ, "PYTHONMALLOC": "debug"}
-    storm.count("hostile steps", run(storm, environment, storm.size(60, 1000)))
+    stress.count("hostile steps", run(stress, environment, stress.size(60, 1000)))

@@ -1,8 +1,8 @@
 """The extension built with AddressSanitizer and UndefinedBehaviorSanitizer.
 
-The interpreter and the core are the ordinary ones. What the extension does with their memory is
-seen all the same: the sanitizer's malloc is everybody's, and has every object of the interpreter
-where that can do without its own allocator (not without a GIL).
+The interpreter and the core are not instrumented. The sanitizers still see what the extension does
+with their memory, because the whole process uses the sanitizer's malloc. With a GIL the
+interpreter's objects come from it too.
 """
 
 from __future__ import annotations
@@ -129,20 +129,20 @@ lock.acquire()
 
 
 @pytest.mark.parametrize("threshold", ["0", "0.001"])
-def test_contention(python, sanitized, storm, threshold):
-    rounds = storm.size(400, 8000)
+def test_contention(python, sanitized, stress, threshold):
+    rounds = stress.size(400, 8000)
     result = python(CONTENDED, str(rounds), threshold, env=sanitized)
     assert_clean(result)
-    storm.count("acquires under the sanitizers", int(result.stdout))
+    stress.count("acquires under the sanitizers", int(result.stdout))
 
 
-def test_own_tests(sanitized, storm):
+def test_own_tests(sanitized, stress):
     names = [
         f"unit/test_{name}.py"
         for name in ("lock", "rlock", "condition", "semaphore", "event", "barrier")
     ]
     names += ["regressions/test_condition_initialized_again.py"]
-    if storm.soak:
+    if stress.soak:
         names += ["unit/test_fork.py", "unit/test_signals.py", "unit/test_conformance.py"]
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider"]
     command += [f"--rootdir={TESTS.parent}", "--import-mode=importlib"]
@@ -159,6 +159,6 @@ def test_own_tests(sanitized, storm):
     assert_clean(result)
 
 
-def test_whatever_is_done(sanitized, storm):
-    steps = run_memory_safety(storm, sanitized, storm.size(25, 500))
-    storm.count("hostile steps under the sanitizers", steps)
+def test_whatever_is_done(sanitized, stress):
+    steps = run_memory_safety(stress, sanitized, stress.size(25, 500))
+    stress.count("hostile steps under the sanitizers", steps)

@@ -1,4 +1,4 @@
-"""Barriers between threads: rounds, and all the ways in which one breaks."""
+"""Barriers between threads: rounds, and all the ways to break one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from waiting import asleep_for_ever, join, start, wait_until
 
 
 def wait_in_threads(barrier, number, timeout=None):
-    """Start threads that wait; return them, and the list of what wait returned or raised."""
+    """Start threads that wait; return them and a list of what each wait returned or raised."""
     answers = []
 
     def wait():
@@ -43,7 +43,7 @@ def test_each_has_an_index_of_its_own():
 
 @pytest.mark.parametrize("number", [2, 5])
 def test_rounds(number):
-    """Used again while some of the last round have not left. Nobody is a round ahead."""
+    """The barrier is reused while some have not left the last round. Nobody gets a round ahead."""
     rounds, inside, actions = 300, [], []
     lasts = []
 
@@ -67,7 +67,7 @@ def test_rounds(number):
 
 
 def test_more_threads_than_parties():
-    """Every three that come make a round, whoever they are."""
+    """Any three arrivals make a round."""
     rounds, actions, indexes = 150, [], []
     barrier, tickets = golock.Barrier(3, lambda: actions.append(1)), [None] * 3 * rounds
 
@@ -103,7 +103,7 @@ def test_action_that_raises_breaks_it():
 
 
 def test_nobody_gives_up_while_the_action_runs():
-    """The time of those that wait is up then, and they want to say so: but all have arrived."""
+    """Waiters whose time runs out during the action still succeed, for all have arrived."""
     waiters = []
 
     def act():
@@ -117,7 +117,7 @@ def test_nobody_gives_up_while_the_action_runs():
         wait_until(lambda: barrier.n_waiting == 2 or barrier.broken, "both wait")
         try:
             index = barrier.wait()
-        except BrokenBarrierError:  # their time was up before
+        except BrokenBarrierError:  # they timed out before
             join(threads)
             barrier.reset()
             continue
@@ -200,10 +200,9 @@ def test_abort_and_reset_wait_for_the_action():
 
 
 def test_action_that_looks_at_the_barrier():
-    """That does not wait for itself."""
     seen = []
     barrier = golock.Barrier(
         1, lambda: seen.append((barrier.n_waiting, barrier.broken, barrier.parties, repr(barrier)))
     )
     assert barrier.wait() == 0
-    assert seen[0][:3] == (1, False, 1)  # it is in the barrier
+    assert seen[0][:3] == (1, False, 1)  # the thread itself is in the barrier

@@ -1,4 +1,4 @@
-"""The benchmark's own arithmetic and output; no test here judges a time."""
+"""The benchmark's own arithmetic and output. No test here asserts a time."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from golock import bench
 
 @pytest.fixture(scope="module")
 def report() -> dict[str, Any]:
-    """What the shortest run prints as JSON."""
+    """Return what the shortest run prints as JSON."""
     done = subprocess.run(
         [sys.executable, "-m", "golock", "bench", "--quick", "--json"],
         check=True,
@@ -219,7 +219,7 @@ THEIRS = bench.interpreter_family()
 
 
 class TenTimes:
-    """Does ten times what it is asked, on a primitive that can bear it."""
+    """Makes each call ten times, on a primitive that allows it."""
 
     def __init__(self, primitive: Any) -> None:
         self.primitive = primitive

@@ -1,4 +1,4 @@
-"""Conditions between threads: who is woken, by what, and with which lock."""
+"""Conditions between threads: which waiter is notified, by what, and over which lock."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from waiting import asleep_in_kernel, asleep_on, join, start, times_slept, wait_
 
 
 class OwnLock:
-    """As little of a lock as a condition needs; since 3.14 it needs `locked`."""
+    """The least that a condition needs of a lock; since 3.14 that includes `locked`."""
 
     def __init__(self):
         self.lock = threading.Lock()
@@ -34,7 +34,7 @@ class OwnLock:
 
 
 class OwnRLock(golock.RLock):
-    """Counts how often a condition frees it and takes it again."""
+    """Counts how often a condition saves and restores it."""
 
     saves = restores = 0
 
@@ -65,8 +65,7 @@ def condition(request):
 
 
 def wait_in_threads(condition, number, timeout=None):
-    """Start threads that wait, one after the other; return them, and the list of who has returned
-    with what."""
+    """Start threads that wait, one after the other; return them and a list of who returned what."""
     answers, threads = [], []
 
     def wait(turn):
@@ -120,7 +119,7 @@ def test_a_notification_is_not_for_those_that_come_later(condition):
 
 @pytest.mark.parametrize("lock", [golock.allocate_lock, golock.RLock])
 def test_notified_after_its_time_and_before_it_has_the_lock(lock):
-    """A waiter is there to be notified until it returns. The interpreter's answers False then."""
+    """A waiter can be notified until it returns. The interpreter's then returns False."""
     lock, answers = lock(), []
     condition = golock.Condition(lock)
 
@@ -133,8 +132,8 @@ def test_notified_after_its_time_and_before_it_has_the_lock(lock):
         wait_until(lambda: waiters(condition) or answers, "the thread waits")
         with condition:
             if answers:
-                return False  # its time was up too early
-            wait_until(lambda: asleep_on(lock, thread), "it wants the lock, as its time is up")
+                return False  # it timed out too early
+            wait_until(lambda: asleep_on(lock, thread), "it timed out, and waits for the lock")
             assert waiters(condition) == 1
             condition.notify()
         join([thread])
@@ -146,7 +145,7 @@ def test_notified_after_its_time_and_before_it_has_the_lock(lock):
 
 
 def test_a_notification_that_meets_a_timeout_is_not_lost():
-    """Exactly as many waits return True as were notified, whatever the clock says meanwhile."""
+    """Exactly as many waits return True as were notified, whenever they time out."""
     lock = golock.allocate_lock()
     condition, answers, sent, stop = golock.Condition(lock), [], 0, False
 
@@ -267,8 +266,6 @@ def test_wait_and_notify_need_the_lock(condition):
 
 
 def test_lock_that_cannot_be_taken_again():
-    """What its method raises comes out."""
-
     class Broken(OwnLock):
         def acquire(self, *args):
             if not args and self.broken:
@@ -315,7 +312,7 @@ def test_waiter_sleeps_until_the_lock_is_free(condition):
         condition.notify()
         lock, moves = condition._lock, golock._golock.core()["fastpath"]
         if moves and type(lock) in (golock.LockType, golock.RLock):
-            time.sleep(0.01)  # gives the GIL away
+            time.sleep(0.01)  # releases the GIL
             assert times_slept(thread) == slept
         elif isinstance(lock, golock.LockType):
             wait_until(lambda: asleep_on(lock, thread), "it waits for the lock")
@@ -325,8 +322,7 @@ def test_waiter_sleeps_until_the_lock_is_free(condition):
 INTERRUPTED = """
 import signal, sys, threading
 import golock
-def waiters(condition):
-    return int(repr(condition).rstrip(')>').rpartition(' ')[2])
+from waiting import waiters
 condition = golock.Condition(eval(sys.argv[1]))
 places, answers = [], []
 def handler(signum, frame):
@@ -344,7 +340,7 @@ def handler(signum, frame):
         while waiters(condition) < number + 2:
             pass
     with condition:
-        condition.notify()  # the main thread, which came first
+        condition.notify()  # the main thread, the first to wait
         assert waiters(condition) == 2
     raise ZeroDivisionError
 signal.signal(signal.SIGALRM, handler)

@@ -21,7 +21,7 @@ MAPPED = "mapped = lambda: 'libgolock.so' in open('/proc/self/maps').read()\n"
 
 @pytest.fixture
 def installed_copy(tmp_path, python):
-    """A copy of the installed package whose core a test may spoil, and a way to run on it."""
+    """Copy the installed package; return the copy's core, to be damaged, and a runner for it."""
     copy = tmp_path / "golock"
     shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__"))
 
@@ -173,7 +173,7 @@ print(lock.acquire(timeout=0.001))
 @needs_the_fast_path
 @pytest.mark.parametrize("megabytes", [0.5, 8, 64, 256, 600, 1200])
 def test_no_memory_for_the_core(python, megabytes):
-    """Go's runtime ends the process where it cannot have its address space."""
+    """Go's runtime would end the process if it could not reserve its address space."""
     result = python(
         """
 import golock, resource, sys, warnings
@@ -185,7 +185,7 @@ limit = used + int(float(sys.argv[1]) * 2**20)
 resource.setrlimit(resource.RLIMIT_AS, (limit, resource.RLIM_INFINITY))
 print(lock.acquire(timeout=0.001), golock._golock.core()['loaded'])
 resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-while not golock._golock.core()['loaded']:  # which is tried again after 0.1 s
+while not golock._golock.core()['loaded']:  # retried after 0.1 s
     lock.acquire(timeout=0.01)
 print('loaded')
 """,
@@ -210,7 +210,7 @@ print(*sorted(name for name in set(sys.modules) - before if not name.startswith(
 
 
 def test_library_exports_one_symbol():
-    """Two Go runtimes, or two versions of the core, share a process without seeing each other."""
+    """Two Go runtimes, or two versions of the core, share a process without interfering."""
     command = ["nm", "-D", "--defined-only", str(PACKAGE / "libgolock.so")]
     symbols = subprocess.check_output(command, text=True).splitlines()
     assert [line.split()[-1] for line in symbols] == ["golock_core_5"]

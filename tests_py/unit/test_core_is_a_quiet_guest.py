@@ -1,6 +1,6 @@
-"""The Go runtime in a Python program: few threads, no collector, no heed to the environment.
+"""The Go runtime in a Python program: few threads, no garbage collection, no environment.
 
-Its first collection started some 30 threads, and a malformed GOMEMLIMIT ended the process.
+The first garbage collection started some 30 threads, and a malformed GOMEMLIMIT ended the process.
 """
 
 from __future__ import annotations
@@ -49,20 +49,20 @@ ENVIRONMENT = {
 def threads_of_the_core(process: int) -> int:
     number = 0
     for task in Path(f"/proc/{process}/task").glob("*/comm"):
-        with contextlib.suppress(OSError):  # it has ended
+        with contextlib.suppress(OSError):  # the thread has ended
             number += task.read_text() == "golock\n"
     return number
 
 
 @pytest.mark.parametrize("kind", ["Lock", "RLock", "Semaphore"])
 @pytest.mark.parametrize("number", [2, 64])
-def test_core_has_few_threads(kind: str, number: int, storm) -> None:
-    """It has 5 or 6, and 36 to 44 when Go's collector ran.
+def test_core_has_few_threads(kind: str, number: int, stress) -> None:
+    """It has 5 or 6 threads, and had 36 to 44 when Go's garbage collector ran.
 
-    On a machine with too much to do there can be one or two more: a thread that loses its processor
-    for 10 ms within a call is preempted by the runtime when it goes on, which takes another thread.
+    An overloaded machine can add one or two: a thread that loses its processor for 10 ms within a
+    call is preempted by the runtime when it goes on, and the runtime uses another thread for that.
     """
-    command = [sys.executable, "-c", PROGRAM, kind, str(number), str(storm.size(0.5, 60.0))]
+    command = [sys.executable, "-c", PROGRAM, kind, str(number), str(stress.size(0.5, 60.0))]
     with subprocess.Popen(
         command,
         env={**os.environ, **ENVIRONMENT},
@@ -84,7 +84,7 @@ def test_core_has_few_threads(kind: str, number: int, storm) -> None:
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become a user who has no threads")
 @pytest.mark.parametrize("spare", range(9))
 def test_core_with_few_threads_to_spare(python, check, spare: int) -> None:
-    """First the core is loaded, or not; then threads come that it has not met."""
+    """The core is loaded first, or not; then new threads call it."""
     program = """
         import os, resource, sys, threading
         import golock
@@ -140,7 +140,7 @@ def test_core_with_little_memory(python, limit: str, loaded: bool) -> None:
                 use()
                 for _ in range(20):
                     try:
-                        # Thread.start() waits for ever for one that has no memory to begin with.
+                        # Thread.start() hangs for a thread that has no memory to start with.
                         _thread.start_new_thread(use, ())
                     except (RuntimeError, MemoryError):
                         break
@@ -152,7 +152,7 @@ def test_core_with_little_memory(python, limit: str, loaded: bool) -> None:
                 print(megabytes, "died")
         print("alive")
     """
-    # The interpreter may say that threads had no memory to begin with.
+    # The interpreter may report threads that had no memory to start with.
     result = python(program, limit, str(loaded))
     assert (result.returncode, result.stdout) == (0, "alive\n")
     assert not re.search("fatal error|runtime/cgo|golock waits", result.stderr)

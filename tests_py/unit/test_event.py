@@ -1,4 +1,4 @@
-"""Events between threads: whoever waits when one is set goes on, however soon it is cleared."""
+"""Events between threads: a set wakes all waiters, however soon the event is cleared."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def wait_in_threads(event, number):
 
 
 @pytest.mark.parametrize("looked_at", [False, True], ids=["", "_cond"])
-def test_set_and_clear_at_once_lets_all_go(looked_at):
+def test_set_and_clear_at_once_wakes_all(looked_at):
     event = golock.Event()
     if looked_at:
         event._cond
@@ -33,8 +33,8 @@ def test_set_and_clear_at_once_lets_all_go(looked_at):
     assert event.wait(0.001) is False
 
 
-def test_each_flash_lets_go_exactly_those_that_wait():
-    """Threads that count the flashes they have seen; the next comes when all wait again."""
+def test_each_flash_wakes_exactly_the_waiters():
+    """A flash sets and clears the event. The next one comes when all threads wait again."""
     event, rounds, number = golock.Event(), 50, 8
     gate, seen = threading.Barrier(number + 1), [0] * number
 
@@ -89,7 +89,7 @@ def test_timeout_is_not_early(timeout):
 
 
 def test_timeouts_that_meet_flashes():
-    """A wait that returned False was told nothing, so a thread that is set free says so once."""
+    """Waits with timeouts run beside sets; afterwards each waiter still returns True once."""
     event, stop, answers = golock.Event(), False, []
 
     def wait(number):
@@ -112,7 +112,7 @@ def test_timeouts_that_meet_flashes():
 
 
 def test_condition_of_an_event():
-    """Held, it keeps the event from changing; who waits at it is notified when the event is set."""
+    """Holding it keeps the event from changing; its waiters are notified by `set`."""
     event = golock.Event()
     condition = event._cond
     assert event._cond is condition

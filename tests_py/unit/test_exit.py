@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 import pytest
 
@@ -22,11 +21,7 @@ def wait_asleep(thread):
 """
 
 
-def check(result, stdout):
-    assert (result.returncode, result.stderr, result.stdout) == (0, "", stdout)
-
-
-def test_daemon_threads_blocked_at_exit(python):
+def test_daemon_threads_blocked_at_exit(python, check):
     check(
         python(
             PRELUDE
@@ -43,7 +38,7 @@ print('end')
     )
 
 
-def test_daemon_threads_contending_at_exit(python):
+def test_daemon_threads_contending_at_exit(python, check):
     check(
         python(
             PRELUDE
@@ -62,15 +57,15 @@ print('end')
     )
 
 
-def test_main_thread_takes_the_lock_while_it_ends(python):
-    """A waiter that will never run again is woken; the main thread must not wait for it."""
+def test_main_thread_takes_the_lock_while_it_ends(python, check):
+    """The release wakes a waiter that never runs again; the main thread must not wait for it."""
     check(
         python(
             PRELUDE
             + """
 class AtEnd:
     def __del__(self, lock=lock, write=os.write):
-        # Daemon threads get no GIL any more.
+        # Daemon threads no longer get the GIL.
         for _ in range(3):
             lock.release()
             lock.acquire()
@@ -90,7 +85,7 @@ del AtEnd
     )
 
 
-def test_threads_that_are_not_daemons_are_waited_for(python):
+def test_threads_that_are_not_daemons_are_waited_for(python, check):
     check(
         python(
             PRELUDE
@@ -104,7 +99,7 @@ threading.Timer(0.05, lock.release).start()
     )
 
 
-def test_lock_outlives_the_modules(python):
+def test_lock_outlives_the_modules(python, check):
     check(
         python(
             PRELUDE
@@ -123,8 +118,8 @@ sys.holder = Holder()
 FAMILY = (
     PRELUDE
     + """
-sys.path.insert(0, sys.argv[1])
 import family
+from waiting import waiters
 def start(work):
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
@@ -137,20 +132,23 @@ class AtEnd:
         write(1, b'end\\n')
 """
 )
-FOLDER = str(Path(__file__).parents[1] / "stress")
 each_kind = pytest.mark.parametrize("kind", KINDS)
-modes = pytest.mark.parametrize("mode", ["", "1"], ids=["", "dev"])
 
 
-def run(python, mode, code, *arguments):
-    return python(FAMILY + code, FOLDER, *arguments, env={**os.environ, "PYTHONDEVMODE": mode})
+@pytest.fixture(params=["", "1"], ids=["", "dev"])
+def prints(request, python, check):
+    """Run a program, in development mode or not, and assert that it succeeds and prints this."""
+
+    def prints(stdout, code, *arguments):
+        environment = {**os.environ, "PYTHONDEVMODE": request.param}
+        check(python(FAMILY + code, *arguments, env=environment), stdout)
+
+    return prints
 
 
-@modes
-def test_daemon_threads_that_wait_for_each_primitive_at_exit(python, mode):
-    result = run(
-        python,
-        mode,
+def test_daemon_threads_that_wait_for_each_primitive_at_exit(prints):
+    prints(
+        "end\n",
         """
 for kind in family.KINDS.values():
     for timeout in None, 1000:
@@ -158,14 +156,11 @@ for kind in family.KINDS.values():
 print('end')
 """,
     )
-    check(result, "end\n")
 
 
-@modes
-def test_timed_waits_of_daemon_threads_run_out_while_the_interpreter_ends(python, mode):
-    result = run(
-        python,
-        mode,
+def test_timed_waits_of_daemon_threads_run_out_while_the_interpreter_ends(prints):
+    prints(
+        "end\n",
         """
 for kind in family.KINDS.values():
     for timeout in 0.05, 0.0501, 0.06:
@@ -178,30 +173,27 @@ for kind in family.KINDS.values():
 sys.at_end = AtEnd(lambda sleep=time.sleep: sleep(0.1))
 """,
     )
-    check(result, "end\n")
 
 
-@modes
 @each_kind
-def test_main_thread_wakes_those_that_wait_while_the_interpreter_ends(python, mode, kind):
-    """They come no more. What they were given is lost, and the main thread does not wait for it."""
-    result = run(
-        python,
-        mode,
+def test_main_thread_wakes_those_that_wait_while_the_interpreter_ends(prints, kind):
+    """They never run again. What they were given is lost, and the main thread goes on."""
+    prints(
+        "end\n",
         """
 golock.set_handoff(0)
-kind = family.KINDS[sys.argv[2]]
+kind = family.KINDS[sys.argv[1]]
 object = kind()
 for _ in range(1 if kind is family.Barrier else 3):
     start(object.wait)
 if issubclass(kind, family.Condition):
-    while family.waiters(object.object) < 3:
+    while waiters(object.object) < 3:
         time.sleep(0.001)
-    object.object.acquire()  # they have it no more, and sleep
+    object.object.acquire()  # so that they have released it, and sleep
     object.object.release()
-def at_end(object=object, let_go=kind.let_go, wait=kind.wait):
+def at_end(object=object, unblock=kind.unblock, wait=kind.wait):
     for _ in range(3):
-        let_go(object)
+        unblock(object)
         assert wait(object, 10)
 if kind is family.Barrier:
     def at_end(object=object.object):
@@ -209,24 +201,21 @@ if kind is family.Barrier:
         object.abort()
 elif kind is family.RLock:
     def at_end(object=object):
-        object.let_go()
+        object.unblock()
         object.object.acquire(timeout=0.001)
 sys.at_end = AtEnd(at_end)
 """,
         kind,
     )
-    check(result, "end\n")
 
 
-@modes
 @each_kind
-def test_main_thread_waits_for_a_primitive_while_the_interpreter_ends(python, mode, kind):
-    """And nobody lets it go: its time runs out."""
-    result = run(
-        python,
-        mode,
+def test_main_thread_waits_for_a_primitive_while_the_interpreter_ends(prints, kind):
+    """Nobody releases it: it times out."""
+    prints(
+        "waits\nend\n",
         """
-object = family.KINDS[sys.argv[2]]()
+object = family.KINDS[sys.argv[1]]()
 def at_end(wait=object.wait, write=os.write):
     write(1, b'waits\\n')
     if wait(0.01):
@@ -235,4 +224,3 @@ sys.at_end = AtEnd(at_end)
 """,
         kind,
     )
-    check(result, "waits\nend\n")

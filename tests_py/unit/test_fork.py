@@ -1,10 +1,9 @@
-"""Locks and the core across fork. A Go runtime does not survive it; golock does."""
+"""Locks and the core across fork, which a Go runtime does not survive."""
 
 from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -58,7 +57,7 @@ def wait(pid):
 """
 
 
-def test_child_that_contends_anew(python):
+def test_child_that_contends(python, check):
     result = python(
         PRELUDE
         + """
@@ -71,7 +70,7 @@ print([wait(in_child(child)) for _ in range(5)])
 contend()
 """
     )
-    assert (result.returncode, result.stderr, result.stdout) == (0, "", "[0, 0, 0, 0, 0]\n")
+    check(result, "[0, 0, 0, 0, 0]\n")
 
 
 def test_four_generations(python):
@@ -92,7 +91,7 @@ descend(0)
     assert sorted(result.stdout.splitlines()) == [f"{depth} {depth}" for depth in range(5)]
 
 
-def test_children_forked_out_of_live_contention(python):
+def test_children_forked_out_of_live_contention(python, check):
     result = python(
         PRELUDE
         + """
@@ -117,7 +116,7 @@ for fighter in fighters:
 print({wait(child) for child in children})
 """
     )
-    assert (result.returncode, result.stderr, result.stdout) == (0, "", "{0}\n")
+    check(result, "{0}\n")
 
 
 @pytest.mark.skipif(
@@ -125,7 +124,7 @@ print({wait(child) for child in children})
     reason="without a GIL the waiter claims the reservation at once",
 )
 def test_lock_reserved_for_a_waiter_of_the_parent_is_free_in_the_child(python):
-    """The waiter does not exist in the child, where nobody will ever claim the reservation."""
+    """The waiter does not exist in the child, so nobody there will ever claim the reservation."""
     result = python(
         PRELUDE
         + """
@@ -146,7 +145,7 @@ def child():
     contend()
 lock.release()
 before = lock.acquire(False), lock.locked()
-pid = in_child(child)  # nothing up to here gives the GIL away
+pid = in_child(child)  # nothing up to here releases the GIL
 say(*before)
 waiter.join()
 say(wait(pid), lock.locked())
@@ -158,8 +157,8 @@ say(wait(pid), lock.locked())
     ]  # fmt: skip
 
 
-def test_child_without_room_for_a_copy_of_the_core(python):
-    """No file can be opened, neither a memory file nor a temporary one: it waits without a core."""
+def test_child_without_room_for_a_copy_of_the_core(python, check):
+    """Neither a memory file nor a temporary file can be opened: it waits without a core."""
     result = python(
         PRELUDE
         + """
@@ -177,15 +176,14 @@ def child():
 print(wait(in_child(child)))
 """
     )
-    assert (result.returncode, result.stderr) == (0, "")
-    assert result.stdout == "False False\nFalse\n0\n"
+    check(result, "False False\nFalse\n0\n")
 
 
 @pytest.mark.skipif(
     os.environ.get("GOLOCK_FASTPATH") == "0", reason="every operation needs the core"
 )
-def test_child_needs_no_core_for_waiters_of_the_parent(python):
-    """Whoever the copied word speaks of does not exist in the child, so nobody is to be woken."""
+def test_child_needs_no_core_for_waiters_of_the_parent(python, check):
+    """The waiters that the copied word announces do not exist in the child."""
     result = python(
         PRELUDE
         + """
@@ -210,8 +208,7 @@ def child():
 say(wait(in_child(child)))
 """
     )
-    assert (result.returncode, result.stderr) == (0, "")
-    assert result.stdout == "True False\nFalse False\n0\n"
+    check(result, "True False\nFalse False\n0\n")
 
 
 def test_handler_that_forks_while_its_thread_waits(python):
@@ -241,9 +238,8 @@ FAST = os.environ.get("GOLOCK_FASTPATH") != "0"
 FAMILY = (
     PRELUDE
     + """
-sys.path.insert(0, sys.argv[1])
 import family
-kind = family.KINDS[sys.argv[2]]
+kind = family.KINDS[sys.argv[1]]
 waiters = 1 if kind is family.Barrier else 3
 
 def loaded():
@@ -269,31 +265,33 @@ def contend_for(object):
             served.append(object.wait())
     [waiter] = start(wait)
     for number in range(10):
-        object.let_go()
+        object.unblock()
         while len(served) == number:
             time.sleep(0)
     waiter.join()
     assert served == [True] * 10
-    # The others need no core, and the child of a thread loads none.
+    # The others need no core, and a child forked by a thread loads none.
     if isinstance(object, (family.Lock, family.RLock, family.Semaphore)):
         assert loaded() or golock._golock.core()['core_missing']
 """
 )
-each_kind = pytest.mark.parametrize("kind", KINDS)
 
 
-def run(python, kind, code):
-    result = python(FAMILY + code, str(Path(__file__).parents[1] / "stress"), kind)
-    assert (result.returncode, result.stderr) == (0, ""), result.stderr
-    return result.stdout
+@pytest.fixture(params=KINDS)
+def run(request, python):
+    """Run a program for each kind of primitive; assert that it succeeds, and return its output."""
+
+    def run(code):
+        result = python(FAMILY + code, request.param)
+        assert (result.returncode, result.stderr) == (0, ""), result.stderr
+        return result.stdout
+
+    return run
 
 
-@each_kind
-def test_child_uses_what_threads_of_the_parent_wait_for(python, kind):
-    """First without a core, which nobody needs to be woken, then with its own."""
+def test_child_uses_what_threads_of_the_parent_wait_for(run):
+    """First without a core, since there is nobody to wake, then with its own."""
     stdout = run(
-        python,
-        kind,
         """
 object = kind()
 def child():
@@ -313,7 +311,7 @@ forker = threading.Thread(target=fork)
 forker.start()
 forker.join()
 for left in range(len(threads), 0, -1):
-    object.let_go()
+    object.unblock()
     while sum(thread.is_alive() for thread in threads) >= left:
         time.sleep(0.001)
 """,
@@ -321,11 +319,8 @@ for left in range(len(threads), 0, -1):
     assert stdout == "0\n0\n"
 
 
-@each_kind
-def test_four_generations_use_what_their_parents_wait_for(python, kind):
+def test_four_generations_use_what_their_parents_wait_for(run):
     stdout = run(
-        python,
-        kind,
         """
 objects = [kind() for _ in range(5)]
 def descend(generation):
@@ -345,28 +340,25 @@ descend(0)
     assert stdout == "0\n" * 4
 
 
-@each_kind
-def test_handler_that_forks_while_its_thread_waits_for_each(python, kind):
-    """The wait goes on in the child, on the child's own core, and runs out or is let go there."""
+def test_handler_that_forks_while_its_thread_waits_for_each(run):
+    """The wait goes on in the child, on its own core, and times out or is released there."""
     stdout = run(
-        python,
-        kind,
         """
 object = kind()
 pids = []
 def handler(*args):
     pids.append(os.fork())
-    if pids[-1] == 0 and kind is family.RLock:  # who held it is not there
+    if pids[-1] == 0 and kind is family.RLock:  # its holder does not exist here
         object.restore()
         object.hold()
-    if let_go:
-        threading.Thread(target=object.let_go).start()
+    if unblock:
+        threading.Thread(target=object.unblock).start()
 signal.signal(signal.SIGALRM, handler)
-for let_go in False, True:
+for unblock in False, True:
     signal.setitimer(signal.ITIMER_REAL, 0.03)
-    say(object.wait(60 if let_go else 0.1))
+    say(object.wait(60 if unblock else 0.1))
     if pids[-1] == 0:
-        if not let_go:
+        if not unblock:
             contend_for(object)
         os._exit(0)
 say(*map(wait, pids))
@@ -376,13 +368,11 @@ say(*map(wait, pids))
 
 
 @pytest.mark.skipif(not FAST, reason="every operation needs the core")
-def test_what_the_child_sees_of_those_that_wait_in_the_parent(python):
-    """Nobody waits there."""
+def test_child_sees_no_waiters_of_the_parent(python):
     result = python(
         PRELUDE
         + """
-def waiters(condition):
-    return int(repr(condition).rstrip(')>').rpartition(' ')[2])
+from waiting import waiters
 condition, event, barrier = golock.Condition(), golock.Event(), golock.Barrier(3)
 semaphore, bounded = golock.Semaphore(0), golock.BoundedSemaphore(2)
 bounded.acquire(), bounded.acquire()

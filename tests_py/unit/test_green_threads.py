@@ -1,4 +1,4 @@
-"""Where a library of green threads has made threads its own, golock stands aside."""
+"""golock stands aside when a library of green threads has replaced threads."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PATCHES = {
     "eventlet": "import eventlet; eventlet.monkey_patch()",
 }
 
-# Each program ends by a signal when a thread sleeps in the kernel and with it all green threads.
+# If a thread sleeps in the kernel, and all green threads with it, an alarm ends the program.
 PRELUDE = """
     import signal, sys, warnings
     signal.alarm(30)
@@ -30,6 +30,17 @@ PRELUDE = """
     def switch():
         import time
         time.sleep(0)
+    def notify_waiter(condition):
+        notified = []
+        def wait():
+            with condition:
+                while not notified:
+                    condition.wait()
+        def notify():
+            with condition:
+                notified.append(1)
+                condition.notify()
+        spawn(wait, notify)
 """
 
 CAPTURE = """
@@ -61,16 +72,7 @@ USE = """
     for kind in {threading.Condition, Condition}:
         five_inside(kind())
         five_inside(kind(threading.Lock()))
-        condition, told = kind(), []
-        def wait():
-            with condition:
-                while not told:
-                    condition.wait()
-        def tell():
-            with condition:
-                told.append(1)
-                condition.notify()
-        spawn(wait, tell)
+        notify_waiter(kind())
     tasks = queue.Queue(1)
     spawn(tasks.get, lambda: tasks.put(1))
     five_inside(threading.Lock())
@@ -88,7 +90,7 @@ def patch(request):
 
 @pytest.fixture
 def run(python):
-    """Run a program; return what it prints and how often it was warned that golock stands aside."""
+    """Run a program; return its output and how often it warned that golock stands aside."""
 
     def run(*parts):
         code = "".join(textwrap.dedent(part) for part in parts)
@@ -142,31 +144,23 @@ def test_patched_after_install(run, patch):
     assert run(PRELUDE, install, CAPTURE, patch, USE, show) == (printed, 1)
 
 
-# In the interpreter's classes it is the waiting that makes a lock, so that these are green too.
+# The interpreter's classes make a lock for each wait, so their old objects become green too.
 
 MADE_BEFORE = """
     import queue, threading
     semaphore, event, barrier = threading.Semaphore(0), threading.Event(), threading.Barrier(2)
-    condition, tasks, told = threading.Condition(), queue.Queue(), []
+    condition, tasks = threading.Condition(), queue.Queue()
     class Derived(threading.Semaphore):
         pass
     derived = Derived(0)
 """
 
 USED_AFTERWARDS = """
-    def wait():
-        with condition:
-            while not told:
-                condition.wait()
-    def tell():
-        with condition:
-            told.append(1)
-            condition.notify()
     spawn(semaphore.acquire, semaphore.release)
     spawn(derived.acquire, derived.release)
     spawn(event.wait, event.set)
     spawn(barrier.wait, barrier.wait)
-    spawn(wait, tell)
+    notify_waiter(condition)
     spawn(tasks.get, lambda: tasks.put(1))
     late = Derived(0)
     spawn(late.acquire, late.release)
@@ -209,7 +203,7 @@ def test_golock_itself_is_imported_under_green_threads(run, patch):
     assert run(PRELUDE, patch, "import golock; print(golock.installed())") == ("False\n", 0)
 
 
-# Without any library: what decides is _thread alone.
+# Without any library: only _thread decides.
 
 REPLACE = """
     import _thread, golock, threading, warnings
@@ -222,7 +216,7 @@ REPLACE = """
 
 
 @pytest.mark.parametrize("name", ["start_new_thread", "allocate_lock"])
-def test_whoever_replaces_it(run, name):
+def test_any_replacement_counts(run, name):
     program = """
         from threading import Event
         print(type(threading.Condition()) is condition, threading.Condition is condition)

@@ -1,4 +1,4 @@
-"""install() and uninstall(): every place the standard library takes locks from, and back."""
+"""install() and uninstall() change and restore every name that the standard library uses."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from golock._install import Place, places
 
 
 def python(source: str) -> str:
-    """Run the lines in a fresh interpreter and return what they print."""
+    """Run the code in a new interpreter and return what it prints."""
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(source)], capture_output=True, text=True, check=False
     )
@@ -44,7 +44,7 @@ def test_place_of_another_version_is_absent_or_listed_for_this_one(place: Place)
 
 
 def test_no_other_module_of_the_standard_library_holds_a_function_or_a_type() -> None:
-    """Import what can be imported without side effects, and look at every module global."""
+    """Import whatever has no side effects, and check every module's globals."""
     listed = sorted(f"{place.module}.{place.attribute}" for place in places())
     found = python("""
         import _thread, importlib, pkgutil, sys, threading, warnings

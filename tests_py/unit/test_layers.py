@@ -1,4 +1,4 @@
-"""The extension's layers point down, and docs/design.md draws them as they are."""
+"""The includes of the extension's layers point down, and docs/design.md shows them."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Every wait at every primitive ends under limits that keep the core away.
 
-limits.py is what runs under the limits.
+limits.py is the program that runs under the limits.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ def check(limit, moment, *arguments):
 @pytest.mark.parametrize(
     ("limit", "moment"), [(name, moment) for name in LIMITS for moment in LIMITS[name].moments]
 )
-def test_every_wait_ends(limit: str, moment: str, storm) -> None:
-    for first in NAMES[: storm.size(1, len(NAMES))]:
+def test_every_wait_ends(limit: str, moment: str, stress) -> None:
+    for first in NAMES[: stress.size(1, len(NAMES))]:
         outcome = check(limit, moment, first)
         for where in (moment, f"child of {moment}"):
             if where in LIMITS[limit].without:
@@ -45,6 +45,6 @@ def test_every_wait_ends(limit: str, moment: str, storm) -> None:
 
 @pytest.mark.parametrize("moment", MOMENTS)
 @pytest.mark.parametrize("limit", SPARE)
-def test_with_more_to_spare(limit: str, moment: str, storm) -> None:
-    for spare in SPARE[limit][:: storm.size(5, 1)]:
+def test_with_more_to_spare(limit: str, moment: str, stress) -> None:
+    for spare in SPARE[limit][:: stress.size(5, 1)]:
         check(f"{limit}={spare}", moment)

@@ -15,19 +15,13 @@ import golock
 from waiting import asleep_in_kernel, start, wait_until
 
 
-@pytest.fixture
-def threshold_put_back():
-    before = golock.get_handoff()
-    yield
-    golock.set_handoff(before)
-
-
 def test_object_is_small():
     assert sys.getsizeof(golock.allocate_lock()) <= 64
 
 
-def test_weak_reference_dies_with_the_lock():
-    lock = golock.allocate_lock()
+@pytest.mark.parametrize("kind", [golock.allocate_lock, golock.RLock])
+def test_weak_reference_dies_with_the_lock(kind):
+    lock = kind()
     reference = weakref.ref(lock)
     assert reference() is lock
     del lock
@@ -80,7 +74,7 @@ def test_waiter_with_a_timeout_gets_the_lock():
 
 @pytest.mark.parametrize("threshold", [0, 0.001])
 @pytest.mark.parametrize("threads", [2, 8])
-@pytest.mark.usefixtures("threshold_put_back")
+@pytest.mark.usefixtures("restored_handoff")
 def test_never_two_inside(threads, threshold):
     golock.set_handoff(threshold)
     rounds = 3000
@@ -101,7 +95,7 @@ def test_never_two_inside(threads, threshold):
             inside.append(way)
             count = shared["count"]
             if i % 50 == 0:
-                time.sleep(0)  # gives the GIL away inside
+                time.sleep(0)  # releases the GIL inside
             shared["count"] = count + 1
             assert inside == [way]
             inside.clear()
@@ -114,7 +108,7 @@ def test_never_two_inside(threads, threshold):
     assert not lock.locked()
 
 
-@pytest.mark.usefixtures("threshold_put_back")
+@pytest.mark.usefixtures("restored_handoff")
 def test_first_come_first_served_with_a_threshold_of_zero():
     golock.set_handoff(0)
     lock = golock.allocate_lock()
@@ -155,8 +149,8 @@ def test_waiter_is_not_starved_by_a_thread_that_takes_the_lock_again_and_again()
         barger.join()
 
 
-def test_handoff_does_not_need_the_switch_interval(python):
-    """The thread that has the GIL hands the lock over by its own clock, and the GIL with it."""
+def test_handoff_does_not_need_the_switch_interval(python, check):
+    """The thread that has the GIL watches the clock; it hands over the lock, then the GIL."""
     result = python(
         """
 import sys, threading, time
@@ -183,10 +177,10 @@ sys.setswitchinterval(0.005)
 worker.join()
 """
     )
-    assert (result.returncode, result.stderr, result.stdout) == (0, "", "5\n")
+    check(result, "5\n")
 
 
-@pytest.mark.usefixtures("threshold_put_back")
+@pytest.mark.usefixtures("restored_handoff")
 def test_handoff_threshold():
     for seconds in (0, 0.25, 3, 1e-9):
         golock.set_handoff(seconds)

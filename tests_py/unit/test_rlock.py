@@ -1,31 +1,15 @@
-"""RLocks between threads: whose they are, how often, and who waits."""
+"""RLocks between threads: owner, recursion, waiting."""
 
 from __future__ import annotations
 
-import gc
 import time
-import weakref
 
 import pytest
 
 import golock
 from waiting import asleep_on, join, start, wait_until
 
-
-@pytest.fixture(autouse=True)
-def threshold_put_back():
-    before = golock.get_handoff()
-    yield
-    golock.set_handoff(before)
-
-
-def test_weak_reference_dies_with_the_lock():
-    lock = golock.RLock()
-    reference = weakref.ref(lock)
-    assert reference() is lock
-    del lock
-    gc.collect()
-    assert reference() is None
+pytestmark = pytest.mark.usefixtures("restored_handoff")
 
 
 def test_only_the_last_release_frees_it():

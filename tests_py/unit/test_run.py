@@ -1,4 +1,4 @@
-"""``python -m golock run`` beside plain ``python``: output, errors and status, byte for byte."""
+"""``python -m golock run`` gives the same output, errors and status as plain ``python``."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ for name, value in list(globals().items()):
     "exit with True": "import sys; sys.exit(True)",
     "exit with text": "import sys; sys.exit('no such thing')",
     "exit with a tuple": "raise SystemExit((1, 'two'))",
-    # 3.13.0 leaves an exception set, and stumbles over it where threading is imported.
+    # 3.13.0 leaves an exception set, and fails on it when threading is imported.
     "exit with a huge number": "import threading; raise SystemExit(2**80)",
     "exit subclass": "class Stop(SystemExit): code = 5\nraise Stop",
     "exit at once": "import os; os._exit(7)",
@@ -275,7 +275,7 @@ class Result(NamedTuple):
 
 
 class Runner:
-    """Runs a command line plain and on golock, in the same folder."""
+    """Runs a command line without golock and on it, in the same folder."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -306,7 +306,7 @@ class Runner:
         )
 
     def compare(self, *arguments: str, stdin: bytes = b"", options: tuple[str, ...] = ()) -> Result:
-        """Assert that both give the same, and return it."""
+        """Assert that both give the same result, and return it."""
         plain = self.run(*options, *arguments, stdin=stdin)
         on_golock = self.run(*options, "-m", "golock", "run", *arguments, stdin=stdin)
         assert on_golock == plain
@@ -377,7 +377,7 @@ def test_source_bytes(runner: Runner, name: str) -> None:
     "source", [b"print('\xff')\n", b"# coding: no-such-encoding\nprint(1)\n"], ids=ascii
 )
 def test_source_that_cannot_be_decoded(runner: Runner, source: bytes) -> None:
-    """Its error is worded by compile(), not by the parser of files; all else is the same."""
+    """The message comes from compile(), not from the file parser; all else is the same."""
     runner.write("program.py", source)
     plain = runner.run("program.py")
     on_golock = runner.run("-m", "golock", "run", "program.py")

@@ -1,4 +1,4 @@
-"""Semaphores between threads: exact counts, as many let go as permits, in the order of arrival."""
+"""Semaphores between threads: exact counts, a waiter served for each permit, in order."""
 
 from __future__ import annotations
 
@@ -9,14 +9,8 @@ import pytest
 import golock
 from waiting import asleep_on, join, start, wait_until
 
+pytestmark = pytest.mark.usefixtures("restored_handoff")
 both = pytest.mark.parametrize("kind", [golock.Semaphore, golock.BoundedSemaphore])
-
-
-@pytest.fixture(autouse=True)
-def threshold_put_back():
-    before = golock.get_handoff()
-    yield
-    golock.set_handoff(before)
 
 
 def empty(kind, permits):
@@ -28,8 +22,8 @@ def empty(kind, permits):
 
 
 def wait_in_threads(semaphore, number):
-    """Start threads that take one permit each, one after the other; return them and the list of
-    who has taken one."""
+    """Start threads that take a permit each, one after the other; return them and a list of those
+    that have one."""
     served, threads = [], []
 
     def wait(turn):
@@ -44,7 +38,7 @@ def wait_in_threads(semaphore, number):
 
 @both
 @pytest.mark.parametrize("n", [1, 2, 5])
-def test_release_lets_as_many_go(kind, n):
+def test_release_serves_as_many_waiters_as_permits(kind, n):
     semaphore = empty(kind, 10)
     threads, served = wait_in_threads(semaphore, 10)
     for sent in range(n, 11, n):
@@ -137,7 +131,7 @@ def test_never_more_inside_than_permits(kind, threshold):
 
 @pytest.mark.parametrize("threads", [2, 8])
 def test_bound_is_exact_under_releases_that_overlap(threads):
-    """Of those that release past the bound exactly as many are refused as are too many."""
+    """Exactly the releases past the bound are refused."""
     bound = 5
     semaphore = golock.BoundedSemaphore(bound)
     balance, refusals, wrong = [], [], []

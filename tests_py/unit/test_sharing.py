@@ -1,4 +1,4 @@
-"""A lock is handed to other code by its address or a capsule, and comes back by its address."""
+"""A lock is passed to other code by its address or a capsule, and found by its address."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Core(ctypes.Structure):
 
 
 def words_of(text, name):
-    """Read a number that golock.h defines."""
+    """Return a number that golock.h defines."""
     (line,) = (line for line in text.splitlines() if line.startswith(f"#define {name} "))
     return int(line.split()[2].rstrip("u"), 0)
 
@@ -252,7 +252,7 @@ def test_the_header_is_good_for_cpp():
 
 @pytest.fixture(scope="module")
 def c_library(tmp_path_factory):
-    """The C program, compiled against the installed header alone."""
+    """Compile the C program against the installed header alone."""
     output = tmp_path_factory.mktemp("share") / "share_with_c.so"
     source = Path(__file__).parents[1] / "go" / "share_with_c.c"
     compiler = str(sysconfig.get_config_var("CC")).split()[0]

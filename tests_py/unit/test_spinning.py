@@ -1,14 +1,13 @@
-"""A thread whose last waits were short looks at the word for a moment before it sleeps.
+"""A thread whose last waits were short spins before it sleeps.
 
-What can come between is told to it as to one that sleeps: signals, the end of its time, the opening
-of what it waits at.
+It notices what a sleeping thread would: signals, its timeout, and that its object was opened.
 """
 
 from __future__ import annotations
 
 import pytest
 
-# After this a thread spins: where there are two processors, the threads stay on different ones.
+# After this a thread spins. On two processors the threads stay on different ones.
 SHORT_WAITS = """
     import os, threading
     import golock
@@ -78,7 +77,7 @@ def test_signal_handler_runs(python, check, compiled, make):
         except Signalled:
             seen.set()
         other.join()
-    # One that comes while the GIL is given away is overlooked, as by the interpreter's lock.
+    # A signal that arrives while the GIL is released is missed, as by the interpreter's lock.
     assert unseen < 4, unseen
     """
     check(python(program, compiled("signal_after.c")), "")

@@ -1,7 +1,7 @@
-"""Where no core can be had, locks and semaphores wait by the word alone: nothing is lost, and those
-that wait so share a word with others that wait by a core.
+"""Without a core, locks and semaphores wait by the word alone. No wake-up is lost, and such waiters
+can share a word with waiters that use a core.
 
-GOLOCK_CORE=0 makes a process one that can have none.
+GOLOCK_CORE=0 keeps a process from loading a core.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ PRELUDE = """
 import ctypes, os, signal, sys, threading, time, types, warnings
 import golock
 from golock import _golock
-sys.path.insert(0, os.environ['TESTS'])
 from waiting import asleep_for_ever, asleep_on, join, start, wait_until
 warnings.filterwarnings('ignore', 'This process .* is multi-threaded', DeprecationWarning)
 
@@ -44,14 +43,10 @@ not_owned = pytest.mark.parametrize("kind", [kind for kind in MAKE if kind != "R
 
 @pytest.fixture(params=["1", "0"], ids=["fast paths", "no fast paths"])
 def alone(request, python, check):
-    """Run a program without a core; check that it ends well, says so, and has loaded none."""
+    """Run a program without a core; check that it succeeds and has loaded none."""
 
     def alone(program, *arguments):
-        environment = {
-            **WITHOUT,
-            "GOLOCK_FASTPATH": request.param,
-            "TESTS": str(Path(__file__).parents[1]),
-        }
+        environment = {**WITHOUT, "GOLOCK_FASTPATH": request.param}
         ending = "\nassert not golock._golock.core()['loaded']\nprint('end')\n"
         check(python(PRELUDE + program + ending, *arguments, env=environment), "end\n")
 
@@ -182,7 +177,7 @@ assert semaphore._value == 3, semaphore._value
 
 @kinds
 def test_children_go_on_with_what_they_copied(alone, kind):
-    """The words say that threads wait, or are on their way, who stayed in the parent."""
+    """The words announce waiters and claimants that exist only in the parent."""
     alone(f"""
 lock, stop = {MAKE[kind]}, False
 def work():
@@ -209,7 +204,7 @@ join(threads)
 
 @pytest.mark.parametrize("kind", ["Lock", "Semaphore"])
 def test_a_handler_forks_below_the_wait(alone, kind):
-    """In the child nobody knows the waiter: another thread wakes it all the same."""
+    """The child knows no waiter; another thread wakes it all the same."""
     alone(f"""
 lock, pids = {MAKE[kind]}, []
 lock.acquire()
@@ -253,7 +248,7 @@ def c_library(tmp_path_factory):
 
 
 def test_beside_threads_that_use_a_core(python, check, c_library):
-    """Python's threads wait without a core here, and the C program's by one."""
+    """Python's threads wait without a core, and the C program's threads use one."""
     program = (
         PRELUDE
         + """
@@ -287,12 +282,11 @@ print('end')
 
 
 def test_a_release_loads_no_core(python, check):
-    """In a child the word says that threads wait; the core would have to be loaded anew for it."""
+    """In a child the word announces waiters; waking them would need a new core."""
     check(
         python(
             """
 import os, sys, threading, warnings
-sys.path.insert(0, os.environ['TESTS'])
 import golock
 from waiting import asleep_on, start, wait_until
 warnings.filterwarnings('ignore', 'This process .* is multi-threaded', DeprecationWarning)

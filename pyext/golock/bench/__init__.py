@@ -1,10 +1,9 @@
 """golock beside the running interpreter's own: ``python -m golock bench``.
 
-Both are measured in one process and by turns, several times over, so that whatever else the
-machine does falls on both. Of the time of a single call the minimum counts, for other work can
-only add to it. Of a run with several threads the median counts: there other work can help as well
-as hurt, since a preempted thread breaks up the convoy in which CPython's lock before 3.13.1 keeps
-its threads.
+Both are measured in one process and by turns, several times, so that other load affects both. For
+single calls the minimum counts, because other load can only add to it. For several threads the
+median counts: other load can also help, because a preempted thread breaks up the convoy in which
+CPython's lock before 3.13.1 keeps its threads.
 """
 
 from __future__ import annotations
@@ -56,7 +55,10 @@ __all__ = [
 
 
 def measure_all(*, quick: bool = False) -> list[Measure]:
-    """Every measure, in the order of the table: a minute and a half, `quick` fifteen seconds."""
+    """Return every measure, in the order of the table.
+
+    Takes a minute and a half, or fifteen seconds if `quick`.
+    """
     ours, theirs = golock_family(), interpreter_family()
 
     def calls(operations: Iterable[Operation]) -> list[Measure]:
@@ -84,7 +86,7 @@ def measure_all(*, quick: bool = False) -> list[Measure]:
 
 
 def main(argv: list[str]) -> int:
-    """Measure, and print a table or JSON. The exit status does not depend on the figures."""
+    """Measure, and print a table or JSON. Returns 0 whatever the figures are."""
     parser = argparse.ArgumentParser(
         prog="python -m golock bench",
         description="Measure golock beside the interpreter's own, in one process, by turns.",

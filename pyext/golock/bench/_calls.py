@@ -1,4 +1,4 @@
-"""What a call costs that never waits: one thread, nobody else about."""
+"""The cost of calls that never wait, in one thread."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ._measure import Measure, Target
 
 @dataclass(frozen=True)
 class Operation:
-    """A statement timed after its setup, both of which find the names of a `Family`."""
+    """A statement to time after its setup. Both use the names of a `Family`."""
 
     name: str
     setup: str
@@ -19,7 +19,7 @@ class Operation:
     target: Target
 
 
-# Where the interpreter's call is at the floor, bench/ratios.py measures beside that.
+# bench/ratios.py also compares calls with the floor.
 NOT_SLOWER = Target("ratio", "<=", 0.9)
 
 OPERATIONS = (
@@ -106,7 +106,7 @@ FAMILY_OPERATIONS = (
     ),
 )
 
-_UNROLL = 10  # statements in one turn of the timed loop, so that the loop itself hardly counts
+_UNROLL = 10  # statements in each iteration of the timed loop, so that the loop hardly counts
 
 
 def time_operation(
@@ -116,9 +116,9 @@ def time_operation(
     repeats: int,
     budget: float,
 ) -> Measure:
-    """Nanoseconds of `operation` with the names of `subject` and with those of `peer`, by turns.
+    """Measure `operation` in nanoseconds with the names of `subject` and of `peer`, by turns.
 
-    From `repeats` runs of about `budget` seconds each.
+    Makes `repeats` runs of about `budget` seconds each.
     """
     timers = [
         timeit.Timer("\n".join([operation.statement] * _UNROLL), operation.setup, globals={**names})

@@ -1,4 +1,4 @@
-"""What threads get that fight for one lock: acquires, the longest wait, how even the shares are."""
+"""Threads that fight for one lock: acquires, longest wait, fairness."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ def jain(counts: Sequence[float]) -> float:
     """Jain's fairness index of what each thread got: 1 if all got the same, 1/n if one got all.
 
     From R. Jain, D. Chiu, W. Hawe, "A Quantitative Measure of Fairness and Discrimination for
-    Resource Allocation in Shared Computer Systems", DEC-TR-301, 1984. Raises ValueError when
-    nobody got anything, for then the index has no value.
+    Resource Allocation in Shared Computer Systems", DEC-TR-301, 1984. Raises ValueError if nobody
+    got anything, because the index is undefined then.
     """
     squares = sum(count * count for count in counts)
     if not squares:
@@ -27,7 +27,7 @@ def jain(counts: Sequence[float]) -> float:
 
 @dataclass(frozen=True)
 class Workload:
-    """Threads that share one lock, and the empty loop steps of each with and without it."""
+    """The number of threads that share a lock, and their empty loop steps with and without it."""
 
     threads: int
     inside: int
@@ -39,18 +39,18 @@ class Workload:
 
 @dataclass(frozen=True)
 class Contention:
-    """What one run of a `Workload` gave."""
+    """The results of one run of a `Workload`."""
 
     counts: tuple[int, ...]
-    """Acquires of each thread."""
+    """The acquires of each thread."""
     seconds: float
-    """From the start signal to the stop flag."""
+    """The time from the start signal to the stop flag."""
     longest_wait: float
-    """Seconds from the call of ``acquire`` to its return, the longest of all."""
+    """The longest call of ``acquire``, in seconds."""
 
     @property
     def rate(self) -> float:
-        """Acquires a second, all threads together."""
+        """Acquires a second of all threads together."""
         return sum(self.counts) / self.seconds
 
     @property
@@ -129,7 +129,7 @@ WORKLOADS: dict[Workload, tuple[Target | None, Target | None, Target | None]] = 
 def measure_contention(
     workload: Workload, subject: Allocate, peer: Allocate, repeats: int, seconds: float
 ) -> list[Measure]:
-    """Acquires a second, longest wait and fairness, from `repeats` runs of `seconds` a lock."""
+    """Measure acquires a second, longest wait and fairness in `repeats` runs of `seconds`."""
     ours: list[Contention] = []
     theirs: list[Contention] = []
     for _ in range(repeats):

@@ -1,4 +1,4 @@
-"""What it costs threads to wait for each other: so many rounds of an exchange, and their cost."""
+"""The cost of threads that wait for each other, in rounds of an exchange."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from ._measure import Measure, Target, ratio_at_most
 
 @dataclass(frozen=True)
 class Cost:
-    """What the rounds of an exchange took."""
+    """The cost of the rounds of an exchange."""
 
     seconds: float
     processor: float
-    """Seconds of the processors, of the whole process."""
+    """Processor time of the whole process, in seconds."""
     switches: int
-    """How often its threads gave up their processor, or lost it."""
+    """Context switches of the whole process, voluntary or not."""
 
 
 def _used() -> tuple[float, int]:
@@ -31,7 +31,7 @@ def _used() -> tuple[float, int]:
 
 
 def _together(works: Sequence[Callable[[], None]]) -> Cost:
-    """Run one thread for each of `works`, all started before, until all is done."""
+    """Run a thread for each of `works`; return their cost from a common start to the end."""
     ready = threading.Barrier(len(works) + 1)
 
     def run(work: Callable[[], None]) -> None:
@@ -64,14 +64,14 @@ def _pass_on(first: Any, second: Any, rounds: int) -> Cost:
 
 
 def lock(family: Family, rounds: int) -> Cost:
-    """Two threads by turns, each frees the lock that the other waits for: two a round."""
+    """Two threads by turns, each releases the lock that the other waits for: two a round."""
     first, second = family.allocate_lock(), family.allocate_lock()
     second.acquire()
     return _pass_on(first, second, rounds)
 
 
 def semaphore(family: Family, rounds: int) -> Cost:
-    """Two threads by turns, each gives the permit that the other waits for: two a round."""
+    """Two threads by turns, each releases the permit that the other waits for: two a round."""
     return _pass_on(family.threading.Semaphore(1), family.threading.Semaphore(0), rounds)
 
 
@@ -90,7 +90,7 @@ def event(family: Family, rounds: int) -> Cost:
 
 
 def condition(family: Family, rounds: int) -> Cost:
-    """Two threads by turns, each waiting for the other's notification: two a round."""
+    """Two threads by turns, each notifies the other, which waits: two a round."""
     turns = family.threading.Condition()
     turn = 0
 
@@ -142,7 +142,7 @@ def queue_of_four(family: Family, rounds: int) -> Cost:
 
 
 def executor(family: Family, rounds: int) -> Cost:
-    """One thread has a call made by one of four workers and waits for its result, once a round."""
+    """One thread submits a call to four workers and waits for its result, once a round."""
     with family.futures.ThreadPoolExecutor(4) as pool:
         works = [pool.submit(time.sleep, 0.001) for _ in range(4)]
         for work in works:
@@ -157,14 +157,14 @@ def executor(family: Family, rounds: int) -> Cost:
 
 @dataclass(frozen=True)
 class Exchange:
-    """Threads that wait for each other, with the target of the time of a round."""
+    """Threads that wait for each other, and the target for the time of a round."""
 
     name: str
     run: Callable[[Family, int], Cost]
-    """Takes the number of rounds, returns the cost of them all."""
+    """Takes the number of rounds and returns the cost of them all."""
     target: Target
     by_turns: bool = False
-    """Whether every round puts a thread to sleep: then processor time and switches are told too."""
+    """Whether each round puts a thread to sleep; then processor time and switches count too."""
 
 
 EXCHANGES = (
@@ -189,9 +189,10 @@ _NOT_MORE = Target("ratio", "<=", 1)
 def time_exchange(
     exchange: Exchange, subject: Family, peer: Family, repeats: int, rounds: int
 ) -> list[Measure]:
-    """Measure a round of `exchange`, from `repeats` runs of `rounds` a side, by turns.
+    """Measure a round of `exchange` in `repeats` runs of `rounds` for each side, by turns.
 
-    In microseconds, of time and of the processors', and in context switches.
+    Returns the time in microseconds and, if the exchange is by turns, processor time in
+    microseconds and context switches.
     """
     ours: list[Cost] = []
     theirs: list[Cost] = []

@@ -1,6 +1,6 @@
-"""The two sides of every measure: golock's synchronization classes, and the interpreter's own.
+"""The two sides of every measure: golock's synchronization classes and the interpreter's.
 
-Both exist side by side, whatever is installed, so that nothing is installed during a measurement.
+Both are available whatever is installed, so that no measure has to install or uninstall.
 """
 
 from __future__ import annotations
@@ -40,15 +40,15 @@ Allocate = Callable[[], Lock]
 
 @dataclass(frozen=True)
 class Family:
-    """The names that a measured statement finds."""
+    """The names that a measured statement uses."""
 
     allocate_lock: Allocate
     threading: ModuleType
-    """Has the names of the standard module's synchronization classes."""
+    """Defines the names of the standard module's synchronization classes."""
     queue: ModuleType
-    """The standard module, its queues made of this family's locks and conditions."""
+    """The standard module, with queues made of this family's locks and conditions."""
     futures: ModuleType
-    """The standard ``concurrent.futures.thread``, its executors made of the same."""
+    """The standard ``concurrent.futures.thread``, with executors made of the same."""
 
 
 def _instance(name: str) -> ModuleType:
@@ -69,9 +69,9 @@ def queue_over(threading: ModuleType) -> ModuleType:
 
 
 def futures_over(threading: ModuleType) -> ModuleType:
-    """Return a second instance of ``concurrent.futures.thread`` over `threading`.
+    """Return a second instance of ``concurrent.futures.thread``, which uses `threading`.
 
-    Its threads are the standard module's.
+    Its threads are those of the standard module.
     """
     names = ("Lock", "RLock", "Condition", "Semaphore", "BoundedSemaphore", "Event", "Barrier")
     family = SimpleNamespace(**vars(standard))
@@ -97,7 +97,7 @@ def golock_family() -> Family:
 def interpreter_family() -> Family:
     """Return what a program has without golock, even while golock is installed.
 
-    Raises ImportError where the code of the standard library's modules cannot be found.
+    Raises ImportError if the code of the standard library's modules cannot be found.
     """
     threading = _interpreter.threading()
     return _family(threading._allocate_lock, threading)

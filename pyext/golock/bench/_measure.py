@@ -1,4 +1,4 @@
-"""A measure: what both sides took, what counts of it, and what it is held to."""
+"""A measure: the figures of both sides, their summary, and the target."""
 
 from __future__ import annotations
 
@@ -34,18 +34,18 @@ def which(slower: T, faster: T, without_gil: T) -> T:
 
 
 def ratio_at_most(slower: float, faster: float, without_gil: float) -> Target:
-    """Bound the ratio, by what the interpreter is."""
+    """Return a bound on the ratio, chosen by `which`."""
     return Target("ratio", "<=", which(slower, faster, without_gil))
 
 
 @dataclass(frozen=True)
 class Measure:
-    """One line of the table: all runs of both sides, and what counts of them."""
+    """One line of the table: all runs of both sides, and how to summarize them."""
 
     name: str
     unit: str
     summary: Callable[[Iterable[float]], float]
-    """What counts of the runs: `min` or `statistics.median`."""
+    """Summarizes the runs: `min` or `statistics.median`."""
     golock: tuple[float, ...]
     interpreter: tuple[float, ...]
     target: Target | None
@@ -54,7 +54,7 @@ class Measure:
 
     @property
     def ratio(self) -> float:
-        """The figure of golock by that of the interpreter."""
+        """Golock's figure divided by the interpreter's."""
         return self.summary(self.golock) / self.summary(self.interpreter)
 
     @property
@@ -65,14 +65,14 @@ class Measure:
 
     @property
     def met(self) -> bool | None:
-        """Whether the target is met; None where there is none."""
+        """Whether the target is met; None without a target."""
         if self.target is None:
             return None
         figure = self.ratio if self.target.of == "ratio" else self.summary(self.golock)
         return _BOUNDS[self.target.bound](figure, self.target.limit)
 
     def as_json(self) -> dict[str, Any]:
-        """Return what ``--json`` prints of it."""
+        """Return what ``--json`` prints for the measure."""
         target = self.target
         return {
             "name": self.name,

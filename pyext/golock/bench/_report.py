@@ -1,4 +1,4 @@
-"""What the figures were measured on, and the table of them."""
+"""The machine on which the figures were measured, and their table."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 
 def describe_machine() -> dict[str, Any]:
-    """Name what the figures are measured on: interpreter, system, processor, load.
+    """Describe what the figures are measured on: interpreter, system, processor, load.
 
     The version of a free-threaded interpreter ends in "t".
     """
@@ -34,12 +34,12 @@ def describe_machine() -> dict[str, Any]:
 
 
 def _number(value: float) -> str:
-    """Three significant digits, and all those before the point."""
+    """Format with three significant digits, and all digits before the point."""
     return f"{value:.3g}" if abs(value) < 1e3 else f"{value:,.0f}"
 
 
 def table_rows(measures: Iterable[dict[str, Any]], *, targets: bool) -> list[tuple[str, ...]]:
-    """Lay out measures, as ``--json`` gives them, in cells; the heading comes first."""
+    """Return the cells of measures in ``--json`` form, the heading first."""
     rows: list[tuple[str, ...]] = [
         ("measure", "unit", "golock", "interpreter", "ratio", "golock is", "target", "met")
     ]

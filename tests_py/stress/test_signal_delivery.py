@@ -1,7 +1,7 @@
-"""Signals by the thousand, against threads that wait.
+"""Thousands of signals to threads that wait.
 
-A hang shows as a count that stands still. The watchdog in the program then prints all tracebacks
-and ends it.
+If the program hangs, the count of handled signals stops. A watchdog thread then prints all
+tracebacks and ends the program.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ class Handler:
 handler = Handler()
 
 def interrupted(call, argument):
-    '''Return what the call returned, or None when a handler has ended it.
+    '''Return what the call returned, or None if a handler ended it.
 
-    A handler may raise between any two bytecodes. So one call does two things in C, which no
-    handler can come between: make the call, and note what it returned.'''
+    A handler may raise between any two bytecodes, so extend and map make the call and store its
+    result in C, where no handler can come in between.'''
     result = []
     try:
         handler.armed = True
@@ -44,7 +44,7 @@ def interrupted(call, argument):
     return result[0] if result else None
 
 def watch():
-    '''A second thread, which needs no golock, sees to it that signals go on being handled.'''
+    '''Check, without golock, that signals go on being handled.'''
     runs = -1
     while not finished.wait(20):
         if handler.runs == runs:
@@ -53,37 +53,49 @@ def watch():
         runs = handler.runs
 finished = threading.Event()
 threading.Thread(target=watch, daemon=True).start()
+
+wanted = int(sys.argv[1])
+signal.signal(signal.SIGALRM, handler)
+def start_timer():
+    signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
+def stop_timer():
+    signal.setitimer(signal.ITIMER_REAL, 0)
 """
 
 
-def storm_of_timer_signals(python, storm, program: str, runs: int) -> None:
-    result = python(PRELUDE + program, str(runs), timeout=200)
-    assert (result.returncode, result.stderr) == (0, ""), result.stderr
-    handled, raised, acquires = map(int, result.stdout.split())
-    assert handled >= runs
-    storm.count("signals handled in Python", handled)
-    storm.count("waits ended by a handler's exception", raised)
-    storm.count("acquires under signals", acquires)
+@pytest.fixture
+def under_timer(numbers, stress):
+    """Run a program that handles `wanted` signals of a timer, and counts in `done`."""
+
+    def under_timer(short: int, soak: int, program: str) -> None:
+        wanted = stress.size(short, soak)
+        ending = "finished.set()\nprint(handler.runs, handler.raised, done)\n"
+        handled, raised, acquires = numbers(PRELUDE + program + ending, wanted, timeout=200)
+        assert handled >= wanted
+        stress.count("signals handled in Python", handled)
+        stress.count("waits ended by a handler's exception", raised)
+        stress.count("acquires under signals", acquires)
+
+    return under_timer
 
 
-def test_timer_against_a_blocked_acquire(python, storm):
-    """The lock is never free while handlers run: each must run while the thread goes on waiting."""
-    storm_of_timer_signals(
-        python,
-        storm,
+def test_timer_against_a_blocked_acquire(under_timer):
+    """The lock is never free while handlers run: each must run during the wait."""
+    under_timer(
+        2_000,
+        20_000,
         """
-signal.signal(signal.SIGALRM, handler)
 lock = golock.allocate_lock()
 lock.acquire()
-wanted, acquires = int(sys.argv[1]), 0
+done = 0
 def free():
     while handler.runs < wanted // 2:
         time.sleep(0.001)
     lock.release()
-signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
+start_timer()
 threading.Thread(target=free).start()
 assert lock.acquire()  # handlers return
-acquires += 1
+done += 1
 while handler.runs < wanted:
     try:
         handler.armed = True
@@ -92,61 +104,53 @@ while handler.runs < wanted:
         pass
     else:
         raise AssertionError('the lock was taken twice')
-signal.setitimer(signal.ITIMER_REAL, 0)
+stop_timer()
 lock.release()
 assert lock.acquire(False)
-finished.set()
-print(handler.runs, handler.raised, acquires)
 """,
-        storm.size(2_000, 20_000),
     )
 
 
-def test_timer_against_timed_acquires(python, storm):
-    storm_of_timer_signals(
-        python,
-        storm,
+def test_timer_against_timed_acquires(under_timer):
+    under_timer(
+        2_000,
+        20_000,
         """
-signal.signal(signal.SIGALRM, handler)
 lock = golock.allocate_lock()
 lock.acquire()
-wanted, acquires = int(sys.argv[1]), 0
-signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
+done = 0
+start_timer()
 while handler.runs < wanted:
     for timeout in 0.00001, 0.0003, 0.001, 0.02:
         before = time.monotonic()
         assert not lock.acquire(timeout=timeout)
         assert time.monotonic() - before >= timeout
-        acquires += 1
+        done += 1
         try:
             handler.armed = True
             assert not lock.acquire(timeout=timeout)
             handler.armed = False
         except Hit:
             pass
-        acquires += 1
-signal.setitimer(signal.ITIMER_REAL, 0)
-finished.set()
-print(handler.runs, handler.raised, acquires)
+        done += 1
+stop_timer()
 """,
-        storm.size(2_000, 20_000),
     )
 
 
-def test_timer_against_contended_acquires(python, storm):
-    storm_of_timer_signals(
-        python,
-        storm,
+def test_timer_against_contended_acquires(under_timer):
+    under_timer(
+        500,
+        5_000,
         """
-signal.signal(signal.SIGALRM, handler)
 lock = golock.allocate_lock()
-wanted, stop, total = int(sys.argv[1]), False, 0
+stop, done = False, 0
 def critical_section():
-    global total
-    seen = total
+    global done
+    seen = done
     for _ in range(20):
         pass
-    total = seen + 1
+    done = seen + 1
 counts = [0] * 4
 def fight(k):
     while not stop:
@@ -156,42 +160,37 @@ def fight(k):
 fighters = [threading.Thread(target=fight, args=(k,)) for k in range(4)]
 for fighter in fighters:
     fighter.start()
-signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
+start_timer()
 mine = 0
 while handler.runs < wanted:
     if interrupted(lock.acquire, True):
         critical_section()
         mine += 1
         lock.release()
-signal.setitimer(signal.ITIMER_REAL, 0)
+stop_timer()
 stop = True
 for fighter in fighters:
     fighter.join()
-assert total == mine + sum(counts), (total, mine, counts)
+assert done == mine + sum(counts), (done, mine, counts)
 assert lock.acquire(False)
-finished.set()
-print(handler.runs, handler.raised, total)
 """,
-        storm.size(500, 5_000),
     )
 
 
-def test_timer_against_waits_at_a_condition(python, storm):
-    """Each item is notified to one waiter. The main thread, which handlers interrupt, takes an
-    item only after a wait that returned: interrupted, it passes on the notification it has got, or
-    the item stays."""
-    storm_of_timer_signals(
-        python,
-        storm,
+def test_timer_against_waits_at_a_condition(under_timer):
+    """Each item is notified to one waiter. Handlers interrupt the main thread, which takes an item
+    only if its wait returned: interrupted, it must pass its notification on."""
+    under_timer(
+        1_000,
+        10_000,
         """
-signal.signal(signal.SIGALRM, handler)
 condition, progress = golock.Condition(), golock.Condition(golock.allocate_lock())
-wanted, items, taken, stop = int(sys.argv[1]), 0, 0, False
+items, done, stop = 0, 0, False
 def take():
-    global items, taken
+    global items, done
     if items > 0:
         items -= 1
-        taken += 1
+        done += 1
         with progress:
             progress.notify()
 def consume():
@@ -206,7 +205,7 @@ def produce():
             items += 1
             condition.notify()
         with progress:
-            if not progress.wait_for(lambda: taken == made, 60):
+            if not progress.wait_for(lambda: done == made, 60):
                 os.write(2, b'a notification was lost')
                 os._exit(1)
         if handler.runs >= wanted:
@@ -215,7 +214,7 @@ consumers = [threading.Thread(target=consume) for _ in range(2)]
 producer = threading.Thread(target=produce)
 for thread in [*consumers, producer]:
     thread.start()
-signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
+start_timer()
 while producer.is_alive():
     with condition:
         notified = interrupted(condition.wait, 0.003)
@@ -224,27 +223,22 @@ while producer.is_alive():
             take()
     while items:
         time.sleep(0)
-signal.setitimer(signal.ITIMER_REAL, 0)
+stop_timer()
 stop = True
 with condition:
     condition.notify_all()
 for thread in consumers:
     thread.join()
-finished.set()
-print(handler.runs, handler.raised, taken)
 """,
-        storm.size(1_000, 10_000),
     )
 
 
-def test_timer_against_semaphore_event_barrier_and_rlock(python, storm):
-    """In turn, and counted."""
-    storm_of_timer_signals(
-        python,
-        storm,
+def test_timer_against_semaphore_event_barrier_and_rlock(under_timer):
+    under_timer(
+        1_000,
+        10_000,
         """
-signal.signal(signal.SIGALRM, handler)
-wanted, stop, done = int(sys.argv[1]), False, 0
+stop, done = False, 0
 semaphore, bounded, event = golock.Semaphore(0), golock.BoundedSemaphore(3), golock.Event()
 barrier, rlock = golock.Barrier(2), golock.RLock()
 released = acquired = 0
@@ -278,7 +272,7 @@ def nest():
 threads = [threading.Thread(target=work) for work in (release, use_bounded, flash, arrive, nest)]
 for thread in threads:
     thread.start()
-signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
+start_timer()
 while handler.runs < wanted:
     if interrupted(semaphore.acquire, True):
         acquired += 1
@@ -295,17 +289,14 @@ while handler.runs < wanted:
             done += 1
         rlock.release()
     assert not rlock._is_owned()
-signal.setitimer(signal.ITIMER_REAL, 0)
+stop_timer()
 stop = True
 barrier.abort()
 for thread in threads:
     thread.join()
 assert semaphore._value == released - acquired, (semaphore._value, released, acquired)
 assert bounded._value == 3
-finished.set()
-print(handler.runs, handler.raised, done)
 """,
-        storm.size(1_000, 10_000),
     )
 
 
@@ -351,7 +342,7 @@ def listen():
         if permits.acquire(timeout=0.001):
             with rlock, rlock:
                 pass
-def tell():
+def notify():
     global acquires
     library.become_target()
     while not stop:
@@ -360,7 +351,7 @@ def tell():
         event.set()
         event.clear()
         with rlock:
-            permits.release(3)  # the two that listen take one each, and then wait for rlock
+            permits.release(3)  # one for each listener, which then waits for rlock
             permits.acquire()
             acquires += 1
 def meet():
@@ -372,7 +363,7 @@ def meet():
             rounds += 1
     except threading.BrokenBarrierError:
         assert stop
-def pass_on():  # threads come and go, for a thread's first call into the core
+def pass_on():  # new threads, for a thread's first call into the core
     def take():
         library.become_target()
         with lock:
@@ -381,7 +372,7 @@ def pass_on():  # threads come and go, for a thread's first call into the core
         thread = threading.Thread(target=take)
         thread.start()
         thread.join()
-works = fight, fight, fight, expire, pass_on, listen, listen, tell, meet, meet
+works = fight, fight, fight, expire, pass_on, listen, listen, notify, meet, meet
 threads = [threading.Thread(target=work) for work in works]
 for thread in threads:
     thread.start()
@@ -403,20 +394,20 @@ ORDERS = ["handler core faulthandler", "faulthandler core handler"]
 
 
 @pytest.mark.parametrize("order", ORDERS)
-def test_handlers_of_c_code_that_need_64_kib_of_stack(python, storm, compiled, order):
-    wanted = storm.size(20_000, 300_000)
-    result = python(C_HANDLERS, compiled("handler.c"), order, str(wanted), timeout=200)
-    assert (result.returncode, result.stderr) == (0, ""), result.stderr
-    handled, astray, acquires = map(int, result.stdout.split())
+def test_handlers_of_c_code_that_need_64_kib_of_stack(numbers, stress, compiled, order):
+    wanted = stress.size(20_000, 300_000)
+    handled, astray, acquires = numbers(
+        C_HANDLERS, compiled("handler.c"), order, wanted, timeout=200
+    )
     assert handled >= wanted
     assert astray == 0
-    storm.count("signals handled in C, 64 KiB of stack each", handled)
-    storm.count("acquires under signals", acquires)
+    stress.count("signals handled in C, 64 KiB of stack each", handled)
+    stress.count("acquires under signals", acquires)
 
 
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("fault", ["of a thread that has waited", "sent to a thread that waits"])
-def test_fault_after_the_storm_prints_a_traceback(python, storm, compiled, order, fault):
+def test_fault_after_many_signals_prints_a_traceback(python, stress, compiled, order, fault):
     result = python(
         C_HANDLERS
         + """
@@ -446,11 +437,11 @@ thread.join()
     assert result.returncode == -11
     assert "Fatal Python error: Segmentation fault" in result.stderr
     assert ("crash_here" if fault.startswith("of") else "wait_here") in result.stderr
-    storm.count("faults with a traceback")
+    stress.count("faults with a traceback")
 
 
-def test_dispositions_before_and_after_the_storm(python, storm, compiled):
-    """What `signal.getsignal` says, what the kernel holds, and what a child process inherits."""
+def test_dispositions_before_and_after_many_signals(python, check, stress, compiled):
+    """Compare what signal.getsignal says, what the kernel holds, and what a child inherits."""
     result = python(
         """
 import ctypes, faulthandler, signal, subprocess, sys, threading
@@ -465,7 +456,7 @@ number = {'x86_64': 13, 'aarch64': 134}[__import__('platform').machine()]
 def kernel(signum):
     action = Action()
     libc.syscall(number, signum, None, ctypes.byref(action), 8)
-    return action.handler, action.flags & ~0x04000000  # SA_RESTORER is the C library's
+    return action.handler, action.flags & ~0x04000000  # the C library sets SA_RESTORER
 
 STATUS = '''
 for line in open("/proc/self/status"):
@@ -487,7 +478,7 @@ library.install(signal.SIGCHLD)
 signal.signal(signal.SIGUSR2, lambda *args: None)
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
 signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGWINCH})
-threading.Thread(target=int).start()  # glibc installs a handler of its own with the first thread
+threading.Thread(target=int).start()  # glibc installs a handler with the first thread
 before = state()
 print(before == state())
 
@@ -513,7 +504,6 @@ lock.acquire(timeout=0.001)
 print(golock._golock.core()['loaded'], all(same), before == state())
 """,
         compiled("handler.c"),
-        str(storm.size(2_000, 50_000)),
+        str(stress.size(2_000, 50_000)),
     )
-    assert (result.returncode, result.stderr) == (0, ""), result.stderr
-    assert result.stdout == "True\nTrue True True\n"
+    check(result, "True\nTrue True True\n")

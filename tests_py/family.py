@@ -1,13 +1,12 @@
-"""The primitives, each with how a thread waits at it and how that thread is let go.
+"""One class for each primitive, with a common interface for waiting and releasing a waiter.
 
-The storms' programs import this; they put its folder into sys.path. Each class has the same
-methods, for one waiter at a time where nothing else is said:
+Unless noted, the methods are for one waiter at a time:
 
-    wait(timeout=None)   Wait until let go, and return True; False when the time has run out first.
-    let_go()             Let go who waits, or the next that comes.
-    restore()            In a child just forked: make the object free, whoever had it in the parent.
-    use()                Do without waiting all that one thread can do with a free object.
-    hold()               Make a free object one to wait at, which it is at first.
+    wait(timeout=None)   Wait until released and return True; return False when time runs out.
+    unblock()            Release the waiter, or the next one to come.
+    restore()            In a forked child: make the object free, whoever held it in the parent.
+    use()                Call everything that one thread can call on a free object without waiting.
+    hold()               Make a free object one to wait at. A new object is held.
 """
 
 from __future__ import annotations
@@ -17,10 +16,6 @@ import time
 from queue import SimpleQueue
 
 import golock
-
-
-def waiters(condition):
-    return int(repr(condition).rstrip(")>").rpartition(" ")[2])
 
 
 class Lock:
@@ -34,7 +29,7 @@ class Lock:
     def wait(self, timeout=None):
         return self.object.acquire(timeout=-1 if timeout is None else timeout)
 
-    def let_go(self):
+    def unblock(self):
         self.object.release()
 
     def restore(self):
@@ -48,7 +43,7 @@ class Lock:
 
 
 class RLock:
-    """Held by a thread of its own, which takes it again as soon as it was somebody else's."""
+    """Held by its own thread, which acquires it again after each other owner."""
 
     def __init__(self):
         self.object = golock.RLock()
@@ -78,7 +73,7 @@ class RLock:
             self.object.release()
         return taken
 
-    def let_go(self):
+    def unblock(self):
         self.requests.put(None)
 
     def restore(self):
@@ -108,7 +103,7 @@ class Condition:
             self.passes -= passed
         return passed
 
-    def let_go(self):
+    def unblock(self):
         with self.object:
             self.passes += 1
             self.object.notify()
@@ -149,7 +144,7 @@ class Semaphore:
     def wait(self, timeout=None):
         return self.object.acquire(timeout=timeout)
 
-    def let_go(self):
+    def unblock(self):
         self.object.release()
 
     def restore(self):
@@ -194,7 +189,7 @@ class Event:
             self.object.clear()
         return is_set
 
-    def let_go(self):
+    def unblock(self):
         self.object.set()
 
     def restore(self):
@@ -212,9 +207,9 @@ class Event:
 
 
 class Barrier:
-    """Of two parties: letting go is arriving."""
+    """A barrier of two parties: to unblock the waiter is to arrive."""
 
-    broken = threading.BrokenBarrierError  # which threading has no more when the interpreter ends
+    broken = threading.BrokenBarrierError  # threading loses it when the interpreter ends
 
     def __init__(self):
         self.object = golock.Barrier(2)
@@ -230,7 +225,7 @@ class Barrier:
             return False
         return True
 
-    def let_go(self):
+    def unblock(self):
         while not self.wait():
             pass
 

@@ -1,7 +1,7 @@
-"""Processes forked by the thousand, out of a fight for locks.
+"""Thousands of processes forked while threads fight for locks.
 
-Without the fast path every child that touches a lock loads a core of its own, and not only those
-that contend; so there are fewer of them.
+Without the fast path every child that touches a lock loads its own core, not only those that
+contend, so there are fewer of them.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ import golock
 warnings.filterwarnings('ignore', 'This process .* is multi-threaded', DeprecationWarning)
 faulthandler.enable()
 os.setpgid(0, 0)
-golock.set_handoff(0.0001)  # or the forking thread would mostly wait for its turn
+golock.set_handoff(0.0001)  # or the forking thread would mostly wait
 sys.setswitchinterval(0.0001)
 
 def contend(threads=3, rounds=20):
-    '''Threads fight for one lock; all sleep on it at least once.'''
+    '''Let threads fight for one lock, each of which sleeps on it at least once.'''
     lock, total = golock.allocate_lock(), 0
     def work():
         nonlocal total
@@ -47,7 +47,7 @@ def contend(threads=3, rounds=20):
     assert total == threads * rounds, total
     assert golock._golock.core()['loaded']
 
-patience = 100  # seconds, for a child that hangs; less in its children: they are found first
+patience = 100  # seconds until a child counts as hanging; less in its children, to find them first
 
 def fork(name, work):
     pid = os.fork()
@@ -66,7 +66,7 @@ def fork(name, work):
         os._exit(status)
 
 def reap(child):
-    '''Wait for a child. One that hangs is made to print its tracebacks, and is the end.'''
+    '''Wait for a child. If it hangs, make it print its tracebacks, and end everything.'''
     name, pid, descriptor = child
     poll = select.poll()
     poll.register(descriptor, select.POLLIN)
@@ -78,10 +78,10 @@ def reap(child):
     status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     if status != 0:
         os.write(2, b'%s ended with %d\\n' % (name.encode(), status))
-        os.killpg(0, signal.SIGKILL)  # others may hang as well, with the test's pipes open
+        os.killpg(0, signal.SIGKILL)  # other children may hang too, and keep the test's pipes open
 
 class Fight:
-    '''Threads that fight for locks, until the end of the with-statement.'''
+    '''Threads that fight for locks until the with statement ends.'''
     def __init__(self, *locks):
         threads = 4 if getattr(sys, '_is_gil_enabled', lambda: True)() else 2
         self.locks, self.stop = locks, False
@@ -105,30 +105,29 @@ def descriptors():
     return len(os.listdir('/proc/self/fd'))
 
 def kilobytes():
-    '''Resident and mapped.'''
+    '''Return the resident and the mapped size.'''
     with open('/proc/self/status') as status:
         sizes = dict(line.split(':') for line in status)
     return [int(sizes[name].split()[0]) for name in ('VmRSS', 'VmSize')]
 """
 
 
-def run(python, program: str, *arguments: object) -> list[int]:
-    result = python(PRELUDE + program, *map(str, arguments), timeout=280)
-    assert (result.returncode, result.stderr) == (0, ""), result.stderr
-    return [int(number) for number in result.stdout.split()]
+@pytest.fixture
+def run(numbers):
+    """Run a program after the prelude, and return the integers that it prints."""
+    return lambda program, *arguments: numbers(PRELUDE + program, *arguments, timeout=280)
 
 
-def test_children_forked_out_of_a_fight(python, storm):
-    """Each forked while four threads fight, with a lock held by the forking thread, one held by
-    another for good, and those that are fought for, one of them taken by hooks around the fork."""
-    children = storm.size(1_600, 16_000) if FAST else storm.size(1_000, 10_000)
-    contend_anew = 3  # one in so many
+def test_children_forked_out_of_a_fight(run, stress):
+    """Four threads fight for locks at each fork, one of which is acquired by hooks around the fork.
+    The forking thread holds another lock, and a thread of the parent holds one throughout."""
+    children = stress.size(1_600, 16_000) if FAST else stress.size(1_000, 10_000)
+    contending = 3  # one child in three
     forked, contended, rss, size = run(
-        python,
         """
 mine, theirs = golock.allocate_lock(), golock.allocate_lock()
 fought, gate = golock.allocate_lock(), golock.allocate_lock()
-children, contend_anew = map(int, sys.argv[1:])
+children, contending = map(int, sys.argv[1:])
 os.register_at_fork(before=gate.acquire, after_in_parent=gate.release, after_in_child=gate.release)
 
 held, done = threading.Event(), threading.Event()
@@ -151,7 +150,7 @@ def use(lock):
 def child(number):
     assert not gate.locked()
     use(gate)
-    # The locks are as they were at the fork, held by whoever held them, there or not.
+    # The locks are as they were at the fork, even if their holders do not exist here.
     assert mine.locked() and not mine.acquire(False)
     assert theirs.locked() and not theirs.acquire(False)
     if number % 2:
@@ -162,7 +161,7 @@ def child(number):
         theirs._at_fork_reinit()
     if fought.locked():
         fought._at_fork_reinit() if number % 4 < 2 else fought.release()
-    contends = number % contend_anew == 0
+    contends = number % contending == 0
     if contends:
         theirs.acquire()
         assert not theirs.acquire(timeout=0.0005)
@@ -180,7 +179,7 @@ with Fight(fought, gate):
         with mine:
             running.append(fork(f'child {number}', lambda: child(number)))
         forked += 1
-        contended += number % contend_anew == 0
+        contended += number % contending == 0
         if len(running) == 4:
             reap(running.pop(0))
     while running:
@@ -195,35 +194,33 @@ contend()
 print(forked, contended, after[1] - before[1], after[2] - before[2])
 """,
         children,
-        contend_anew,
+        contending,
     )
-    assert rss < 4096  # kilobytes: a page for every child would be more
+    assert rss < 4096  # kilobytes, less than a page for each child
     assert size < 160 << 10  # a thread that the Go runtime starts late maps 72 MB
-    storm.count("children forked", forked)
-    storm.count("children that contended anew", contended)
+    stress.count("children forked", forked)
+    stress.count("children that contended", contended)
 
 
-def test_children_forked_while_threads_wait_for_each_primitive(python, storm):
-    """Each object is in whatever state the fork has found it in; the child makes it free, and uses
-    it, every fourth with threads of its own."""
-    children = storm.size(300, 6_000) if FAST and GIL else storm.size(50, 1_500)
+def test_children_forked_while_threads_wait_for_each_primitive(run, stress):
+    """The fork copies each object in some state. The child makes it free and uses it, every fourth
+    child with its own threads."""
+    children = stress.size(300, 6_000) if FAST and GIL else stress.size(50, 1_500)
     forked, contended = run(
-        python,
         """
-sys.path.insert(0, sys.argv[1])
 import family
-children = int(sys.argv[2])
+children = int(sys.argv[1])
 objects = [kind() for kind in family.KINDS.values()]
 rlock, bounded = golock.RLock(), golock.BoundedSemaphore(2)
 stop = False
 def wait(object):
     while not stop:
         object.wait(0.0005)
-def let_go(object):
+def unblock(object):
     while not stop:
-        object.let_go() if not isinstance(object, family.Barrier) else object.wait(0.0005)
+        object.unblock() if not isinstance(object, family.Barrier) else object.wait(0.0005)
         time.sleep(0.0002)
-exclusive = family.Lock | family.RLock | family.BoundedSemaphore  # which cannot be let go twice
+exclusive = family.Lock | family.RLock | family.BoundedSemaphore  # cannot be released twice
 
 def contend_for(object):
     object.hold()
@@ -231,7 +228,7 @@ def contend_for(object):
     served = []
     waiter = threading.Thread(target=lambda: served.append(object.wait()))
     waiter.start()
-    object.let_go()
+    object.unblock()
     waiter.join()
     assert served == [True]
 
@@ -251,7 +248,7 @@ def child(number):
         contend()
 
 waiters = [threading.Thread(target=wait, args=[object]) for object in objects]
-waiters += [threading.Thread(target=let_go, args=[object])
+waiters += [threading.Thread(target=unblock, args=[object])
             for object in objects if not isinstance(object, exclusive)]
 for waiter in waiters:
     waiter.start()
@@ -269,18 +266,16 @@ for waiter in waiters:
     waiter.join()
 print(children, contended)
 """,
-        Path(__file__).parent,
         children,
     )
-    storm.count("children forked", forked)
-    storm.count("children that contended anew", contended)
+    stress.count("children forked", forked)
+    stress.count("children that contended", contended)
 
 
-def test_four_generations(python, storm):
-    """Each contends, and forks out of its own fight a child that does the same."""
-    lines, generations = storm.size(20, 200) if FAST else storm.size(10, 100), 4
+def test_four_generations(run, stress):
+    """Each child contends, and forks a child that does the same while its threads fight."""
+    lines, generations = stress.size(20, 200) if FAST else stress.size(10, 100), 4
     (wrong,) = run(
-        python,
         """
 lines, generations = map(int, sys.argv[1:])
 def descend(generation, line):
@@ -304,20 +299,19 @@ print(0)
         generations,
     )
     assert wrong == 0
-    storm.count("children forked", lines * generations)
-    storm.count("children that contended anew", lines * generations)
+    stress.count("children forked", lines * generations)
+    stress.count("children that contended", lines * generations)
 
 
-def test_subprocesses_with_preexec_fn(python, storm):
+def test_subprocesses_with_preexec_fn(run, stress):
     """Python code, with locks, between fork and exec; every fourth contends there."""
-    children = storm.size(100, 1_000)
+    children = stress.size(100, 1_000)
     run(
-        python,
         """
 import subprocess
 fought = golock.allocate_lock()
 def prepare():
-    faulthandler.dump_traceback_later(60, exit=True)  # the parent waits for this function to end
+    faulthandler.dump_traceback_later(60, exit=True)  # because the parent waits for this function
     if fought.locked():
         fought._at_fork_reinit()
     with fought:
@@ -335,17 +329,16 @@ with Fight(fought):
 """,
         children,
     )
-    storm.count("children forked", children)
-    storm.count("children that contended anew", (children + 3) // 4)
+    stress.count("children forked", children)
+    stress.count("children that contended", (children + 3) // 4)
 
 
-@pytest.mark.parametrize("install", [False, True], ids=["locks of its own", "install"])
+@pytest.mark.parametrize("install", [False, True], ids=["own locks", "install"])
 @pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
-def test_pool(python, storm, method, install):
-    """The pool's own threads and queues, on golock with `install`, and the work in each process."""
-    tasks = storm.size(60, 600)
+def test_pool(run, stress, method, install):
+    """With `install`, the pool's threads and queues use golock, as does the work they do."""
+    tasks = stress.size(60, 600)
     (processes,) = run(
-        python,
         """
 import multiprocessing
 folder, method, install, tasks = sys.argv[1:]
@@ -369,5 +362,5 @@ print(len({pid for _, pid in answers}))
         tasks,
     )
     assert processes >= tasks // 10
-    storm.count("processes of pools", processes)
-    storm.count("tasks of pools", tasks)
+    stress.count("processes of pools", processes)
+    stress.count("tasks of pools", tasks)

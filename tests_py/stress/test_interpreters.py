@@ -1,4 +1,4 @@
-"""Interpreters that come and go, and end, with locks alive and threads that wait for them."""
+"""Interpreters that end with locks alive and threads that wait for them."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ import _testcapi
 import golock
 
 def live(code):
-    "Let an interpreter that shares the GIL come, run the code and go."
+    "Run the code in a new interpreter that shares the GIL, and end it."
     assert _testcapi.run_in_subinterp(code) == 0
 
 def live_on_its_own(code):
-    "Let an interpreter with a GIL of its own come, run the code and go."
+    "Run the code in a new interpreter with its own GIL, and end it."
     interpreter = interpreters.create()
     failure = interpreters.run_string(interpreter, code)
     assert failure is None, failure
@@ -40,14 +40,11 @@ else:
     live_on_its_own = live
 """
 
-# Runs in the interpreters. Threads that are no daemons are waited for while the interpreter ends:
-# some of them sleep then, and one releases them after a timed wait of its own.
-FIGHT = f"""
+# Runs in the interpreters. An interpreter that ends waits for its non-daemon threads. Some of them
+# are asleep then, and one releases them after a timed wait.
+FIGHT = """
 import sys, threading
-sys.path.insert(0, {str(HERE)!r})
 import family, golock
-"""
-FIGHT += """
 
 def in_threads(work, number):
     threads = [threading.Thread(target=work) for _ in range(number)]
@@ -87,17 +84,17 @@ in_threads(wait, 2)
 in_threads(wait_with_limit, 2)
 in_threads(open_gate, 1)
 
-# The other primitives, each of them waited at while the interpreter ends, and let go then.
+# The other primitives: a thread waits at each while the interpreter ends, and is released then.
 rlock = golock.RLock()
 def nest():
     with rlock, rlock:
         assert not locks[0].acquire(timeout=1e-4)
 in_threads(nest, 3)
-for kind in set(family.KINDS.values()) - {family.RLock}:  # whose keeper is a daemon
+for kind in set(family.KINDS.values()) - {family.RLock}:  # its keeper is a daemon thread
     object = kind()
     assert object.wait(1e-6) is False
     in_threads(object.wait, 1)
-    in_threads(object.let_go, 1)
+    in_threads(object.unblock, 1)
 
 class AtEnd:
     def __del__(self, lock=lock, passed=passed):
@@ -106,13 +103,13 @@ class AtEnd:
             lock.acquire(timeout=1e-6)
             lock.release()
         if len(passed) != 2:
-            lock.release()  # an error that is written to stderr
+            lock.release()  # raises, which is written to stderr
 sys.at_end = AtEnd()
 sys.held = locks
 """
 
-# Waiters that are daemons, which a function of atexit has to let go: no interpreter but the main
-# one can end while it has threads (Fatal Python error: Py_EndInterpreter: not the last thread).
+# Daemon threads that wait, which an atexit function releases: only the main interpreter can end
+# while it has threads (Fatal Python error: Py_EndInterpreter: not the last thread).
 DAEMONS = """
 import atexit, threading
 import golock
@@ -130,14 +127,14 @@ def wait_with_limit():
 threads = [threading.Thread(target=work, daemon=True) for work in [wait, wait_with_limit] * 2]
 for thread in threads:
     thread.start()
-def let_go():
+def unblock():
     for _ in range(20):
         gate.release()  # reserves it for a waiter
         gate.acquire()
     gate.release()
     for thread in threads:
         thread.join()
-atexit.register(let_go)
+atexit.register(unblock)
 """
 
 
@@ -146,9 +143,9 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def test_interpreters_in_several_threads_at_once(python, storm, check):
-    """With a GIL of their own where there is such a thing: from 3.12 on."""
-    each, threads = storm.size(8, 150), 4
+def test_interpreters_in_several_threads_at_once(python, stress, check):
+    """From 3.12 on each has its own GIL."""
+    each, threads = stress.size(8, 150), 4
     result = python(
         PRELUDE
         + """
@@ -170,11 +167,11 @@ print(len(ended))
         FIGHT,
     )
     check(result, f"{each * threads}\n")
-    storm.count("interpreters ended with locks alive", each * threads)
+    stress.count("interpreters ended with locks alive", each * threads)
 
 
-def test_interpreters_that_share_the_gil(python, storm, check):
-    rounds = storm.size(10, 150)
+def test_interpreters_that_share_the_gil(python, stress, check):
+    rounds = stress.size(10, 150)
     result = python(
         PRELUDE
         + """
@@ -188,15 +185,12 @@ print('end')
         str(rounds),
     )
     check(result, "end\n")
-    storm.count("interpreters ended with locks alive", 2 * rounds)
+    stress.count("interpreters ended with locks alive", 2 * rounds)
 
 
-SCRIPT = f"""
+SCRIPT = """
 import os, sys, threading, time
-sys.path.insert(0, {str(HERE)!r})
 import family, golock
-"""
-SCRIPT += """
 
 def start(work, number, name='lasting', **options):
     begun = threading.Semaphore(0)
@@ -228,21 +222,21 @@ def contend():
             contended.release()
 start(contend, 4, 'brief', daemon=True)
 
-# The other primitives: waited at for ever, again and again, or let go at the end.
+# The other primitives: waited at for ever, repeatedly, or until unblocked at the end.
 for kind in family.KINDS.values():
     object = kind()
     start(object.wait, 1, daemon=True)
     if kind is not family.RLock and kind is not family.Barrier:
         start(lambda object=kind(): [object.wait(10**6)], 1, daemon=True)
-    if not issubclass(kind, family.Condition | family.RLock):  # which end with the lock held
+    if not issubclass(kind, family.Condition | family.RLock):  # these would end with the lock held
         def again_and_again(object=kind()):
             while True:
                 object.wait(0.0005)
         start(again_and_again, 1, 'brief', daemon=True)
     if round % 2 and kind is not family.RLock:
-        object.let_go()
+        object.unblock()
 
-# These are waited for while the interpreter ends.
+# The interpreter waits for these threads when it ends.
 counted.acquire()
 def count():
     with counted:
@@ -258,7 +252,7 @@ class AtEnd:
         while open(f'/proc/self/task/{last.native_id}/stat').read().rpartition(') ')[2][0] != 'S':
             time.sleep(0.0001)
     def __del__(self):
-        # Daemon threads come no more: nobody takes what is reserved for them.
+        # Daemon threads no longer run: nobody takes what is reserved for them.
         for _ in range(3):
             self.lock.release()
             self.lock.acquire()
@@ -269,7 +263,7 @@ time.sleep(round % 5 / 1000)
 
 
 def embed(source: Path, folder: Path) -> Path:
-    """Build a program that embeds the running interpreter, or skip where that cannot be."""
+    """Build a program that embeds the running interpreter, or skip the test."""
     config = sysconfig.get_config_var
     name = f"python{config('LDVERSION')}"
     folders = [config("LIBDIR"), config("LIBPL")]
@@ -288,22 +282,22 @@ def embed(source: Path, folder: Path) -> Path:
 
 @pytest.mark.skipif(
     bool(sysconfig.get_config_var("Py_GIL_DISABLED")) and sys.version_info < (3, 14),
-    reason="a daemon thread that wakes while a free-threaded 3.13 ends uses a thread state that is "
-    "gone, on _thread's locks too (CPython's issue 124878)",
+    reason="a daemon thread that wakes while a free-threaded 3.13 ends uses a freed thread "
+    "state, on _thread's locks too (CPython's issue 124878)",
 )
-def test_finalize_with_waiters_and_initialize_again(tmp_path, storm, check):
+def test_finalize_with_waiters_and_initialize_again(tmp_path, stress, check):
     program = embed(HERE / "finalize.c", tmp_path)
     script = tmp_path / "script.py"
     script.write_text(textwrap.dedent(SCRIPT))
-    rounds = storm.size(25, 300)
+    rounds = stress.size(25, 300)
     result = subprocess.run(
-        # From 3.14 on, a virtual environment is found in the first round alone.
+        # From 3.14 on, a virtual environment is found only in the first round.
         [program, Path(sys.executable).resolve(), str(rounds), script],
-        env=dict(os.environ, PYTHONPATH=str(Path(golock.__file__).parents[1])),
+        env={**os.environ, "PYTHONPATH": f"{Path(golock.__file__).parents[1]}:{HERE.parent}"},
         capture_output=True,
         text=True,
         timeout=200,
         check=False,
     )
     check(result, f"{rounds}\n")
-    storm.count("Py_FinalizeEx with waiters", rounds)
+    stress.count("Py_FinalizeEx with waiters", rounds)

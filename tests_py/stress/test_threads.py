@@ -1,5 +1,5 @@
-"""Threads that come and go while they contend, leave with a lock held, stand in a long line, or
-pass work on."""
+"""Threads that come and go while they contend, end with a lock held, wait in a long queue, or pass
+work on."""
 
 from __future__ import annotations
 
@@ -8,12 +8,7 @@ import pytest
 PRELUDE = """
 import os, sys, threading, time
 import golock
-
-def asleep_on(lock, thread):
-    "Whether the thread sleeps in the kernel on the word of the lock."
-    with open(f'/proc/self/task/{thread.native_id}/syscall') as file:
-        call = file.read().split()
-    return len(call) > 1 and 0 <= int(call[1], 16) - id(lock) < sys.getsizeof(lock)
+from waiting import asleep_on
 
 def wait_asleep_on(lock, thread):
     while not asleep_on(lock, thread):
@@ -21,8 +16,8 @@ def wait_asleep_on(lock, thread):
 """
 
 
-def test_threads_come_and_go_while_contending(python, storm, check):
-    threads, acquires = storm.size(5_000, 50_000), 12
+def test_threads_come_and_go_while_contending(python, stress, check):
+    threads, acquires = stress.size(5_000, 50_000), 12
     result = python(
         PRELUDE
         + """
@@ -41,7 +36,7 @@ def work():
             lock.acquire()
         taken += 1
         if i % 7 == 0:
-            time.sleep(0)  # gives the GIL away, and the others find the lock taken
+            time.sleep(0)  # releases the GIL, so that others find the lock taken
         lock.release()
     with others:
         timed_out += missed
@@ -64,7 +59,7 @@ for i in range(number):
 for thread in threads:
     thread.join()
 print(ended, taken + timed_out)
-# The core's own threads do not become more with those that come and go.
+# The core's threads must not grow with the number of threads that came and went.
 while live_threads() > most + 4:
     time.sleep(0.01)
 """,
@@ -73,12 +68,12 @@ while live_threads() > most + 4:
         timeout=200,
     )
     check(result, f"{threads} {threads * acquires}\n")
-    storm.count("threads that came and went", threads)
-    storm.count("acquires", threads * acquires)
+    stress.count("threads that came and went", threads)
+    stress.count("acquires", threads * acquires)
 
 
-def test_threads_that_leave_with_the_lock_held(python, storm, check):
-    rounds = storm.size(100, 3_000)
+def test_threads_that_leave_with_the_lock_held(python, stress, check):
+    rounds = stress.size(100, 3_000)
     result = python(
         PRELUDE
         + """
@@ -100,7 +95,7 @@ for i in range(int(sys.argv[1])):
         thread.join()
     assert answers == [False] * 3, answers
     for left in 1, 0:
-        lock.release()  # for the one that has left
+        lock.release()  # on behalf of the one that ended
         while sum(thread.is_alive() for thread in heirs) > left:
             time.sleep(0.0001)
     assert not lock.acquire(False) and not lock.acquire(timeout=1e-6)
@@ -111,13 +106,13 @@ print('end')
         str(rounds),
     )
     check(result, "end\n")
-    storm.count("threads that left with the lock held", 3 * rounds)
+    stress.count("threads that left with the lock held", 3 * rounds)
 
 
 @pytest.mark.parametrize("handoff", ["0", "0.001"])
-def test_each_release_lets_one_waiter_go(python, storm, handoff, check):
-    """In the order of their arrival; each leaves the lock held, and the next release is for it."""
-    rounds = storm.size(1, 6)
+def test_each_release_serves_one_waiter(python, stress, handoff, check):
+    """In the order of arrival. Each waiter ends with the lock held; the next release frees it."""
+    rounds = stress.size(1, 6)
     result = python(
         PRELUDE
         + """
@@ -150,7 +145,7 @@ print('end')
         handoff,
     )
     check(result, "end\n")
-    storm.count("waiters served in the order of arrival", 500 * rounds)
+    stress.count("waiters served in the order of arrival", 500 * rounds)
 
 
 PASS_ON = """
@@ -167,18 +162,21 @@ def check(seen):
 """
 
 
-def passed_on(python, storm, program, number):
-    result = python(PRELUDE + PASS_ON + program, str(number), timeout=200)
-    assert (result.returncode, result.stderr) == (0, ""), result.stderr
-    storm.count("items passed from thread to thread", sum(map(int, result.stdout.split())))
+@pytest.fixture
+def pass_on(numbers, stress):
+    """Run a program in which eight threads pass a number of items each."""
+
+    def pass_on(program):
+        passed = numbers(PRELUDE + PASS_ON + program, stress.size(1_000, 10_000), timeout=200)
+        stress.count("items passed from thread to thread", sum(passed))
+
+    return pass_on
 
 
 @pytest.mark.parametrize("handoff", ["0", "0.001"])
-def test_queues_under_install(python, storm, handoff):
-    """Those of the standard library, with many threads at both ends; some give up at times."""
-    passed_on(
-        python,
-        storm,
+def test_queues_under_install(pass_on, handoff):
+    """The standard library's queues, with many threads at both ends; some calls time out."""
+    pass_on(
         """
 golock.install()
 import queue
@@ -213,16 +211,13 @@ for kind in queue.Queue, queue.LifoQueue, queue.PriorityQueue, queue.SimpleQueue
     assert line.empty()
     check(seen)
 """.replace("HANDOFF", handoff),
-        storm.size(1_000, 10_000),
     )
 
 
-def test_producers_and_consumers_over_each_primitive(python, storm):
-    """A bounded buffer of five places, guarded in three ways, and rounds that a barrier and an
-    event divide; each item is seen once."""
-    passed_on(
-        python,
-        storm,
+def test_producers_and_consumers_over_each_primitive(pass_on):
+    """A bounded buffer of five places, guarded in three ways, and rounds separated by a barrier and
+    an event; each item is seen once."""
+    pass_on(
         """
 places = 5
 
@@ -295,13 +290,12 @@ def over_event_and_barrier():
     check(seen)
 over_event_and_barrier()
 """,
-        storm.size(1_000, 10_000),
     )
 
 
-def test_threads_come_and_go_while_they_wait(python, storm, check):
-    """Each waits for every primitive with a time that runs out, or nearly does."""
-    threads = storm.size(1_000, 20_000)
+def test_threads_come_and_go_while_they_wait(python, stress, check):
+    """Each waits at every primitive with a timeout that expires, or nearly does."""
+    threads = stress.size(1_000, 20_000)
     result = python(
         PRELUDE
         + """
@@ -337,4 +331,4 @@ print(len(ended) >= number)
         str(threads),
     )
     check(result, "True\n")
-    storm.count("threads that came and went", threads)
+    stress.count("threads that came and went", threads)
