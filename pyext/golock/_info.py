@@ -17,7 +17,7 @@ from ._install import installed
 def main(arguments: list[str]) -> int:
     """Print the description; the exit status is 0."""
     parser = argparse.ArgumentParser(
-        prog="python -m golock info", description="Describe golock here."
+        prog="python -m golock info", description="Describe this installation."
     )
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     options = parser.parse_args(arguments)

@@ -258,8 +258,8 @@ def _stand_aside() -> None:
         import warnings  # noqa: PLC0415
 
         warnings.warn(
-            "golock stands aside: a library of green threads has made _thread its own, and the "
-            "program goes on with the interpreter's and the library's primitives",
+            "golock stands aside: a library of green threads has replaced functions of _thread, "
+            "and the program continues with the interpreter's and the library's primitives",
             RuntimeWarning,
             stacklevel=3,
         )

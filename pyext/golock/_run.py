@@ -67,11 +67,11 @@ def run(arguments: list[str]) -> None:
         start = _run_module
         program = program[2:] or (rest.pop(0) if rest else "")
         if not program:
-            _refuse("-m needs the name of a module")
+            _refuse("-m requires a module name")
     elif program.startswith("-c"):
         start = _run_code
         if program == "-c" and not rest:
-            _refuse("-c needs a program")
+            _refuse("-c requires a program")
         program = program[2:] or rest.pop(0)
     elif program == "-":
         start = _run_stdin

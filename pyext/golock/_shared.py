@@ -47,11 +47,11 @@ class shared:  # noqa: N801
 
     def __enter__(self) -> int:
         if not self._held:
-            raise ValueError("the object is shared no more: close() was called")
+            raise ValueError("the object is no longer shared: close() was called")
         try:
             self._unentered.pop()  # by one thread only
         except IndexError:
-            raise ValueError("entered already: the end of one block would close both") from None
+            raise ValueError("already entered: the end of one block would close both") from None
         return self.address
 
     def __exit__(

@@ -11,13 +11,13 @@ def test_what_was_closed_cannot_be_entered():
     shared = golock.shared(golock.Lock())
     with shared:
         pass
-    with pytest.raises(ValueError, match="shared no more"), shared:
+    with pytest.raises(ValueError, match="no longer shared"), shared:
         pass
 
 
 def test_what_is_entered_cannot_be_entered():
     shared = golock.shared(golock.Lock())
     with shared as address:
-        with pytest.raises(ValueError, match="entered already"), shared:
+        with pytest.raises(ValueError, match="already entered"), shared:
             pass
         assert golock.at(address).acquire(timeout=1)
