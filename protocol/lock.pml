@@ -453,7 +453,7 @@ sleep_at_once:
 		if
 		:: (cell & BITS) == next -> LIE_DOWN(CHANNEL); REST; goto end_sleeps
 			/* internal/core/wait.go wait: reason = park(w.word, w.value, w.channel|channels, w.until) */
-			/* pyext/native/waiting/acquire.c park: if (golock_futex_wait(waiter->word, waiter->value, at, waiter->channel) == 0) { */
+			/* pyext/native/waiting/acquire.c park: if (golock_futex_wait(waiter->word, waiter->value, until, waiter->channel) == 0) { */
 		:: (cell & BITS) != next || STORMY ->
 			if
 			:: next = 0; goto ATTACHED(load)

@@ -3,8 +3,6 @@
 #include "args/timeout.h"
 
 #include "args/bind.h"
-#include "base/clock.h"
-#include "golock.h"
 
 #include <math.h>
 
@@ -115,10 +113,10 @@ bind_arguments(const char *function, PyObject *const *args, Py_ssize_t nargs, Py
 
 /* 3.10 refuses the last microsecond of the range (PY_TIMEOUT_MAX), which 3.11 takes. */
 static int
-check_limit(int64_t timeout)
+check_limit(golock_timeout timeout)
 {
 #if PY_VERSION_HEX < 0x030B0000
-    if (timeout > (INT64_MAX / 1000 - 1) * 1000) {
+    if (timeout.nanoseconds > (INT64_MAX / 1000 - 1) * 1000) {
         PyErr_SetString(PyExc_OverflowError, "timeout value is too large");
         return -1;
     }
@@ -147,16 +145,15 @@ refuses_nan(bool added)
 }
 
 int
-golock_parse_timeout(PyObject *timeout, bool added, int64_t *nanoseconds)
+golock_parse_timeout(PyObject *timeout, bool added, golock_deadline *deadline)
 {
+    *deadline = timeout == Py_None ? GOLOCK_NO_LIMIT : GOLOCK_DO_NOT_WAIT;
     if (timeout == Py_None) {
-        *nanoseconds = -1;
         return 0;
     }
     if (PyFloat_Check(timeout)) {
         double seconds = PyFloat_AS_DOUBLE(timeout);
         if (seconds <= 0 || (isnan(seconds) && !refuses_nan(added))) {
-            *nanoseconds = 0;
             return 0;
         }
     } else {
@@ -167,18 +164,33 @@ golock_parse_timeout(PyObject *timeout, bool added, int64_t *nanoseconds)
         int above = zero == NULL ? -1 : PyObject_RichCompareBool(timeout, zero, Py_GT);
         Py_XDECREF(zero);
         if (above <= 0) {
-            *nanoseconds = 0;
             return above;
         }
     }
-    return golock_parse_seconds(timeout, nanoseconds) < 0 ? -1 : check_limit(*nanoseconds);
+    golock_timeout limit;
+    if (golock_parse_seconds(timeout, &limit.nanoseconds) < 0 || check_limit(limit) < 0) {
+        return -1;
+    }
+    *deadline = golock_deadline_after(limit);
+    return 0;
+}
+
+PyObject *
+golock_seconds_left(golock_deadline deadline)
+{
+    if (deadline.at == GOLOCK_FOREVER) {
+        return Py_NewRef(Py_None);
+    }
+    int64_t left = deadline.at - golock_now();
+    return PyFloat_FromDouble(left > 0 ? (double)left / NS_PER_SECOND : 0);
 }
 
 int
 golock_parse_acquire(const char *function, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames,
-                     int64_t *timeout)
+                     golock_timeout *timeout)
 {
-    const int64_t unlimited = -1 * (int64_t)NS_PER_SECOND;
+    const int64_t not_given = -1 * (int64_t)NS_PER_SECOND; /* -1, the default */
+    int64_t nanoseconds = not_given;
     PyObject *values[2] = {NULL, NULL};
     if (bind_arguments(function, args, nargs, kwnames, values) < 0) {
         return -1;
@@ -189,21 +201,21 @@ golock_parse_acquire(const char *function, PyObject *const *args, Py_ssize_t nar
     if (blocking < 0) {
         return -1;
     }
-    *timeout = unlimited;
-    if (values[1] != NULL && golock_parse_seconds(values[1], timeout) < 0) {
+    if (values[1] != NULL && golock_parse_seconds(values[1], &nanoseconds) < 0) {
         return -1;
     }
-    if (*timeout == unlimited) {
-        *timeout = blocking ? -1 : 0;
+    if (nanoseconds == not_given) {
+        *timeout = blocking ? GOLOCK_TIMEOUT_UNLIMITED : GOLOCK_TIMEOUT_ZERO;
         return 0;
     }
     if (!blocking) {
         PyErr_SetString(PyExc_ValueError, "can't specify a timeout for a non-blocking call");
         return -1;
     }
-    if (*timeout < 0) {
+    if (nanoseconds < 0) {
         PyErr_SetString(PyExc_ValueError, "timeout value must be a non-negative number");
         return -1;
     }
+    *timeout = (golock_timeout){nanoseconds};
     return check_limit(*timeout);
 }

@@ -11,18 +11,17 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "golock.h"
-
 #define GOLOCK_ANY_CHANNEL FUTEX_BITSET_MATCH_ANY
 
 /* Sleeps while the word is `value`, until a wake on one of the channels or until the deadline. Returns 0 when
  * woken, or -1 with errno set: EAGAIN where the word was another, ETIMEDOUT, or EINTR. */
 static inline long
-golock_futex_wait(uint32_t *word, uint32_t value, int64_t deadline, uint32_t channels)
+golock_futex_wait(uint32_t *word, uint32_t value, golock_deadline deadline, uint32_t channels)
 {
-    const struct timespec until = {.tv_sec = deadline / NS_PER_SECOND, .tv_nsec = deadline % NS_PER_SECOND};
+    const struct timespec until = {.tv_sec = deadline.at / NS_PER_SECOND,
+                                   .tv_nsec = deadline.at % NS_PER_SECOND};
     return syscall(SYS_futex, word, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG, value,
-                   deadline == GOLOCK_FOREVER ? NULL : &until, NULL, channels);
+                   deadline.at == GOLOCK_FOREVER ? NULL : &until, NULL, channels);
 }
 
 /* Wakes up to `most` of those who sleep on one of the channels, and returns how many. The memory may be gone:

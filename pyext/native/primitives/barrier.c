@@ -3,7 +3,6 @@
  * left yet. */
 #include "args/bind.h"
 #include "args/timeout.h"
-#include "base/clock.h"
 #include "base/errors.h"
 #include "install/install.h"
 #include "primitives/condition.h"
@@ -245,7 +244,7 @@ barrier_open(PyObject *op)
 static int
 enter(BarrierObject *self)
 {
-    return golock_mutex_acquire(&((LockObject *)self->lock)->mutex, -1) < 0 ? -1 : 0;
+    return golock_mutex_acquire(&((LockObject *)self->lock)->mutex, GOLOCK_NO_LIMIT) < 0 ? -1 : 0;
 }
 
 /* The same for a thread that has listened, without running signal handlers. */
@@ -345,7 +344,8 @@ give_up(BarrierObject *self, golock_listener *listener, bool breaks, uint32_t *t
 
 /* Goes on at the condition where the barrier was opened while the thread waited. Has the lock. */
 static PyObject *
-wait_opened(BarrierObject *self, golock_listener *listener, int told, uint32_t index, int64_t deadline)
+wait_opened(BarrierObject *self, golock_listener *listener, int told, uint32_t index,
+            golock_deadline deadline)
 {
     PyObject *raised = told < 0 ? golock_raised() : NULL;
     golock_condition_finish(listener, told < 0 ? 0 : told);
@@ -355,9 +355,7 @@ wait_opened(BarrierObject *self, golock_listener *listener, int told, uint32_t i
         Py_DECREF(raised);
         return result;
     }
-    PyObject *left = deadline == GOLOCK_FOREVER
-                         ? Py_NewRef(Py_None)
-                         : PyFloat_FromDouble((double)(deadline - golock_now()) / NS_PER_SECOND);
+    PyObject *left = golock_seconds_left(deadline);
     if (left != NULL) {
         result = golock_opened_call((PyObject *)self, "wait_on", "(OkO)", listener->condition,
                                     (unsigned long)index, left);
@@ -368,7 +366,7 @@ wait_opened(BarrierObject *self, golock_listener *listener, int told, uint32_t i
 
 /* Waits to be told how it went. Has the lock when it is called, and not when it returns. */
 static PyObject *
-wait_for_the_others(BarrierObject *self, golock_listener *listener, uint32_t index, int64_t deadline)
+wait_for_the_others(BarrierObject *self, golock_listener *listener, uint32_t index, golock_deadline deadline)
 {
     leave(self);
     int result = golock_await(listener, deadline, NULL);
@@ -441,7 +439,7 @@ enter_native(PyObject *op)
 static PyObject *
 wait_native(BarrierObject *self, PyObject *limit, bool *opened)
 {
-    int64_t timeout;
+    golock_deadline deadline;
     uint32_t index;
     if (enter(self) < 0) {
         return NULL;
@@ -449,8 +447,8 @@ wait_native(BarrierObject *self, PyObject *limit, bool *opened)
     golock_listener *listener = NULL;
     PyObject *result = NULL;
     enum arrival arrival = arrive(self, &listener, &index);
-    if (arrival == WAITS && golock_parse_timeout(limit, true, &timeout) == 0) {
-        result = wait_for_the_others(self, listener, index, golock_deadline_after(timeout));
+    if (arrival == WAITS && golock_parse_timeout(limit, true, &deadline) == 0) {
+        result = wait_for_the_others(self, listener, index, deadline);
     } else {
         if (arrival == LAST) {
             result = trip(self, index);

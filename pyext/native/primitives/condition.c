@@ -103,7 +103,7 @@ add_waiters(const golock_state *state, PyObject *locks, PyObject *waiters, Py_ss
     while (PyList_GET_SIZE(locks) < length) {
         PyObject *lock = golock_lock_new(state->lock_type);
         PyObject *appended = NULL;
-        if (lock != NULL && golock_mutex_acquire(&((LockObject *)lock)->mutex, 0) > 0 &&
+        if (lock != NULL && golock_mutex_acquire(&((LockObject *)lock)->mutex, GOLOCK_DO_NOT_WAIT) > 0 &&
             PyList_Append(locks, lock) == 0) {
             appended = PyObject_CallMethod(waiters, "append", "O", lock);
         }
@@ -392,7 +392,7 @@ listen_without_lock(ConditionObject *self, golock_listener *listener, saved *loc
  * time ran out, or -1 with an exception set. To be called within no critical section: a signal handler may
  * wait, in a loop that never lets go of it, for a thread that needs the condition. */
 static int
-await_and_lock(ConditionObject *self, golock_listener *listener, saved *lock, int64_t deadline)
+await_and_lock(ConditionObject *self, golock_listener *listener, saved *lock, golock_deadline deadline)
 {
     int told = golock_await(listener, deadline, &lock->unwoken);
     PyObject *raised = told < 0 ? golock_raised() : NULL;
@@ -410,7 +410,7 @@ golock_condition_adopt(PyObject *condition, golock_listeners *from)
 }
 
 int
-golock_condition_resume(golock_listener *listener, int64_t deadline)
+golock_condition_resume(golock_listener *listener, golock_deadline deadline)
 {
     ConditionObject *condition = (ConditionObject *)listener->condition;
     int told = golock_await(listener, deadline, NULL);
@@ -476,13 +476,8 @@ enum { NOT_NATIVE = 2 };
 /* Waits for a notification. Returns 1, or 0 when the time ran out, or -1 with an exception set, or NOT_NATIVE
  * where it is the interpreter's turn. */
 static int
-wait_native(ConditionObject *self, int64_t timeout)
+wait_native(ConditionObject *self, golock_deadline deadline)
 {
-    /* Handlers of signals that came up to here run now: golock_await looks for them only where it has nobody
-     * to wake. */
-    if (Py_MakePendingCalls() < 0) {
-        return -1;
-    }
     golock_listener *listener = golock_listener_new();
     if (listener == NULL) {
         return -1;
@@ -495,7 +490,7 @@ wait_native(ConditionObject *self, int64_t timeout)
     }
     GOLOCK_END_CRITICAL_SECTION();
     if (result == 0) {
-        result = await_and_lock(self, listener, &lock, golock_deadline_after(timeout));
+        result = await_and_lock(self, listener, &lock, deadline);
     }
     golock_listener_free(listener);
     return result;
@@ -508,12 +503,15 @@ wait_for_notification(PyObject *op, PyObject *limit)
     ConditionObject *self = (ConditionObject *)op;
     int notified = NOT_NATIVE;
     if (is_native(op) && golock_waits_natively(op)) {
-        int64_t timeout;
-        if (check_owned(self, "cannot wait on un-acquired lock") < 0 ||
-            golock_parse_timeout(limit, false, &timeout) < 0) {
+        golock_deadline deadline;
+        /* Handlers of signals that came up to here run now: golock_await looks for them only where it has
+         * nobody to wake. The time that they take does not count. */
+        if (check_owned(self, "cannot wait on un-acquired lock") < 0 || Py_MakePendingCalls() < 0 ||
+            golock_parse_timeout(limit, false, &deadline) < 0) {
             return NULL;
         }
-        notified = wait_native(self, timeout); /* unless the timeout, which may run any code, has opened it */
+        notified =
+            wait_native(self, deadline); /* unless the timeout, which may run any code, has opened it */
     }
     if (notified == NOT_NATIVE) {
         return call(op, "wait", &limit, 1, NULL);

@@ -13,7 +13,7 @@
  * is to be called. */
 PyObject *golock_condition_add(PyObject *self, PyObject *fields, PyObject *lock);
 void golock_condition_adopt(PyObject *condition, golock_listeners *from);
-int golock_condition_resume(golock_listener *listener, int64_t deadline);
+int golock_condition_resume(golock_listener *listener, golock_deadline deadline);
 void golock_condition_unlock(golock_listener *listener);
 
 /* Ends the wait of such a listener, whose thread does not wait at the condition any more: a notification goes

@@ -1,7 +1,6 @@
 /* The type golock.Event: the class of that name in CPython's Lib/threading.py. */
 #include "args/bind.h"
 #include "args/timeout.h"
-#include "base/clock.h"
 #include "base/futex.h"
 #include "base/process.h"
 #include "fastpath/fastpath.h"
@@ -225,7 +224,7 @@ over(uint32_t came, uint32_t word)
 /* Sleeps on the word while it is as given, until woken, or until the time has come: then returns false. A
  * thread that runs signal handlers also returns when a signal has come. */
 static bool
-sleep_detached(EventObject *self, uint32_t word, int64_t deadline)
+sleep_detached(EventObject *self, uint32_t word, golock_deadline deadline)
 {
     long result;
     do {
@@ -241,8 +240,9 @@ enum { WAIT_OPENED = 2 };
  * apart, so this waits without the core, as internal/core/event.go does for goroutines; the protocol is
  * described there. */
 static int
-wait_native(EventObject *self, uint32_t came, bool in_time, int64_t deadline)
+wait_native(EventObject *self, uint32_t came, golock_deadline deadline)
 {
+    bool in_time = golock_may_wait(deadline);
     golock_spin spin = golock_spin_begin(deadline, 0);
     for (;;) {
         /* Signals that came up to here would go unseen while the thread sleeps. */
@@ -282,9 +282,8 @@ wait_native(EventObject *self, uint32_t came, bool in_time, int64_t deadline)
  * the event was opened before. The wait is within no critical section: a signal handler may wait, in a loop
  * that never lets go of it, for a thread that needs the event. */
 static int
-wait_listening(EventObject *self, golock_listener *listener, uint32_t came, int64_t timeout)
+wait_listening(EventObject *self, golock_listener *listener, uint32_t came, golock_deadline deadline)
 {
-    int64_t deadline = golock_deadline_after(timeout);
     bool native;
     GOLOCK_BEGIN_CRITICAL_SECTION(self);
     native = !golock_object_opened((PyObject *)self);
@@ -295,7 +294,7 @@ wait_listening(EventObject *self, golock_listener *listener, uint32_t came, int6
     if (!native) {
         return WAIT_OPENED;
     }
-    int result = wait_native(self, came, timeout != 0, deadline);
+    int result = wait_native(self, came, deadline);
     if (golock_withdraw_native((PyObject *)self, listener)) {
         return result;
     }
@@ -312,18 +311,18 @@ NO_INLINE static PyObject *
 wait_slow(PyObject *op, uint32_t came, PyObject *limit)
 {
     EventObject *self = (EventObject *)op;
-    int64_t timeout;
+    golock_deadline deadline;
     if (is_opened(came) || !golock_waits_natively(op)) {
         return call(op, "wait", &limit, 1);
     }
-    if (golock_parse_timeout(limit, false, &timeout) < 0) {
+    if (golock_parse_timeout(limit, false, &deadline) < 0) {
         return NULL;
     }
     golock_listener *listener = golock_listener_new();
     if (listener == NULL) {
         return NULL;
     }
-    int result = wait_listening(self, listener, came, timeout);
+    int result = wait_listening(self, listener, came, deadline);
     golock_listener_free(listener);
     if (result == WAIT_OPENED) { /* for the timeout may have run any code */
         return call(op, "wait", &limit, 1);

@@ -38,9 +38,9 @@ lock_dealloc(LockObject *self)
 
 /* The slow paths are outlined and tail-called, so that the fast ones save no registers. */
 NO_INLINE static PyObject *
-acquire_slow(LockObject *self, int64_t timeout)
+acquire_slow(LockObject *self, golock_deadline deadline)
 {
-    int taken = golock_mutex_acquire_slow(&self->mutex, timeout, 0);
+    int taken = golock_mutex_acquire_slow(&self->mutex, deadline, 0);
     return taken < 0 ? NULL : PyBool_FromLong(taken);
 }
 
@@ -48,14 +48,14 @@ NO_INLINE static PyObject *
 acquire_with_arguments(LockObject *self, const char *function, PyObject *const *args, Py_ssize_t nargs,
                        PyObject *kwnames)
 {
-    int64_t timeout;
+    golock_timeout timeout;
     if (golock_parse_acquire(function, args, nargs, kwnames, &timeout) < 0) {
         return NULL;
     }
     if (golock_mutex_fast_acquire(&self->mutex)) {
         Py_RETURN_TRUE;
     }
-    return acquire_slow(self, timeout);
+    return acquire_slow(self, golock_deadline_after(timeout));
 }
 
 PyObject *
@@ -68,7 +68,7 @@ golock_lock_acquire(LockObject *self, PyObject *const *args, Py_ssize_t nargs, P
     if (golock_mutex_fast_acquire(&self->mutex)) {
         Py_RETURN_TRUE;
     }
-    return acquire_slow(self, tries ? 0 : -1);
+    return acquire_slow(self, tries ? GOLOCK_DO_NOT_WAIT : GOLOCK_NO_LIMIT);
 }
 
 NO_INLINE static PyObject *

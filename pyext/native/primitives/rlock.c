@@ -60,9 +60,9 @@ count_of(const RLockObject *self)
 }
 
 NO_INLINE static PyObject *
-acquire_slow(RLockObject *self, int64_t timeout)
+acquire_slow(RLockObject *self, golock_deadline deadline)
 {
-    int taken = golock_mutex_acquire_slow(&self->mutex, timeout, 0);
+    int taken = golock_mutex_acquire_slow(&self->mutex, deadline, 0);
     if (taken > 0) {
         own(self, 1);
     }
@@ -84,7 +84,7 @@ acquire_again(RLockObject *self)
 NO_INLINE static PyObject *
 acquire_with_arguments(RLockObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
-    int64_t timeout;
+    golock_timeout timeout;
     if (golock_parse_acquire("acquire", args, nargs, kwnames, &timeout) < 0) {
         return NULL;
     }
@@ -95,7 +95,7 @@ acquire_with_arguments(RLockObject *self, PyObject *const *args, Py_ssize_t narg
         own(self, 1);
         Py_RETURN_TRUE;
     }
-    return acquire_slow(self, timeout);
+    return acquire_slow(self, golock_deadline_after(timeout));
 }
 
 PyObject *
@@ -111,7 +111,7 @@ golock_rlock_acquire(RLockObject *self, PyObject *const *args, Py_ssize_t nargs,
         own(self, 1);
         Py_RETURN_TRUE;
     }
-    return acquire_slow(self, -1);
+    return acquire_slow(self, GOLOCK_NO_LIMIT);
 }
 
 static PyObject *

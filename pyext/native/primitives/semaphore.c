@@ -2,7 +2,6 @@
  * Lib/threading.py. */
 #include "args/bind.h"
 #include "args/timeout.h"
-#include "base/clock.h"
 #include "base/errors.h"
 #include "fastpath/fastpath.h"
 #include "install/install.h"
@@ -217,29 +216,17 @@ try_acquire(SemaphoreObject *self)
     return (!golock_fastpath || permits(self) > 0) && golock_permit_try_acquire(&self->semaphore);
 }
 
-/* Seconds until the deadline, for the interpreter's acquire. Returns a new reference, or NULL with
- * MemoryError set. */
-static PyObject *
-seconds_left(int64_t deadline)
-{
-    if (deadline == GOLOCK_FOREVER) {
-        return Py_NewRef(Py_None);
-    }
-    int64_t left = deadline - golock_now();
-    return PyFloat_FromDouble(left > 0 ? (double)left / NS_PER_SECOND : 0);
-}
-
 /* Goes on in an acquire whose semaphore was opened while it waited: at the interpreter's condition, to which
  * the listener was moved, and then in its acquire. */
 static PyObject *
-acquire_opened(PyObject *self, golock_listener *listener, int64_t deadline)
+acquire_opened(PyObject *self, golock_listener *listener, golock_deadline deadline)
 {
     int told = golock_condition_resume(listener, deadline);
     golock_condition_unlock(listener);
     if (told < 0) {
         return NULL;
     }
-    PyObject *left = seconds_left(deadline);
+    PyObject *left = golock_seconds_left(deadline);
     PyObject *taken = left == NULL ? NULL
                                    : golock_object_call(self, class_of(self), "acquire",
                                                         (PyObject *[]){Py_True, left}, 2, NULL);
@@ -250,11 +237,10 @@ acquire_opened(PyObject *self, golock_listener *listener, int64_t deadline)
 /* Waits for a permit as a listener. It is within no critical section: a signal handler may wait, in a loop
  * that never lets go of it, for a thread that needs the semaphore. */
 static PyObject *
-wait_for_a_permit(SemaphoreObject *self, golock_listener *listener, int64_t timeout)
+wait_for_a_permit(SemaphoreObject *self, golock_listener *listener, golock_deadline deadline)
 {
-    int64_t deadline = golock_deadline_after(timeout);
     unsigned flags = GOLOCK_WAIT_FOR_PERMIT | (golock_is_shared(&self->header) ? GOLOCK_WAIT_SHARED : 0);
-    int taken = golock_wait(&self->semaphore.word, timeout, flags, &self->base.opened);
+    int taken = golock_wait(&self->semaphore.word, deadline, flags, &self->base.opened);
     if (taken == GOLOCK_ENDED) {
         return acquire_opened((PyObject *)self, listener, deadline);
     }
@@ -290,15 +276,15 @@ take_or_listen(PyObject *op, golock_listener *listener)
 /* The slow paths are outlined, so that the fast ones save no registers. What an opened semaphore does is up
  * to the interpreter's acquire, with the arguments as they were given. */
 NO_INLINE static PyObject *
-acquire_slow(PyObject *self, int64_t timeout, PyObject *const *args, Py_ssize_t nargs)
+acquire_slow(PyObject *self, golock_deadline deadline, PyObject *const *args, Py_ssize_t nargs)
 {
     golock_listener *listener = NULL;
-    if (timeout != 0 && (listener = golock_listener_new()) == NULL) {
+    if (golock_may_wait(deadline) && (listener = golock_listener_new()) == NULL) {
         return NULL;
     }
     enum attempt attempt = take_or_listen(self, listener);
     PyObject *taken =
-        attempt == LISTENS ? wait_for_a_permit((SemaphoreObject *)self, listener, timeout) : NULL;
+        attempt == LISTENS ? wait_for_a_permit((SemaphoreObject *)self, listener, deadline) : NULL;
     if (listener != NULL) {
         golock_listener_free(listener);
     }
@@ -336,18 +322,16 @@ acquire_with_arguments(PyObject *op, PyObject *const *args, Py_ssize_t nargs, Py
     if (fast_take(self)) {
         Py_RETURN_TRUE;
     }
-    int64_t timeout = 0;
-    if (blocking && values[1] != Py_None) {
+    golock_deadline deadline = blocking ? GOLOCK_NO_LIMIT : GOLOCK_DO_NOT_WAIT;
+    if (values[1] != Py_None) {
         if (!golock_fastpath && !golock_object_opened(op) && try_acquire(self)) {
             Py_RETURN_TRUE;
         }
-        if (golock_parse_timeout(values[1], true, &timeout) < 0) {
+        if (golock_parse_timeout(values[1], true, &deadline) < 0) {
             return NULL;
         }
-    } else if (blocking) {
-        timeout = -1;
     }
-    return acquire_slow(op, timeout, values, 2);
+    return acquire_slow(op, deadline, values, 2);
 }
 
 static PyObject *
@@ -359,7 +343,7 @@ semaphore_acquire(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObj
     if (fast_take((SemaphoreObject *)self)) {
         Py_RETURN_TRUE;
     }
-    return acquire_slow(self, -1, NULL, 0);
+    return acquire_slow(self, GOLOCK_NO_LIMIT, NULL, 0);
 }
 
 /* Gives n permits to a native semaphore. Returns 1, or 0 if there would be more than `most`; or -1 if the

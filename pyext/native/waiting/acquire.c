@@ -32,13 +32,14 @@
 static enum golock_reason
 park(const struct golock_waiter *waiter)
 {
-    int64_t at =
-        waiter->designated && golock_runs_handlers() ? golock_deadline_after(OVERLOOKED) : GOLOCK_FOREVER;
-    bool early = at < waiter->until;
-    if (!early) {
-        at = waiter->until;
+    golock_deadline until = {waiter->until};
+    bool early = false;
+    if (waiter->designated && golock_runs_handlers()) {
+        int64_t look = golock_now() + OVERLOOKED;
+        early = look < until.at;
+        until.at = early ? look : until.at;
     }
-    if (golock_futex_wait(waiter->word, waiter->value, at, waiter->channel) == 0) {
+    if (golock_futex_wait(waiter->word, waiter->value, until, waiter->channel) == 0) {
         return GOLOCK_WOKEN;
     }
     switch (errno) {
@@ -185,16 +186,15 @@ drive(wait *w, const struct golock_waiter *fresh, unsigned flags, const bool *en
 }
 
 int
-golock_wait(uint32_t *word, int64_t timeout, unsigned flags, const bool *ended)
+golock_wait(uint32_t *word, golock_deadline deadline, unsigned flags, const bool *ended)
 {
     const bool woken = flags & GOLOCK_WAIT_WOKEN;
-    const int64_t deadline = golock_deadline_after(timeout);
     golock_spin spin = golock_spin_begin(deadline, FIRST_SPIN);
     int result = !woken && spin_for(word, flags, ended, &spin);
     if (!result) {
         const struct golock_waiter fresh = {
             .word = word,
-            .deadline = deadline,
+            .deadline = deadline.at,
             .patience = Py_IsFinalizing() ? PATIENCE_AT_EXIT : 0,
             .since = spin.since,
             .semaphore = flags & GOLOCK_WAIT_FOR_PERMIT,

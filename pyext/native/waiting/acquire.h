@@ -3,10 +3,10 @@
 #ifndef GOLOCK_ACQUIRE_H
 #define GOLOCK_ACQUIRE_H
 
+#include "base/clock.h"
+
 #include <stdbool.h>
 #include <stdint.h>
-
-#include "golock.h"
 
 /* Flags of golock_wait. */
 #define GOLOCK_WAIT_FOR_PERMIT 0x1u  /* the word is a semaphore's */
@@ -17,13 +17,13 @@
 
 #define GOLOCK_ENDED 2
 
-/* Takes the lock or a permit, and waits for it up to timeout nanoseconds (-1: no limit); drops the GIL while
- * it waits. Only this loads the core. Returns 1 when it was taken and 0 when the time ran out; nothing is
- * taken either when it returns -1 with an exception set, because a signal handler raised, or GOLOCK_ENDED.
+/* Takes the lock or a permit, and waits for it until the deadline; drops the GIL while it waits. Only this
+ * loads the core. Returns 1 when it was taken and 0 when the time ran out; nothing is taken either when it
+ * returns -1 with an exception set, because a signal handler raised, or GOLOCK_ENDED.
  *
  * A wait with a flag `ended` (or NULL) ends when the flag is true. Whoever sets it calls golock_wake_all
  * (plain.h) after. */
-int golock_wait(uint32_t *word, int64_t timeout, unsigned flags, const bool *ended);
+int golock_wait(uint32_t *word, golock_deadline deadline, unsigned flags, const bool *ended);
 
 /* Takes the lock or a permit, if there is one and it is not reserved. Returns whether it did. */
 bool golock_word_try_acquire(uint32_t *word);

@@ -3,6 +3,7 @@
 #ifndef GOLOCK_MUTEX_H
 #define GOLOCK_MUTEX_H
 
+#include "base/clock.h"
 #include "base/process.h"
 #include "fastpath/fastpath.h"
 #include "waiting/acquire.h"
@@ -34,16 +35,16 @@ golock_mutex_fast_release(golock_mutex *mutex)
 
 /* The slow paths, which are outlined so that the fast ones save no registers. `flags` are those of
  * golock_wait. */
-int golock_mutex_acquire_slow(golock_mutex *mutex, int64_t timeout, unsigned flags);
+int golock_mutex_acquire_slow(golock_mutex *mutex, golock_deadline deadline, unsigned flags);
 bool golock_mutex_release_slow(golock_mutex *mutex);
 
-/* Takes the lock, and waits for it up to timeout nanoseconds (-1: no limit). Needs the GIL, and drops it
- * while it waits. Returns 1 when the lock was taken, 0 when the time ran out, -1 with an exception set when
- * a signal handler raised; the lock is then not taken. */
+/* Takes the lock, and waits for it until the deadline. Needs the GIL, and drops it while it waits. Returns 1
+ * when the lock was taken, 0 when the time ran out, -1 with an exception set when a signal handler raised;
+ * the lock is then not taken. */
 static inline int
-golock_mutex_acquire(golock_mutex *mutex, int64_t timeout)
+golock_mutex_acquire(golock_mutex *mutex, golock_deadline deadline)
 {
-    return golock_mutex_fast_acquire(mutex) ? 1 : golock_mutex_acquire_slow(mutex, timeout, 0);
+    return golock_mutex_fast_acquire(mutex) ? 1 : golock_mutex_acquire_slow(mutex, deadline, 0);
 }
 
 /* Takes the lock without limit, and runs no signal handlers meanwhile; `woken` says whether the thread has
@@ -52,9 +53,9 @@ static inline void
 golock_mutex_reacquire(golock_mutex *mutex, bool woken)
 {
     if (woken) {
-        golock_mutex_acquire_slow(mutex, -1, GOLOCK_WAIT_NO_HANDLERS | GOLOCK_WAIT_WOKEN);
+        golock_mutex_acquire_slow(mutex, GOLOCK_NO_LIMIT, GOLOCK_WAIT_NO_HANDLERS | GOLOCK_WAIT_WOKEN);
     } else if (!golock_mutex_fast_acquire(mutex)) {
-        golock_mutex_acquire_slow(mutex, -1, GOLOCK_WAIT_NO_HANDLERS);
+        golock_mutex_acquire_slow(mutex, GOLOCK_NO_LIMIT, GOLOCK_WAIT_NO_HANDLERS);
     }
 }
 

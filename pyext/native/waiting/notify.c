@@ -4,7 +4,6 @@
  * one that is notified and needs a lock next is not woken, but moved to the lock's word. */
 #include "waiting/notify.h"
 
-#include "base/clock.h"
 #include "base/futex.h"
 #include "base/process.h"
 #include "core/loader.h"
@@ -243,7 +242,7 @@ golock_listen_after_fork(void)
 /* Sleeps until told, or until the time has come: then returns false. A thread that runs signal handlers also
  * returns when a signal has come. */
 static bool
-sleep_detached(golock_listener *listener, int64_t deadline)
+sleep_detached(golock_listener *listener, golock_deadline deadline)
 {
     for (;;) {
         long result = golock_futex_wait(&listener->told, 0, deadline, GOLOCK_SLEEPER);
@@ -264,14 +263,9 @@ sleep_detached(golock_listener *listener, int64_t deadline)
 
 /* Waits on the lock that the opener has put among the condition's waiters. Returns as golock_await. */
 static int
-await_lock(golock_listener *listener, int64_t deadline)
+await_lock(golock_listener *listener, golock_deadline deadline)
 {
-    int64_t timeout = -1;
-    if (deadline != GOLOCK_FOREVER) {
-        int64_t left = deadline - golock_now();
-        timeout = left > 0 ? left : 0;
-    }
-    int taken = golock_mutex_acquire(listener->mutex, timeout);
+    int taken = golock_mutex_acquire(listener->mutex, deadline);
     return taken > 0 ? GOLOCK_TOLD : taken;
 }
 
@@ -296,7 +290,7 @@ end_spin(golock_listener *listener, golock_spin *spin)
 }
 
 static int
-sleep_until_told(golock_listener *listener, int64_t deadline, golock_unwoken unwoken)
+sleep_until_told(golock_listener *listener, golock_deadline deadline, golock_unwoken unwoken)
 {
     golock_spin spin = golock_spin_begin(deadline, 0);
     bool in_time = true;
@@ -330,7 +324,7 @@ sleep_until_told(golock_listener *listener, int64_t deadline, golock_unwoken unw
 }
 
 int
-golock_await(golock_listener *listener, int64_t deadline, const golock_unwoken *unwoken)
+golock_await(golock_listener *listener, golock_deadline deadline, const golock_unwoken *unwoken)
 {
     int result = sleep_until_told(listener, deadline, unwoken != NULL ? *unwoken : (golock_unwoken){0});
     return result == GOLOCK_OPENED ? await_lock(listener, deadline) : result;

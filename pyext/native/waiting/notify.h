@@ -2,6 +2,7 @@
 #ifndef GOLOCK_NOTIFY_H
 #define GOLOCK_NOTIFY_H
 
+#include "base/clock.h"
 #include "base/compat.h"
 #include "waiting/acquire.h"
 
@@ -59,7 +60,7 @@ void golock_listen(golock_listeners *listeners, golock_listener *listener);
  * a signal handler raised; it can still be told something then, until it is withdrawn. Needs the GIL, and
  * drops it while it waits. It wakes `unwoken` (or NULL) first, and then looks for no signals before it
  * sleeps. */
-int golock_await(golock_listener *listener, int64_t deadline, const golock_unwoken *unwoken);
+int golock_await(golock_listener *listener, golock_deadline deadline, const golock_unwoken *unwoken);
 
 /* Ends the wait. Returns what was told, or 0. */
 uint32_t golock_withdraw(golock_listener *listener);

@@ -1,7 +1,5 @@
 #include "waiting/spin.h"
 
-#include "base/clock.h"
-
 /* Nanoseconds. What a spin may take: twice what it takes to sleep and be woken, so that a spin is not in vain
  * because the other thread sleeps. */
 #define SPIN 50000
@@ -37,12 +35,13 @@ golock_detach(void)
 }
 
 golock_spin
-golock_spin_begin(int64_t deadline, int64_t first)
+golock_spin_begin(golock_deadline deadline, int64_t first)
 {
     bool expected = learned.short_waits >= SHORT_WAITS << learned.doublings;
     int64_t now = golock_now();
     int64_t until = now + (expected ? SPIN : first);
-    return (golock_spin){.since = now, .expected = expected, .until = until < deadline ? until : deadline};
+    until = until < deadline.at ? until : deadline.at;
+    return (golock_spin){.since = now, .expected = expected, .until = until};
 }
 
 /* Pauses for a while, and returns whether it is still before then. */

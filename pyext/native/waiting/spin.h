@@ -4,6 +4,7 @@
 #ifndef GOLOCK_SPIN_H
 #define GOLOCK_SPIN_H
 
+#include "base/clock.h"
 #include "base/compat.h"
 
 #include <stdbool.h>
@@ -18,7 +19,7 @@ typedef struct {
 
 /* Begins a wait that must be over at the deadline. It spins for `first` nanoseconds, where the last waits
  * were not short. */
-golock_spin golock_spin_begin(int64_t deadline, int64_t first);
+golock_spin golock_spin_begin(golock_deadline deadline, int64_t first);
 
 /* Whether the wait may spin now. */
 static inline bool
