@@ -63,15 +63,15 @@ func (b *Barrier) Wait(ctx context.Context) (int, error) {
 	b.lock.Unlock()
 	l.Await(ctx)
 
-	told := l.Told()
-	if told == 0 {
+	notified := l.Notification()
+	if notified == 0 {
 		b.lock.Lock() // the action may be running: then nobody gives up any more
-		if told = core.Withdraw(&b.word, l); told == 0 {
+		if notified = core.Withdraw(&b.word, l); notified == 0 {
 			b.breaks()
 		}
 		b.lock.Unlock()
 	}
-	switch told {
+	switch notified {
 	case 0:
 		return 0, ctx.Err()
 	case core.BarrierBroken:
@@ -92,16 +92,16 @@ func (b *Barrier) trip() {
 		b.action()
 		returned = true
 	}
-	b.tell(core.Notified)
+	b.notifyAll(core.Notified)
 }
 
 // breaks breaks the barrier. The caller has its lock.
 func (b *Barrier) breaks() {
 	b.broken.Store(true)
-	b.tell(core.BarrierBroken)
+	b.notifyAll(core.BarrierBroken)
 }
 
-func (b *Barrier) tell(what uint32) { core.Notify(&b.word, core.Everyone, what) }
+func (b *Barrier) notifyAll(notification uint32) { core.Notify(&b.word, core.Everyone, notification) }
 
 // Abort breaks the barrier: those that wait get [ErrBrokenBarrier], and those that come, until it is reset.
 func (b *Barrier) Abort() {
@@ -114,7 +114,7 @@ func (b *Barrier) Abort() {
 func (b *Barrier) Reset() {
 	b.lock.Lock()
 	defer b.lock.Unlock()
-	b.tell(core.BarrierBroken)
+	b.notifyAll(core.BarrierBroken)
 	b.broken.Store(false)
 }
 

@@ -2,7 +2,7 @@
  * for Python, with the GIL for the mutex of the list. This model checks it for a condition, as lock.pml does for the
  * lock word.
  *
- * A step is one access to the word or to what a listener is told, one call of the kernel, or one taking of a
+ * A step is one access to the word or to what a listener is notified, one call of the kernel, or one taking of a
  * mutex. What is done between is done under the mutex of the list. Each thread waits and notifies again and
  * again; its waits run out of time, are interrupted, and end for no reason at any point, and the memory of a
  * listener is another's, at the same address, as soon as its wait has returned. A goroutine's channel is closed
@@ -21,7 +21,7 @@
 /* Reads that only choose the way to one of the steps below, or tell a user what was: */
 	/* golock/condition.go Waiting: func (c *Condition) Waiting() int { return int(atomic.LoadUint32(&c.word)) } */
 	/* golock/barrier.go Waiting: func (b *Barrier) Waiting() int { return int(atomic.LoadUint32(&b.word)) } */
-	/* internal/core/listener.go Told: func (l *Listener) Told() uint32 { return atomic.LoadUint32(&l.told) } */
+	/* internal/core/listener.go Notification: func (l *Listener) Notification() uint32 { return atomic.LoadUint32(&l.notification) } */
 	/* pyext/native/waiting/spin.c golock_spin_while: } while (((__atomic_load_n(word, __ATOMIC_ACQUIRE) ^ was) & mask) == 0); */
 	/* pyext/native/waiting/notify.c golock_count_listeners: return __atomic_load_n(&listeners->length, __ATOMIC_RELAXED); */
 /* The mutex of a list of C's, where there is no GIL; and the way of a listener to its list, which tells one that
@@ -47,9 +47,9 @@ byte word;
 chan list = [THREADS] of { byte }; /* of those who listen, in the core */
 bool mutex;                        /* of the list: locked */
 byte behind[4];              /* links those that were taken out of the list together */
-bool told[4];
+bool notified[4];
 #ifdef SPIN
-bool spins[4];               /* in the place of what it is told */
+bool spins[4];               /* in the place of what it is notified */
 #define NOT_SPINNING(i) spins[i] = false
 #else
 #define NOT_SPINNING(i) skip
@@ -67,8 +67,8 @@ bool designated[4];                      /* and was woken there */
 bool waiters, named;               /* what the lock's word says */
 #define BACK_TO_WAIT 0
 #define BACK_TO_REST 1
-#define BACK_TO_TELL 2
-#define GETS_UP      moved[me] = false;
+#define BACK_TO_NOTIFY 2
+#define FORGET_MOVE      moved[me] = false;
 #define moved_one(i) :: asleep[i] && moved[i] -> asleep[i] = false; moved[i] = false; designated[i] = true; busy++
 #if THREADS == 2
 #define some_moved   (asleep[0] && moved[0] || asleep[1] && moved[1])
@@ -78,7 +78,7 @@ bool waiters, named;               /* what the lock's word says */
 #define wake_moved   moved_one(0) moved_one(1) moved_one(2)
 #endif
 #else
-#define GETS_UP
+#define FORGET_MOVE
 #endif
 bool asleep[4];
 byte holder;                       /* 1 + the thread that has the lock of the condition, or 0 */
@@ -87,26 +87,26 @@ byte busy;                         /* threads that are neither idle nor asleep *
 
 /* What the properties need. */
 bool exists[4];                    /* the memory of the thread's listener */
-chan came = [THREADS] of { byte }; /* who waits, in the order in which they came, and has not been told */
-byte given;                        /* notifications whose waiters have not returned */
+chan arrivals = [THREADS] of { byte }; /* who waits, in the order in which they came, and has not been notified */
+byte pending;                        /* notifications whose waiters have not returned */
 /* The properties. While nobody has the mutex, the word says how many are in the list. First come is first
- * told, and none is told whose memory is another's. What one was told it returns or passes on. Who
- * notifies with the lock held tells as many as it means, of all who have begun to wait. When nobody is under way, nobody is asleep that was told
+ * notified, and none is notified whose memory is another's. What one was notified it returns or passes on. Who
+ * notifies with the lock held tells as many as it means, of all who have begun to wait. When nobody is under way, nobody is asleep that was notified
  * something, or never will be. */
 #define WRITE(next) word = next; assert(mutex || NUMBER)
-#define TELLS       assert(came?[eval(first)]); came?eval(first)
+#define NOTIFIED_IN_ORDER       assert(arrivals?[eval(first)]); arrivals?eval(first)
 #define NUMBER      (word == len(list))
 #define UNLOCK      assert(NUMBER); mutex = false
 #ifdef OPEN
-#define DEAF(i)     (asleep[i] && (given_lock[i] -> !on_lock[i] || free[i] || !waiters??[i] : opened || told[i]))
+#define LOST(i)     (asleep[i] && (given_lock[i] -> !on_lock[i] || free[i] || !waiters??[i] : opened || notified[i]))
 #else
-#define DEAF(i)     (asleep[i] && (!list??[i] || told[i]))
+#define LOST(i)     (asleep[i] && (!list??[i] || notified[i]))
 #endif
 #define REST \
 	busy--; \
-	assert(busy > 0 || (!mutex && holder == 0 && given == 0 && !DEAF(0) && !DEAF(1) && !DEAF(2) && !DEAF(3)))
+	assert(busy > 0 || (!mutex && holder == 0 && pending == 0 && !LOST(0) && !LOST(1) && !LOST(2) && !LOST(3)))
 
-/* FUTEX_WAKE, on what i was told. It finds whoever sleeps at that address. */
+/* FUTEX_WAKE, on what i was notified. It finds whoever sleeps at that address. */
 #define WAKE(i) \
 	if \
 	:: asleep[i] -> asleep[i] = false; busy++ \
@@ -149,7 +149,7 @@ lock:
 		holder == 0 -> holder = me + 1;
 		if
 		:: locked -> goto look
-		:: !locked -> exists[me] = true; came!me; goto listen
+		:: !locked -> exists[me] = true; arrivals!me; goto listen
 		fi
 	}
 
@@ -162,7 +162,7 @@ open:
 			list?most;
 			waiters!most;
 			given_lock[most] = true; /* pyext/native/primitives/condition.c commit: each->lock = Py_NewRef(PyList_GET_ITEM(locks, i++)); */
-			told[most] = true; /* pyext/native/primitives/condition.c commit: golock_notify(&self->listeners, GOLOCK_EVERYONE, GOLOCK_OPENED, NULL); */
+			notified[most] = true; /* pyext/native/primitives/condition.c commit: golock_notify(&self->listeners, GOLOCK_EVERYONE, GOLOCK_OPENED, NULL); */
 			NOT_SPINNING(most);
 			WAKE(most)
 		:: else -> break
@@ -178,7 +178,7 @@ listen: /* internal/core/listener.go Listen: func Listen(word *uint32, l *Listen
 		!mutex -> mutex = true; /* internal/core/listener.go listOf: s.Lock() */
 #ifdef OPEN
 		if
-		:: opened -> waiters!me; given_lock[me] = true; told[me] = true; UNLOCK; goto unlock
+		:: opened -> waiters!me; given_lock[me] = true; notified[me] = true; UNLOCK; goto unlock
 		:: else
 		fi;
 #endif
@@ -201,20 +201,20 @@ unlock:
 #endif
 	}
 
-awaits: /* pyext/native/waiting/notify.c sleep_until_told: while (in_time && (told(listener) == 0 || unwoken.word != NULL)) { */
+awaits: /* pyext/native/waiting/notify.c sleep_until_notified: while (in_time && (notification_of(listener) == 0 || unwoken.word != NULL)) { */
 	if
 #ifdef OPEN
-	:: told[me] && given_lock[me] -> goto waits_on_lock /* pyext/native/waiting/notify.c golock_await: return result == GOLOCK_OPENED ? await_lock(listener, deadline) : result; */
-	:: told[me] && !given_lock[me] -> goto reacquire
+	:: notified[me] && given_lock[me] -> goto waits_on_lock /* pyext/native/waiting/notify.c golock_await: return result == GOLOCK_OPENED ? await_lock(listener, deadline) : result; */
+	:: notified[me] && !given_lock[me] -> goto reacquire
 #else
-	:: told[me] -> goto reacquire /* pyext/native/waiting/notify.c told: return __atomic_load_n(&listener->told, __ATOMIC_ACQUIRE); */
+	:: notified[me] -> goto reacquire /* pyext/native/waiting/notify.c notification_of: return __atomic_load_n(&listener->notification, __ATOMIC_ACQUIRE); */
 #endif
-	:: !told[me]
+	:: !notified[me]
 #ifdef SPIN
-	:: atomic { !told[me] -> spins[me] = true }
-		/* pyext/native/waiting/notify.c begin_to_spin: return __atomic_compare_exchange_n(&listener->told, &untold, GOLOCK_SPINS, false, __ATOMIC_ACQ_REL, */
+	:: atomic { !notified[me] -> spins[me] = true }
+		/* pyext/native/waiting/notify.c begin_to_spin: return __atomic_compare_exchange_n(&listener->notification, &none, GOLOCK_SPINNING, false, */
 		atomic {
-			NOT_SPINNING(me); /* pyext/native/waiting/notify.c end_spin: __atomic_compare_exchange_n(&listener->told, &spins, 0, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED); */
+			NOT_SPINNING(me); /* pyext/native/waiting/notify.c end_spin: bool none_came = __atomic_compare_exchange_n(&listener->notification, &spins, 0, false, __ATOMIC_ACQ_REL, */
 			goto awaits
 		}
 #endif
@@ -223,9 +223,9 @@ awaits: /* pyext/native/waiting/notify.c sleep_until_told: while (in_time && (to
 sleep:
 	atomic {
 		if
-		:: !told[me] -> asleep[me] = true; REST /* pyext/native/waiting/notify.c sleep_detached: long result = golock_futex_wait(&listener->told, 0, deadline, GOLOCK_SLEEPER); */
-		:: told[me] -> goto awaits
-		:: raises = true; goto reacquire /* pyext/native/waiting/notify.c sleep_until_told: if (unwoken.word == NULL && Py_MakePendingCalls() < 0) { */
+		:: !notified[me] -> asleep[me] = true; REST /* pyext/native/waiting/notify.c sleep_detached: long result = golock_futex_wait(&listener->notification, 0, deadline, GOLOCK_SLEEPER); */
+		:: notified[me] -> goto awaits
+		:: raises = true; goto reacquire /* pyext/native/waiting/notify.c sleep_until_notified: if (unwoken.word == NULL && Py_MakePendingCalls() < 0) { */
 		fi
 	}
 
@@ -233,10 +233,10 @@ end_sleeps: /* for ever, if nobody notifies */
 	atomic {
 		if
 		:: !asleep[me] -> goto awaits
-		:: asleep[me] && timed -> asleep[me] = false; GETS_UP busy++; goto reacquire
-		:: asleep[me] -> asleep[me] = false; GETS_UP busy++; goto awaits /* a signal, or a wake for another listener that lived here */
+		:: asleep[me] && timed -> asleep[me] = false; FORGET_MOVE busy++; goto reacquire
+		:: asleep[me] -> asleep[me] = false; FORGET_MOVE busy++; goto awaits /* a signal, or a wake for another listener that lived here */
 #ifdef MOVE
-		:: asleep[me] && moved[me] -> asleep[me] = false; GETS_UP designated[me] = true; busy++; goto awaits
+		:: asleep[me] && moved[me] -> asleep[me] = false; FORGET_MOVE designated[me] = true; busy++; goto awaits
 			/* by a wake for another lock that lived here */
 #endif
 		fi
@@ -276,31 +276,31 @@ withdraw: /* internal/core/listener.go Withdraw: func Withdraw(word *uint32, l *
 	:: given_lock[me] -> /* pyext/native/primitives/condition.c finish_wait: opened = listener->lock != NULL; */
 		atomic {
 			if
-			:: free[me] -> given--
-			:: !free[me] -> assert(waiters??[eval(me)]); waiters??eval(me); came??eval(me) /* pyext/native/primitives/condition.c leave_waiters: PyObject *left = golock_opened_call(self, "stop_waiting", "(O)", listener->lock); */
+			:: free[me] -> pending--
+			:: !free[me] -> assert(waiters??[eval(me)]); waiters??eval(me); arrivals??eval(me) /* pyext/native/primitives/condition.c leave_waiters: PyObject *left = golock_opened_call(self, "stop_waiting", "(O)", listener->lock); */
 			fi;
 			given_lock[me] = false;
 			free[me] = false;
-			told[me] = false;
+			notified[me] = false;
 			exists[me] = false;
 			goto done
 		}
-	:: told[me] && !given_lock[me] -> goto returns
+	:: notified[me] && !given_lock[me] -> goto returns
 #else
-	:: told[me] -> goto returns /* pyext/native/waiting/notify.c golock_withdraw: while ((listeners = __atomic_load_n(&listener->listeners, __ATOMIC_ACQUIRE)) != NULL) { */
+	:: notified[me] -> goto returns /* pyext/native/waiting/notify.c golock_withdraw: while ((listeners = __atomic_load_n(&listener->listeners, __ATOMIC_ACQUIRE)) != NULL) { */
 #endif
-	:: !told[me]
+	:: !notified[me]
 	fi;
 	atomic {
 		!mutex -> mutex = true;
 		if
 #ifdef OPEN
 		:: given_lock[me] -> UNLOCK; goto withdraw
-		:: told[me] && !given_lock[me] -> UNLOCK; goto returns
+		:: notified[me] && !given_lock[me] -> UNLOCK; goto returns
 #else
-		:: told[me] -> UNLOCK; goto returns /* internal/core/listener.go Withdraw: if l.told == 0 { */
+		:: notified[me] -> UNLOCK; goto returns /* internal/core/listener.go Withdraw: if l.notification == 0 { */
 #endif
-		:: else -> assert(list??[eval(me)]); list??eval(me); came??eval(me) /* internal/core/listener.go Withdraw: list.remove(l) */
+		:: else -> assert(list??[eval(me)]); list??eval(me); arrivals??eval(me) /* internal/core/listener.go Withdraw: list.remove(l) */
 		fi
 	}
 	atomic { WRITE(len(list)); UNLOCK } /* pyext/native/waiting/notify.c unlink_listener: __atomic_store_n(&listeners->length, listeners->length - 1, __ATOMIC_RELAXED); */
@@ -311,18 +311,18 @@ returns:
 		assert(holder == me + 1);
 		locked = true;
 		if
-		:: raises && told[me] -> told[me] = false; given--; n = 1; goto look /* pyext/native/primitives/condition.c finish_wait: pass_on(self); */
-		:: !raises && told[me] -> told[me] = false; given--; goto done /* pyext/native/primitives/condition.c finish_wait: return notified; */
-		:: !told[me] -> goto done
+		:: raises && notified[me] -> notified[me] = false; pending--; n = 1; goto look /* pyext/native/primitives/condition.c finish_wait: pass_on(self); */
+		:: !raises && notified[me] -> notified[me] = false; pending--; goto done /* pyext/native/primitives/condition.c finish_wait: return notified; */
+		:: !notified[me] -> goto done
 		fi
 	}
 
 look:
 	atomic {
 		#ifdef OPEN
-		assert(!locked || mutex || word + len(waiters) == len(came));
+		assert(!locked || mutex || word + len(waiters) == len(arrivals));
 #else
-		assert(!locked || mutex || word == len(came));
+		assert(!locked || mutex || word == len(arrivals));
 #endif
 		if
 #ifdef OPEN
@@ -331,10 +331,10 @@ look:
 			do
 			:: n > 0 && len(waiters) > 0 ->
 				waiters?most;
-				assert(came?[eval(most)]);
-				came??eval(most);
+				assert(arrivals?[eval(most)]);
+				arrivals??eval(most);
 				free[most] = true;
-				given++;
+				pending++;
 				if
 				:: on_lock[most] -> WAKE(most)
 				:: else
@@ -354,7 +354,7 @@ look:
 		fi
 	}
 
-notify: /* internal/core/listener.go Notify: func Notify(word *uint32, n, what uint32) uint32 { */
+notify: /* internal/core/listener.go Notify: func Notify(word *uint32, n, notification uint32) uint32 { */
 	atomic {
 		!mutex -> mutex = true;
 #ifdef OPEN
@@ -382,20 +382,20 @@ notify: /* internal/core/listener.go Notify: func Notify(word *uint32, n, what u
 	}
 	atomic { WRITE(len(list)) }
 
-tell: /* internal/core/listener.go Notify: for l := first; l != nil; { */
+notify_each: /* internal/core/listener.go Notify: for l := first; l != nil; { */
 	do
 	:: first != NOBODY ->
 		atomic {
-			assert(exists[first] && !told[first]);
+			assert(exists[first] && !notified[first]);
 			old = behind[first]; /* internal/core/listener.go Notify: next := l.next */
-			told[first] = true;
-				/* internal/core/listener.go Notify: atomic.StoreUint32(&l.told, what) */
-				/* pyext/native/waiting/notify.c tell_first: bool spins = __atomic_exchange_n(word, what, __ATOMIC_ACQ_REL) == GOLOCK_SPINS; */
-			given++;
-			TELLS;
+			notified[first] = true;
+				/* internal/core/listener.go Notify: atomic.StoreUint32(&l.notification, notification) */
+				/* pyext/native/waiting/notify.c notify_first: bool spins = __atomic_exchange_n(word, notification, __ATOMIC_ACQ_REL) == GOLOCK_SPINNING; */
+			pending++;
+			NOTIFIED_IN_ORDER;
 #ifdef SPIN
 			if
-			:: spins[first] -> NOT_SPINNING(first); goto told_one
+			:: spins[first] -> NOT_SPINNING(first); goto notified_one
 			:: !spins[first]
 			fi
 #endif
@@ -404,13 +404,13 @@ tell: /* internal/core/listener.go Notify: for l := first; l != nil; { */
 		atomic {
 			if
 			:: asleep[first] -> moved[first] = true
-				/* pyext/native/waiting/notify.c tell_first: golock_plain_move(core, word, what, &lock->word, golock_mutex_is_shared(lock))) { */
+				/* pyext/native/waiting/notify.c notify_first: golock_plain_move(core, word, notification, &lock->word, golock_mutex_is_shared(lock))) { */
 				/* pyext/native/waiting/plain.c golock_plain_move: long moved = golock_futex_move(from, value, 1, word); */
-			:: !asleep[first] -> goto told_one
+			:: !asleep[first] -> goto notified_one
 			fi
 		}
 		atomic {
-			back = BACK_TO_TELL;
+			back = BACK_TO_NOTIFY;
 			if
 			:: named
 			:: !named && holder != 0 -> waiters = true
@@ -423,18 +423,18 @@ tell: /* internal/core/listener.go Notify: for l := first; l != nil; { */
 #else
 		atomic {
 			WAKE(first)
-				/* internal/core/listener.go Notify: close(l.turn) */
+				/* internal/core/listener.go Notify: close(l.notified) */
 				/* pyext/native/waiting/notify.c golock_notify: golock_futex_wake(word, 1, GOLOCK_ANY_CHANNEL); */
 		}
 #endif
-told_one:
+notified_one:
 		atomic { first = old; old = 0 }
 	:: first == NOBODY -> break
 	od;
 	atomic {
 		first = 0;
 		UNLOCK;
-		assert(!locked || count >= n || len(came) == 0);
+		assert(!locked || count >= n || len(arrivals) == 0);
 		goto done
 	}
 
@@ -489,7 +489,7 @@ awake:
 	if
 	:: back == BACK_TO_WAIT -> goto awaits
 	:: back == BACK_TO_REST -> goto rests
-	:: back == BACK_TO_TELL -> goto told_one
+	:: back == BACK_TO_NOTIFY -> goto notified_one
 	fi
 #endif
 }

@@ -40,15 +40,15 @@
 #define SLEEPERS 2
 #define OTHER    4 /* the count is not that of the word now */
 
-#define over(came, word) ((word & SET) != 0 || ((word ^ came) & ~(SET | SLEEPERS)) != 0)
+#define over(initial, word) ((word & SET) != 0 || ((word ^ initial) & ~(SET | SLEEPERS)) != 0)
 
 byte word;
-byte came[4];                         /* what the word was when the thread's wait began */
+byte initial[4];                         /* what the word was when the thread's wait began */
 byte old[4];                          /* what it was when the thread looked last */
 bool asleep[4];                       /* on the word */
 bool exists;                          /* somebody is the first of the line */
 chan line = [THREADS] of { byte };    /* those behind it: internal/core/line.go */
-bool turn[4];                         /* the channel of one in the line is closed */
+bool promoted[4];                         /* the channel of one in the line is closed */
 bool looked[4];                       /* and may still compare that */
 byte busy;                            /* threads that are neither idle nor asleep nor in the line */
 
@@ -63,11 +63,11 @@ bool stands[4];                       /* in the line, and is not under way */
  * is set, or was since it came: no lost wake-up. */
 #define TRUE     assert(was_set[me])
 #define FALSE    assert(expired && !was_set[me])
-#define DEAF(i)  ((asleep[i] || stands[i]) && (is_set || was_set[i]))
-#define REST     busy--; assert(busy < THREADS); assert(busy > 0 || (!DEAF(0) && !DEAF(1) && !DEAF(2) && !DEAF(3)))
+#define LOST(i)  ((asleep[i] || stands[i]) && (is_set || was_set[i]))
+#define REST     busy--; assert(busy < THREADS); assert(busy > 0 || (!LOST(0) && !LOST(1) && !LOST(2) && !LOST(3)))
 
 #define COUNT(i) \
-	came[i] = came[i] | OTHER * waits[i]; \
+	initial[i] = initial[i] | OTHER * waits[i]; \
 	old[i] = old[i] | OTHER * looked[i]; \
 	was_set[i] = waits[i]
 #define RIGHT    assert(((word & SET) != 0) == is_set)
@@ -94,7 +94,7 @@ inline leave()
 	atomic {
 		if
 		:: empty(line) -> exists = false /* internal/core/line.go leave: delete(s.of, word) */
-		:: nempty(line) -> line?next; turn[next] = true; busy = busy + stands[next]; stands[next] = false; next = 0 /* internal/core/line.go leave: close(t.came) */
+		:: nempty(line) -> line?next; promoted[next] = true; busy = busy + stands[next]; stands[next] = false; next = 0 /* internal/core/line.go leave: close(p.promoted) */
 		fi
 	}
 }
@@ -167,10 +167,10 @@ clear:
 
 wait:
 	atomic {
-		came[me] = word & ~SLEEPERS; /* internal/core/event.go Wait: came := atomic.LoadUint32(&e.word) */
-			/* pyext/native/primitives/event.c event_wait: uint32_t came = load((EventObject *)self); */
+		initial[me] = word & ~SLEEPERS; /* internal/core/event.go Wait: initial := atomic.LoadUint32(&e.word) */
+			/* pyext/native/primitives/event.c event_wait: uint32_t initial = load((EventObject *)self); */
 		if
-		:: (came[me] & SET) != 0 -> assert(is_set); goto done
+		:: (initial[me] & SET) != 0 -> assert(is_set); goto done
 		:: else -> waits[me] = true
 		fi;
 		if
@@ -180,28 +180,28 @@ wait:
 		fi
 	}
 
-enter: /* internal/core/event.go Wait: if t := enter(&e.word); t != nil { */
+enter: /* internal/core/event.go Wait: if p := enter(&e.word); p != nil { */
 	atomic {
 		if
 		:: !exists -> exists = true; first = true; goto look /* internal/core/line.go enter: s.of[word] = &line{} */
-		:: exists -> line!me /* internal/core/line.go enter: t.element = l.behind.PushBack(t) */
+		:: exists -> line!me /* internal/core/line.go enter: p.element = l.behind.PushBack(p) */
 		fi
 	}
 	atomic {
 		if
-		:: !over(came[me], word) -> /* internal/core/event.go Wait: if over(came, atomic.LoadUint32(&e.word)) || t.wait(ctx, Forever) != nil { */
+		:: !over(initial[me], word) -> /* internal/core/event.go Wait: if over(initial, atomic.LoadUint32(&e.word)) || p.wait(ctx, Forever) != nil { */
 			if
-			:: turn[me]
-			:: !turn[me] -> stands[me] = true; REST
+			:: promoted[me]
+			:: !promoted[me] -> stands[me] = true; REST
 			fi
-		:: over(came[me], word) -> TRUE; goto abandon /* internal/core/event.go Wait: if !abandon(&e.word, t) { */
+		:: over(initial[me], word) -> TRUE; goto abandon /* internal/core/event.go Wait: if !abandon(&e.word, p) { */
 		fi
 	}
 
 end_stands: /* for ever, if nobody sets the event */
 	atomic {
 		if
-		:: turn[me] -> turn[me] = false; first = true; goto look /* internal/core/line.go wait: case <-t.came: */
+		:: promoted[me] -> promoted[me] = false; first = true; goto look /* internal/core/line.go wait: case <-p.promoted: */
 		:: LIMITED -> /* internal/core/line.go wait: case <-ctx.Done(): */
 			busy = busy + stands[me];
 			stands[me] = false;
@@ -213,8 +213,8 @@ end_stands: /* for ever, if nobody sets the event */
 abandon:
 	atomic {
 		if
-		:: line??[eval(me)] -> line??eval(me); goto ends /* internal/core/line.go abandon: s.of[word].behind.Remove(t.element) */
-		:: else -> assert(turn[me]); turn[me] = false
+		:: line??[eval(me)] -> line??eval(me); goto ends /* internal/core/line.go abandon: s.of[word].behind.Remove(p.element) */
+		:: else -> assert(promoted[me]); promoted[me] = false
 		fi
 	}
 	leave();
@@ -222,8 +222,8 @@ abandon:
 ends:
 	atomic {
 		if
-		:: over(came[me], word) -> TRUE /* internal/core/event.go end: if over(came, atomic.LoadUint32(&e.word)) { */
-		:: !over(came[me], word) -> FALSE
+		:: over(initial[me], word) -> TRUE /* internal/core/event.go result: if over(initial, atomic.LoadUint32(&e.word)) { */
+		:: !over(initial[me], word) -> FALSE
 		fi;
 		goto returns
 	}
@@ -233,10 +233,10 @@ look:
 		LOOK; /* internal/core/event.go Wait: word := atomic.LoadUint32(&e.word) */
 			/* pyext/native/primitives/event.c wait_native: uint32_t word = load(self); */
 		if
-		:: first && (expired || over(came[me], old[me])) -> FORGET; goto ends
-		:: !first && over(came[me], old[me]) -> TRUE; FORGET; goto returns
-		:: !first && expired && !over(came[me], old[me]) -> FALSE; FORGET; goto returns
-		:: !expired && !over(came[me], old[me])
+		:: first && (expired || over(initial[me], old[me])) -> FORGET; goto ends
+		:: !first && over(initial[me], old[me]) -> TRUE; FORGET; goto returns
+		:: !first && expired && !over(initial[me], old[me]) -> FALSE; FORGET; goto returns
+		:: !expired && !over(initial[me], old[me])
 		fi
 	}
 
@@ -274,7 +274,7 @@ end_sleeps: /* for ever, if nobody sets the event */
 
 returns:
 	atomic {
-		waits[me] = false; was_set[me] = false; came[me] = 0; expired = false;
+		waits[me] = false; was_set[me] = false; initial[me] = 0; expired = false;
 		if
 		:: first -> first = false; goto leaves
 		:: else -> goto done
@@ -286,7 +286,7 @@ leaves: /* internal/core/event.go Wait: defer leave(&e.word, false) */
 
 done:
 	atomic {
-		came[me] = 0;
+		initial[me] = 0;
 		REST
 	}
 	goto end_idle

@@ -124,7 +124,7 @@ byte begun = 1; /* all but thread 0 are alike, so they may as well begin in thei
 #ifdef LINE
 bool idle[THREADS];     /* or stands in the line */
 bool claimant[THREADS]; /* the claim was left to it */
-#define RESTS            idle[me] = true
+#define BE_IDLE            idle[me] = true
 #define leave_claim_to(i) :: idle[i] -> idle[i] = false; claimant[i] = true; busy++; designated = false; goto resigned
 #if THREADS == 2
 #define some_idle        (idle[0] || idle[1])
@@ -138,7 +138,7 @@ bool claimant[THREADS]; /* the claim was left to it */
 #endif
 #define FORGET_HEIR      passesClaim = false
 #else
-#define RESTS            skip
+#define BE_IDLE            skip
 #define FORGET_HEIR      skip
 #endif
 
@@ -232,13 +232,13 @@ bool overdue;                              /* the due time in the word has come 
 bool aged[THREADS];                        /* the thread has waited for the threshold */
 chan sleeping = [THREADS] of { byte };     /* the kernel's queue, of those on the channel of sleepers */
 chan before = [THREADS] of { byte, byte }; /* and of those on the others */
-#define LIE_DOWN(channel) \
+#define FALL_ASLEEP(channel) \
 	asleep[me] = channel; \
 	if \
 	:: asleep[me] == SLEEPER -> sleeping!me \
 	:: else -> before!me,asleep[me] \
 	fi
-#define GET_UP \
+#define WAKE_UP \
 	if \
 	:: asleep[me] == SLEEPER -> sleeping??eval(me) \
 	:: else -> before??eval(me),_ \
@@ -264,8 +264,8 @@ chan before = [THREADS] of { byte, byte }; /* and of those on the others */
 #define AND_SLEEP      if :: calm && me == 0 -> goto sleep_at_once :: else fi
 #else
 /* The kernel may wake anybody, and others may change the word between a load and a compare-and-swap. */
-#define LIE_DOWN(channel) asleep[me] = channel
-#define GET_UP            asleep[me] = 0; busy++
+#define FALL_ASLEEP(channel) asleep[me] = channel
+#define WAKE_UP            asleep[me] = 0; busy++
 #define FIRST_CLAIMANT    some_on(CLAIMANT)
 #define FIRST_BEFORE      some_on(RETURNER) some_on(CLAIMANT)
 #define FIRST_OF_ANY      FIRST_BEFORE some_on(SLEEPER)
@@ -345,14 +345,14 @@ proctype Thread(byte me; bool has)
 	:: else
 	fi;
 
-	RESTS;
+	BE_IDLE;
 
 end_idle:
 	atomic {
 #ifdef LINE
 		if
 		:: claimant[me] -> claimant[me] = false; designated = true; goto ATTACHED(acquire) /* internal/core/wait.go takeClaimFromLine: w.designated, w.claimFromLine, w.since = true, true, now() */
-		:: claimant[me] -> claimant[me] = false; designated = true; reason = INTERRUPTED; goto ATTACHED(acquire) /* internal/core/wait.go Wait: w.designated = t.designated */
+		:: claimant[me] -> claimant[me] = false; designated = true; reason = INTERRUPTED; goto ATTACHED(acquire) /* internal/core/wait.go Wait: w.designated = p.designated */
 		:: !claimant[me] && MAY_BEGIN -> idle[me] = false
 		fi;
 #endif
@@ -391,7 +391,7 @@ acquire:
 			/* pyext/native/waiting/plain.c golock_plain_next: uint64_t old = load(c); */
 			/* pyext/native/waiting/plain.c golock_plain_try_acquire: uint64_t old = load(c); */
 			/* pyext/native/fastpath/fastpath.h golock_fast_acquire: uint32_t old = __atomic_load_n(word, __ATOMIC_RELAXED); */
-			/* pyext/native/fastpath/fastpath.h golock_fast_take: uint64_t old = __atomic_load_n(&semaphore->both, __ATOMIC_RELAXED); */
+			/* pyext/native/fastpath/fastpath.h golock_fast_acquire_permit: uint64_t old = __atomic_load_n(&semaphore->both, __ATOMIC_RELAXED); */
 		if
 		:: (old & HELD) == 0 && ((designated && (requested || !handoffRequested(old))) || outlived || !reserved(old)) ->
 			reason = ENTERED;
@@ -431,7 +431,7 @@ acquire:
 			/* internal/core/waiter.go TryAcquire: if c.compareAndSwap(old, barged(old)) { */
 			/* pyext/native/waiting/plain.c golock_plain_next: if (!compare_and_swap(c, old, new)) { */
 			/* pyext/native/waiting/plain.c golock_plain_try_acquire: if (compare_and_swap(c, old, barged(c, old))) { */
-			/* pyext/native/fastpath/fastpath.h golock_fast_take: if (golock_change_permits(semaphore, shared, &old, new < GOLOCK_PERMIT ? new | GOLOCK_HELD : new, */
+			/* pyext/native/fastpath/fastpath.h golock_fast_acquire_permit: if (golock_change_permits(semaphore, shared, &old, new < GOLOCK_PERMIT ? new | GOLOCK_HELD : new, */
 			/* pyext/native/fastpath/fastpath.h golock_change_permits: return __atomic_compare_exchange_n(&semaphore->both, old, new, false, order, __ATOMIC_RELAXED); */
 			/* pyext/native/fastpath/fastpath.h golock_change_permits: __atomic_store_n(&semaphore->both, new, __ATOMIC_RELAXED); */
 			/* pyext/native/fastpath/fastpath.h golock_change: return __atomic_compare_exchange_n(word, old, new, false, order, __ATOMIC_RELAXED); */
@@ -451,7 +451,7 @@ sleep:
 		skip;
 sleep_at_once:
 		if
-		:: (cell & BITS) == next -> LIE_DOWN(CHANNEL); REST; goto end_sleeps
+		:: (cell & BITS) == next -> FALL_ASLEEP(CHANNEL); REST; goto end_sleeps
 			/* internal/core/wait.go wait: reason = park(w.word, w.value, w.channel|channels, w.until) */
 			/* pyext/native/waiting/acquire.c park: if (golock_futex_wait(waiter->word, waiter->value, until, waiter->channel) == 0) { */
 		:: (cell & BITS) != next || STORMY ->
@@ -484,15 +484,15 @@ end_sleeps: /* beside a semaphore that nobody gives to any more */
 	atomic {
 		if
 		:: called[me] -> called[me] = false; reason = WOKEN; goto ATTACHED(acquire)
-		:: asleep[me] != 0 && timed && LATE -> GET_UP; reason = OVERDUE
+		:: asleep[me] != 0 && timed && LATE -> WAKE_UP; reason = OVERDUE
 #ifdef PATIENT
-		:: asleep[me] != 0 && (STORMY || (reserved(cell) && !on_their_way)) -> GET_UP; reason = EXPIRED
+		:: asleep[me] != 0 && (STORMY || (reserved(cell) && !on_their_way)) -> WAKE_UP; reason = EXPIRED
 #endif
-		:: asleep[me] != 0 && SELDOM -> GET_UP; reason = INTERRUPTED
-		:: asleep[me] != 0 && STORMY -> GET_UP; reason = WOKEN
+		:: asleep[me] != 0 && SELDOM -> WAKE_UP; reason = INTERRUPTED
+		:: asleep[me] != 0 && STORMY -> WAKE_UP; reason = WOKEN
 			/* by a wake for another lock that lived here, or internal/core/wait.go: cancel: wake(w.word, channelCancel) */
 #ifdef DEATH
-		:: asleep[me] != 0 && !died && SELDOM -> GET_UP; died = true; goto dies
+		:: asleep[me] != 0 && !died && SELDOM -> WAKE_UP; died = true; goto dies
 		:: called[me] && !died && SELDOM -> called[me] = false; died = true; goto dies
 #endif
 		fi;
@@ -509,7 +509,7 @@ took:
 		if
 		:: passesClaim -> passesClaim = false;
 			if
-			leave_claim /* internal/core/line.go leave: t.designated = claim */
+			leave_claim /* internal/core/line.go leave: p.designated = claim */
 			:: goto resign /* internal/core/wait.go Wait: w.resign() */
 			fi
 		:: else
@@ -567,7 +567,7 @@ release:
 			/* internal/core/waiter.go Release: old := c.load() */
 			/* pyext/native/waiting/plain.c release: uint64_t old = load(c); */
 			/* pyext/native/fastpath/fastpath.h golock_fast_release: uint32_t old = __atomic_load_n(word, __ATOMIC_RELAXED); */
-			/* pyext/native/fastpath/fastpath.h golock_fast_give: uint64_t old = __atomic_load_n(&semaphore->both, __ATOMIC_RELAXED); */
+			/* pyext/native/fastpath/fastpath.h golock_fast_release_permits: uint64_t old = __atomic_load_n(&semaphore->both, __ATOMIC_RELAXED); */
 		if
 		:: permits(old) + n > PERMITS -> goto done
 		:: else
@@ -589,7 +589,7 @@ release:
 		:: UNCHANGED && (old & HELD) != 0 && !hasClaimant(old) && (next & NAMED) == 0 -> STORE(next); FREE; goto done
 			/* internal/core/waiter.go Release: if c.compareAndSwap(old, next.withFlags(0)) { */
 			/* pyext/native/waiting/plain.c release: } else if (compare_and_swap(c, old, with_flags(new, 0))) { */
-			/* pyext/native/fastpath/fastpath.h golock_fast_give: if (golock_change_permits(semaphore, shared, &old, new, __ATOMIC_RELEASE)) { */
+			/* pyext/native/fastpath/fastpath.h golock_fast_release_permits: if (golock_change_permits(semaphore, shared, &old, new, __ATOMIC_RELEASE)) { */
 		:: UNCHANGED && (old & HELD) != 0 && !hasClaimant(old) && (next & NAMED) != 0 -> STORE(next); FREE; APPOINT; goto appoints
 			/* internal/core/waiter.go Release: if c.compareAndSwap(old, next.withFlags(word&Handoff|claimantBits(c.word))) { */
 			/* pyext/native/waiting/plain.c release: if (compare_and_swap(c, old, with_flags(new, (word & GOLOCK_HANDOFF) | claimant_bits(c)))) { */
@@ -662,7 +662,7 @@ done:
 		old = 0; next = 0; has = false; n = 0; reason = ENTERED; requested = false; returns = false; timed = false; tries = false; outlived = false;
 		FORGET_WAY;
 		REST;
-		RESTS;
+		BE_IDLE;
 		DETACH
 	}
 	goto end_idle;

@@ -59,22 +59,22 @@ func (e *Event) Clear() { atomic.AndUint32(&e.word, ^uint32(Set)) }
 func (e *Event) IsSet() bool { return atomic.LoadUint32(&e.word)&Set != 0 }
 
 // over reports whether a wait is over that began when the word was came.
-func over(came, word uint32) bool { return word&Set != 0 || (word^came)&^(Set|Sleepers) != 0 }
+func over(initial, word uint32) bool { return word&Set != 0 || (word^initial)&^(Set|Sleepers) != 0 }
 
 // Wait waits for a set.
 func (e *Event) Wait(ctx context.Context) error {
-	came := atomic.LoadUint32(&e.word)
-	if over(came, came) {
+	initial := atomic.LoadUint32(&e.word)
+	if over(initial, initial) {
 		return nil
 	}
 	// The goroutines stand in a line, of which the first sleeps on the word. A set lets it go, and with it
 	// those behind it; but not one that came before the set and stood in the line after.
-	if t := enter(&e.word); t != nil {
-		if over(came, atomic.LoadUint32(&e.word)) || t.wait(ctx, Forever) != nil {
-			if !abandon(&e.word, t) {
+	if p := enter(&e.word); p != nil {
+		if over(initial, atomic.LoadUint32(&e.word)) || p.wait(ctx, Forever) != nil {
+			if !abandon(&e.word, p) {
 				leave(&e.word, false)
 			}
-			return e.end(ctx, came)
+			return e.result(ctx, initial)
 		}
 	}
 	defer leave(&e.word, false)
@@ -83,8 +83,8 @@ func (e *Event) Wait(ctx context.Context) error {
 	defer context.AfterFunc(ctx, func() { cancel(&e.word, gone) })()
 	for {
 		word := atomic.LoadUint32(&e.word)
-		if over(came, word) || ctx.Err() != nil {
-			return e.end(ctx, came)
+		if over(initial, word) || ctx.Err() != nil {
+			return e.result(ctx, initial)
 		}
 		if word&Sleepers != 0 || atomic.CompareAndSwapUint32(&e.word, word, word|Sleepers) {
 			park(&e.word, word|Sleepers, EventChannel|channelCancel, Forever)
@@ -92,9 +92,9 @@ func (e *Event) Wait(ctx context.Context) error {
 	}
 }
 
-// end is how a wait ends, that began when the word was came.
-func (e *Event) end(ctx context.Context, came uint32) error {
-	if over(came, atomic.LoadUint32(&e.word)) {
+// result is how a wait ends, that began when the word was came.
+func (e *Event) result(ctx context.Context, initial uint32) error {
+	if over(initial, atomic.LoadUint32(&e.word)) {
 		return nil
 	}
 	return ctx.Err()

@@ -53,9 +53,9 @@ func TestEventTransitions(t *testing.T) {
 func TestEventWaitIsOver(t *testing.T) {
 	const last = 1<<32 - SetOnce
 	for _, c := range []struct {
-		name       string
-		came, word uint32
-		over       bool
+		name          string
+		initial, word uint32
+		over          bool
 	}{
 		{"nothing happened", SetOnce, SetOnce, false},
 		{"somebody sleeps", SetOnce, SetOnce | Sleepers, false},
@@ -66,8 +66,8 @@ func TestEventWaitIsOver(t *testing.T) {
 		{"the count wrapped", last, 0, true},
 		{"the count wrapped, with sleepers", last | Sleepers, Sleepers, true},
 	} {
-		if got := over(c.came, c.word); got != c.over {
-			t.Errorf("%s: over(%#x, %#x) = %v", c.name, c.came, c.word, got)
+		if got := over(c.initial, c.word); got != c.over {
+			t.Errorf("%s: over(%#x, %#x) = %v", c.name, c.initial, c.word, got)
 		}
 	}
 }
@@ -76,8 +76,8 @@ func TestEventWaitIsOver(t *testing.T) {
 func waitInThread(e *Event) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	came := atomic.LoadUint32(&e.word)
-	for word := came; !over(came, word); word = atomic.LoadUint32(&e.word) {
+	initial := atomic.LoadUint32(&e.word)
+	for word := initial; !over(initial, word); word = atomic.LoadUint32(&e.word) {
 		if word&Sleepers != 0 || atomic.CompareAndSwapUint32(&e.word, word, word|Sleepers) {
 			park(&e.word, word|Sleepers, channelAny, Forever)
 		}
@@ -169,7 +169,7 @@ func TestEventLineBehindOneThatCameLater(t *testing.T) {
 	e.Set()
 	e.Clear()
 	shard.of = map[*uint32]*line{&e.word: {}} // of one that came later
-	standing.Add(1)
+	lineCount.Add(1)
 	shard.Unlock()
 	waittest.Within(t, "it goes on", ended)
 	if n := LineLength(&e.word); n != 1 {

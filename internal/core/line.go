@@ -18,34 +18,34 @@ import (
 // wait in the kernel, leaves its claim to the next of the line, and that one to the next, for as long as it has
 // waited itself. Meanwhile the word names a claimant, so nobody in the kernel is woken.
 type line struct {
-	behind queue.List // of *turn
-	until  int64      // the end of the line's turn, in monotonic nanoseconds
+	behind  queue.List // of *place
+	runEnds int64      // the end of the line's turn, in monotonic nanoseconds
 }
 
-// longestTurn is how long the turn of a line may be, in thresholds: as long as all others have, where they are many.
-const longestTurn = LongestRound / 2
+// longestRun is how long the turn of a line may be, in thresholds: as long as all others have, where they are many.
+const longestRun = LongestRound / 2
 
 // A turn is a goroutine's place behind the first of a line.
-type turn struct {
-	came       chan struct{} // closed when it has become the first
+type place struct {
+	promoted   chan struct{} // closed when it has become the first
 	designated bool          // and the claimant that the word names
 	element    *queue.Element
 }
 
 // The lines of the words whose addresses fall into the same shard.
-type shardOfLines struct {
+type lineShard struct {
 	sync.Mutex
 	of map[*uint32]*line
 }
 
-var lines [64]shardOfLines
+var lines [64]lineShard
 
-// standing counts the lines there are. A thread of another language, which has no line, then need not touch a mutex,
+// lineCount counts the lines there are. A thread of another language, which has no line, then need not touch a mutex,
 // for which it could wait in Go's scheduler.
-var standing atomic.Int32
+var lineCount atomic.Int32
 
 // linesOf returns the shard with the line of the word, locked.
-func linesOf(word *uint32) *shardOfLines {
+func linesOf(word *uint32) *lineShard {
 	s := &lines[uintptr(unsafe.Pointer(word))>>2%uintptr(len(lines))]
 	s.Lock()
 	return s
@@ -53,7 +53,7 @@ func linesOf(word *uint32) *shardOfLines {
 
 // enter joins the line of the word. It returns nil at once when the caller is the first, otherwise its
 // place.
-func enter(word *uint32) *turn {
+func enter(word *uint32) *place {
 	s := linesOf(word)
 	defer s.Unlock()
 	l, ok := s.of[word]
@@ -61,13 +61,13 @@ func enter(word *uint32) *turn {
 		if s.of == nil {
 			s.of = make(map[*uint32]*line)
 		}
-		standing.Add(1)
+		lineCount.Add(1)
 		s.of[word] = &line{}
 		return nil
 	}
-	t := &turn{came: make(chan struct{})}
-	t.element = l.behind.PushBack(t)
-	return t
+	p := &place{promoted: make(chan struct{})}
+	p.element = l.behind.PushBack(p)
+	return p
 }
 
 // leave is called by the first of the line, and makes the next one the first, and the claimant if the caller
@@ -79,32 +79,32 @@ func leave(word *uint32, claim bool) bool {
 	next := l.behind.Front()
 	if next == nil {
 		delete(s.of, word)
-		standing.Add(-1)
+		lineCount.Add(-1)
 		return false
 	}
-	t := l.behind.Remove(next).(*turn)
-	t.designated = claim
-	close(t.came)
+	p := l.behind.Remove(next).(*place)
+	p.designated = claim
+	close(p.promoted)
 	return true
 }
 
 // abandon takes a goroutine that gave up out of the line. It reports false when its turn came in the same moment:
 // then it is the first, and has to leave.
-func abandon(word *uint32, t *turn) bool {
+func abandon(word *uint32, p *place) bool {
 	s := linesOf(word)
 	defer s.Unlock()
 	select {
-	case <-t.came:
+	case <-p.promoted:
 		return false
 	default:
-		s.of[word].behind.Remove(t.element)
+		s.of[word].behind.Remove(p.element)
 		return true
 	}
 }
 
 // inLine reports whether somebody waits in the line of the word.
 func inLine(word *uint32) bool {
-	if standing.Load() == 0 {
+	if lineCount.Load() == 0 {
 		return false
 	}
 	s := linesOf(word)
@@ -113,7 +113,7 @@ func inLine(word *uint32) bool {
 }
 
 // wait returns nil when the turn has come, otherwise the error with which the wait ends.
-func (t *turn) wait(ctx context.Context, deadline int64) error {
+func (p *place) wait(ctx context.Context, deadline int64) error {
 	var expired <-chan time.Time
 	if deadline != Forever {
 		timer := time.NewTimer(time.Duration(deadline - now()))
@@ -121,7 +121,7 @@ func (t *turn) wait(ctx context.Context, deadline int64) error {
 		expired = timer.C
 	}
 	select {
-	case <-t.came:
+	case <-p.promoted:
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()

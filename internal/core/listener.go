@@ -23,9 +23,9 @@ import (
 
 // A Listener is one wait for a notification.
 type Listener struct {
-	told       uint32        // what it was told, or 0
-	turn       chan struct{} // closed when it is told
-	prev, next *Listener
+	notification uint32        // what it was told, or 0
+	notified     chan struct{} // closed when it is told
+	prev, next   *Listener
 }
 
 // What a listener is told: to go on, or that its barrier is broken.
@@ -132,7 +132,7 @@ func Listen(word *uint32, l *Listener) {
 }
 
 // Notify tells up to n listeners, those that came first, and returns how many it told.
-func Notify(word *uint32, n, what uint32) uint32 {
+func Notify(word *uint32, n, notification uint32) uint32 {
 	list, shard := listOf(word)
 	defer shard.Unlock()
 	before := list.length
@@ -141,8 +141,8 @@ func Notify(word *uint32, n, what uint32) uint32 {
 	for l := first; l != nil; {
 		next := l.next
 		l.prev, l.next = nil, nil
-		atomic.StoreUint32(&l.told, what)
-		close(l.turn)
+		atomic.StoreUint32(&l.notification, notification)
+		close(l.notified)
 		l = next
 	}
 	return before - list.length
@@ -152,23 +152,23 @@ func Notify(word *uint32, n, what uint32) uint32 {
 func Withdraw(word *uint32, l *Listener) uint32 {
 	list, shard := listOf(word)
 	defer shard.Unlock()
-	if l.told == 0 {
+	if l.notification == 0 {
 		list.remove(l)
 		list.write(shard, word)
 	}
-	return l.told
+	return l.notification
 }
 
 // Await waits until the listener is told something or the context ends.
 func (l *Listener) Await(ctx context.Context) {
 	select {
-	case <-l.turn:
+	case <-l.notified:
 	case <-ctx.Done():
 	}
 }
 
 // NewListener returns one that listens nowhere yet.
-func NewListener() *Listener { return &Listener{turn: make(chan struct{})} }
+func NewListener() *Listener { return &Listener{notified: make(chan struct{})} }
 
-// Told returns what the listener was told, or 0.
-func (l *Listener) Told() uint32 { return atomic.LoadUint32(&l.told) }
+// Notification returns what the listener was told, or 0.
+func (l *Listener) Notification() uint32 { return atomic.LoadUint32(&l.notification) }

@@ -45,27 +45,27 @@ func (w *watched) listen() error {
 	return nil
 }
 
-func (w *watched) notify(n, what uint32) error {
+func (w *watched) notify(n, notification uint32) error {
 	want := w.listeners[:min(int(n), len(w.listeners))]
-	if told := Notify(&w.word, n, what); int(told) != len(want) {
+	if told := Notify(&w.word, n, notification); int(told) != len(want) {
 		return fmt.Errorf("Notify(%d) told %d, want %d", n, told, len(want))
 	}
 	for i, listener := range want {
 		select {
-		case <-listener.turn:
+		case <-listener.notified:
 		default:
 			return fmt.Errorf("Notify(%d) did not tell number %d", n, i)
 		}
-		if listener.told != what || listener.prev != nil || listener.next != nil {
+		if listener.notification != notification || listener.prev != nil || listener.next != nil {
 			return fmt.Errorf("a listener is %+v after Notify(%d)", listener, n)
 		}
-		if told := Withdraw(&w.word, listener); told != what {
-			return fmt.Errorf("a listener that was told %d withdraws with %d", what, told)
+		if told := Withdraw(&w.word, listener); told != notification {
+			return fmt.Errorf("a listener that was told %d withdraws with %d", notification, told)
 		}
 	}
 	w.listeners = w.listeners[len(want):]
 	for i, listener := range w.listeners {
-		if listener.told != 0 {
+		if listener.notification != 0 {
 			return fmt.Errorf("Notify(%d) told number %d after the last", n, i)
 		}
 	}
@@ -137,8 +137,8 @@ func TestNotifyIsForOneWord(t *testing.T) {
 	mine, other := NewListener(), NewListener()
 	Listen(ours, mine)
 	Listen(theirs, other)
-	if Notify(ours, Everyone, Notified) != 1 || mine.told != Notified || other.told != 0 || *theirs != 1 {
-		t.Errorf("told %d and %d, the other word is %#x", mine.told, other.told, *theirs)
+	if Notify(ours, Everyone, Notified) != 1 || mine.notification != Notified || other.notification != 0 || *theirs != 1 {
+		t.Errorf("told %d and %d, the other word is %#x", mine.notification, other.notification, *theirs)
 	}
 	Notify(theirs, Everyone, Notified)
 }
@@ -155,7 +155,7 @@ func TestManyListenTogether(t *testing.T) {
 			for range rounds {
 				l := NewListener()
 				Listen(&word, l)
-				<-l.turn
+				<-l.notified
 				if Withdraw(&word, l) != Notified {
 					t.Error("a goroutine was told nothing")
 				}

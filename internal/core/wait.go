@@ -15,16 +15,16 @@ func (c Cell) Wait(ctx context.Context, deadline int64) error {
 	}
 	w := NewWaiter(c.word, deadline)
 	w.semaphore = c.semaphore
-	if t := enter(c.word); t != nil {
-		if err := t.wait(ctx, deadline); err != nil {
-			if !abandon(c.word, t) {
-				w.designated = t.designated
+	if p := enter(c.word); p != nil {
+		if err := p.wait(ctx, deadline); err != nil {
+			if !abandon(c.word, p) {
+				w.designated = p.designated
 				w.Next(Interrupted)
 				leave(c.word, false)
 			}
 			return err
 		}
-		if t.designated {
+		if p.designated {
 			w.takeClaimFromLine(ctx)
 		}
 	}
@@ -68,9 +68,9 @@ func (w *Waiter) mayPassClaim() bool {
 	}
 	at := now()
 	if !w.claimFromLine {
-		l.until = at + min(at-w.since, longestTurn*min(handoffAfter.Load(), dueLimit))
+		l.runEnds = at + min(at-w.since, longestRun*min(handoffAfter.Load(), dueLimit))
 	}
-	return at < l.until
+	return at < l.runEnds
 }
 
 // wait drives the waiter from the goroutine that stands first in line.

@@ -24,8 +24,8 @@
 #define START_LIMIT ((int64_t)2 * NS_PER_SECOND)
 
 /* Nanoseconds. After how long the core is loaded again that could not be: doubled each time. */
-#define FIRST_PAUSE (NS_PER_SECOND / 10)
-#define LONGEST_PAUSE ((int64_t)10 * NS_PER_SECOND)
+#define FIRST_RETRY_PAUSE (NS_PER_SECOND / 10)
+#define LONGEST_RETRY_PAUSE ((int64_t)10 * NS_PER_SECOND)
 
 /* Of the core in one process, the parents' among them; each takes some MB. */
 #define MOST_COPIES 64
@@ -36,23 +36,24 @@ static struct {
     pthread_mutex_t loading;
     const struct golock_core *table; /* NULL: not loaded in this process */
     char *path;
-    int copies; /* how many of the runtimes mapped into this process are private copies */
-    int opened; /* how many private copies the dynamic linker was given, also in vain */
-    bool
-        of_a_thread; /* this process or one of its ancestors was forked by another thread than the main one */
-    bool forker_is_main;
+    int copies;              /* how many of the runtimes mapped into this process are private copies */
+    int opened;              /* how many private copies the dynamic linker was given, also in vain */
+    bool forked_by_a_thread; /* this process or one of its ancestors was forked by another thread than the
+                                main one */
+    bool forked_by_main;
     bool warned;                   /* that threads wait without a core */
     golock_core_function function; /* of the library that is loaded, whose runtime may not have started yet */
-    int64_t again_at;              /* not before is the core loaded again */
-    int64_t pause;
-    char missing[512]; /* why there is no core */
-    bool spent;   /* the file is mapped, or may be, but of no use: by a parent, or by a dlopen that failed */
-    bool offered; /* the table is not the file's, but what golock.use_core was given */
-    bool chosen;  /* the threshold was set, not only left at its default */
+    int64_t retry_at;              /* not before is the core loaded again */
+    int64_t retry_pause;
+    char missing[512];  /* why there is no core */
+    bool file_unusable; /* the file is mapped, or may be, but of no use: by a parent, or by a dlopen that
+                           failed */
+    bool offered;       /* the table is not the file's, but what golock.use_core was given */
+    bool threshold_set; /* the threshold was set, not only left at its default */
     int64_t handoff;
 } core = {.loading = PTHREAD_MUTEX_INITIALIZER, .handoff = GOLOCK_DEFAULT_HANDOFF};
 
-static const char of_a_thread[] =
+static const char forked_by_a_thread[] =
     "this process was forked by a thread other than the main one, and is to end with its last thread";
 
 /* A core must not be half loaded when the process forks, and the Go runtime does not survive fork: its
@@ -64,7 +65,7 @@ void
 golock_core_before_fork(void)
 {
     pthread_mutex_lock(&core.loading);
-    core.forker_is_main = syscall(SYS_gettid) == getpid();
+    core.forked_by_main = syscall(SYS_gettid) == getpid();
 }
 
 void
@@ -77,14 +78,14 @@ void
 golock_core_after_fork_in_child(void)
 {
     pthread_mutex_unlock(&core.loading);
-    core.of_a_thread |= !core.forker_is_main;
-    core.spent |= core.function != NULL;
+    core.forked_by_a_thread |= !core.forked_by_main;
+    core.file_unusable |= core.function != NULL;
     core.function = NULL;
     core.table = NULL;
     core.offered = false;
     core.warned = false;
-    core.again_at = 0;
-    core.pause = 0;
+    core.retry_at = 0;
+    core.retry_pause = 0;
     core.missing[0] = '\0';
 }
 
@@ -240,7 +241,7 @@ open_core(char *reason, size_t size)
         return NULL;
     }
     void *handle;
-    bool private = core.spent;
+    bool private = core.file_unusable;
     if (private && core.copies >= MOST_COPIES) {
         snprintf(reason, size, "there are %d private copies of it already", core.copies);
         return NULL;
@@ -253,7 +254,7 @@ open_core(char *reason, size_t size)
             snprintf(reason, size, "%s", dlerror());
             /* Out of memory, glibc may leave the library mapped whose constructors it has not called.
              * It would find it the next time, and the runtime would never have started. */
-            core.spent = true;
+            core.file_unusable = true;
         }
     }
     if (handle == NULL) {
@@ -277,20 +278,21 @@ static const struct golock_core *
 load(bool must, char *reason, size_t size)
 {
     int64_t at = golock_now(), limit = at;
-    if (core.of_a_thread) {
-        snprintf(reason, size, "%s", of_a_thread);
+    if (core.forked_by_a_thread) {
+        snprintf(reason, size, "%s", forked_by_a_thread);
         return NULL;
     }
     if (core.function == NULL) {
-        if (!must && at < core.again_at) {
+        if (!must && at < core.retry_at) {
             snprintf(reason, size, "%s", core.missing);
             return NULL;
         }
         core.function = open_core(reason, size);
         if (core.function == NULL) {
-            core.pause = core.pause == 0 ? FIRST_PAUSE : core.pause * 2;
-            core.pause = core.pause < LONGEST_PAUSE ? core.pause : LONGEST_PAUSE;
-            core.again_at = golock_now() + core.pause;
+            core.retry_pause = core.retry_pause == 0 ? FIRST_RETRY_PAUSE : core.retry_pause * 2;
+            core.retry_pause =
+                core.retry_pause < LONGEST_RETRY_PAUSE ? core.retry_pause : LONGEST_RETRY_PAUSE;
+            core.retry_at = golock_now() + core.retry_pause;
             return NULL;
         }
         limit = at + START_LIMIT;
@@ -389,7 +391,7 @@ golock_core_use(const golock_state *state, const struct golock_core *table)
         if (core.table == NULL) {
             core.offered = true;
             /* Unless Python has set a threshold, the program's own stays. */
-            if (core.chosen && !set_handoff_of(table, core.handoff)) {
+            if (core.threshold_set && !set_handoff_of(table, core.handoff)) {
                 core.offered = false;
                 fault = "not enough memory";
             } else {
@@ -455,7 +457,8 @@ get(bool must, char *reason, size_t size)
 static void
 warn(const char *reason)
 {
-    if (core.of_a_thread || Py_IsFinalizing() || __atomic_exchange_n(&core.warned, true, __ATOMIC_RELAXED)) {
+    if (core.forked_by_a_thread || Py_IsFinalizing() ||
+        __atomic_exchange_n(&core.warned, true, __ATOMIC_RELAXED)) {
         return;
     }
     PyObject *before = golock_raised();
@@ -512,7 +515,7 @@ golock_core_set_handoff(int64_t nanoseconds)
     pthread_mutex_lock(&core.loading);
     bool can = core.table == NULL || set_handoff_of(core.table, nanoseconds);
     if (can) {
-        core.chosen = true;
+        core.threshold_set = true;
         __atomic_store_n(&core.handoff, nanoseconds, __ATOMIC_RELAXED);
     }
     pthread_mutex_unlock(&core.loading);
@@ -544,8 +547,8 @@ golock_core_describe(void)
     bool offered = core.offered;
     char missing[sizeof(core.missing)] = "";
     if (table == NULL) {
-        memcpy(missing, core.of_a_thread ? of_a_thread : core.missing,
-               core.of_a_thread ? sizeof(of_a_thread) : sizeof(missing));
+        memcpy(missing, core.forked_by_a_thread ? forked_by_a_thread : core.missing,
+               core.forked_by_a_thread ? sizeof(forked_by_a_thread) : sizeof(missing));
     }
     pthread_mutex_unlock(&core.loading);
     PyObject *path = PyUnicode_DecodeFSDefault(core.path);

@@ -52,22 +52,22 @@ golock_fast_acquire(uint32_t *word, bool shared)
 /* With a claimant on its way, every so manieth release looks at the clock: see internal/core/handoff.go. */
 #define GOLOCK_RELEASES_PER_CHECK 16
 
-/* Counts a release in *turns, and returns whether it is to look at the clock. A count that is lost to
+/* Counts a release in *releases, and returns whether it is to look at the clock. A count that is lost to
  * another thread does no harm. */
 static inline bool
-golock_should_check_clock(uint8_t *turns)
+golock_should_check_clock(uint8_t *releases)
 {
-    uint8_t turn = __atomic_load_n(turns, __ATOMIC_RELAXED) + 1;
-    __atomic_store_n(turns, turn, __ATOMIC_RELAXED);
-    return turn % GOLOCK_RELEASES_PER_CHECK == 0;
+    uint8_t count = __atomic_load_n(releases, __ATOMIC_RELAXED) + 1;
+    __atomic_store_n(releases, count, __ATOMIC_RELAXED);
+    return count % GOLOCK_RELEASES_PER_CHECK == 0;
 }
 
 /* Frees the lock if it is held and nobody has to be woken. */
 static inline bool
-golock_fast_release(uint32_t *word, bool shared, uint8_t *turns)
+golock_fast_release(uint32_t *word, bool shared, uint8_t *releases)
 {
     uint32_t old = __atomic_load_n(word, __ATOMIC_RELAXED);
-    if (old >> GOLOCK_CLAIMANT_SHIFT != 0 && golock_should_check_clock(turns) && golock_due(old)) {
+    if (old >> GOLOCK_CLAIMANT_SHIFT != 0 && golock_should_check_clock(releases) && golock_due(old)) {
         return false;
     }
     while (golock_fastpath && (old & (GOLOCK_HELD | GOLOCK_WAITERS | GOLOCK_HANDOFF)) == GOLOCK_HELD) {
@@ -95,7 +95,7 @@ golock_change_permits(union golock_semaphore *semaphore, bool shared, uint64_t *
 
 /* Takes a permit if there is one and a newcomer may. */
 static inline bool
-golock_fast_take(union golock_semaphore *semaphore, bool shared)
+golock_fast_acquire_permit(union golock_semaphore *semaphore, bool shared)
 {
     uint64_t old = __atomic_load_n(&semaphore->both, __ATOMIC_RELAXED);
     while (golock_fastpath && (old & (GOLOCK_HELD | GOLOCK_HANDOFF)) == 0) {
@@ -110,10 +110,11 @@ golock_fast_take(union golock_semaphore *semaphore, bool shared)
 
 /* Adds n permits if there may be so many more, and nobody has to be woken for them. */
 static inline bool
-golock_fast_give(union golock_semaphore *semaphore, bool shared, uint32_t n, uint32_t most, uint8_t *turns)
+golock_fast_release_permits(union golock_semaphore *semaphore, bool shared, uint32_t n, uint32_t most,
+                            uint8_t *releases)
 {
     uint64_t old = __atomic_load_n(&semaphore->both, __ATOMIC_RELAXED);
-    if ((uint32_t)old >> GOLOCK_CLAIMANT_SHIFT != 0 && golock_should_check_clock(turns) &&
+    if ((uint32_t)old >> GOLOCK_CLAIMANT_SHIFT != 0 && golock_should_check_clock(releases) &&
         golock_due((uint32_t)old)) {
         return false;
     }

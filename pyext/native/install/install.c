@@ -182,11 +182,11 @@ golock_green_look(struct golock_green *green)
     if (replaced && !before && green->listener != NULL) {
         PyObject *type, *value, *traceback;
         PyErr_Fetch(&type, &value, &traceback);
-        PyObject *told = PyObject_CallOneArg(green->listener, Py_None);
-        if (told == NULL) {
+        PyObject *result = PyObject_CallOneArg(green->listener, Py_None);
+        if (result == NULL) {
             PyErr_WriteUnraisable(green->listener);
         }
-        Py_XDECREF(told);
+        Py_XDECREF(result);
         PyErr_Restore(type, value, traceback);
     }
     return replaced;

@@ -242,44 +242,44 @@ barrier_open(PyObject *op)
 
 /* Takes the barrier's lock. Returns 0, or -1 with an exception set. */
 static int
-enter(BarrierObject *self)
+lock_barrier(BarrierObject *self)
 {
     return golock_mutex_acquire(&((LockObject *)self->lock)->mutex, GOLOCK_NO_LIMIT) < 0 ? -1 : 0;
 }
 
 /* The same for a thread that has listened, without running signal handlers. */
 static void
-enter_again(BarrierObject *self, const golock_listener *listener)
+relock_barrier(BarrierObject *self, const golock_listener *listener)
 {
     golock_mutex_reacquire(&((LockObject *)self->lock)->mutex, listener->woken);
 }
 
 /* Frees the lock. */
 static void
-leave(BarrierObject *self)
+unlock_barrier(BarrierObject *self)
 {
     golock_mutex_release(&((LockObject *)self->lock)->mutex);
 }
 
 static void
-enter_phase(BarrierObject *self, enum phase phase)
+set_phase(BarrierObject *self, enum phase phase)
 {
     __atomic_store_n(&self->phase, (unsigned char)phase, __ATOMIC_RELEASE);
 }
 
 static void
-let_all_go(BarrierObject *self, uint32_t what)
+notify_all(BarrierObject *self, uint32_t notification)
 {
-    enter_phase(self, LEAVING);
-    golock_notify(&self->listeners, GOLOCK_EVERYONE, what, NULL);
-    enter_phase(self, FILLING);
+    set_phase(self, LEAVING);
+    golock_notify(&self->listeners, GOLOCK_EVERYONE, notification, NULL);
+    set_phase(self, FILLING);
 }
 
 static void
 break_barrier(BarrierObject *self)
 {
     __atomic_store_n(&self->broken, true, __ATOMIC_RELAXED);
-    let_all_go(self, GOLOCK_BROKEN);
+    notify_all(self, GOLOCK_BROKEN);
 }
 
 static PyObject *
@@ -310,7 +310,7 @@ trip(BarrierObject *self, uint32_t index)
     if (!opened && result < 0) {
         break_barrier(self);
     } else if (!opened) {
-        let_all_go(self, GOLOCK_TOLD);
+        notify_all(self, GOLOCK_NOTIFIED);
     }
     GOLOCK_END_CRITICAL_SECTION();
     if (!opened) {
@@ -323,19 +323,19 @@ trip(BarrierObject *self, uint32_t index)
 }
 
 /* Ends the wait of a listener that was not told how it went, unless it was moved to a condition meanwhile:
- * then it returns false. Otherwise *told is what it was told after all, or that it has broken the barrier.
- * While the action runs nobody gives up: hence the caller has the lock. */
+ * then it returns false. Otherwise *notification is what it was told after all, or that it has broken the
+ * barrier. While the action runs nobody gives up: hence the caller has the lock. */
 static bool
-give_up(BarrierObject *self, golock_listener *listener, bool breaks, uint32_t *told)
+give_up(BarrierObject *self, golock_listener *listener, bool breaks, uint32_t *notification)
 {
     bool native;
     GOLOCK_BEGIN_CRITICAL_SECTION(self);
     native = listener->condition == NULL;
     if (native) {
-        *told = golock_withdraw(listener);
-        if (*told == 0 && breaks) {
+        *notification = golock_withdraw(listener);
+        if (*notification == 0 && breaks) {
             break_barrier(self);
-            *told = GOLOCK_BROKEN;
+            *notification = GOLOCK_BROKEN;
         }
     }
     GOLOCK_END_CRITICAL_SECTION();
@@ -344,47 +344,47 @@ give_up(BarrierObject *self, golock_listener *listener, bool breaks, uint32_t *t
 
 /* Goes on at the condition where the barrier was opened while the thread waited. Has the lock. */
 static PyObject *
-wait_opened(BarrierObject *self, golock_listener *listener, int told, uint32_t index,
+wait_opened(BarrierObject *self, golock_listener *listener, int result, uint32_t index,
             golock_deadline deadline)
 {
-    PyObject *raised = told < 0 ? golock_raised() : NULL;
-    golock_condition_finish(listener, told < 0 ? 0 : told);
-    PyObject *result = NULL;
+    PyObject *raised = result < 0 ? golock_raised() : NULL;
+    golock_condition_finish(listener, result < 0 ? 0 : result);
+    PyObject *index_or_null = NULL;
     if (raised != NULL) {
-        result = golock_opened_call((PyObject *)self, "leave", "(O)", raised);
+        index_or_null = golock_opened_call((PyObject *)self, "leave", "(O)", raised);
         Py_DECREF(raised);
-        return result;
+        return index_or_null;
     }
     PyObject *left = golock_seconds_left(deadline);
     if (left != NULL) {
-        result = golock_opened_call((PyObject *)self, "wait_on", "(OkO)", listener->condition,
-                                    (unsigned long)index, left);
+        index_or_null = golock_opened_call((PyObject *)self, "wait_on", "(OkO)", listener->condition,
+                                           (unsigned long)index, left);
         Py_DECREF(left);
     }
-    return result;
+    return index_or_null;
 }
 
 /* Waits to be told how it went. Has the lock when it is called, and not when it returns. */
 static PyObject *
 wait_for_the_others(BarrierObject *self, golock_listener *listener, uint32_t index, golock_deadline deadline)
 {
-    leave(self);
+    unlock_barrier(self);
     int result = golock_await(listener, deadline, NULL);
-    uint32_t told = result > 0 ? (uint32_t)result : 0;
+    uint32_t notification = result > 0 ? (uint32_t)result : 0;
     if (result <= 0 || listener->condition != NULL) {
         PyObject *raised = result < 0 ? golock_raised() : NULL;
-        enter_again(self, listener);
-        bool native = give_up(self, listener, raised == NULL, &told);
+        relock_barrier(self, listener);
+        bool native = give_up(self, listener, raised == NULL, &notification);
         if (raised != NULL) {
             golock_raise(raised);
         }
         PyObject *index_or_null = native ? NULL : wait_opened(self, listener, result, index, deadline);
-        leave(self);
+        unlock_barrier(self);
         if (!native || result < 0) {
             return index_or_null;
         }
     }
-    return told == GOLOCK_BROKEN ? raise_broken(self) : PyLong_FromUnsignedLong(index);
+    return notification == GOLOCK_BROKEN ? raise_broken(self) : PyLong_FromUnsignedLong(index);
 }
 
 enum arrival { OPENED, BROKEN, LAST, WAITS, NO_MEMORY };
@@ -404,7 +404,7 @@ arrive(BarrierObject *self, golock_listener **listener, uint32_t *index)
         arrival = BROKEN;
     } else if (PyLong_AsLongLongAndOverflow(self->parties, &overflow) == (long long)*index + 1) {
         arrival = LAST;
-        enter_phase(self, ACTING);
+        set_phase(self, ACTING);
     } else if ((*listener = golock_listener_new()) == NULL) {
         arrival = NO_MEMORY;
     } else {
@@ -418,17 +418,17 @@ arrive(BarrierObject *self, golock_listener **listener, uint32_t *index)
 /* Takes the lock of a native barrier. Returns 1; or 0 if it is opened, or was meanwhile, and the lock is
  * free; or -1 with an exception set. */
 static int
-enter_native(PyObject *op)
+lock_native(PyObject *op)
 {
     BarrierObject *self = (BarrierObject *)op;
     if (!golock_object_is_native(op, &golock_barrier_class) || !golock_object_uses_plain_conditions(op)) {
         return 0;
     }
-    if (enter(self) < 0) {
+    if (lock_barrier(self) < 0) {
         return -1;
     }
     if (golock_object_opened(op)) {
-        leave(self);
+        unlock_barrier(self);
         return 0;
     }
     return 1;
@@ -441,7 +441,7 @@ wait_native(BarrierObject *self, PyObject *limit, bool *opened)
 {
     golock_deadline deadline;
     uint32_t index;
-    if (enter(self) < 0) {
+    if (lock_barrier(self) < 0) {
         return NULL;
     }
     golock_listener *listener = NULL;
@@ -455,10 +455,10 @@ wait_native(BarrierObject *self, PyObject *limit, bool *opened)
         } else if (arrival == BROKEN) {
             raise_broken(self);
         } else if (arrival == WAITS) {
-            uint32_t told;
-            give_up(self, listener, false, &told);
+            uint32_t notification;
+            give_up(self, listener, false, &notification);
         }
-        leave(self);
+        unlock_barrier(self);
     }
     if (listener != NULL) {
         golock_listener_free(listener);
@@ -492,31 +492,31 @@ barrier_wait(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kw
 static PyObject *
 barrier_abort(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
-    int entered;
+    int locked;
     GOLOCK_BEGIN_CRITICAL_SECTION(self);
-    entered = enter_native(self);
-    if (entered > 0) {
+    locked = lock_native(self);
+    if (locked > 0) {
         break_barrier((BarrierObject *)self);
-        leave((BarrierObject *)self);
+        unlock_barrier((BarrierObject *)self);
     }
     GOLOCK_END_CRITICAL_SECTION();
-    return entered == 0 ? call(self, "abort", NULL, 0) : entered < 0 ? NULL : Py_NewRef(Py_None);
+    return locked == 0 ? call(self, "abort", NULL, 0) : locked < 0 ? NULL : Py_NewRef(Py_None);
 }
 
 static PyObject *
 barrier_reset(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
     BarrierObject *self = (BarrierObject *)op;
-    int entered;
+    int locked;
     GOLOCK_BEGIN_CRITICAL_SECTION(op);
-    entered = enter_native(op);
-    if (entered > 0) {
-        let_all_go(self, GOLOCK_BROKEN);
+    locked = lock_native(op);
+    if (locked > 0) {
+        notify_all(self, GOLOCK_BROKEN);
         __atomic_store_n(&self->broken, false, __ATOMIC_RELAXED);
-        leave(self);
+        unlock_barrier(self);
     }
     GOLOCK_END_CRITICAL_SECTION();
-    return entered == 0 ? call(op, "reset", NULL, 0) : entered < 0 ? NULL : Py_NewRef(Py_None);
+    return locked == 0 ? call(op, "reset", NULL, 0) : locked < 0 ? NULL : Py_NewRef(Py_None);
 }
 
 static PyObject *

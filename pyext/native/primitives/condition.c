@@ -287,7 +287,7 @@ release_save(const ConditionObject *self, saved *state)
             0) {
             return -1;
         }
-    } else if (!golock_mutex_release_quietly(&((LockObject *)state->lock)->mutex, &state->unwoken)) {
+    } else if (!golock_mutex_release_defer_wake(&((LockObject *)state->lock)->mutex, &state->unwoken)) {
         PyErr_SetString(PyExc_RuntimeError, "release unlocked lock");
         return -1;
     }
@@ -310,10 +310,10 @@ acquire_restore(saved *state, bool woken)
 /* Ends a wait for which a lock of its own was put among the _waiters. Returns whether it was notified, or -1
  * with an exception set. */
 static int
-leave_waiters(PyObject *self, golock_listener *listener, int told)
+leave_waiters(PyObject *self, golock_listener *listener, int result)
 {
-    if (told <= 0) {
-        PyObject *raised = told < 0 ? golock_raised() : NULL;
+    if (result <= 0) {
+        PyObject *raised = result < 0 ? golock_raised() : NULL;
         PyObject *left = golock_opened_call(self, "stop_waiting", "(O)", listener->lock);
         Py_XDECREF(left);
         if (raised != NULL && left == NULL) {
@@ -325,7 +325,7 @@ leave_waiters(PyObject *self, golock_listener *listener, int told)
             return -1;
         }
     }
-    return told;
+    return result;
 }
 
 /* Gives a notification to the next waiter, though an exception is set, which stays so. */
@@ -336,7 +336,7 @@ pass_on(ConditionObject *self)
     GOLOCK_BEGIN_CRITICAL_SECTION(self);
     native = !golock_object_opened((PyObject *)self);
     if (native) {
-        golock_notify(&self->listeners, 1, GOLOCK_TOLD, mutex_of(self));
+        golock_notify(&self->listeners, 1, GOLOCK_NOTIFIED, mutex_of(self));
     }
     GOLOCK_END_CRITICAL_SECTION();
     if (native) {
@@ -352,10 +352,10 @@ pass_on(ConditionObject *self)
     Py_XDECREF(notified);
 }
 
-/* Ends a wait of which golock_await said `told`, when the lock is taken again: not before does a waiter give
- * up, for until then it can be notified. Returns as golock_await. */
+/* Ends a wait of which golock_await returned `result`, when the lock is taken again: not before does a waiter
+ * give up, for until then it can be notified. Returns as golock_await. */
 static int
-finish_wait(ConditionObject *self, golock_listener *listener, int told)
+finish_wait(ConditionObject *self, golock_listener *listener, int result)
 {
     bool opened, notified = false;
     GOLOCK_BEGIN_CRITICAL_SECTION(self);
@@ -365,9 +365,9 @@ finish_wait(ConditionObject *self, golock_listener *listener, int told)
     }
     GOLOCK_END_CRITICAL_SECTION();
     if (opened) {
-        return leave_waiters((PyObject *)self, listener, told);
+        return leave_waiters((PyObject *)self, listener, result);
     }
-    if (told >= 0) {
+    if (result >= 0) {
         return notified;
     }
     if (notified) {
@@ -394,13 +394,13 @@ listen_without_lock(ConditionObject *self, golock_listener *listener, saved *loc
 static int
 await_and_lock(ConditionObject *self, golock_listener *listener, saved *lock, golock_deadline deadline)
 {
-    int told = golock_await(listener, deadline, &lock->unwoken);
-    PyObject *raised = told < 0 ? golock_raised() : NULL;
+    int result = golock_await(listener, deadline, &lock->unwoken);
+    PyObject *raised = result < 0 ? golock_raised() : NULL;
     acquire_restore(lock, listener->woken);
     if (raised != NULL) {
         golock_raise(raised);
     }
-    return finish_wait(self, listener, told);
+    return finish_wait(self, listener, result);
 }
 
 void
@@ -413,19 +413,19 @@ int
 golock_condition_resume(golock_listener *listener, golock_deadline deadline)
 {
     ConditionObject *condition = (ConditionObject *)listener->condition;
-    int told = golock_await(listener, deadline, NULL);
-    PyObject *raised = told < 0 ? golock_raised() : NULL;
+    int result = golock_await(listener, deadline, NULL);
+    PyObject *raised = result < 0 ? golock_raised() : NULL;
     golock_mutex_reacquire(&((LockObject *)condition->lock)->mutex, listener->woken);
     if (raised != NULL) {
         golock_raise(raised);
     }
-    return finish_wait(condition, listener, told);
+    return finish_wait(condition, listener, result);
 }
 
 void
-golock_condition_finish(golock_listener *listener, int told)
+golock_condition_finish(golock_listener *listener, int result)
 {
-    if (finish_wait((ConditionObject *)listener->condition, listener, told) < 0 && told >= 0) {
+    if (finish_wait((ConditionObject *)listener->condition, listener, result) < 0 && result >= 0) {
         PyErr_Clear(); /* no memory to tidy up with */
     }
 }
@@ -617,7 +617,7 @@ notify_native(PyObject *op, uint32_t n)
         result = -1;
     }
     if (result > 0) {
-        golock_notify(&self->listeners, n, GOLOCK_TOLD, mutex_of(self));
+        golock_notify(&self->listeners, n, GOLOCK_NOTIFIED, mutex_of(self));
     }
     GOLOCK_END_CRITICAL_SECTION();
     return result;

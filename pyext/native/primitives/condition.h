@@ -20,8 +20,8 @@ void golock_condition_unlock(golock_listener *listener);
  * to the next. Takes the lock and frees it. An exception that is set stays so. */
 void golock_condition_abandon(golock_listener *listener);
 
-/* Ends the wait of such a listener, of which golock_await said `told`; an exception that is set stays so. The
- * lock is taken. */
-void golock_condition_finish(golock_listener *listener, int told);
+/* Ends the wait of such a listener, of which golock_await returned `result`; an exception that is set stays
+ * so. The lock is taken. */
+void golock_condition_finish(golock_listener *listener, int result);
 
 #endif

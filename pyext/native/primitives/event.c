@@ -216,9 +216,9 @@ event_is_set_deprecated(PyObject *self, PyObject *Py_UNUSED(ignored))
 
 /* Whether a wait is over that began when the word was `came`. */
 static bool
-over(uint32_t came, uint32_t word)
+over(uint32_t initial, uint32_t word)
 {
-    return (word & GOLOCK_SET) != 0 || ((word ^ came) & ~(GOLOCK_SET | GOLOCK_SLEEPERS)) != 0;
+    return (word & GOLOCK_SET) != 0 || ((word ^ initial) & ~(GOLOCK_SET | GOLOCK_SLEEPERS)) != 0;
 }
 
 /* Sleeps on the word while it is as given, until woken, or until the time has come: then returns false. A
@@ -240,7 +240,7 @@ enum { WAIT_OPENED = 2 };
  * apart, so this waits without the core, as internal/core/event.go does for goroutines; the protocol is
  * described there. */
 static int
-wait_native(EventObject *self, uint32_t came, golock_deadline deadline)
+wait_native(EventObject *self, uint32_t initial, golock_deadline deadline)
 {
     bool in_time = golock_may_wait(deadline);
     golock_spin spin = golock_spin_begin(deadline, 0);
@@ -253,7 +253,7 @@ wait_native(EventObject *self, uint32_t came, golock_deadline deadline)
         if (is_opened(word)) {
             return WAIT_OPENED;
         }
-        if (over(came, word)) {
+        if (over(initial, word)) {
             golock_spin_learn(&spin);
             return 1;
         }
@@ -262,7 +262,7 @@ wait_native(EventObject *self, uint32_t came, golock_deadline deadline)
         }
         if (golock_may_spin(&spin)) {
             PyThreadState *thread = golock_detach();
-            bool changed = golock_spin_while(&spin, &self->word, came, ~GOLOCK_SLEEPERS,
+            bool changed = golock_spin_while(&spin, &self->word, initial, ~GOLOCK_SLEEPERS,
                                              golock_is_shared(&self->header));
             PyEval_RestoreThread(thread);
             golock_spin_end(&spin, changed);
@@ -282,7 +282,7 @@ wait_native(EventObject *self, uint32_t came, golock_deadline deadline)
  * the event was opened before. The wait is within no critical section: a signal handler may wait, in a loop
  * that never lets go of it, for a thread that needs the event. */
 static int
-wait_listening(EventObject *self, golock_listener *listener, uint32_t came, golock_deadline deadline)
+wait_listening(EventObject *self, golock_listener *listener, uint32_t initial, golock_deadline deadline)
 {
     bool native;
     GOLOCK_BEGIN_CRITICAL_SECTION(self);
@@ -294,7 +294,7 @@ wait_listening(EventObject *self, golock_listener *listener, uint32_t came, golo
     if (!native) {
         return WAIT_OPENED;
     }
-    int result = wait_native(self, came, deadline);
+    int result = wait_native(self, initial, deadline);
     if (golock_withdraw_native((PyObject *)self, listener)) {
         return result;
     }
@@ -308,11 +308,11 @@ wait_listening(EventObject *self, golock_listener *listener, uint32_t came, golo
 }
 
 NO_INLINE static PyObject *
-wait_slow(PyObject *op, uint32_t came, PyObject *limit)
+wait_slow(PyObject *op, uint32_t initial, PyObject *limit)
 {
     EventObject *self = (EventObject *)op;
     golock_deadline deadline;
-    if (is_opened(came) || !golock_waits_natively(op)) {
+    if (is_opened(initial) || !golock_waits_natively(op)) {
         return call(op, "wait", &limit, 1);
     }
     if (golock_parse_timeout(limit, false, &deadline) < 0) {
@@ -322,7 +322,7 @@ wait_slow(PyObject *op, uint32_t came, PyObject *limit)
     if (listener == NULL) {
         return NULL;
     }
-    int result = wait_listening(self, listener, came, deadline);
+    int result = wait_listening(self, listener, initial, deadline);
     golock_listener_free(listener);
     if (result == WAIT_OPENED) { /* for the timeout may have run any code */
         return call(op, "wait", &limit, 1);
@@ -339,11 +339,11 @@ event_wait(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kw
         golock_parse_args("wait", names, 1, 0, args, nargs, kwnames, &timeout) < 0) {
         return NULL;
     }
-    uint32_t came = load((EventObject *)self);
-    if ((came & OPENED) == GOLOCK_SET) {
+    uint32_t initial = load((EventObject *)self);
+    if ((initial & OPENED) == GOLOCK_SET) {
         Py_RETURN_TRUE;
     }
-    return wait_slow(self, came, timeout);
+    return wait_slow(self, initial, timeout);
 }
 
 /* The condition of a native event is free, and nobody waits at it. */

@@ -120,7 +120,7 @@ opened_module(void)
 
 /* Returns a new reference to the interpreter's attribute of the class, or NULL with an exception set. */
 static PyObject *
-interpreters(PyObject *self, const golock_class *class, const char *name)
+interpreter_attribute(PyObject *self, const golock_class *class, const char *name)
 {
     golock_state *state = golock_state_of(self);
     if (state->opened == NULL) {
@@ -313,7 +313,7 @@ golock_object_call(PyObject *self, const golock_class *class, const char *method
     if (golock_object_open(self, class) < 0) {
         return NULL;
     }
-    PyObject *function = interpreters(self, class, method);
+    PyObject *function = interpreter_attribute(self, class, method);
     PyObject *bound = function == NULL ? NULL : PyMethod_New(function, self);
     PyObject *result = bound == NULL ? NULL : PyObject_Vectorcall(bound, args, (size_t)nargs, kwnames);
     Py_XDECREF(function);
@@ -328,7 +328,7 @@ golock_object_call_init(PyObject *self, const golock_class *class, PyObject *arg
         return -1;
     }
     touch(self);
-    PyObject *function = interpreters(self, class, "__init__");
+    PyObject *function = interpreter_attribute(self, class, "__init__");
     PyObject *bound = function == NULL ? NULL : PyMethod_New(function, self);
     PyObject *result = bound == NULL ? NULL : PyObject_Call(bound, args, kwargs);
     Py_XDECREF(function);
@@ -359,7 +359,7 @@ PyObject *
 golock_object_fields(PyObject *self, const golock_class *class, const char *format, ...)
 {
     PyObject *module = opened_module();
-    PyObject *function = interpreters(self, class, "__init__");
+    PyObject *function = interpreter_attribute(self, class, "__init__");
     va_list arguments;
     va_start(arguments, format);
     PyObject *tuple = Py_VaBuildValue(format, arguments);
@@ -477,7 +477,7 @@ golock_get_property(PyObject *self, void *closure)
     if (!golock_object_opened(self)) {
         return field->native(self);
     }
-    PyObject *property = interpreters(self, field->class, field->name);
+    PyObject *property = interpreter_attribute(self, field->class, field->name);
     PyObject *value =
         property == NULL ? NULL : PyObject_CallMethod(property, "__get__", "OO", self, Py_TYPE(self));
     Py_XDECREF(property);

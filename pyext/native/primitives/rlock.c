@@ -187,7 +187,7 @@ golock_rlock_save(RLockObject *self, unsigned long *count, unsigned long *owner,
         return -1;
     }
     disown(self);
-    golock_mutex_release_quietly(&self->mutex, unwoken);
+    golock_mutex_release_defer_wake(&self->mutex, unwoken);
     return 0;
 }
 

@@ -22,7 +22,7 @@ typedef struct {
     struct golock_header header;
     union golock_semaphore semaphore;
     uint32_t bound; /* of a bounded semaphore; UINT32_MAX of another */
-    uint8_t turns;
+    uint8_t releases;
     bool bounded;
     golock_listeners listeners; /* those who wait for a permit, for when the semaphore is opened */
 } SemaphoreObject;
@@ -49,15 +49,16 @@ fill(SemaphoreObject *self, uint32_t value)
 
 /* The fast paths of fastpath.h. */
 static inline bool
-fast_take(SemaphoreObject *self)
+fast_acquire(SemaphoreObject *self)
 {
-    return golock_fast_take(&self->semaphore, golock_is_shared(&self->header));
+    return golock_fast_acquire_permit(&self->semaphore, golock_is_shared(&self->header));
 }
 
 static inline bool
-fast_give(SemaphoreObject *self, uint32_t n, uint32_t most)
+fast_release(SemaphoreObject *self, uint32_t n, uint32_t most)
 {
-    return golock_fast_give(&self->semaphore, golock_is_shared(&self->header), n, most, &self->turns);
+    return golock_fast_release_permits(&self->semaphore, golock_is_shared(&self->header), n, most,
+                                       &self->releases);
 }
 
 static const golock_class *
@@ -221,9 +222,9 @@ try_acquire(SemaphoreObject *self)
 static PyObject *
 acquire_opened(PyObject *self, golock_listener *listener, golock_deadline deadline)
 {
-    int told = golock_condition_resume(listener, deadline);
+    int notified = golock_condition_resume(listener, deadline);
     golock_condition_unlock(listener);
-    if (told < 0) {
+    if (notified < 0) {
         return NULL;
     }
     PyObject *left = golock_seconds_left(deadline);
@@ -261,7 +262,7 @@ take_or_listen(PyObject *op, golock_listener *listener)
     GOLOCK_BEGIN_CRITICAL_SECTION(op);
     if (!golock_waits_natively(op)) {
         attempt = NOT_NATIVE;
-    } else if (fast_take(self)) {
+    } else if (fast_acquire(self)) {
         attempt = TAKEN;
     } else if (listener == NULL) {
         attempt = try_acquire(self) ? TAKEN : NOT_TAKEN;
@@ -319,7 +320,7 @@ acquire_with_arguments(PyObject *op, PyObject *const *args, Py_ssize_t nargs, Py
         return NULL;
     }
     /* The timeout counts only where there is none to take. */
-    if (fast_take(self)) {
+    if (fast_acquire(self)) {
         Py_RETURN_TRUE;
     }
     golock_deadline deadline = blocking ? GOLOCK_NO_LIMIT : GOLOCK_DO_NOT_WAIT;
@@ -340,7 +341,7 @@ semaphore_acquire(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObj
     if (nargs > 0 || kwnames != NULL) {
         return acquire_with_arguments(self, args, nargs, kwnames);
     }
-    if (fast_take((SemaphoreObject *)self)) {
+    if (fast_acquire((SemaphoreObject *)self)) {
         Py_RETURN_TRUE;
     }
     return acquire_slow(self, GOLOCK_NO_LIMIT, NULL, 0);
@@ -349,17 +350,17 @@ semaphore_acquire(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObj
 /* Gives n permits to a native semaphore. Returns 1, or 0 if there would be more than `most`; or -1 if the
  * semaphore is opened. */
 static int
-give(PyObject *op, uint32_t n, uint32_t most)
+release_native(PyObject *op, uint32_t n, uint32_t most)
 {
     SemaphoreObject *self = (SemaphoreObject *)op;
-    int given = -1;
+    int released = -1;
     GOLOCK_BEGIN_CRITICAL_SECTION(op);
     if (!golock_object_opened(op)) {
-        given = fast_give(self, n, most) ||
-                golock_permits_release(&self->semaphore, golock_is_shared(&self->header), n, most);
+        released = fast_release(self, n, most) ||
+                   golock_permits_release(&self->semaphore, golock_is_shared(&self->header), n, most);
     }
     GOLOCK_END_CRITICAL_SECTION();
-    return given;
+    return released;
 }
 
 /* `class` is that whose release was called: one of Semaphore itself does not look at the bound. What a native
@@ -375,14 +376,14 @@ release_slow(PyObject *op, const golock_class *class, PyObject *const *args, Py_
         return NULL;
     }
     bool bounded = class == &golock_bounded_semaphore_class;
-    int given = -1;
+    int released = -1;
     if (golock_object_uses_plain_conditions(op) && (number == NULL || (parse_permits(number, &n) && n > 0))) {
-        given = give(op, n, bounded ? ((SemaphoreObject *)op)->bound : UINT32_MAX);
+        released = release_native(op, n, bounded ? ((SemaphoreObject *)op)->bound : UINT32_MAX);
     }
-    if (given > 0) {
+    if (released > 0) {
         Py_RETURN_NONE;
     }
-    if (given == 0 && bounded) {
+    if (released == 0 && bounded) {
         PyErr_SetString(PyExc_ValueError, "Semaphore released too many times");
         return NULL;
     }
@@ -394,7 +395,7 @@ semaphore_release(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObjec
 {
     SemaphoreObject *self = (SemaphoreObject *)op;
     if (nargs == 0 && kwnames == NULL && golock_object_uses_plain_conditions(op) &&
-        fast_give(self, 1, UINT32_MAX)) {
+        fast_release(self, 1, UINT32_MAX)) {
         Py_RETURN_NONE;
     }
     return release_slow(op, &golock_semaphore_class, args, nargs, kwnames);
@@ -405,7 +406,7 @@ bounded_release(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject 
 {
     SemaphoreObject *self = (SemaphoreObject *)op;
     if (nargs == 0 && kwnames == NULL && golock_object_uses_plain_conditions(op) &&
-        fast_give(self, 1, self->bound)) {
+        fast_release(self, 1, self->bound)) {
         Py_RETURN_NONE;
     }
     return release_slow(op, &golock_bounded_semaphore_class, args, nargs, kwnames);

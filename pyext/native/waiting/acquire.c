@@ -17,9 +17,9 @@
 
 /* Nanoseconds. Without a GIL the owner of a lock may well be running: so a thread spins in any case. */
 #ifdef Py_GIL_DISABLED
-#define FIRST_SPIN 8000
+#define LEAST_SPIN 8000
 #else
-#define FIRST_SPIN 0
+#define LEAST_SPIN 0
 #endif
 
 /* Nanoseconds. While the interpreter ends, no other thread of it comes. */
@@ -69,7 +69,7 @@ typedef struct {
 static int
 next(wait *w, int reason)
 {
-    if (!w->passed && golock_plain_may(w->core)) {
+    if (!w->passed && golock_plain_applies(w->core)) {
         int action = golock_plain_next(w->core, &w->waiter, reason);
         if (action != GOLOCK_PASS) {
             return action;
@@ -104,7 +104,7 @@ sleep_detached(wait *w, const bool *ended)
 /* Ends the wait of one that has seen the flag. It may have announced itself after the flag was set, and so
  * made the word again what another is about to sleep on: it wakes all once more. */
 static void
-end(wait *w, int reason)
+end_wait(wait *w, int reason)
 {
     w->waiter.designated |= reason == GOLOCK_WOKEN;
     next(w, GOLOCK_INTERRUPTED);
@@ -125,9 +125,9 @@ spin_for(uint32_t *word, unsigned flags, const bool *ended, golock_spin *spin)
         PyThreadState *thread = golock_detach();
         free = golock_spin_while(spin, word, GOLOCK_HELD, GOLOCK_HELD, shared);
         PyEval_RestoreThread(thread);
-        taken =
-            free && (flags & GOLOCK_WAIT_FOR_PERMIT ? golock_fast_take((union golock_semaphore *)word, true)
-                                                    : golock_fast_acquire(word, true));
+        taken = free && (flags & GOLOCK_WAIT_FOR_PERMIT
+                             ? golock_fast_acquire_permit((union golock_semaphore *)word, true)
+                             : golock_fast_acquire(word, true));
     }
     golock_spin_end(spin, taken);
     return taken;
@@ -142,7 +142,7 @@ drive(wait *w, const struct golock_waiter *fresh, unsigned flags, const bool *en
     int reason = woken ? GOLOCK_WOKEN : GOLOCK_ENTERED;
     for (;;) {
         if (has_ended(ended)) {
-            end(w, reason);
+            end_wait(w, reason);
             return GOLOCK_ENDED;
         }
         int action = next(w, reason);
@@ -176,11 +176,11 @@ drive(wait *w, const struct golock_waiter *fresh, unsigned flags, const bool *en
         }
         if (action == GOLOCK_PARK) {
             golock_count(w->core, &w->waiter);
-            golock_lies_down(&w->waiter);
+            golock_before_sleep(&w->waiter);
             PyThreadState *thread = golock_detach();
             reason = sleep_detached(w, ended);
             PyEval_RestoreThread(thread);
-            golock_gets_up(&w->waiter);
+            golock_after_sleep(&w->waiter);
         }
     }
 }
@@ -189,7 +189,7 @@ int
 golock_wait(uint32_t *word, golock_deadline deadline, unsigned flags, const bool *ended)
 {
     const bool woken = flags & GOLOCK_WAIT_WOKEN;
-    golock_spin spin = golock_spin_begin(deadline, FIRST_SPIN);
+    golock_spin spin = golock_spin_begin(deadline, LEAST_SPIN);
     int result = !woken && spin_for(word, flags, ended, &spin);
     if (!result) {
         const struct golock_waiter fresh = {
@@ -219,7 +219,7 @@ static bool
 try_acquire(uint32_t *word, bool semaphore)
 {
     const struct golock_core *core = golock_core_loaded();
-    core = golock_plain_may(core) ? NULL : core_to_pass_to(core);
+    core = golock_plain_applies(core) ? NULL : core_to_pass_to(core);
     return core != NULL ? golock_core_try_acquire(core, word, semaphore)
                         : golock_plain_try_acquire(word, semaphore);
 }
@@ -240,7 +240,7 @@ static bool
 release(uint32_t *word, bool shared, bool *named)
 {
     const struct golock_core *core = golock_core_loaded();
-    int released = golock_plain_may(core) ? golock_plain_release(core, word, shared, named) : GOLOCK_PASS;
+    int released = golock_plain_applies(core) ? golock_plain_release(core, word, shared, named) : GOLOCK_PASS;
     if (released == GOLOCK_PASS) {
         core = core_to_pass_to(core);
         released =
@@ -256,7 +256,7 @@ golock_word_release(uint32_t *word, bool shared)
 }
 
 bool
-golock_word_release_quietly(uint32_t *word, bool shared, golock_unwoken *unwoken)
+golock_word_release_defer_wake(uint32_t *word, bool shared, golock_unwoken *unwoken)
 {
     bool named = false;
     bool released = release(word, shared, &named);
@@ -281,8 +281,8 @@ golock_permits_release(union golock_semaphore *semaphore, bool shared, uint32_t 
 {
     uint32_t *word = &semaphore->word;
     const struct golock_core *core = golock_core_loaded();
-    int released =
-        golock_plain_may(core) ? golock_plain_release_semaphore(core, word, shared, n, most) : GOLOCK_PASS;
+    int released = golock_plain_applies(core) ? golock_plain_release_semaphore(core, word, shared, n, most)
+                                              : GOLOCK_PASS;
     if (released == GOLOCK_PASS) {
         core = core_to_pass_to(core);
         released = core != NULL ? golock_core_release_semaphore(core, word, n, most)

@@ -41,7 +41,7 @@ typedef struct {
 } golock_unwoken;
 
 /* The same as golock_word_release; may leave a claimant unwoken. */
-bool golock_word_release_quietly(uint32_t *word, bool shared, golock_unwoken *unwoken);
+bool golock_word_release_defer_wake(uint32_t *word, bool shared, golock_unwoken *unwoken);
 
 /* Wakes it, if there is one. Returns false, where nobody slept: then golock_wake_again is to be called, with
  * the GIL, which this does not need. */

@@ -19,9 +19,9 @@ int32_t *golock_count_moved(const struct golock_core *core, const uint32_t *word
 void golock_uncount_moved(int32_t *counter);
 
 /* To be called before a waiter sleeps, and after: counts those that are woken before the sleepers. */
-void golock_lies_down(const struct golock_waiter *waiter);
-void golock_gets_up(const struct golock_waiter *waiter);
-int32_t golock_first_ones(const uint32_t *word);
+void golock_before_sleep(const struct golock_waiter *waiter);
+void golock_after_sleep(const struct golock_waiter *waiter);
+int32_t golock_priority_sleepers(const uint32_t *word);
 
 /* To be called in a child process. */
 void golock_counters_after_fork(void);

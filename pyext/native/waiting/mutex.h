@@ -10,7 +10,7 @@
 
 typedef struct golock_mutex {
     uint32_t word;
-    uint8_t turns;
+    uint8_t releases;
     bool shared; /* others than Python's threads know the word */
 } golock_mutex;
 
@@ -30,7 +30,7 @@ golock_mutex_fast_acquire(golock_mutex *mutex)
 static inline bool
 golock_mutex_fast_release(golock_mutex *mutex)
 {
-    return golock_fast_release(&mutex->word, golock_mutex_is_shared(mutex), &mutex->turns);
+    return golock_fast_release(&mutex->word, golock_mutex_is_shared(mutex), &mutex->releases);
 }
 
 /* The slow paths, which are outlined so that the fast ones save no registers. `flags` are those of
@@ -68,11 +68,11 @@ golock_mutex_release(golock_mutex *mutex)
 
 /* The same, and may leave a claimant unwoken. */
 static inline bool
-golock_mutex_release_quietly(golock_mutex *mutex, golock_unwoken *unwoken)
+golock_mutex_release_defer_wake(golock_mutex *mutex, golock_unwoken *unwoken)
 {
     unwoken->word = NULL;
     return golock_mutex_fast_release(mutex) ||
-           golock_word_release_quietly(&mutex->word, golock_mutex_is_shared(mutex), unwoken);
+           golock_word_release_defer_wake(&mutex->word, golock_mutex_is_shared(mutex), unwoken);
 }
 
 /* Returns whether a newcomer would find the lock taken. A reservation copied by fork binds nobody. */

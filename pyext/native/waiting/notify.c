@@ -37,9 +37,9 @@ golock_listener_new(void)
 
 /* What is told comes with what was done before: an acquire. */
 static uint32_t
-told(const golock_listener *listener)
+notification_of(const golock_listener *listener)
 {
-    return __atomic_load_n(&listener->told, __ATOMIC_ACQUIRE);
+    return __atomic_load_n(&listener->notification, __ATOMIC_ACQUIRE);
 }
 
 /* In a child process the listeners of the parent do not exist. */
@@ -113,7 +113,7 @@ golock_withdraw(golock_listener *listener)
         }
         unlock_list(listeners);
     }
-    return told(listener);
+    return notification_of(listener);
 }
 
 bool
@@ -152,18 +152,18 @@ golock_listener_free(golock_listener *listener)
  * sleeps, or is about to, or to NULL if it spins. It is moved while it is in the list, for until then its
  * memory is its own. */
 static bool
-tell_first(golock_listeners *listeners, uint32_t what, const struct golock_core *core, golock_mutex *lock,
-           uint32_t **sleeps)
+notify_first(golock_listeners *listeners, uint32_t notification, const struct golock_core *core,
+             golock_mutex *lock, uint32_t **sleeps)
 {
     lock_list(listeners);
     golock_listener *listener = listeners->first;
     if (listener != NULL) {
-        uint32_t *word = &listener->told;
+        uint32_t *word = &listener->notification;
         /* One that withdraws, and finds itself in no list, looks at what it was told. */
-        bool spins = __atomic_exchange_n(word, what, __ATOMIC_ACQ_REL) == GOLOCK_SPINS;
+        bool spins = __atomic_exchange_n(word, notification, __ATOMIC_ACQ_REL) == GOLOCK_SPINNING;
         *sleeps = spins ? NULL : word;
         if (lock != NULL && !spins &&
-            golock_plain_move(core, word, what, &lock->word, golock_mutex_is_shared(lock))) {
+            golock_plain_move(core, word, notification, &lock->word, golock_mutex_is_shared(lock))) {
             listener->counter = golock_count_moved(core, &lock->word);
         }
         unlink_listener(listener);
@@ -175,17 +175,17 @@ tell_first(golock_listeners *listeners, uint32_t what, const struct golock_core 
 /* The listener may be gone, and its memory used for something else, as soon as it has been told: who sleeps
  * at that address then is woken for nothing. */
 void
-golock_notify(golock_listeners *listeners, uint32_t n, uint32_t what, golock_mutex *lock)
+golock_notify(golock_listeners *listeners, uint32_t n, uint32_t notification, golock_mutex *lock)
 {
     const struct golock_core *core = golock_core_loaded();
     forget_the_parents(listeners);
     uint32_t *word;
-    if (lock != NULL && golock_plain_may(core) && golock_threshold(core) != 0) {
-        while (n-- > 0 && tell_first(listeners, GOLOCK_MOVED, core, lock, &word)) {
+    if (lock != NULL && golock_plain_applies(core) && golock_threshold(core) != 0) {
+        while (n-- > 0 && notify_first(listeners, GOLOCK_MOVED, core, lock, &word)) {
         }
         return;
     }
-    while (n-- > 0 && tell_first(listeners, what, NULL, NULL, &word)) {
+    while (n-- > 0 && notify_first(listeners, notification, NULL, NULL, &word)) {
         if (word != NULL) {
             golock_futex_wake(word, 1, GOLOCK_ANY_CHANNEL);
         }
@@ -245,11 +245,11 @@ static bool
 sleep_detached(golock_listener *listener, golock_deadline deadline)
 {
     for (;;) {
-        long result = golock_futex_wait(&listener->told, 0, deadline, GOLOCK_SLEEPER);
-        uint32_t what = told(listener);
-        if (what != 0) {
+        long result = golock_futex_wait(&listener->notification, 0, deadline, GOLOCK_SLEEPER);
+        uint32_t notification = notification_of(listener);
+        if (notification != 0) {
             /* A wake for nothing, just before it was told, looks the same: to owe too much does no harm. */
-            listener->woken = result == 0 && what == GOLOCK_MOVED;
+            listener->woken = result == 0 && notification == GOLOCK_MOVED;
             return true;
         }
         if (result < 0 && errno == ETIMEDOUT) {
@@ -266,7 +266,7 @@ static int
 await_lock(golock_listener *listener, golock_deadline deadline)
 {
     int taken = golock_mutex_acquire(listener->mutex, deadline);
-    return taken > 0 ? GOLOCK_TOLD : taken;
+    return taken > 0 ? GOLOCK_NOTIFIED : taken;
 }
 
 /* A listener that spins says so where it is told: who tells it then has nobody to wake. Returns false if it
@@ -274,27 +274,27 @@ await_lock(golock_listener *listener, golock_deadline deadline)
 static bool
 begin_to_spin(golock_listener *listener)
 {
-    uint32_t untold = 0;
-    return __atomic_compare_exchange_n(&listener->told, &untold, GOLOCK_SPINS, false, __ATOMIC_ACQ_REL,
-                                       __ATOMIC_RELAXED);
+    uint32_t none = 0;
+    return __atomic_compare_exchange_n(&listener->notification, &none, GOLOCK_SPINNING, false,
+                                       __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
 }
 
 /* Returns the listener to sleep, unless it was told something. Needs the GIL, as golock_spin_end does. */
 static void
 end_spin(golock_listener *listener, golock_spin *spin)
 {
-    uint32_t spins = GOLOCK_SPINS;
-    bool untold =
-        __atomic_compare_exchange_n(&listener->told, &spins, 0, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
-    golock_spin_end(spin, !untold);
+    uint32_t spins = GOLOCK_SPINNING;
+    bool none_came = __atomic_compare_exchange_n(&listener->notification, &spins, 0, false, __ATOMIC_ACQ_REL,
+                                                 __ATOMIC_RELAXED);
+    golock_spin_end(spin, !none_came);
 }
 
 static int
-sleep_until_told(golock_listener *listener, golock_deadline deadline, golock_unwoken unwoken)
+sleep_until_notified(golock_listener *listener, golock_deadline deadline, golock_unwoken unwoken)
 {
     golock_spin spin = golock_spin_begin(deadline, 0);
     bool in_time = true;
-    while (in_time && (told(listener) == 0 || unwoken.word != NULL)) {
+    while (in_time && (notification_of(listener) == 0 || unwoken.word != NULL)) {
         /* Signals that came up to here would go unseen while the thread sleeps. Their handlers may do
          * anything. */
         if (unwoken.word == NULL && Py_MakePendingCalls() < 0) {
@@ -305,7 +305,7 @@ sleep_until_told(golock_listener *listener, golock_deadline deadline, golock_unw
         bool woken = golock_wake(&unwoken);
         bool spins = woken && golock_may_spin(&spin) && begin_to_spin(listener);
         if (spins) {
-            golock_spin_while(&spin, &listener->told, GOLOCK_SPINS, UINT32_MAX, false);
+            golock_spin_while(&spin, &listener->notification, GOLOCK_SPINNING, UINT32_MAX, false);
         } else if (woken) {
             in_time = sleep_detached(listener, deadline);
         }
@@ -319,13 +319,13 @@ sleep_until_told(golock_listener *listener, golock_deadline deadline, golock_unw
         unwoken.word = NULL;
     }
     golock_spin_learn(&spin);
-    uint32_t what = told(listener);
-    return what == GOLOCK_MOVED ? GOLOCK_TOLD : (int)what;
+    uint32_t notification = notification_of(listener);
+    return notification == GOLOCK_MOVED ? GOLOCK_NOTIFIED : (int)notification;
 }
 
 int
 golock_await(golock_listener *listener, golock_deadline deadline, const golock_unwoken *unwoken)
 {
-    int result = sleep_until_told(listener, deadline, unwoken != NULL ? *unwoken : (golock_unwoken){0});
+    int result = sleep_until_notified(listener, deadline, unwoken != NULL ? *unwoken : (golock_unwoken){0});
     return result == GOLOCK_OPENED ? await_lock(listener, deadline) : result;
 }

@@ -17,9 +17,9 @@ typedef struct golock_listener {
     PyObject *condition;                /* to which it was moved, and which it keeps alive */
     PyObject *lock;                     /* GOLOCK_OPENED: what it waits on from now on */
     struct golock_mutex *mutex;         /* the lock's */
-    uint32_t told;    /* what it was told, or 0, on which the thread sleeps, or GOLOCK_SPINS */
-    bool woken;       /* on the word of the lock to which it was moved */
-    int32_t *counter; /* where it was counted then, or NULL */
+    uint32_t notification; /* what it was told, or 0, on which the thread sleeps, or GOLOCK_SPINNING */
+    bool woken;            /* on the word of the lock to which it was moved */
+    int32_t *counter;      /* where it was counted then, or NULL */
 } golock_listener;
 
 /* Those who wait at one object, first come first. All zero at first. Guarded by the GIL, or else by a lock of
@@ -35,10 +35,10 @@ typedef struct golock_listeners {
 
 /* What a listener is told: to go on; that the barrier is broken; to wait on its lock; to go on, and that it
  * may have been moved to the word of the lock that it is to take. */
-enum { GOLOCK_TOLD = 1, GOLOCK_BROKEN, GOLOCK_OPENED, GOLOCK_MOVED };
+enum { GOLOCK_NOTIFIED = 1, GOLOCK_BROKEN, GOLOCK_OPENED, GOLOCK_MOVED };
 
 /* In the place of what it was told: it is awake, and looks for that. */
-#define GOLOCK_SPINS UINT32_MAX
+#define GOLOCK_SPINNING UINT32_MAX
 
 struct golock_mutex;
 
@@ -55,10 +55,10 @@ uint32_t golock_count_listeners(golock_listeners *listeners);
 /* Puts a listener behind all others. */
 void golock_listen(golock_listeners *listeners, golock_listener *listener);
 
-/* Waits to be told something, and returns it: GOLOCK_TOLD also where it was told GOLOCK_MOVED, or was told
- * GOLOCK_OPENED and then got the lock. Returns 0 when the deadline has passed, -1 with an exception set when
- * a signal handler raised; it can still be told something then, until it is withdrawn. Needs the GIL, and
- * drops it while it waits. It wakes `unwoken` (or NULL) first, and then looks for no signals before it
+/* Waits to be told something, and returns it: GOLOCK_NOTIFIED also where it was told GOLOCK_MOVED, or was
+ * told GOLOCK_OPENED and then got the lock. Returns 0 when the deadline has passed, -1 with an exception set
+ * when a signal handler raised; it can still be told something then, until it is withdrawn. Needs the GIL,
+ * and drops it while it waits. It wakes `unwoken` (or NULL) first, and then looks for no signals before it
  * sleeps. */
 int golock_await(golock_listener *listener, golock_deadline deadline, const golock_unwoken *unwoken);
 
@@ -71,7 +71,7 @@ bool golock_withdraw_native(PyObject *object, golock_listener *listener);
 
 /* Tells up to n of them, those that came first. Those that are to take `lock`, unless it is NULL, are moved
  * to its word rather than woken: its releases wake them. */
-void golock_notify(golock_listeners *listeners, uint32_t n, uint32_t told, struct golock_mutex *lock);
+void golock_notify(golock_listeners *listeners, uint32_t n, uint32_t notification, struct golock_mutex *lock);
 
 /* Moves all listeners to those of a condition, of which there are none. */
 void golock_move_listeners(golock_listeners *from, golock_listeners *to, PyObject *condition);

@@ -34,7 +34,7 @@ cell_at(uint32_t *word, bool semaphore, bool shared, const struct golock_core *c
 }
 
 bool
-golock_plain_may(const struct golock_core *core)
+golock_plain_applies(const struct golock_core *core)
 {
     return core == NULL || (golock_fastpath && golock_threshold(core) != 0);
 }
@@ -113,7 +113,7 @@ wake(uint32_t *word, uint32_t channels)
 static bool
 wake_first(cell c)
 {
-    bool any = c.shared || golock_first_ones(c.word) > 0;
+    bool any = c.shared || golock_priority_sleepers(c.word) > 0;
     return (any && wake(c.word, RETURNERS | CLAIMANTS)) || wake(c.word, GOLOCK_ANY_CHANNEL);
 }
 
@@ -282,9 +282,9 @@ resign(cell c, struct golock_waiter *waiter)
 static uint32_t
 announced(cell c, const struct golock_waiter *waiter, uint32_t word)
 {
-    bool told =
+    bool claimant_will =
         !(word & GOLOCK_HELD) || handoff_requested(c, word) || (has_claimant(c, word) && !waiter->designated);
-    return told ? word : (word & ~NAME_MASK) | GOLOCK_WAITERS;
+    return claimant_will ? word : (word & ~NAME_MASK) | GOLOCK_WAITERS;
 }
 
 int

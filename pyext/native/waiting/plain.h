@@ -19,7 +19,7 @@
 
 /* Whether the functions below may be asked first: there is no core, or nothing speaks against it. Where the
  * threshold is 0 the core keeps the order. */
-bool golock_plain_may(const struct golock_core *core);
+bool golock_plain_applies(const struct golock_core *core);
 
 /* What the functions of these names in struct golock_core do, or GOLOCK_PASS. The latter, from
  * golock_plain_next, says that the waiter was woken and found the lock taken: it owes something, and no

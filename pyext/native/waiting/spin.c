@@ -35,18 +35,18 @@ golock_detach(void)
 }
 
 golock_spin
-golock_spin_begin(golock_deadline deadline, int64_t first)
+golock_spin_begin(golock_deadline deadline, int64_t least)
 {
     bool expected = learned.short_waits >= SHORT_WAITS << learned.doublings;
     int64_t now = golock_now();
-    int64_t until = now + (expected ? SPIN : first);
+    int64_t until = now + (expected ? SPIN : least);
     until = until < deadline.at ? until : deadline.at;
     return (golock_spin){.since = now, .expected = expected, .until = until};
 }
 
-/* Pauses for a while, and returns whether it is still before then. */
+/* Pauses for some cycles, and returns whether it is still before the moment. */
 static bool
-again(int64_t then)
+pause_before(int64_t moment)
 {
     for (int i = 0; i < 8; i++) {
 #ifdef __x86_64__
@@ -55,7 +55,7 @@ again(int64_t then)
         __asm__ volatile("yield");
 #endif
     }
-    return golock_now() < then;
+    return golock_now() < moment;
 }
 
 /* Spins until a thread has let go of the GIL since `before`. */
@@ -63,8 +63,8 @@ static void
 spin_for_gil(uint32_t before)
 {
 #ifndef Py_GIL_DISABLED
-    int64_t then = golock_now() + SPIN_FOR_GIL;
-    while (__atomic_load_n(&detached, __ATOMIC_RELAXED) == before && again(then)) {
+    int64_t until = golock_now() + SPIN_FOR_GIL;
+    while (__atomic_load_n(&detached, __ATOMIC_RELAXED) == before && pause_before(until)) {
     }
 #else
     (void)before;
@@ -77,7 +77,7 @@ golock_spin_while(const golock_spin *spin, const uint32_t *word, uint32_t was, u
     uint32_t before, now = __atomic_load_n(&detached, __ATOMIC_ACQUIRE);
     do {
         before = now;
-        if (!again(spin->until)) {
+        if (!pause_before(spin->until)) {
             return false;
         }
         /* Before the word: what is read here then comes before a change that the next look finds. */

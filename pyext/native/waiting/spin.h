@@ -17,9 +17,9 @@ typedef struct {
     bool expected; /* for the last waits were short */
 } golock_spin;
 
-/* Begins a wait that must be over at the deadline. It spins for `first` nanoseconds, where the last waits
+/* Begins a wait that must be over at the deadline. It spins for `least` nanoseconds where the last waits
  * were not short. */
-golock_spin golock_spin_begin(golock_deadline deadline, int64_t first);
+golock_spin golock_spin_begin(golock_deadline deadline, int64_t least);
 
 /* Whether the wait may spin now. */
 static inline bool
