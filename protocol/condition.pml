@@ -214,7 +214,7 @@ awaits: /* pyext/native/waiting/notify.c sleep_until_notified: while (in_time &&
 	:: atomic { !notified[me] -> spins[me] = true }
 		/* pyext/native/waiting/notify.c begin_to_spin: return __atomic_compare_exchange_n(&listener->notification, &none, GOLOCK_SPINNING, false, */
 		atomic {
-			NOT_SPINNING(me); /* pyext/native/waiting/notify.c end_spin: bool none_came = __atomic_compare_exchange_n(&listener->notification, &spins, 0, false, __ATOMIC_ACQ_REL, */
+			NOT_SPINNING(me); /* pyext/native/waiting/notify.c end_spin: bool none_came = __atomic_compare_exchange_n(&listener->notification, &spins, 0, false, */
 			goto awaits
 		}
 #endif
@@ -404,7 +404,7 @@ notify_each: /* internal/core/listener.go Notify: for l := first; l != nil; { */
 		atomic {
 			if
 			:: asleep[first] -> moved[first] = true
-				/* pyext/native/waiting/notify.c notify_first: golock_plain_move(core, word, notification, &lock->word, golock_mutex_is_shared(lock))) { */
+				/* pyext/native/waiting/notify.c notify_first: golock_plain_move(core, word, notification, &lock->word, */
 				/* pyext/native/waiting/plain.c golock_plain_move: long moved = golock_futex_move(from, value, 1, word); */
 			:: !asleep[first] -> goto notified_one
 			fi
@@ -417,7 +417,7 @@ notify_each: /* internal/core/listener.go Notify: for l := first; l != nil; { */
 				/* pyext/native/waiting/plain.c announce_the_moved: uint64_t old = load(c); */
 				/* pyext/native/waiting/plain.c announce_the_moved: if (next == word || compare_and_swap(c, old, with_flags(old, next))) { */
 			:: !named && holder == 0 -> named = true; goto wakes
-				/* pyext/native/waiting/plain.c announce_the_moved: } else if (compare_and_swap(c, old, with_flags(old, (word & GOLOCK_HANDOFF) | claimant_bits(c)))) { */
+				/* pyext/native/waiting/plain.c announce_the_moved: if (compare_and_swap(c, old, named)) { */
 			fi
 		}
 #else

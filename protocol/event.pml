@@ -246,7 +246,7 @@ announce:
 		:: (old[me] & SLEEPERS) != 0
 		:: (old[me] & SLEEPERS) == 0 && word == old[me] -> word = old[me] | SLEEPERS; RIGHT
 			/* internal/core/event.go Wait: if word&Sleepers != 0 || atomic.CompareAndSwapUint32(&e.word, word, word|Sleepers) { */
-			/* pyext/native/primitives/event.c wait_native: __atomic_compare_exchange_n(&self->word, &word, word | GOLOCK_SLEEPERS, false, __ATOMIC_SEQ_CST, */
+			/* pyext/native/primitives/event.c wait_native: __atomic_compare_exchange_n(&self->word, &word, word | GOLOCK_SLEEPERS, false, */
 		:: (old[me] & SLEEPERS) == 0 && word != old[me] -> FORGET; goto look
 		fi
 	}

@@ -50,7 +50,7 @@
 /* A semaphore that is opened is used no more: its permits are taken out together, and its word says for ever that
  * it is held. Those who wait are woken by golock_wake_all, and wait elsewhere: */
 	/* pyext/native/primitives/semaphore.c semaphore_open: uint64_t both = __atomic_load_n(&self->semaphore.both, __ATOMIC_RELAXED); */
-	/* pyext/native/primitives/semaphore.c semaphore_open: if (__atomic_compare_exchange_n(&self->semaphore.both, &both, OPENED, false, __ATOMIC_ACQ_REL, */
+	/* pyext/native/primitives/semaphore.c semaphore_open: if (__atomic_compare_exchange_n(&self->semaphore.both, &both, OPENED, false, */
 /* What makes a zero value a semaphore without permits, before anything else is done with it: */
 	/* golock/semaphore.go cell: if s.memory.Load() == 0 { */
 	/* golock/semaphore.go cell: s.memory.CompareAndSwap(0, core.MemoryOf(0)) */
@@ -59,7 +59,7 @@
 	/* internal/core/cell.go load: word := atomic.LoadUint32(c.word) */
 	/* internal/core/cell.go compareAndSwap: return atomic.CompareAndSwapUint32(c.word, old.word(), next.word()) */
 	/* internal/core/cell.go load: return fromMemory(atomic.LoadUint64(c.both())) */
-	/* internal/core/cell.go compareAndSwap: return atomic.CompareAndSwapUint64(c.both(), uint64(fromMemory(uint64(old))), uint64(fromMemory(uint64(next)))) */
+	/* internal/core/cell.go compareAndSwap: return atomic.CompareAndSwapUint64(c.both(), from, to) */
 	/* pyext/native/waiting/plain.c load: return __atomic_load_n((uint64_t *)c.word, __ATOMIC_ACQUIRE); */
 	/* pyext/native/waiting/plain.c load: uint32_t word = __atomic_load_n(c.word, __ATOMIC_ACQUIRE); */
 	/* pyext/native/waiting/plain.c compare_and_swap: return __atomic_compare_exchange_n((uint64_t *)c.word, &old, new, false, __ATOMIC_ACQ_REL, */
@@ -67,7 +67,7 @@
 
 /* What wakes all: to the others these are wakes from strangers, and a sleep refused for no reason. */
 	/* pyext/native/waiting/plain.c golock_wake_all: uint32_t old = __atomic_load_n(word, __ATOMIC_RELAXED); */
-	/* pyext/native/waiting/plain.c golock_wake_all: } while (!__atomic_compare_exchange_n(word, &old, new, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED)); */
+	/* pyext/native/waiting/plain.c golock_wake_all: !__atomic_compare_exchange_n(word, &old, new, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED)); */
 	/* pyext/native/waiting/plain.c golock_wake_all: golock_futex_wake(word, INT_MAX, GOLOCK_ANY_CHANNEL); */
 
 #define HELD     1
@@ -306,7 +306,7 @@ chan before = [THREADS] of { byte, byte }; /* and of those on the others */
 	fi }
 
 /* internal/core/waiter.go announced: func (w *Waiter) announced(old uint32, at int64) (next, channel uint32) { */
-/* pyext/native/waiting/plain.c announced: !(word & GOLOCK_HELD) || handoff_requested(c, word) || (has_claimant(c, word) && !waiter->designated); */
+/* pyext/native/waiting/plain.c announced: (has_claimant(c, word) && !waiter->designated); */
 inline announced()
 {
 	PASS_ON;
@@ -431,7 +431,7 @@ acquire:
 			/* internal/core/waiter.go TryAcquire: if c.compareAndSwap(old, barged(old)) { */
 			/* pyext/native/waiting/plain.c golock_plain_next: if (!compare_and_swap(c, old, new)) { */
 			/* pyext/native/waiting/plain.c golock_plain_try_acquire: if (compare_and_swap(c, old, barged(c, old))) { */
-			/* pyext/native/fastpath/fastpath.h golock_fast_acquire_permit: if (golock_change_permits(semaphore, shared, &old, new < GOLOCK_PERMIT ? new | GOLOCK_HELD : new, */
+			/* pyext/native/fastpath/fastpath.h golock_fast_acquire_permit: if (golock_change_permits(semaphore, shared, &old, new, __ATOMIC_ACQUIRE)) { */
 			/* pyext/native/fastpath/fastpath.h golock_change_permits: return __atomic_compare_exchange_n(&semaphore->both, old, new, false, order, __ATOMIC_RELAXED); */
 			/* pyext/native/fastpath/fastpath.h golock_change_permits: __atomic_store_n(&semaphore->both, new, __ATOMIC_RELAXED); */
 			/* pyext/native/fastpath/fastpath.h golock_change: return __atomic_compare_exchange_n(word, old, new, false, order, __ATOMIC_RELAXED); */
@@ -592,7 +592,7 @@ release:
 			/* pyext/native/fastpath/fastpath.h golock_fast_release_permits: if (golock_change_permits(semaphore, shared, &old, new, __ATOMIC_RELEASE)) { */
 		:: UNCHANGED && (old & HELD) != 0 && !hasClaimant(old) && (next & NAMED) != 0 -> STORE(next); FREE; APPOINT; goto appoints
 			/* internal/core/waiter.go Release: if c.compareAndSwap(old, next.withFlags(word&Handoff|claimantBits(c.word))) { */
-			/* pyext/native/waiting/plain.c release: if (compare_and_swap(c, old, with_flags(new, (word & GOLOCK_HANDOFF) | claimant_bits(c)))) { */
+			/* pyext/native/waiting/plain.c release: if (compare_and_swap(c, old, next)) { */
 		:: UNCHANGED && (old & HELD) != 0 && hasClaimant(old) && (next & HANDOFF) == 0 -> STORE(next); FREE; goto done
 			/* internal/core/waiter.go Release: if c.compareAndSwap(old, next.withFlags(word&nameMask)) { */
 			/* pyext/native/waiting/plain.c release: if (compare_and_swap(c, old, with_flags(new, word & NAME_MASK))) { */

@@ -30,7 +30,8 @@ set_handoff(PyObject *Py_UNUSED(module), PyObject *seconds)
         return NULL;
     }
     if (nanoseconds < 0) {
-        PyErr_SetString(PyExc_ValueError, "the hand-off threshold must be a non-negative number of seconds");
+        PyErr_SetString(PyExc_ValueError,
+                        "the hand-off threshold must be a non-negative number of seconds");
         return NULL;
     }
     if (golock_core_set_handoff(nanoseconds) < 0) {
@@ -94,7 +95,8 @@ static PyObject *
 use_core(PyObject *module, PyObject *address)
 {
     const struct golock_core *table = PyLong_AsVoidPtr(address);
-    if ((table == NULL && PyErr_Occurred()) || golock_core_use(PyModule_GetState(module), table) < 0) {
+    if ((table == NULL && PyErr_Occurred()) ||
+        golock_core_use(PyModule_GetState(module), table) < 0) {
         return NULL;
     }
     Py_RETURN_NONE;
@@ -118,7 +120,8 @@ rlock_is_replaced(PyObject *module, PyObject *Py_UNUSED(ignored))
     return PyBool_FromLong(golock_rlock_is_replaced(PyModule_GetState(module)));
 }
 
-PyDoc_STRVAR(allocate_lock_doc, "allocate_lock($module, /)\n--\n\nReturn a new lock, which is free.");
+PyDoc_STRVAR(allocate_lock_doc,
+             "allocate_lock($module, /)\n--\n\nReturn a new lock, which is free.");
 
 PyDoc_STRVAR(set_handoff_doc,
              "set_handoff($module, seconds, /)\n--\n\n"
@@ -134,26 +137,30 @@ PyDoc_STRVAR(get_handoff_doc,
              "get_handoff($module, /)\n--\n\n"
              "Return the hand-off threshold in seconds; 0.001 unless it was set from Python.");
 
-PyDoc_STRVAR(address_doc, "address($module, primitive, /)\n--\n\n"
-                          "Return the address of the header of a Lock, a Semaphore or an Event. Raises\n"
-                          "TypeError for anything else.");
+PyDoc_STRVAR(address_doc,
+             "address($module, primitive, /)\n--\n\n"
+             "Return the address of the header of a Lock, a Semaphore or an Event. Raises\n"
+             "TypeError for anything else.");
 
 PyDoc_STRVAR(capsule_doc,
              "capsule($module, primitive, /)\n--\n\n"
              "Return a new PyCapsule \"golock.header\" around the address, which keeps the object\n"
              "alive. Raises TypeError as address does.");
 
-PyDoc_STRVAR(at_doc, "at($module, address, /)\n--\n\n"
-                     "Return the object that was shared by this address. It must be alive.\n\n"
-                     "Raises ValueError when there is none of this interpreter and this version at the\n"
-                     "address, TypeError for what is no integer, OverflowError for one that no pointer\n"
-                     "can hold.");
+PyDoc_STRVAR(at_doc,
+             "at($module, address, /)\n--\n\n"
+             "Return the object that was shared by this address. It must be alive.\n\n"
+             "Raises ValueError when there is none of this interpreter and this version at the\n"
+             "address, TypeError for what is no integer, OverflowError for one that no pointer\n"
+             "can hold.");
 
-PyDoc_STRVAR(hold_doc, "hold($module, primitive, /)\n--\n\n"
-                       "Keep an object alive until let_go is called for it, by a reference that the end of\n"
-                       "the interpreter does not drop: goroutines may still use the object then.");
+PyDoc_STRVAR(hold_doc,
+             "hold($module, primitive, /)\n--\n\n"
+             "Keep an object alive until let_go is called for it, by a reference that the end of\n"
+             "the interpreter does not drop: goroutines may still use the object then.");
 
-PyDoc_STRVAR(let_go_doc, "let_go($module, primitive, /)\n--\n\nDrop the reference of one call of hold.");
+PyDoc_STRVAR(let_go_doc,
+             "let_go($module, primitive, /)\n--\n\nDrop the reference of one call of hold.");
 
 PyDoc_STRVAR(core_address_doc,
              "core_address($module, /)\n--\n\n"
@@ -172,16 +179,17 @@ PyDoc_STRVAR(use_core_doc,
              "it does when a thread first has to wait. TypeError for what is no integer,\n"
              "OverflowError for one that no pointer can hold.");
 
-PyDoc_STRVAR(
-    core_doc,
-    "core($module, /)\n--\n\n"
-    "Return what is known of the lock core, a dict: path, loaded (it is loaded when\n"
-    "a thread first has to wait), offered (by use_core), symbol (names the version of its interface), go\n"
-    "(the version of its runtime, None before it is loaded), fastpath (false with\n"
-    "GOLOCK_FASTPATH=0), private_copies (of a child process).");
+PyDoc_STRVAR(core_doc,
+             "core($module, /)\n--\n\n"
+             "Return what is known of the lock core, a dict: path, loaded (it is loaded when\n"
+             "a thread first has to wait), offered (by use_core), symbol (names the version of its "
+             "interface), go\n"
+             "(the version of its runtime, None before it is loaded), fastpath (false with\n"
+             "GOLOCK_FASTPATH=0), private_copies (of a child process).");
 
-PyDoc_STRVAR(installation_doc, "installation($module, /)\n--\n\n"
-                               "Return a dict that all copies of the package share in this interpreter.");
+PyDoc_STRVAR(installation_doc,
+             "installation($module, /)\n--\n\n"
+             "Return a dict that all copies of the package share in this interpreter.");
 
 PyDoc_STRVAR(green_threads_doc,
              "green_threads($module, /)\n--\n\n"
@@ -192,10 +200,11 @@ PyDoc_STRVAR(rlock_is_replaced_doc,
              "rlock_is_replaced($module, /)\n--\n\n"
              "Return whether threading.RLock is neither the interpreter's nor golock's.");
 
-PyDoc_STRVAR(on_green_threads_doc,
-             "on_green_threads($module, listener, /)\n--\n\n"
-             "Have the listener called with None when green_threads() becomes true, and with a\n"
-             "class of golock's, called meanwhile, to return the one whose object is made instead.");
+PyDoc_STRVAR(
+    on_green_threads_doc,
+    "on_green_threads($module, listener, /)\n--\n\n"
+    "Have the listener called with None when green_threads() becomes true, and with a\n"
+    "class of golock's, called meanwhile, to return the one whose object is made instead.");
 
 static PyMethodDef module_methods[] = {
     {"allocate_lock", allocate_lock, METH_NOARGS, allocate_lock_doc},
@@ -216,8 +225,8 @@ static PyMethodDef module_methods[] = {
     {NULL, NULL, 0, NULL},
 };
 
-/* Reads GOLOCK_FASTPATH, GOLOCK_CORE and GOLOCK_HANDOFF, at the first import of the process: an interpreter
- * that comes later leaves alone what set_handoff has set. Returns 0, or -1 with ValueError set. */
+/* Reads GOLOCK_FASTPATH, GOLOCK_CORE and GOLOCK_HANDOFF, at the first import in the process, so
+ * that a later interpreter does not undo set_handoff. Returns 0, or -1 with ValueError set. */
 static int
 read_environment(void)
 {
@@ -244,7 +253,7 @@ read_environment(void)
     return golock_core_set_handoff((int64_t)ceil(seconds * NS_PER_SECOND));
 }
 
-/* Adds the interpreter's own lock constants: what they are there, they are here. */
+/* Adds the interpreter's own lock constants. Returns 0, or -1 with an exception set. */
 static int
 add_constants(PyObject *module)
 {
@@ -256,19 +265,19 @@ add_constants(PyObject *module)
     return result < 0 ? -1 : PyModule_AddObjectRef(module, "error", PyExc_RuntimeError);
 }
 
-/* Makes a type. Returns NULL with an exception set. */
+/* Returns a new reference to a type, or NULL with an exception set. */
 static PyTypeObject *
 new_type(PyObject *module, PyType_Spec *spec, PyTypeObject *base)
 {
     PyTypeObject *type = (PyTypeObject *)PyType_FromModuleAndSpec(module, spec, (PyObject *)base);
     if (type == NULL && !PyErr_Occurred()) {
-        PyErr_NoMemory(); /* CPython 3.11 forgets to say so */
+        PyErr_NoMemory(); /* CPython 3.11 forgets to set it */
     }
     return type;
 }
 
-/* Makes the types, and adds those that are called by their own names. Returns 0, or -1 with an exception set.
- */
+/* Makes the types, and adds those with names of their own to the module. Returns 0, or -1 with an
+ * exception set. */
 static int
 add_types(PyObject *module, golock_state *state)
 {
@@ -311,14 +320,16 @@ add_types(PyObject *module, golock_state *state)
     return golock_rlock_match(state->rlock_type);
 }
 
-/* The function names itself as the interpreter's does, and is threading.Lock before 3.13. Returns 0, or -1
- * with an exception set. */
+/* Gives the function the interpreter's name for it, and adds it as Lock before 3.13. Returns 0, or
+ * -1 with an exception set. */
 static int
 add_allocate_lock(PyObject *module)
 {
     PyObject *function = PyObject_GetAttrString(module, "allocate_lock");
     PyObject *name = PyUnicode_FromString("_thread");
-    int result = function == NULL || name == NULL ? -1 : PyObject_SetAttrString(function, "__module__", name);
+    int result = function == NULL || name == NULL
+                     ? -1
+                     : PyObject_SetAttrString(function, "__module__", name);
 #if PY_VERSION_HEX < 0x030D0000
     if (result == 0) {
         result = PyModule_AddObjectRef(module, "Lock", function);
@@ -365,9 +376,11 @@ module_exec(PyObject *module)
         return -1;
     }
     state->core_error = PyErr_NewExceptionWithDoc(
-        "golock.CoreError", "The lock core was needed, by use_core or core_address, and cannot be had.",
+        "golock.CoreError",
+        "The lock core was needed, by use_core or core_address, and cannot be had.",
         PyExc_RuntimeError, NULL);
-    if (state->core_error == NULL || PyModule_AddObjectRef(module, "CoreError", state->core_error) < 0) {
+    if (state->core_error == NULL ||
+        PyModule_AddObjectRef(module, "CoreError", state->core_error) < 0) {
         return -1;
     }
     if (add_types(module, state) < 0 ||
@@ -376,7 +389,7 @@ module_exec(PyObject *module)
         return -1;
     }
 #if PY_VERSION_HEX >= 0x030D0000
-    /* Since 3.13 it is the type itself, under its own name too. */
+    /* Since 3.13 Lock is the type itself, which is also called lock. */
     state->lock_type->tp_vectorcall = golock_lock_vectorcall;
     if (PyModule_AddObjectRef(module, "lock", (PyObject *)state->lock_type) < 0) {
         return -1;
@@ -413,7 +426,8 @@ static int
 module_clear(PyObject *module)
 {
     golock_state *state = PyModule_GetState(module);
-    memset(state->shareable, 0, sizeof(state->shareable)); /* of types that are cleared below */
+    memset(state->shareable, 0, sizeof(state->shareable)); /* borrowed from the types that are
+                                                            * cleared below */
     Py_CLEAR(state->lock_type);
     Py_CLEAR(state->rlock_type);
     Py_CLEAR(state->condition_type);

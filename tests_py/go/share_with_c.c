@@ -1,4 +1,4 @@
-/* A program in C that uses a Python lock as golock.h describes. test_sharing.py compiles and loads it. */
+/* C code that uses a Python lock as golock.h describes. test_sharing.py compiles and loads it. */
 #include "golock.h"
 
 #include <errno.h>
@@ -45,13 +45,14 @@ is_shared(const void *address, int kind)
     return golock_word(address, kind) != NULL;
 }
 
-/* Takes the lock within some milliseconds, and frees it: returns what each returned. */
+/* Takes the lock within some milliseconds, and releases it. Returns what each call returned. */
 int
 take_and_free(const struct golock_core *core, const void *address, int milliseconds)
 {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
-    int64_t deadline = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec + (int64_t)milliseconds * 1000000;
+    int64_t deadline =
+        (int64_t)now.tv_sec * 1000000000 + now.tv_nsec + (int64_t)milliseconds * 1000000;
     uint32_t *word = golock_word(address, GOLOCK_LOCK);
     if (!acquire(core, word, deadline)) {
         return 0;
@@ -59,7 +60,7 @@ take_and_free(const struct golock_core *core, const void *address, int milliseco
     return 1 + core->release(word);
 }
 
-/* Adds 1 to a number so many times, each under the lock. */
+/* Increments a number that many times, each time under the lock. */
 void
 count(const struct golock_core *core, const void *address, long *number, int times)
 {

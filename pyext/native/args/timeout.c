@@ -1,5 +1,5 @@
-/* acquire's arguments: the rules of lock_acquire_parse_args in CPython's Modules/_threadmodule.c and
- * of _PyTime_FromSecondsObject in Python/pytime.c, with the differences between the versions. */
+/* Follows lock_acquire_parse_args in CPython's Modules/_threadmodule.c and
+ * _PyTime_FromSecondsObject in Python/pytime.c, with the differences between the versions. */
 #include "args/timeout.h"
 
 #include "args/bind.h"
@@ -51,8 +51,8 @@ golock_parse_seconds(PyObject *seconds, int64_t *nanoseconds)
     return 0;
 }
 
-/* Before 3.12 blocking is a C int, from 3.12 on a truth value. Returns 0 or 1, or -1 with an exception
- * set. */
+/* Before 3.12 blocking is a C int, from 3.12 on a truth value. Returns 0 or 1, or -1 with an
+ * exception set. */
 static int
 parse_blocking(PyObject *blocking)
 {
@@ -72,7 +72,8 @@ parse_blocking(PyObject *blocking)
 #endif
 }
 
-/* Sorts the arguments into values[0], blocking, and values[1], timeout; those not given stay NULL. */
+/* Sorts the arguments into values[0], blocking, and values[1], timeout; those not given stay
+ * NULL. */
 static int
 bind_arguments(const char *function, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames,
                PyObject *values[2])
@@ -98,12 +99,14 @@ bind_arguments(const char *function, PyObject *const *args, Py_ssize_t nargs, Py
             at++;
         }
         if (at == 2) {
-            PyErr_Format(PyExc_TypeError, "%s() got an unexpected keyword argument '%U'", function, name);
+            PyErr_Format(PyExc_TypeError, "%s() got an unexpected keyword argument '%U'", function,
+                         name);
             return -1;
         }
         if (at < nargs) {
-            PyErr_Format(PyExc_TypeError, "argument for %s() given by name ('%s') and position (%d)",
-                         function, names[at].text, at + 1);
+            PyErr_Format(PyExc_TypeError,
+                         "argument for %s() given by name ('%s') and position (%d)", function,
+                         names[at].text, at + 1);
             return -1;
         }
         values[at] = args[nargs + i];
@@ -136,8 +139,8 @@ check_added(PyObject *number)
     return sum == NULL ? -1 : 0;
 }
 
-/* Up to 3.13 a NaN, which is not above 0, does not wait. Where it is added, threading would go round for
- * ever. */
+/* Up to 3.13 a NaN, which is not above 0, does not wait. Where threading adds it to a time, it
+ * would wait for ever in a loop: refuse it. */
 static bool
 refuses_nan(bool added)
 {
@@ -186,10 +189,10 @@ golock_seconds_left(golock_deadline deadline)
 }
 
 int
-golock_parse_acquire(const char *function, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames,
-                     golock_timeout *timeout)
+golock_parse_acquire(const char *function, PyObject *const *args, Py_ssize_t nargs,
+                     PyObject *kwnames, golock_timeout *timeout)
 {
-    const int64_t not_given = -1 * (int64_t)NS_PER_SECOND; /* -1, the default */
+    const int64_t not_given = -1 * (int64_t)NS_PER_SECOND; /* the default, -1 second */
     int64_t nanoseconds = not_given;
     PyObject *values[2] = {NULL, NULL};
     if (bind_arguments(function, args, nargs, kwnames, values) < 0) {

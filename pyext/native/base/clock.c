@@ -10,6 +10,7 @@ golock_deadline_after(golock_timeout timeout)
         return GOLOCK_NO_LIMIT;
     }
     int64_t now = golock_now();
-    return timeout.nanoseconds > GOLOCK_FOREVER - now ? GOLOCK_NO_LIMIT
-                                                      : (golock_deadline){now + timeout.nanoseconds};
+    return timeout.nanoseconds > GOLOCK_FOREVER - now
+               ? GOLOCK_NO_LIMIT
+               : (golock_deadline){now + timeout.nanoseconds};
 }

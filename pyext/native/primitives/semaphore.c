@@ -1,4 +1,4 @@
-/* The types golock.Semaphore and golock.BoundedSemaphore: the classes of that name in CPython's
+/* The types golock.Semaphore and golock.BoundedSemaphore: the classes of those names in CPython's
  * Lib/threading.py. */
 #include "args/bind.h"
 #include "args/timeout.h"
@@ -24,14 +24,14 @@ typedef struct {
     uint32_t bound; /* of a bounded semaphore; UINT32_MAX of another */
     uint8_t releases;
     bool bounded;
-    golock_listeners listeners; /* those who wait for a permit, for when the semaphore is opened */
+    golock_listeners listeners; /* the waiters, in case the semaphore is opened */
 } SemaphoreObject;
 
 _Static_assert(offsetof(SemaphoreObject, semaphore) ==
                    offsetof(SemaphoreObject, header) + sizeof(struct golock_header),
                "the word follows the header");
 
-/* What an opened semaphore's word says for ever: to the fast paths, that they cannot do it. */
+/* The word of an opened semaphore, for good: no fast path applies to it. */
 #define OPENED ((uint64_t)(GOLOCK_HELD | GOLOCK_WAITERS | GOLOCK_HANDOFF))
 
 static uint32_t
@@ -47,7 +47,6 @@ fill(SemaphoreObject *self, uint32_t value)
     __atomic_store_n(&self->semaphore.both, both, __ATOMIC_RELAXED);
 }
 
-/* The fast paths of fastpath.h. */
 static inline bool
 fast_acquire(SemaphoreObject *self)
 {
@@ -64,10 +63,11 @@ fast_release(SemaphoreObject *self, uint32_t n, uint32_t most)
 static const golock_class *
 class_of(PyObject *self)
 {
-    return ((SemaphoreObject *)self)->bounded ? &golock_bounded_semaphore_class : &golock_semaphore_class;
+    return ((SemaphoreObject *)self)->bounded ? &golock_bounded_semaphore_class
+                                              : &golock_semaphore_class;
 }
 
-/* Returns a new semaphore, or NULL with MemoryError set. */
+/* Returns a new reference to a semaphore, or NULL with an exception set. */
 static PyObject *
 make(PyTypeObject *type, bool bounded)
 {
@@ -91,8 +91,8 @@ bounded_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     return golock_green_exchange(make(type, true), args, kwargs);
 }
 
-/* The interpreter's semaphore takes any number. Those that a native one takes are int, and no subclass of it.
- */
+/* The interpreter's semaphore takes any number. A native one takes an int, and not an instance of a
+ * subclass, from 0 to UINT32_MAX. Returns false for anything else. */
 static bool
 parse_permits(PyObject *number, uint32_t *result)
 {
@@ -118,7 +118,8 @@ initialize(PyObject *op, const golock_class *class, PyObject *args, PyObject *kw
     if (golock_parse_init_args(class->name, names, 1, 0, args, kwargs, &number) < 0) {
         return -1;
     }
-    bool native = (number == NULL || parse_permits(number, &value)) && golock_object_may_be_native(op, class);
+    bool native =
+        (number == NULL || parse_permits(number, &value)) && golock_object_may_be_native(op, class);
     GOLOCK_BEGIN_CRITICAL_SECTION(op);
     native = native && self->base.fresh;
     if (native) {
@@ -149,7 +150,7 @@ semaphore_dealloc(PyObject *self)
     golock_object_free(self, semaphore_dealloc, golock_object_clear);
 }
 
-/* Those who wait for a permit then wait for the interpreter's condition. */
+/* Moves the waiters to the interpreter's condition. */
 static int
 semaphore_open(PyObject *op)
 {
@@ -165,7 +166,8 @@ semaphore_open(PyObject *op)
         uint64_t both = __atomic_load_n(&self->semaphore.both, __ATOMIC_RELAXED);
         PyObject *value = PyLong_FromUnsignedLong((unsigned long)(both >> 32));
         PyObject *bound = PyLong_FromUnsignedLong(self->bound);
-        int set = value == NULL || bound == NULL ? -1 : PyDict_SetItemString(fields, "_value", value);
+        int set =
+            value == NULL || bound == NULL ? -1 : PyDict_SetItemString(fields, "_value", value);
         if (set == 0 && self->bounded) {
             set = PyDict_SetItemString(fields, "_initial_value", bound);
         }
@@ -175,7 +177,7 @@ semaphore_open(PyObject *op)
         if (dict == NULL) {
             break;
         }
-        if (golock_object_opened(op)) { /* the code that ran meanwhile has opened it */
+        if (golock_object_opened(op)) { /* code that ran meanwhile has opened it */
             result = 0;
             break;
         }
@@ -183,8 +185,8 @@ semaphore_open(PyObject *op)
             result = golock_refuse_to_open(op);
             break;
         }
-        if (__atomic_compare_exchange_n(&self->semaphore.both, &both, OPENED, false, __ATOMIC_ACQ_REL,
-                                        __ATOMIC_RELAXED)) {
+        if (__atomic_compare_exchange_n(&self->semaphore.both, &both, OPENED, false,
+                                        __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) {
             golock_condition_adopt(condition, &self->listeners);
             golock_object_commit(op, Py_NewRef(dict));
             golock_wake_all(&self->semaphore.word);
@@ -201,7 +203,8 @@ semaphore_open(PyObject *op)
 struct golock_header *
 golock_semaphore_share(PyObject *semaphore)
 {
-    return golock_object_share(semaphore, &((SemaphoreObject *)semaphore)->header, GOLOCK_SEMAPHORE);
+    return golock_object_share(semaphore, &((SemaphoreObject *)semaphore)->header,
+                               GOLOCK_SEMAPHORE);
 }
 
 PyObject *
@@ -210,15 +213,15 @@ golock_semaphore_from_header(struct golock_header *header)
     return (PyObject *)((char *)header - offsetof(SemaphoreObject, header));
 }
 
-/* Takes a permit if there is one, without waiting. */
+/* Takes a permit if there is one. */
 static bool
 try_acquire(SemaphoreObject *self)
 {
     return (!golock_fastpath || permits(self) > 0) && golock_permit_try_acquire(&self->semaphore);
 }
 
-/* Goes on in an acquire whose semaphore was opened while it waited: at the interpreter's condition, to which
- * the listener was moved, and then in its acquire. */
+/* Continues an acquire whose semaphore was opened while it waited: at the interpreter's condition,
+ * to which the listener was moved, and then in the interpreter's acquire. */
 static PyObject *
 acquire_opened(PyObject *self, golock_listener *listener, golock_deadline deadline)
 {
@@ -235,12 +238,13 @@ acquire_opened(PyObject *self, golock_listener *listener, golock_deadline deadli
     return taken;
 }
 
-/* Waits for a permit as a listener. It is within no critical section: a signal handler may wait, in a loop
- * that never lets go of it, for a thread that needs the semaphore. */
+/* Waits for a permit as a listener. Call it outside critical sections: a signal handler may wait,
+ * in a loop that never suspends them, for a thread that needs the semaphore. */
 static PyObject *
 wait_for_a_permit(SemaphoreObject *self, golock_listener *listener, golock_deadline deadline)
 {
-    unsigned flags = GOLOCK_WAIT_FOR_PERMIT | (golock_is_shared(&self->header) ? GOLOCK_WAIT_SHARED : 0);
+    unsigned flags =
+        GOLOCK_WAIT_FOR_PERMIT | (golock_is_shared(&self->header) ? GOLOCK_WAIT_SHARED : 0);
     int taken = golock_wait(&self->semaphore.word, deadline, flags, &self->base.opened);
     if (taken == GOLOCK_ENDED) {
         return acquire_opened((PyObject *)self, listener, deadline);
@@ -253,7 +257,8 @@ wait_for_a_permit(SemaphoreObject *self, golock_listener *listener, golock_deadl
 
 enum attempt { TAKEN, NOT_TAKEN, LISTENS, NOT_NATIVE };
 
-/* Takes a permit of a native semaphore, or lets the listener, if there is one, listen. */
+/* Takes a permit of a native semaphore. If there is none, the listener listens, unless it is
+ * NULL. */
 static enum attempt
 take_or_listen(PyObject *op, golock_listener *listener)
 {
@@ -274,8 +279,8 @@ take_or_listen(PyObject *op, golock_listener *listener)
     return attempt;
 }
 
-/* The slow paths are outlined, so that the fast ones save no registers. What an opened semaphore does is up
- * to the interpreter's acquire, with the arguments as they were given. */
+/* The slow paths are not inlined, so that the fast ones save no registers. An opened semaphore
+ * calls the interpreter's acquire with the arguments as they were given. */
 NO_INLINE static PyObject *
 acquire_slow(PyObject *self, golock_deadline deadline, PyObject *const *args, Py_ssize_t nargs)
 {
@@ -319,7 +324,7 @@ acquire_with_arguments(PyObject *op, PyObject *const *args, Py_ssize_t nargs, Py
         PyErr_SetString(PyExc_ValueError, "can't specify timeout for non-blocking acquire");
         return NULL;
     }
-    /* The timeout counts only where there is none to take. */
+    /* As in threading, the timeout is read only if there is no permit. */
     if (fast_acquire(self)) {
         Py_RETURN_TRUE;
     }
@@ -347,8 +352,8 @@ semaphore_acquire(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObj
     return acquire_slow(self, GOLOCK_NO_LIMIT, NULL, 0);
 }
 
-/* Gives n permits to a native semaphore. Returns 1, or 0 if there would be more than `most`; or -1 if the
- * semaphore is opened. */
+/* Adds n permits to a native semaphore. Returns 1, or 0 if there would be more than `most`, or -1
+ * if the semaphore is opened. */
 static int
 release_native(PyObject *op, uint32_t n, uint32_t most)
 {
@@ -356,15 +361,16 @@ release_native(PyObject *op, uint32_t n, uint32_t most)
     int released = -1;
     GOLOCK_BEGIN_CRITICAL_SECTION(op);
     if (!golock_object_opened(op)) {
-        released = fast_release(self, n, most) ||
-                   golock_permits_release(&self->semaphore, golock_is_shared(&self->header), n, most);
+        released =
+            fast_release(self, n, most) ||
+            golock_permits_release(&self->semaphore, golock_is_shared(&self->header), n, most);
     }
     GOLOCK_END_CRITICAL_SECTION();
     return released;
 }
 
-/* `class` is that whose release was called: one of Semaphore itself does not look at the bound. What a native
- * semaphore cannot do is done by the interpreter's. */
+/* `class` is the class whose release was called: that of Semaphore does not check the bound. The
+ * interpreter's release does what a native semaphore cannot. */
 NO_INLINE static PyObject *
 release_slow(PyObject *op, const golock_class *class, PyObject *const *args, Py_ssize_t nargs,
              PyObject *kwnames)
@@ -377,7 +383,8 @@ release_slow(PyObject *op, const golock_class *class, PyObject *const *args, Py_
     }
     bool bounded = class == &golock_bounded_semaphore_class;
     int released = -1;
-    if (golock_object_uses_plain_conditions(op) && (number == NULL || (parse_permits(number, &n) && n > 0))) {
+    if (golock_object_uses_plain_conditions(op) &&
+        (number == NULL || (parse_permits(number, &n) && n > 0))) {
         released = release_native(op, n, bounded ? ((SemaphoreObject *)op)->bound : UINT32_MAX);
     }
     if (released > 0) {
@@ -387,7 +394,8 @@ release_slow(PyObject *op, const golock_class *class, PyObject *const *args, Py_
         PyErr_SetString(PyExc_ValueError, "Semaphore released too many times");
         return NULL;
     }
-    return golock_object_call(op, class, "release", number == NULL ? NULL : &number, number != NULL, NULL);
+    return golock_object_call(op, class, "release", number == NULL ? NULL : &number, number != NULL,
+                              NULL);
 }
 
 static PyObject *
@@ -424,7 +432,8 @@ semaphore_exit(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject
     if (!golock_object_is_native(self, class_of(self))) {
         return golock_object_call(self, class_of(self), "__exit__", values, 3, NULL);
     }
-    return semaphore->bounded ? bounded_release(self, NULL, 0, NULL) : semaphore_release(self, NULL, 0, NULL);
+    return semaphore->bounded ? bounded_release(self, NULL, 0, NULL)
+                              : semaphore_release(self, NULL, 0, NULL);
 }
 
 static PyObject *
@@ -461,10 +470,11 @@ static const golock_field field_value = {&golock_semaphore_class, "_value", nati
 static const golock_field field_initial_value = {&golock_bounded_semaphore_class, "_initial_value",
                                                  native_initial_value};
 
-PyDoc_STRVAR(semaphore_doc, "Semaphore(value=1)\n--\n\n"
-                            "A number of permits, to be taken and given back by any thread.\n\n"
-                            "Waiters are served in the order of their arrival; newcomers may go first, for\n"
-                            "get_handoff() seconds. Raises ValueError for a negative value.");
+PyDoc_STRVAR(semaphore_doc,
+             "Semaphore(value=1)\n--\n\n"
+             "A number of permits, to be taken and given back by any thread.\n\n"
+             "Waiters are served in the order of their arrival; newcomers may go first, for\n"
+             "get_handoff() seconds. Raises ValueError for a negative value.");
 
 PyDoc_STRVAR(bounded_doc, "BoundedSemaphore(value=1)\n--\n\n"
                           "A semaphore that never has more permits than at first.\n\n"
@@ -489,14 +499,15 @@ PyDoc_STRVAR(bounded_release_doc,
              "Raises ValueError when n is less than 1, or when there would be more permits\n"
              "than at first; there are then as many as before.");
 
-#define METHOD(name, function, doc)                                                                          \
+#define METHOD(name, function, doc)                                                                \
     {name, (PyCFunction)(void (*)(void))function, METH_FASTCALL | METH_KEYWORDS, doc}
 
 static PyMethodDef semaphore_methods[] = {
     METHOD("acquire", semaphore_acquire, acquire_doc),
     METHOD("release", semaphore_release, release_doc),
     METHOD("__enter__", semaphore_acquire, acquire_doc),
-    METHOD("__exit__", semaphore_exit, PyDoc_STR("__exit__($self, /, t, v, tb)\n--\n\nGive back a permit.")),
+    METHOD("__exit__", semaphore_exit,
+           PyDoc_STR("__exit__($self, /, t, v, tb)\n--\n\nGive back a permit.")),
     GOLOCK_OBJECT_METHODS,
     {NULL, NULL, 0, NULL},
 };
@@ -522,7 +533,8 @@ static const char *const used[] = {"_cond", "_value", "release", NULL};
 static const char *const used_of_bounded[] = {"_cond", "_value", "_initial_value", "release", NULL};
 
 const golock_class golock_semaphore_class = {1, "Semaphore", used, semaphore_open};
-const golock_class golock_bounded_semaphore_class = {2, "BoundedSemaphore", used_of_bounded, semaphore_open};
+const golock_class golock_bounded_semaphore_class = {2, "BoundedSemaphore", used_of_bounded,
+                                                     semaphore_open};
 
 static PyType_Slot semaphore_slots[] = {
     {Py_tp_new, semaphore_new},

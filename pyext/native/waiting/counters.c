@@ -2,10 +2,10 @@
 
 #include <string.h>
 
-/* Those who wait without a core. */
+/* Waiters without a core. */
 static int32_t without_core[GOLOCK_COUNTERS];
 
-/* Those who sleep on another channel than that of sleepers. */
+/* Those that sleep on another channel than GOLOCK_SLEEPER. */
 static int32_t priority_sleepers[GOLOCK_COUNTERS];
 
 static void

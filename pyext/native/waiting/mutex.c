@@ -1,7 +1,6 @@
-/* The slow paths of a lock. */
 #include "waiting/mutex.h"
 
-/* This file accesses the word relaxed: what is read is an answer that may be old when it is given. */
+/* The word is read relaxed here: the answer may be out of date when the caller gets it. */
 
 int
 golock_mutex_acquire_slow(golock_mutex *mutex, golock_deadline deadline, unsigned flags)
