@@ -66,15 +66,15 @@ func (b *Barrier) Wait(ctx context.Context) (int, error) {
 	b.lock.Unlock()
 	l.Await(ctx)
 
-	told := l.Told()
-	if told == 0 {
+	notification := l.Notification()
+	if notification == 0 {
 		b.lock.Lock() // nobody gives up while the action runs
-		if told = core.Withdraw(&b.word, l); told == 0 {
+		if notification = core.Withdraw(&b.word, l); notification == 0 {
 			b.breaks()
 		}
 		b.lock.Unlock()
 	}
-	switch told {
+	switch notification {
 	case 0:
 		return 0, ctx.Err()
 	case core.BarrierBroken:
@@ -95,16 +95,16 @@ func (b *Barrier) trip() {
 		b.action()
 		returned = true
 	}
-	b.tell(core.Notified)
+	b.notifyAll(core.Notified)
 }
 
 // breaks breaks the barrier. The caller holds the lock.
 func (b *Barrier) breaks() {
 	b.broken.Store(true)
-	b.tell(core.BarrierBroken)
+	b.notifyAll(core.BarrierBroken)
 }
 
-func (b *Barrier) tell(what uint32) { core.Notify(&b.word, core.Everyone, what) }
+func (b *Barrier) notifyAll(notification uint32) { core.Notify(&b.word, core.Everyone, notification) }
 
 // Abort breaks the barrier. Current waiters get [ErrBrokenBarrier], and so do later calls of Wait
 // until the barrier is reset.
@@ -118,7 +118,7 @@ func (b *Barrier) Abort() {
 func (b *Barrier) Reset() {
 	b.lock.Lock()
 	defer b.lock.Unlock()
-	b.tell(core.BarrierBroken)
+	b.notifyAll(core.BarrierBroken)
 	b.broken.Store(false)
 }
 

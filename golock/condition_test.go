@@ -178,18 +178,18 @@ func TestNoNotificationIsLost(t *testing.T) {
 		})
 		waittest.Eventually(t, "all wait", func() bool { return c.Waiting() == waiters })
 		go cancel()
-		told := uint32(0)
+		notified := uint32(0)
 		for range 1 + round%waiters {
-			told += core.Notify(&c.word, 1, core.Notified)
+			notified += core.Notify(&c.word, 1, core.Notified)
 		}
 		waittest.Eventually(t, "those that were cancelled gave up", func() bool {
 			ended := int(woken.Load() + gaveUp.Load())
 			return ended+c.Waiting() == waiters && c.Waiting() <= waiters/4
 		})
-		told += core.Notify(&c.word, core.Everyone, core.Notified)
+		notified += core.Notify(&c.word, core.Everyone, core.Notified)
 		waittest.Within(t, "all go on", ended)
-		if uint32(woken.Load()) != told {
-			t.Fatalf("%d were told, %d answer so", told, woken.Load())
+		if uint32(woken.Load()) != notified {
+			t.Fatalf("%d were notified, %d answer so", notified, woken.Load())
 		}
 		cancelled += int(gaveUp.Load())
 		if c.word != 0 {

@@ -1,6 +1,5 @@
-/* The floor: a type whose acquire(), release() and context manager do nothing. What a call
-   of these costs is the interpreter's own price of calling a method written in C; no lock
-   in an extension can be cheaper. */
+/* The floor: a type whose acquire(), release() and context manager do nothing. A call costs what
+ * the interpreter takes to call a C method; no lock in an extension can be cheaper. */
 
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>

@@ -1,14 +1,16 @@
-// Package capi hands the functions of the core to C, as one table: the lock core that the Python
-// extension waits by. It adds no behaviour.
+// Package capi gives C the functions of the core as one table: the lock core that the Python
+// extension uses. It adds no behaviour.
 //
-// The extension brings a core of its own, the library libgolock.so. A Go program that embeds Python, or a Go
-// library loaded by it, has a Go runtime in the process already and can offer that instead:
+// The extension brings a core of its own, the library libgolock.so. A Go program that embeds
+// Python, or a Go library in its process, already has a Go runtime there and can offer that
+// instead:
 //
 //	golock.use_core(address)   # in Python, with what Core returned in Go
 //
-// Python threads that call into Go wait for a scheduler slot when all GOMAXPROCS of them are taken. The calls are
-// short, but a thread may lose its processor inside one. libgolock.so has 128 slots for that reason; a
-// program in which many Python threads contend does well to raise its own ([runtime.GOMAXPROCS]).
+// Python threads that call into Go wait for a scheduler slot while all GOMAXPROCS of them are
+// taken. The calls are short, but the kernel may preempt a thread inside one. libgolock.so has 128
+// slots for that reason; a program in which many Python threads contend should raise its own
+// ([runtime.GOMAXPROCS]).
 package capi
 
 // #cgo CFLAGS: -Wall -Wextra -Werror
@@ -24,8 +26,8 @@ import (
 	"github.com/golock/golock/internal/core"
 )
 
-// Core returns the address of the core, for golock.use_core. The core is that of this Go runtime, and ends with it:
-// it is of no use in a child process made by fork.
+// Core returns the address of the core, for golock.use_core. The core is that of this Go runtime
+// and ends with it: a child process made by fork cannot use it.
 func Core() uintptr { return uintptr(unsafe.Pointer(C.golock_core_table())) }
 
 //export golockTryAcquire

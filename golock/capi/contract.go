@@ -23,7 +23,7 @@ var (
 	_ = [1]struct{}{}[core.Handoff-C.GOLOCK_HANDOFF]
 	_ = [1]struct{}{}[core.ClaimantShift-C.GOLOCK_CLAIMANT_SHIFT]
 	_ = [1]struct{}{}[core.ClaimantMask-C.GOLOCK_CLAIMANT_MASK]
-	_ = [1]struct{}{}[core.DueLayout-(C.GOLOCK_DUE_SHIFT|C.GOLOCK_DUE_BITS<<8|C.GOLOCK_DUE_UNIT<<16)]
+	_ = [1]struct{}{}[core.DueLayout-dueLayout]
 	_ = [1]struct{}{}[core.Set-C.GOLOCK_SET]
 	_ = [1]struct{}{}[core.Sleepers-C.GOLOCK_SLEEPERS]
 	_ = [1]struct{}{}[core.SetOnce-C.GOLOCK_SET_ONCE]
@@ -48,7 +48,7 @@ var (
 )
 
 // The declarations of the header, the waiter and the semaphore have one layout: their sizes and the
-// fields that C shares.
+// offsets of the fields that C uses.
 var (
 	_ = [1]struct{}{}[core.HeaderLayout-headerLayout]
 	_ = [1]struct{}{}[core.WaiterLayout-waiterLayout]
@@ -58,6 +58,8 @@ var (
 	_ = [1]struct{}{}[unsafe.Sizeof(golock.Lock{})-unsafe.Sizeof(C.uint32_t(0))]
 	_ = [1]struct{}{}[unsafe.Sizeof(golock.Event{})-unsafe.Sizeof(C.uint32_t(0))]
 )
+
+const dueLayout = C.GOLOCK_DUE_SHIFT | C.GOLOCK_DUE_BITS<<8 | C.GOLOCK_DUE_UNIT<<16
 
 const headerLayout = uint64(unsafe.Sizeof(C.struct_golock_header{})) |
 	uint64(unsafe.Offsetof(C.struct_golock_header{}.version))<<8 |
@@ -75,6 +77,7 @@ const waiterLayout = uint64(unsafe.Sizeof(C.struct_golock_waiter{})) |
 const waiterPassed = uint64(unsafe.Offsetof(C.struct_golock_waiter{}.since)) |
 	uint64(unsafe.Offsetof(C.struct_golock_waiter{}.counted))<<8
 
-// waiterFields is where the last field that C names ends: what C leaves zero would be left as it was in padding.
+// waiterFields is the end of the last field in C. Padding after it would not be zeroed by a C
+// initializer.
 const waiterFields = unsafe.Offsetof(C.struct_golock_waiter{}.goroutine) +
 	unsafe.Sizeof(C.struct_golock_waiter{}.goroutine)

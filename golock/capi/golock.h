@@ -1,7 +1,7 @@
-/* The contract between golock's C and Go, and with all other code of the process that uses a Python object's
- * lock: the header of a shared object, the bits of the words, the waiter, and the table of
- * functions that the core exports. The protocols are described in internal/core/word.go and event.go;
- * golock/capi does not compile when the two differ. */
+/* The contract between golock's C and Go, and with all other code in the process that uses a Python
+ * object's lock: the header of a shared object, the bits of the words, the waiter, and the table of
+ * functions that the core exports. internal/core/word.go and event.go describe the protocols.
+ * golock/capi does not compile if Go and this file differ. */
 #ifndef GOLOCK_H
 #define GOLOCK_H
 
@@ -12,13 +12,13 @@
 /* The version of everything in this file. */
 #define GOLOCK_VERSION 5
 
-/* What golock.shared(object) gives the address of, for a Lock, a Semaphore or an Event of the Python package;
- * a Lock also has it as its attributes `address` (an int) and `capsule` (of this name). It is there from the
- * first use of one of them until the object is gone, all zero before and its magic zero after. The word
- * follows it.
+/* The header of a shared Lock, Semaphore or Event of the Python package. golock.shared(object)
+ * gives its address; a Lock also has the attributes `address`, an int, and `capsule`, of the name
+ * below. The header is all zero until one of these is first used, and its magic is zero once the
+ * object is gone. The word follows it.
  *
- * An address keeps nothing alive, and a capsule its object. The address is that of memory in this process: a
- * child made by fork asks for it again. */
+ * An address does not keep the object alive; a capsule does. The address is valid in this process
+ * only: a child made by fork must ask again. */
 struct golock_header {
     uint32_t magic;
     uint16_t version;
@@ -35,8 +35,9 @@ enum golock_kind {
     GOLOCK_EVENT,
 };
 
-/* Returns the word of a shared object of that kind, or NULL if this is the address of nothing that this
- * version knows. The memory must be readable. A semaphore's word is that of a union golock_semaphore. */
+/* Returns the word of a shared object of that kind, or NULL if there is no such object of this
+ * version at the address. The memory must be readable. A semaphore's word is that of a union
+ * golock_semaphore. */
 static inline uint32_t *
 golock_word(const void *address, enum golock_kind kind)
 {
@@ -59,14 +60,15 @@ golock_word(const void *address, enum golock_kind kind)
 #define GOLOCK_CLAIMANT_SHIFT 10
 #define GOLOCK_CLAIMANT_MASK 0xFFFFFC00u
 
-/* A semaphore: its word, and its permits, changed together. Held is set just where there are none. */
+/* A semaphore: its word and its permits, changed together. Held is set exactly when there are no
+ * permits. */
 union golock_semaphore {
     uint64_t both;
     struct {
         uint32_t word, permits;
     };
 };
-#define GOLOCK_PERMIT ((uint64_t)1 << 32) /* in both: little-endian */
+#define GOLOCK_PERMIT ((uint64_t)1 << 32) /* in `both`; little-endian */
 
 /* The word of an event. */
 #define GOLOCK_SET 0x1u
@@ -74,23 +76,24 @@ union golock_semaphore {
 #define GOLOCK_SET_ONCE 0x4u
 #define GOLOCK_EVENT_CHANNEL 0x1u
 
-/* An event needs no core. Who waits goes on when it is set, or was since it came (what is from SET_ONCE on is
- * another number). To sleep it sets SLEEPERS by compare-and-swap, and sleeps as a struct golock_waiter does,
- * on EVENT_CHANNEL, while the word is what it wrote. Who sets it adds SET_ONCE, sets SET and clears SLEEPERS,
- * all in one step, and wakes all if SLEEPERS was set. Who clears it takes SET away. */
+/* An event needs no core. A waiter returns when the event is set or was set since the wait began:
+ * the bits from SET_ONCE on then differ. To sleep it sets SLEEPERS by compare-and-swap, and sleeps
+ * as a struct golock_waiter does, on EVENT_CHANNEL, while the word is what it wrote. A set adds
+ * SET_ONCE, sets SET and clears SLEEPERS in one step, and wakes all if SLEEPERS was set. A clear
+ * clears SET. */
 
 #define GOLOCK_FOREVER INT64_MAX
 #define GOLOCK_DEFAULT_HANDOFF 1000000 /* nanoseconds */
 
-/* internal/core/handoff.go: for how many thresholds newcomers may go first, and in how many a lock goes
- * round. */
+/* In thresholds: the longest tenure, and the time in which a lock goes round its waiters; see
+ * internal/core/handoff.go. */
 #define GOLOCK_LONGEST_TENURE 4
 #define GOLOCK_LONGEST_ROUND 32
 
 /* The channel of waiters that have not slept before: internal/core/word.go. */
 #define GOLOCK_SLEEPER 0x1u
 
-/* Where those who wait for a word are counted: golock_core.waiting[golock_counter_of(word)]. */
+/* The index of a word's counter of waiters in golock_core.waiting. */
 #define GOLOCK_COUNTERS 256
 
 static inline unsigned
@@ -114,11 +117,11 @@ enum golock_action {
     GOLOCK_ABORTED,
 };
 
-/* One acquire that has to wait. It lives on the stack of the thread that waits. The caller fills in
- * word, deadline (CLOCK_MONOTONIC in nanoseconds, or GOLOCK_FOREVER), patience (for how many
- * nanoseconds to trust that the thread comes for which the lock is reserved, or 0 for ever) and semaphore
- * (whether the word is a semaphore's) and leaves the rest zero. One that has waited without the core says
- * since when, and whether it is counted. */
+/* One acquire that has to wait, on the stack of the waiting thread. The caller fills in `word`,
+ * `deadline` (CLOCK_MONOTONIC in nanoseconds, or GOLOCK_FOREVER), `patience` (for how many
+ * nanoseconds to trust a reservation; 0: for ever) and `semaphore` (whether the word is a
+ * semaphore's), and leaves the rest zero. A waiter that has waited without the core also says since
+ * when, and whether it is counted. */
 struct golock_waiter {
     uint32_t *word;
     int64_t deadline;
@@ -126,8 +129,8 @@ struct golock_waiter {
 
     int64_t since; /* when the wait began, or 0: now */
 
-    /* After GOLOCK_PARK: sleep by FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG while *word == value, with the
-     * bitset channel, until this CLOCK_MONOTONIC time in nanoseconds or GOLOCK_FOREVER. */
+    /* After GOLOCK_PARK: sleep by FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG while *word == value, with
+     * the bitset `channel`, until this CLOCK_MONOTONIC time in nanoseconds or GOLOCK_FOREVER. */
     uint32_t value;
     uint32_t channel;
     int64_t until;
@@ -137,10 +140,10 @@ struct golock_waiter {
     bool counted;
     bool semaphore;
 
-    uint8_t goroutine[4]; /* what only a goroutine's waiter has; named, so that it is zero and no padding */
+    uint8_t goroutine[4]; /* of a goroutine's waiter; named, so that it is zero and not padding */
 };
 
-/* How C code takes a lock that is shared, and frees it:
+/* How C code takes and releases a shared lock:
  *
  *     uint32_t free = 0;
  *     if (!__atomic_compare_exchange_n(word, &free, GOLOCK_HELD, false, __ATOMIC_ACQUIRE,
@@ -148,7 +151,8 @@ struct golock_waiter {
  *         struct golock_waiter waiter = {.word = word, .deadline = GOLOCK_FOREVER};
  *         int reason = GOLOCK_ENTERED;
  *         while (core->next(&waiter, reason) == GOLOCK_PARK) {
- *             // Sleep as the waiter says: 0 is GOLOCK_WOKEN, ETIMEDOUT is GOLOCK_EXPIRED, EAGAIN and
+ *             // Sleep as the waiter says: 0 is GOLOCK_WOKEN, ETIMEDOUT is GOLOCK_EXPIRED, EAGAIN
+ * and
  *             // EINTR are GOLOCK_CHANGED.
  *             reason = ...;
  *         }
@@ -156,39 +160,39 @@ struct golock_waiter {
  *     ...
  *     core->release(word);
  *
- * with the core at golock.core_address(), which a child made by fork asks for again. As with any lock,
- * whoever has the GIL must not wait for one whose owner may need the GIL: a C extension drops the GIL to
- * sleep. Calls into a core run on a stack of some KiB: block the signals whose handlers need more
- * (core/call.h blocks all), or have SA_ONSTACK set for them. */
+ * with the core at golock.core_address(), which a child made by fork asks for again. As with any
+ * lock, whoever has the GIL must not wait for one whose owner may need the GIL: a C extension drops
+ * the GIL to sleep. Calls into a core run on a stack of some KiB: block the signals whose handlers
+ * need more (core/call.h blocks all), or have SA_ONSTACK set for them. */
 
-/* The core: golock_core_5, the one function that libgolock.so exports, returns it, or NULL while its Go
- * runtime has not started or is short of memory; a thread that has not called the core must not then. It
- * never waits. golock.use_core(address) takes another's. The number in the name is the version. None of its
- * functions sleeps. Those that write the word of a lock that is not shared are called with the GIL: see
- * fastpath.h. */
+/* The table of the core. golock_core_5, the only function that libgolock.so exports, returns it. It
+ * never waits, and returns NULL while the library's Go runtime has not started or is short of
+ * memory; a thread that has not called the core yet must not do so then. The number in its name is
+ * the version. golock.use_core(address) takes another table. No function sleeps. Those that write
+ * the word of a lock that is not shared need the GIL: see fastpath.h. */
 struct golock_core {
     uint32_t magic;
     uint32_t version;
-    /* The process that the core's Go runtime lives in: it does not live on in a child made by fork. */
+    /* The process of the core's Go runtime, which does not survive in a child made by fork. */
     int64_t process;
-    /* Takes the lock, or a permit, and returns 1 if there is one and it is not reserved, otherwise
+    /* Takes the lock or a permit and returns 1 if there is one and it is not reserved; otherwise
      * returns 0. */
     int (*try_acquire)(uint32_t *word, bool semaphore);
-    /* Takes what happened, returns what to do: enum golock_reason, enum golock_action. */
+    /* Takes an enum golock_reason, what happened, and returns an enum golock_action, what to do. */
     int (*next)(struct golock_waiter *waiter, int reason);
     /* After GOLOCK_CHANGED: returns 1 if the waiter may sleep again as it is. Writes no word. */
     int (*stay)(struct golock_waiter *waiter);
-    /* Frees the lock and returns 1, or returns 0 if it was free. */
+    /* Releases the lock and returns 1, or returns 0 if it was free. */
     int (*release)(uint32_t *word);
-    /* Adds n permits and returns 1, or returns 0 if there would be more than most. */
+    /* Adds n permits and returns 1, or returns 0 if there would be more than `most`. */
     int (*release_semaphore)(uint32_t *word, uint32_t n, uint32_t most);
     /* Sets the hand-off threshold, in nanoseconds >= 0. */
     void (*set_handoff)(int64_t nanoseconds);
     /* The version of the Go runtime, such as "go1.26.8". */
     const char *go_version;
-    /* The hand-off threshold, in nanoseconds: accessed atomically. */
+    /* The hand-off threshold, in nanoseconds. Access it atomically. */
     const int64_t *handoff;
-    /* How many wait for each word: accessed atomically. */
+    /* The counters of waiters. Access them atomically. */
     int32_t *waiting;
 };
 

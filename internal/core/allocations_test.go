@@ -11,7 +11,8 @@ func TestWhatThreadsCallAllocatesNothing(t *testing.T) {
 	for _, threshold := range []int64{0, int64(DefaultHandoff)} {
 		handoffAfter.Store(threshold)
 		memory := MemoryOf(0)
-		for _, c := range []Cell{LockCell(new(uint32)), SemaphoreCell((*uint32)(unsafe.Pointer(&memory)))} {
+		semaphore := SemaphoreCell((*uint32)(unsafe.Pointer(&memory)))
+		for _, c := range []Cell{LockCell(new(uint32)), semaphore} {
 			step := func() {
 				waiter := Waiter{word: c.word, semaphore: c.semaphore, deadline: Forever}
 				waiter.Next(Entered)
@@ -32,7 +33,8 @@ func TestWhatThreadsCallAllocatesNothing(t *testing.T) {
 				c.Release(1, 1, true)
 				c.TryAcquire()
 			}); n != 0 {
-				t.Errorf("with a threshold of %d, semaphore: %v: %v allocations", threshold, c.semaphore, n)
+				t.Errorf("with a threshold of %d, semaphore: %v: %v allocations",
+					threshold, c.semaphore, n)
 			}
 		}
 	}

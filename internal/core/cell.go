@@ -7,25 +7,27 @@ import (
 	"unsafe"
 )
 
-// A Cell is where the word of a lock or of a semaphore lives.
+// A Cell is the memory of a lock or of a semaphore.
 type Cell struct {
 	word      *uint32
-	semaphore bool // 64 bits, of which word is one half and the permits are the other
+	semaphore bool // the cell has 64 bits: the word and the permits
 }
 
-// A state is what stands in a cell: the word below, the permits above. A free lock has one permit.
-// Held is set just where there are none, so nothing sets or clears it but a change of the permits.
+// A state is the content of a cell: the word in the lower half, the permits in the upper one. A
+// free lock has one permit. Held is set exactly when there are no permits, so only a change of the
+// permits sets or clears it.
 type state uint64
 
 const permit state = 1 << 32
 
-// MaxPermits is how many permits a semaphore can have.
+// MaxPermits is the greatest number of permits that a semaphore can have.
 const MaxPermits = math.MaxUint32
 
 func (s state) word() uint32    { return uint32(s) }
 func (s state) permits() uint32 { return uint32(s >> 32) }
 
-// withFlags is the state with the same permits and these bits in its word; Held follows the permits.
+// withFlags returns the state with the same permits and these bits in its word. Held follows the
+// permits.
 func (s state) withFlags(bits uint32) state {
 	bits &^= Held
 	if s.permits() == 0 {
@@ -45,15 +47,16 @@ func (c Cell) load() state {
 // compareAndSwap replaces the state if it is still old, and reports whether it was.
 func (c Cell) compareAndSwap(old, next state) bool {
 	if c.semaphore {
-		return atomic.CompareAndSwapUint64(c.both(), uint64(fromMemory(uint64(old))), uint64(fromMemory(uint64(next))))
+		from, to := uint64(fromMemory(uint64(old))), uint64(fromMemory(uint64(next)))
+		return atomic.CompareAndSwapUint64(c.both(), from, to)
 	}
 	return atomic.CompareAndSwapUint32(c.word, old.word(), next.word())
 }
 
-// both is the memory of a semaphore, which begins with its word.
+// both returns the memory of a semaphore, which begins with its word.
 func (c Cell) both() *uint64 { return (*uint64)(unsafe.Pointer(c.word)) }
 
-// fromMemory turns the 64 bits of a semaphore, the word first, into a state, and back.
+// fromMemory converts the 64 bits of a semaphore in memory, the word first, to a state, and back.
 func fromMemory(bits uint64) state {
 	if wordIsHigh {
 		bits = bits<<32 | bits>>32
@@ -61,19 +64,20 @@ func fromMemory(bits uint64) state {
 	return state(bits)
 }
 
-// wordIsHigh is true where the first half of 64 bits in memory is the upper one: big-endian.
+// wordIsHigh is true if the first half of 64 bits in memory is the upper one: big-endian.
 var wordIsHigh = binary.NativeEndian.Uint16([]byte{0, 1}) == 1
 
-// LockCell is the cell of a lock with that word.
+// LockCell returns the cell of the lock with that word.
 func LockCell(word *uint32) Cell { return Cell{word: word} }
 
-// SemaphoreCell is the cell of a semaphore whose memory begins with that word, and holds [MemoryOf] so many permits.
+// SemaphoreCell returns the cell of the semaphore whose memory begins with that word. The memory
+// holds what [MemoryOf] returned, or a later state.
 func SemaphoreCell(word *uint32) Cell { return Cell{word: word, semaphore: true} }
 
-// MemoryOf is the memory of a semaphore with that many permits, of which nobody knows yet.
+// MemoryOf returns the initial memory of a semaphore with that many permits.
 func MemoryOf(permits uint32) uint64 {
 	return uint64(fromMemory(uint64((state(permits) << 32).withFlags(0))))
 }
 
-// Permits returns how many permits there are.
+// Permits returns the number of permits.
 func (c Cell) Permits() uint32 { return c.load().permits() }

@@ -29,7 +29,8 @@ func TestCellOfALock(t *testing.T) {
 	if got := c.load(); got != of(0, Waiters|Held) {
 		t.Errorf("a held lock is %#x", got)
 	}
-	if !c.compareAndSwap(of(0, Waiters|Held), of(1, Handoff)) || word != Handoff || c.load() != of(1, Handoff) {
+	if !c.compareAndSwap(of(0, Waiters|Held), of(1, Handoff)) ||
+		word != Handoff || c.load() != of(1, Handoff) {
 		t.Errorf("a freed lock is %#x, the word %#x", c.load(), word)
 	}
 	if c.compareAndSwap(of(1, 0), of(0, Held)) || word != Handoff {
@@ -43,10 +44,12 @@ func TestCellOfASemaphore(t *testing.T) {
 	if got := c.load(); got != of(3, Handoff|self) {
 		t.Errorf("the state is %#x", got)
 	}
-	if !c.compareAndSwap(of(3, Handoff|self), of(0xFFFFFFFF, Waiters)) || m.permits != 0xFFFFFFFF || m.word != Waiters {
+	if !c.compareAndSwap(of(3, Handoff|self), of(0xFFFFFFFF, Waiters)) ||
+		m.permits != 0xFFFFFFFF || m.word != Waiters {
 		t.Errorf("after a change there are %#x permits, and the word is %#x", m.permits, m.word)
 	}
-	if c.compareAndSwap(of(3, Waiters), of(2, Waiters)) || c.compareAndSwap(of(0xFFFFFFFF, 0), of(2, 0)) {
+	if c.compareAndSwap(of(3, Waiters), of(2, Waiters)) ||
+		c.compareAndSwap(of(0xFFFFFFFF, 0), of(2, 0)) {
 		t.Errorf("a change from another state left %#x", m.state())
 	}
 }
@@ -89,28 +92,66 @@ func TestSemaphoreReleaseTransitions(t *testing.T) {
 			{"past the bound, held", of(0, Held|Waiters), 6, 5, of(0, Held|Waiters), false},
 			{"past a bound that was lowered", of(5, 0), 1, 3, of(5, 0), false},
 			{"a bound of 0", of(0, Held), 1, 0, of(0, Held), false},
-			{"up to the greatest number", of(MaxPermits-1, 0), 1, MaxPermits, of(MaxPermits, 0), true},
-			{"past the greatest number", of(MaxPermits, 0), 1, MaxPermits, of(MaxPermits, 0), false},
-			{"the greatest number at once", of(0, Held), MaxPermits, MaxPermits, of(MaxPermits, 0), true},
+			{
+				"up to the greatest number",
+				of(MaxPermits-1, 0), 1, MaxPermits, of(MaxPermits, 0), true,
+			},
+			{
+				"past the greatest number",
+				of(MaxPermits, 0), 1, MaxPermits, of(MaxPermits, 0), false,
+			},
+			{
+				"the greatest number at once",
+				of(0, Held), MaxPermits, MaxPermits, of(MaxPermits, 0), true,
+			},
 			{"so many that the sum begins anew", of(2, 0), MaxPermits, MaxPermits, of(2, 0), false},
 			{"nobody sleeps after all", of(0, Held|Waiters), 2, MaxPermits, of(2, 0), true},
-			{"nobody sleeps, a hand-off was asked for", of(0, Held|Waiters|Handoff), 2, MaxPermits, of(2, 0), true},
+			{
+				"nobody sleeps, a hand-off was asked for",
+				of(0, Held|Waiters|Handoff), 2, MaxPermits, of(2, 0), true,
+			},
 			{"the claimant is on its way", of(0, Held|early), 2, MaxPermits, of(2, early), true},
 			{"the claimant is due", of(0, Held|late), 2, MaxPermits, of(2, Handoff|late), true},
-			{"somebody asked for a hand-off", of(0, Held|Handoff|self), 1, MaxPermits, of(1, Handoff|self), true},
-			{"the claimant asked", of(0, Held|Waiters|Handoff|self), 3, MaxPermits, of(3, Waiters|Handoff|self), true},
-			{"some left, the claimant is on its way", of(1, early), 1, MaxPermits, of(2, early), true},
+			{
+				"somebody asked for a hand-off",
+				of(0, Held|Handoff|self), 1, MaxPermits, of(1, Handoff|self), true,
+			},
+			{
+				"the claimant asked",
+				of(0, Held|Waiters|Handoff|self), 3, MaxPermits, of(3, Waiters|Handoff|self), true,
+			},
+			{
+				"some left, the claimant is on its way",
+				of(1, early), 1, MaxPermits, of(2, early), true,
+			},
 			{"some left, the claimant is due", of(1, late), 1, MaxPermits, of(2, late), true},
 			{"reserved", of(1, Handoff|self), 2, MaxPermits, of(3, Handoff|self), true},
-			{"reserved for one that asked", of(1, Waiters|Handoff|self), 1, MaxPermits, of(2, Waiters|Handoff|self), true},
-			{"the claimant stayed in the parent", of(0, Held|foreign), 1, MaxPermits, of(1, 0), true},
-			{"some left, the claimant stayed in the parent", of(1, foreign), 1, MaxPermits, of(2, foreign), true},
-			{"the claimant that asked stayed in the parent", of(0, Held|Waiters|Handoff|foreign), 1, MaxPermits, of(1, 0), true},
-			{"reserved in the parent", of(1, Handoff|foreign), 1, MaxPermits, of(2, Handoff|foreign), true},
+			{
+				"reserved for one that asked",
+				of(1, Waiters|Handoff|self), 1, MaxPermits, of(2, Waiters|Handoff|self), true,
+			},
+			{
+				"the claimant stayed in the parent",
+				of(0, Held|foreign), 1, MaxPermits, of(1, 0), true,
+			},
+			{
+				"some left, the claimant stayed in the parent",
+				of(1, foreign), 1, MaxPermits, of(2, foreign), true,
+			},
+			{
+				"the claimant that asked stayed in the parent",
+				of(0, Held|Waiters|Handoff|foreign), 1, MaxPermits, of(1, 0), true,
+			},
+			{
+				"reserved in the parent",
+				of(1, Handoff|foreign), 1, MaxPermits, of(2, Handoff|foreign), true,
+			},
 		} {
 			m := remember(c.before)
-			if released := m.cell().Release(c.n, c.most, true); released != c.released || m.state() != c.after {
-				wrong = append(wrong, fmt.Sprintf("%s: release(%d, %d) of %#x = %v and leaves %#x, want %v and %#x",
+			released := m.cell().Release(c.n, c.most, true)
+			if released != c.released || m.state() != c.after {
+				wrong = append(wrong, fmt.Sprintf(
+					"%s: release(%d, %d) of %#x = %v and leaves %#x, want %v and %#x",
 					c.name, c.n, c.most, c.before, released, m.state(), c.released, c.after))
 			}
 		}
@@ -151,8 +192,8 @@ func TestSemaphoreTryTransitions(t *testing.T) {
 	}
 }
 
-// What a waiter makes of a semaphore that it takes a permit of. The claimant takes care of the others: by
-// Waiters, or where permits are left by naming the next.
+// What a waiter makes of a semaphore that it takes a permit of. The claimant takes care of the
+// others: by Waiters, or where permits are left by naming the next.
 func TestClaimed(t *testing.T) {
 	for _, c := range []struct {
 		name       string
@@ -163,10 +204,16 @@ func TestClaimed(t *testing.T) {
 	}{
 		{"the last", DefaultHandoff, true, of(1, self), of(0, Held|Waiters)},
 		{"some left", DefaultHandoff, true, of(3, self), of(2, self)},
-		{"the last, it asked", DefaultHandoff, true, of(1, Waiters|Handoff|self), of(0, Held|Waiters)},
+		{
+			"the last, it asked",
+			DefaultHandoff, true, of(1, Waiters|Handoff|self), of(0, Held|Waiters),
+		},
 		{"some left, it asked", DefaultHandoff, true, of(2, Waiters|Handoff|self), of(1, self)},
-		{"the last, in turn", 0, true, of(1, Handoff|self), of(0, Held|Waiters|Handoff)},
-		{"some left, in turn", 0, true, of(3, Handoff|self), of(2, Handoff|self)},
+		{
+			"the last, first come, first served",
+			0, true, of(1, Handoff|self), of(0, Held|Waiters|Handoff),
+		},
+		{"some left, first come, first served", 0, true, of(3, Handoff|self), of(2, Handoff|self)},
 		{"a newcomer, the last", DefaultHandoff, false, of(1, 0), of(0, Held)},
 		{"a newcomer, some left", DefaultHandoff, false, of(3, self), of(2, self)},
 		{"a newcomer after a fork", DefaultHandoff, false, of(3, Handoff|foreign), of(2, 0)},
@@ -210,7 +257,9 @@ func TestClaimantWakesTheNext(t *testing.T) {
 	for range 2 {
 		before := Asleep(&m.word)
 		go func() { reasons <- park(&m.word, Held|Waiters, channelSleeper, Forever) }()
-		waittest.Eventually(t, "a waiter sleeps", func() bool { return Asleep(&m.word) == before+1 })
+		waittest.Eventually(t, "a waiter sleeps", func() bool {
+			return Asleep(&m.word) == before+1
+		})
 	}
 	if !m.cell().Release(2, MaxPermits, true) {
 		t.Fatal("it was not released")

@@ -7,20 +7,20 @@ import (
 
 // The event's word.
 //
-// Nobody takes an event from another, and all who wait go on at once: so its word needs no list and no
-// claimant. Those who wait sleep on it.
+// All waiters of an event go on at once, so its word needs neither a list nor a claimant. The
+// waiters sleep on it.
 //
 //	 31                        2         1      0
 //	┌───────────────────────────┬─────────┬─────┐
-//	│   how often it was set    │ sleepers│ set │
+//	│       number of sets      │ sleepers│ set │
 //	└───────────────────────────┴─────────┴─────┘
 //
-// How often it was set, modulo 2^30: who waits goes on when that is another number than when it came. So
-// it goes on after a set, though the event be cleared before it looks.
+// Number of sets, modulo 2^30: a waiter goes on when it differs from the number at the beginning of
+// the wait. So a waiter goes on after a set even if the event is cleared before it looks.
 //
-// Sleepers: somebody may be asleep on the word. Illegal to leave clear when somebody sleeps and the event
-// was not set since. Legal to set when nobody sleeps: the next set then wakes nobody. A set clears it and wakes
-// all, so those who sleep again have said so again.
+// Sleepers: somebody may be asleep on the word. It must be set while somebody sleeps and the event
+// was not set since. It may be set while nobody sleeps; the next set then wakes nobody. A set
+// clears it and wakes all sleepers, and those that sleep again set it again.
 const (
 	Set      = 1 << 0
 	Sleepers = 1 << 1
@@ -28,15 +28,16 @@ const (
 	SetOnce = 1 << 2
 )
 
-// EventChannel is the channel on which threads that wait for an event sleep, so that the end of a goroutine's
-// context, which has one of its own, does not wake them.
+// EventChannel is the channel on which threads wait for an event. A goroutine whose context ends is
+// woken on another one, so that no thread wakes up for it.
 const EventChannel = channelSleeper
 
-// An Event is the word, and what is done with it. package golock has the documentation.
+// An Event is the word with its operations. Package golock has the documentation.
 type Event struct{ word uint32 }
 
-// Set sets the flag. A Set on a set event writes the word too: what was done before this set must be seen by who clears the event
-// after, and looks again. A load could come before the stores that precede it.
+// Set sets the flag. It writes the word even if the event is already set: whoever clears the event
+// afterwards must see what was done before this Set, and a load could be reordered before earlier
+// stores.
 func (e *Event) Set() {
 	for {
 		old := atomic.OrUint32(&e.word, 0)
@@ -58,23 +59,24 @@ func (e *Event) Clear() { atomic.AndUint32(&e.word, ^uint32(Set)) }
 // IsSet reports whether the flag is set.
 func (e *Event) IsSet() bool { return atomic.LoadUint32(&e.word)&Set != 0 }
 
-// over reports whether a wait is over that began when the word was came.
-func over(came, word uint32) bool { return word&Set != 0 || (word^came)&^(Set|Sleepers) != 0 }
+// over reports whether a wait is over that began with the word initial.
+func over(initial, word uint32) bool { return word&Set != 0 || (word^initial)&^(Set|Sleepers) != 0 }
 
 // Wait waits for a set.
 func (e *Event) Wait(ctx context.Context) error {
-	came := atomic.LoadUint32(&e.word)
-	if over(came, came) {
+	initial := atomic.LoadUint32(&e.word)
+	if over(initial, initial) {
 		return nil
 	}
-	// The goroutines stand in a line, of which the first sleeps on the word. A set lets it go, and with it
-	// those behind it; but not one that came before the set and stood in the line after.
-	if t := enter(&e.word); t != nil {
-		if over(came, atomic.LoadUint32(&e.word)) || t.wait(ctx, Forever) != nil {
-			if !abandon(&e.word, t) {
+	// The goroutines wait in a line, and only the first sleeps on the word. A set wakes it, and it
+	// promotes those behind it. A goroutine whose wait began before the set, but which enters the
+	// line later, must not wait.
+	if p := enter(&e.word); p != nil {
+		if over(initial, atomic.LoadUint32(&e.word)) || p.wait(ctx, Forever) != nil {
+			if !abandon(&e.word, p) {
 				leave(&e.word, false)
 			}
-			return e.end(ctx, came)
+			return e.result(ctx, initial)
 		}
 	}
 	defer leave(&e.word, false)
@@ -83,8 +85,8 @@ func (e *Event) Wait(ctx context.Context) error {
 	defer context.AfterFunc(ctx, func() { cancel(&e.word, gone) })()
 	for {
 		word := atomic.LoadUint32(&e.word)
-		if over(came, word) || ctx.Err() != nil {
-			return e.end(ctx, came)
+		if over(initial, word) || ctx.Err() != nil {
+			return e.result(ctx, initial)
 		}
 		if word&Sleepers != 0 || atomic.CompareAndSwapUint32(&e.word, word, word|Sleepers) {
 			park(&e.word, word|Sleepers, EventChannel|channelCancel, Forever)
@@ -92,9 +94,9 @@ func (e *Event) Wait(ctx context.Context) error {
 	}
 }
 
-// end is how a wait ends, that began when the word was came.
-func (e *Event) end(ctx context.Context, came uint32) error {
-	if over(came, atomic.LoadUint32(&e.word)) {
+// result returns the result of a wait that began with the word initial.
+func (e *Event) result(ctx context.Context, initial uint32) error {
+	if over(initial, atomic.LoadUint32(&e.word)) {
 		return nil
 	}
 	return ctx.Err()

@@ -45,7 +45,8 @@ func TestEventTransitions(t *testing.T) {
 	} {
 		e := Event{word: c.before}
 		if c.do(&e); e.word != c.want || e.IsSet() != (c.want&Set != 0) {
-			t.Errorf("%s: %#x became %#x, want %#x; IsSet = %v", c.name, c.before, e.word, c.want, e.IsSet())
+			t.Errorf("%s: %#x became %#x, want %#x; IsSet = %v",
+				c.name, c.before, e.word, c.want, e.IsSet())
 		}
 	}
 }
@@ -53,9 +54,9 @@ func TestEventTransitions(t *testing.T) {
 func TestEventWaitIsOver(t *testing.T) {
 	const last = 1<<32 - SetOnce
 	for _, c := range []struct {
-		name       string
-		came, word uint32
-		over       bool
+		name          string
+		initial, word uint32
+		over          bool
 	}{
 		{"nothing happened", SetOnce, SetOnce, false},
 		{"somebody sleeps", SetOnce, SetOnce | Sleepers, false},
@@ -66,18 +67,18 @@ func TestEventWaitIsOver(t *testing.T) {
 		{"the count wrapped", last, 0, true},
 		{"the count wrapped, with sleepers", last | Sleepers, Sleepers, true},
 	} {
-		if got := over(c.came, c.word); got != c.over {
-			t.Errorf("%s: over(%#x, %#x) = %v", c.name, c.came, c.word, got)
+		if got := over(c.initial, c.word); got != c.over {
+			t.Errorf("%s: over(%#x, %#x) = %v", c.name, c.initial, c.word, got)
 		}
 	}
 }
 
-// waitInThread waits as a Python thread does, which sleeps on the word beside the first of the goroutines.
+// waitInThread waits as a Python thread does, which sleeps on the word beside the first goroutine.
 func waitInThread(e *Event) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	came := atomic.LoadUint32(&e.word)
-	for word := came; !over(came, word); word = atomic.LoadUint32(&e.word) {
+	initial := atomic.LoadUint32(&e.word)
+	for word := initial; !over(initial, word); word = atomic.LoadUint32(&e.word) {
 		if word&Sleepers != 0 || atomic.CompareAndSwapUint32(&e.word, word, word|Sleepers) {
 			park(&e.word, word|Sleepers, channelAny, Forever)
 		}
@@ -98,8 +99,8 @@ func TestEventWithAnEndedContext(t *testing.T) {
 	}
 }
 
-// All who wait when the event is set go on, though it is cleared at once; and they see what was done
-// before. Meanwhile the count wraps.
+// All who wait when the event is set go on, though it is cleared at once; and they see what was
+// done before. Meanwhile the count wraps.
 func TestEventSetAndClearedAtOnce(t *testing.T) {
 	const threads, waiters, rounds = 3, 9, 300
 	e := Event{word: 1<<32 - rounds/2*SetOnce}
@@ -140,7 +141,9 @@ func TestEventLineOccupiesOneThread(t *testing.T) {
 				t.Error(err)
 			}
 		})
-		waittest.Eventually(t, "all wait", func() bool { return LineLength(&e.word) == waiters && Asleep(&e.word) > 0 })
+		waittest.Eventually(t, "all wait", func() bool {
+			return LineLength(&e.word) == waiters && Asleep(&e.word) > 0
+		})
 		if n := Asleep(&e.word); n != 1 {
 			t.Errorf("%d threads sleep", n)
 		}
@@ -150,8 +153,8 @@ func TestEventLineOccupiesOneThread(t *testing.T) {
 	}
 }
 
-// A goroutine that came before a set, and enters the line behind one that came after it, goes on at once: the
-// one before it may wait forever.
+// A goroutine that came before a set, and enters the line behind one that came after it, goes on at
+// once: the one before it may wait forever.
 func TestEventLineBehindOneThatCameLater(t *testing.T) {
 	var e Event
 	defer leavesNothing(t, &e.word)()
@@ -164,12 +167,13 @@ func TestEventLineBehindOneThatCameLater(t *testing.T) {
 	buffer := make([]byte, 1<<20)
 	waittest.Eventually(t, "it is about to enter", func() bool {
 		stacks := string(buffer[:runtime.Stack(buffer, true)])
-		return strings.Contains(stacks, "core.enter(") && strings.Contains(stacks, "core.(*Event).Wait(")
+		return strings.Contains(stacks, "core.enter(") &&
+			strings.Contains(stacks, "core.(*Event).Wait(")
 	})
 	e.Set()
 	e.Clear()
 	shard.of = map[*uint32]*line{&e.word: {}} // of one that came later
-	standing.Add(1)
+	lineCount.Add(1)
 	shard.Unlock()
 	waittest.Within(t, "it goes on", ended)
 	if n := LineLength(&e.word); n != 1 {
@@ -208,9 +212,12 @@ func TestEventWaitUntilTheContextEnds(t *testing.T) {
 		if err := <-failed; !errors.Is(err, context.Canceled) {
 			t.Errorf("number %d: %v", cancelled, err)
 		}
-		waittest.Eventually(t, "the others sleep", func() bool { return Asleep(&e.word) == threads+1 })
+		waittest.Eventually(t, "the others sleep", func() bool {
+			return Asleep(&e.word) == threads+1
+		})
 		if n := LineLength(&e.word); n != goroutines-1 || len(ended) != 0 {
-			t.Errorf("number %d: %d are left in the line, %d have gone on", cancelled, n, len(ended))
+			t.Errorf("number %d: %d are left in the line, %d have gone on",
+				cancelled, n, len(ended))
 		}
 		e.Set()
 		for range threads + goroutines - 1 {
@@ -242,7 +249,7 @@ func TestEventSetBeforeTheContextEnds(t *testing.T) {
 	}
 }
 
-// Those whose context ends while the event is set get the one answer or the other; the line forgets them.
+// A wait whose context ends while the event is set gets either answer, and leaves the line.
 func TestEventAndContextsThatEnd(t *testing.T) {
 	const waiters, rounds = 8, 500
 	var e Event

@@ -8,54 +8,53 @@ import (
 	"unsafe"
 )
 
-// DefaultHandoff is the hand-off threshold that a program starts with. docs/design.md has the
-// measurements behind it.
+// DefaultHandoff is the initial hand-off threshold. docs/design.md has the measurements behind it.
 const DefaultHandoff = time.Millisecond
 
 var handoffAfter atomic.Int64
 
 func init() { handoffAfter.Store(int64(DefaultHandoff)) }
 
-// SetHandoff sets the threshold: package golock has the documentation.
+// SetHandoff sets the threshold. Package golock has the documentation.
 func SetHandoff(after time.Duration) {
 	handoffAfter.Store(min(max(int64(after), 0), math.MaxInt64/2))
 }
 
-// Barging reports whether newcomers may go before those who wait.
+// Barging reports whether newcomers may go before waiters.
 func Barging() bool { return handoffAfter.Load() != 0 }
 
 // HandoffAfter returns the threshold set by [SetHandoff].
 func HandoffAfter() time.Duration { return time.Duration(handoffAfter.Load()) }
 
-// A woken Python thread has to wait for the GIL, and the thread that has the GIL goes on taking and
-// freeing the lock, undisturbed, because its releases see that a claimant is on its way. That is
-// where the rate comes from. It must end some time, and nobody but the releasing thread is sure to
-// run: so now and then (every 16th time, in C) it looks at the clock. When the hand-off is due, the
-// lock is reserved for the claimant; the releasing thread then blocks in its next acquire, which gives
-// the claimant the GIL as well.
+// A woken Python thread has to wait for the GIL. Meanwhile the thread that has the GIL goes on
+// taking and releasing the lock, because its releases see that a claimant is on its way. That makes
+// the rate high, but it must end some time, and only the releasing thread is sure to run. So every
+// 16th release checks the clock. When the hand-off is due, the release reserves the lock for the
+// claimant. The releasing thread then blocks in its next acquire, which gives the claimant the GIL
+// as well.
 //
-// Newcomers may go first for the threshold, a tenure, at least. With n waiters a lock then goes round
-// in n tenures. Few waiters can have longer ones, which cost fewer hand-offs, and still the lock goes
-// round soon: in about LongestRound thresholds.
+// The time for which newcomers may go first is a tenure. It is at least the threshold, so a lock
+// with n waiters goes round in n tenures. With few waiters tenures are longer, which saves
+// hand-offs, but the lock still goes round in about LongestRound thresholds.
 //
-// C counts and reckons the same for Python's threads.
+// C computes the same for Python's threads.
 const (
 	LongestTenure = 4
 	LongestRound  = 32
 )
 
-// The word has room for times up to dueLimit, 8.3 ms, from now. One that is longer past is taken for one
-// to come, and a longer threshold has no time at all: the claimant then asks for the lock itself, when
-// it has the GIL, after the interpreter's switch interval.
+// The due time in the word reaches up to dueLimit, 8.3 ms, into the future. A time further past
+// counts as one to come. A longer threshold is not in the word at all: the claimant then requests
+// the lock itself, once it has the GIL, after the interpreter's switch interval.
 const (
 	dueUnit  = 17
 	dueLimit = int64(1<<(dueBits-1)-1) << dueUnit
 )
 
-// DueLayout is where the time stands in the word, and its unit; C compares it with its own.
+// DueLayout is the place of the due time in the word, and its unit; C compares it with its own.
 const DueLayout = dueShift | dueBits<<8 | dueUnit<<16
 
-// claimantBits is what a claimant stands in the word with.
+// claimantBits returns the bits that name a claimant of this process, with its due time.
 func claimantBits(word *uint32) uint32 {
 	threshold := min(handoffAfter.Load(), dueLimit)
 	round := LongestRound * threshold / int64(max(atomic.LoadInt32(waiting(word)), 1))
@@ -63,7 +62,7 @@ func claimantBits(word *uint32) uint32 {
 	return self | uint32((now()+tenure)>>dueUnit)<<dueShift&dueMask
 }
 
-// due reports whether the lock is to be handed to the claimant named in the word.
+// due reports whether the hand-off to the claimant named in the word is due.
 func due(word uint32) bool {
 	if handoffAfter.Load() > dueLimit {
 		return false
@@ -72,27 +71,26 @@ func due(word uint32) bool {
 	return left == 0 || left >= 1<<(dueBits-1)
 }
 
-// releasesPerCheck is how many releases of goroutines go, on the average, with one look at the clock. To know how many
-// have gone they would have to share a counter; to throw a die costs less.
+// releasesPerCheck is the average number of releases of goroutines for one check of the clock.
+// Random numbers cost less than a shared counter.
 const releasesPerCheck = 16
 
-// ShouldCheckClock decides for one release of a goroutine.
+// ShouldCheckClock reports whether one release of a goroutine is to check the clock.
 func ShouldCheckClock() bool { return rand.Uint32()%releasesPerCheck == 0 }
 
-// waiting counts the waiters of a word, together with those of the words that share its counter. It
-// is a measure for the tenure and no more: a waiter that dies is counted for ever.
+// waiting returns the counter of a word's waiters. Words may share a counter. The count is an
+// estimate for the tenure: a waiter that dies stays counted.
 func waiting(word *uint32) *int32 {
 	return &waitingFor[uintptr(unsafe.Pointer(word))>>2%Counters]
 }
 
-// Counters is how many counters of waiters there are.
+// Counters is the number of counters of waiters.
 const Counters = 256
 
 var waitingFor [Counters]int32
 
-// WaitingCells returns where the waiters are counted, and HandoffCell where the threshold stands, for C, which
-// accesses both atomically.
+// WaitingCells returns the counters of waiters for C, which accesses them atomically.
 func WaitingCells() *[Counters]int32 { return &waitingFor }
 
-// HandoffCell returns where the threshold stands: see [WaitingCells].
+// HandoffCell returns the memory of the threshold for C, which accesses it atomically.
 func HandoffCell() *int64 { return (*int64)(unsafe.Pointer(&handoffAfter)) }

@@ -6,17 +6,17 @@ import (
 	"unsafe"
 )
 
-// Version is that of the header, of the words and of the core's functions. Code of different versions cannot use
-// the same object.
+// Version is the version of the header, of the words and of the core's functions. Code of different
+// versions cannot use the same object.
 const Version = 5
 
-// HeaderMagic stands at the beginning of the header of a Python object that is shared: its bytes are no UTF-8.
+// HeaderMagic begins the header of a Python object that is shared. Its bytes are not valid UTF-8.
 const HeaderMagic = 0x6B636FC1
 
-// A Kind tells the objects apart that can be shared.
+// A Kind is the kind of an object that can be shared.
 type Kind uint8
 
-// The kinds. A bounded semaphore is shared as a semaphore, which does not know its bound.
+// The kinds. A bounded semaphore is shared as a semaphore, without its bound.
 const (
 	KindLock Kind = 1 + iota
 	KindSemaphore
@@ -43,13 +43,14 @@ type header struct {
 	_       uint8
 }
 
-// HeaderLayout is the size of a header and the offsets of its fields, a byte each; C compares it with its own.
+// HeaderLayout is the size of a header and the offsets of its fields, a byte each; C compares it
+// with its own.
 const HeaderLayout = uint64(unsafe.Sizeof(header{})) |
 	uint64(unsafe.Offsetof(header{}.version))<<8 |
 	uint64(unsafe.Offsetof(header{}.kind))<<16
 
-// WordAt returns the word behind the header at an address that may be anything, or nil with the reason why there
-// is none of that kind.
+// WordAt returns the word behind the header at an address that may be invalid, or nil with the
+// reason why there is no object of that kind.
 func WordAt(address uintptr, kind Kind) (word unsafe.Pointer, reason string) {
 	fault := func(format string, arguments ...any) (unsafe.Pointer, string) {
 		return nil, fmt.Sprintf(format, arguments...)
@@ -63,13 +64,14 @@ func WordAt(address uintptr, kind Kind) (word unsafe.Pointer, reason string) {
 	case !Readable(address, 2*size):
 		return fault("no memory to be read")
 	}
-	// A uintptr from C is a pointer to memory that Go does not move; that it is one is said by its bits.
+	// The address points to memory that Go does not move; the conversion reinterprets its bits.
 	h := *(**header)(unsafe.Pointer(&address))
 	switch {
 	case atomic.LoadUint32(&h.magic) != HeaderMagic:
 		return fault("no shared golock object, or one that is gone")
 	case h.version != Version:
-		return fault("an object of version %d of golock's protocol, and this is version %d", h.version, Version)
+		return fault("an object of version %d of golock's protocol, and this is version %d",
+			h.version, Version)
 	case h.kind != kind:
 		return fault("shared as %v, not as %v", h.kind, kind)
 	}

@@ -13,7 +13,8 @@ import (
 // Mapped memory ends inside a header, or before it, or belongs to the kernel.
 func TestUnreadableMemory(t *testing.T) {
 	page := unix.Getpagesize()
-	pages, err := unix.Mmap(-1, 0, 2*page, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON)
+	pages, err := unix.Mmap(-1, 0, 2*page,
+		unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -29,11 +30,13 @@ func TestUnreadableMemory(t *testing.T) {
 		"the last":   ^uintptr(7),
 		"last but 1": ^uintptr(15),
 	} {
-		if word, reason := WordAt(address, KindLock); word != nil || reason != "no memory to be read" {
+		word, reason := WordAt(address, KindLock)
+		if word != nil || reason != "no memory to be read" {
 			t.Errorf("WordAt(%s) returned %v, %q", name, word, reason)
 		}
 	}
-	if word, reason := WordAt(second-16, KindLock); word != nil || !strings.Contains(reason, "no shared golock object") {
+	word, reason := WordAt(second-16, KindLock)
+	if word != nil || !strings.Contains(reason, "no shared golock object") {
 		t.Errorf("WordAt of the last header in readable memory returned %v, %q", word, reason)
 	}
 }

@@ -2,7 +2,7 @@
 
 package core
 
-// Asleep counts the goroutines that sleep on the word.
+// Asleep returns the number of goroutines that sleep on the word.
 func Asleep(word *uint32) int {
 	b := bucketOf(word)
 	b.Lock()

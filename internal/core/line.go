@@ -9,51 +9,51 @@ import (
 	"unsafe"
 )
 
-// Goroutines that wait for one lock stand in a line before it, and only the first of them waits on
-// the word, where it sleeps in the kernel like a Python thread does. So many goroutines waiting for
-// one lock occupy at most one OS thread between them.
+// Goroutines that wait for one lock form a line, and only the first waits on the word, where it
+// sleeps in the kernel as a Python thread does. So however many goroutines wait for one lock, at
+// most one OS thread of theirs is blocked.
 //
-// The first is one waiter among the others that sleep on the word, however many stand behind it. So that
-// many goroutines do not get less than one thread, a line has turns: a first that takes the lock as the claimant, after a
-// wait in the kernel, leaves its claim to the next of the line, and that one to the next, for as long as it has
-// waited itself. Meanwhile the word names a claimant, so nobody in the kernel is woken.
+// The first competes with the other waiters on the word as one waiter. So that many goroutines do
+// not get less than one thread, a line has runs. A first that takes the lock as the claimant, after
+// a wait in the kernel, leaves its claim to the next in line, and that one to the next, for as long
+// as the first has waited. Meanwhile the word names a claimant, so nobody in the kernel is woken.
 type line struct {
-	behind queue.List // of *turn
-	until  int64      // the end of the line's turn, in monotonic nanoseconds
+	behind  queue.List // of *place
+	runEnds int64      // the end of the line's run, in monotonic nanoseconds
 }
 
-// longestTurn is how long the turn of a line may be, in thresholds: as long as all others have, where they are many.
-const longestTurn = LongestRound / 2
+// longestRun is the limit of a run, in thresholds: as long as all others have, if they are many.
+const longestRun = LongestRound / 2
 
-// A turn is a goroutine's place behind the first of a line.
-type turn struct {
-	came       chan struct{} // closed when it has become the first
-	designated bool          // and the claimant that the word names
+// A place is a goroutine's place behind the first of a line.
+type place struct {
+	promoted   chan struct{} // closed when the goroutine becomes the first
+	designated bool          // it becomes the claimant that the word names as well
 	element    *queue.Element
 }
 
-// The lines of the words whose addresses fall into the same shard.
-type shardOfLines struct {
+// The lines of the words whose addresses map to the same shard.
+type lineShard struct {
 	sync.Mutex
 	of map[*uint32]*line
 }
 
-var lines [64]shardOfLines
+var lines [64]lineShard
 
-// standing counts the lines there are. A thread of another language, which has no line, then need not touch a mutex,
-// for which it could wait in Go's scheduler.
-var standing atomic.Int32
+// lineCount is the number of lines. It spares a thread of another language a mutex, for which it
+// might wait in Go's scheduler.
+var lineCount atomic.Int32
 
-// linesOf returns the shard with the line of the word, locked.
-func linesOf(word *uint32) *shardOfLines {
+// linesOf returns the shard of the word's line, locked.
+func linesOf(word *uint32) *lineShard {
 	s := &lines[uintptr(unsafe.Pointer(word))>>2%uintptr(len(lines))]
 	s.Lock()
 	return s
 }
 
-// enter joins the line of the word. It returns nil at once when the caller is the first, otherwise its
-// place.
-func enter(word *uint32) *turn {
+// enter joins the line of the word. It returns nil at once if the caller is the first, otherwise
+// its place.
+func enter(word *uint32) *place {
 	s := linesOf(word)
 	defer s.Unlock()
 	l, ok := s.of[word]
@@ -61,17 +61,17 @@ func enter(word *uint32) *turn {
 		if s.of == nil {
 			s.of = make(map[*uint32]*line)
 		}
-		standing.Add(1)
+		lineCount.Add(1)
 		s.of[word] = &line{}
 		return nil
 	}
-	t := &turn{came: make(chan struct{})}
-	t.element = l.behind.PushBack(t)
-	return t
+	p := &place{promoted: make(chan struct{})}
+	p.element = l.behind.PushBack(p)
+	return p
 }
 
-// leave is called by the first of the line, and makes the next one the first, and the claimant if the caller
-// leaves its claim to it. It reports false when there is no next one.
+// leave removes the first, which calls it, from the line and promotes the next. With claim, that
+// one also becomes the claimant. It reports false if there is no next one.
 func leave(word *uint32, claim bool) bool {
 	s := linesOf(word)
 	defer s.Unlock()
@@ -79,32 +79,32 @@ func leave(word *uint32, claim bool) bool {
 	next := l.behind.Front()
 	if next == nil {
 		delete(s.of, word)
-		standing.Add(-1)
+		lineCount.Add(-1)
 		return false
 	}
-	t := l.behind.Remove(next).(*turn)
-	t.designated = claim
-	close(t.came)
+	p := l.behind.Remove(next).(*place)
+	p.designated = claim
+	close(p.promoted)
 	return true
 }
 
-// abandon takes a goroutine that gave up out of the line. It reports false when its turn came in the same moment:
-// then it is the first, and has to leave.
-func abandon(word *uint32, t *turn) bool {
+// abandon removes a goroutine that gave up from the line. It reports false if the goroutine was
+// promoted meanwhile: then it is the first, and has to leave.
+func abandon(word *uint32, p *place) bool {
 	s := linesOf(word)
 	defer s.Unlock()
 	select {
-	case <-t.came:
+	case <-p.promoted:
 		return false
 	default:
-		s.of[word].behind.Remove(t.element)
+		s.of[word].behind.Remove(p.element)
 		return true
 	}
 }
 
-// inLine reports whether somebody waits in the line of the word.
+// inLine reports whether a goroutine waits in the line of the word.
 func inLine(word *uint32) bool {
-	if standing.Load() == 0 {
+	if lineCount.Load() == 0 {
 		return false
 	}
 	s := linesOf(word)
@@ -112,8 +112,8 @@ func inLine(word *uint32) bool {
 	return s.of[word] != nil
 }
 
-// wait returns nil when the turn has come, otherwise the error with which the wait ends.
-func (t *turn) wait(ctx context.Context, deadline int64) error {
+// wait returns nil when the goroutine is promoted, otherwise the error with which the wait ends.
+func (p *place) wait(ctx context.Context, deadline int64) error {
 	var expired <-chan time.Time
 	if deadline != Forever {
 		timer := time.NewTimer(time.Duration(deadline - now()))
@@ -121,7 +121,7 @@ func (t *turn) wait(ctx context.Context, deadline int64) error {
 		expired = timer.C
 	}
 	select {
-	case <-t.came:
+	case <-p.promoted:
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()

@@ -10,34 +10,35 @@ import (
 
 // Notifications.
 //
-// Whoever waits for a condition or a barrier does not want to take something: it listens, and waits to be
-// told. Each condition and barrier has a word of 32 bits, which says how many goroutines listen, so that
-// nobody is told where nobody does.
+// Whoever waits for a condition or a barrier takes nothing: it listens, and waits for a
+// notification. Each condition and barrier has a word of 32 bits with the number of its listeners,
+// so that a notification for nobody costs one load.
 //
-// The listeners themselves stand in a list, in the order in which they came. Telling takes a listener out of the
-// list. So a notification goes to none that came after it, none is told twice, and one that gives up learns
-// whether it was told in the same moment. The word and the list are changed together.
+// The listeners are in a list, in the order of their arrival. A notification removes a listener
+// from the list. So it never reaches a listener that came later, no listener gets two, and one that
+// gives up learns whether it was notified at the same moment. The word and the list change
+// together.
 //
-// Python's conditions and barriers do the same in C, with the list in the object and the GIL for its mutex: see
-// pyext/native/waiting/notify.c.
+// Python's conditions and barriers do the same in C, with the list in the object and the GIL as its
+// mutex: see pyext/native/waiting/notify.c.
 
 // A Listener is one wait for a notification.
 type Listener struct {
-	told       uint32        // what it was told, or 0
-	turn       chan struct{} // closed when it is told
-	prev, next *Listener
+	notification uint32        // or 0: none yet
+	notified     chan struct{} // closed when it gets one
+	prev, next   *Listener
 }
 
-// What a listener is told: to go on, or that its barrier is broken.
+// The notifications: go on, or the barrier is broken.
 const (
 	Notified      = 1
 	BarrierBroken = 2
 )
 
-// Everyone is the number of listeners to notify when all are meant.
+// Everyone, as the number of listeners to notify, means all.
 const Everyone = math.MaxInt32
 
-// A list of those who listen to one word, in the order in which they came.
+// A list of the listeners of one word, in the order of their arrival.
 type list struct {
 	first, last *Listener
 	length      uint32
@@ -69,7 +70,7 @@ func (l *list) remove(gone *Listener) {
 	l.length--
 }
 
-// take removes up to n listeners, those that came first, and returns the first of them.
+// take removes the first n listeners, or all if there are fewer, and returns the first of them.
 func (l *list) take(n uint32) *Listener {
 	taken, rest := l.first, l.first
 	for ; n > 0 && rest != nil; n-- {
@@ -90,7 +91,7 @@ func (l *list) take(n uint32) *Listener {
 	return taken
 }
 
-// The lists of the words whose addresses fall into the same shard.
+// The lists of the words whose addresses map to the same shard.
 type shard struct {
 	sync.Mutex
 	of map[*uint32]*list
@@ -109,7 +110,7 @@ func listOf(word *uint32) (*list, *shard) {
 	return l, s
 }
 
-// write brings the word in line with the list.
+// write updates the word, and the shard, from the list.
 func (l *list) write(s *shard, word *uint32) {
 	atomic.StoreUint32(word, l.length)
 	switch {
@@ -123,7 +124,7 @@ func (l *list) write(s *shard, word *uint32) {
 	}
 }
 
-// Listen puts a listener behind all others who listen to the word.
+// Listen appends a listener to those of the word.
 func Listen(word *uint32, l *Listener) {
 	list, shard := listOf(word)
 	defer shard.Unlock()
@@ -131,8 +132,8 @@ func Listen(word *uint32, l *Listener) {
 	list.write(shard, word)
 }
 
-// Notify tells up to n listeners, those that came first, and returns how many it told.
-func Notify(word *uint32, n, what uint32) uint32 {
+// Notify notifies the first n listeners, or all if there are fewer, and returns how many.
+func Notify(word *uint32, n, notification uint32) uint32 {
 	list, shard := listOf(word)
 	defer shard.Unlock()
 	before := list.length
@@ -141,34 +142,35 @@ func Notify(word *uint32, n, what uint32) uint32 {
 	for l := first; l != nil; {
 		next := l.next
 		l.prev, l.next = nil, nil
-		atomic.StoreUint32(&l.told, what)
-		close(l.turn)
+		atomic.StoreUint32(&l.notification, notification)
+		close(l.notified)
 		l = next
 	}
 	return before - list.length
 }
 
-// Withdraw ends the wait of a listener that gives up. It returns what the listener was told, or 0.
+// Withdraw ends the wait of a listener that gives up. It returns the notification that the listener
+// got, or 0.
 func Withdraw(word *uint32, l *Listener) uint32 {
 	list, shard := listOf(word)
 	defer shard.Unlock()
-	if l.told == 0 {
+	if l.notification == 0 {
 		list.remove(l)
 		list.write(shard, word)
 	}
-	return l.told
+	return l.notification
 }
 
-// Await waits until the listener is told something or the context ends.
+// Await waits until the listener is notified or the context ends.
 func (l *Listener) Await(ctx context.Context) {
 	select {
-	case <-l.turn:
+	case <-l.notified:
 	case <-ctx.Done():
 	}
 }
 
-// NewListener returns one that listens nowhere yet.
-func NewListener() *Listener { return &Listener{turn: make(chan struct{})} }
+// NewListener returns a listener in no list.
+func NewListener() *Listener { return &Listener{notified: make(chan struct{})} }
 
-// Told returns what the listener was told, or 0.
-func (l *Listener) Told() uint32 { return atomic.LoadUint32(&l.told) }
+// Notification returns the notification that the listener got, or 0.
+func (l *Listener) Notification() uint32 { return atomic.LoadUint32(&l.notification) }

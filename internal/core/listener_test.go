@@ -25,15 +25,16 @@ func (w *watched) check() error {
 		return fmt.Errorf("of %d listeners a list is kept: %v", len(w.listeners), kept)
 	}
 	var forwards, backwards []*Listener
-	for listener := l.first; listener != nil && len(forwards) <= len(w.listeners); listener = listener.next {
-		forwards = append(forwards, listener)
+	for each := l.first; each != nil && len(forwards) <= len(w.listeners); each = each.next {
+		forwards = append(forwards, each)
 	}
-	for listener := l.last; listener != nil && len(backwards) <= len(w.listeners); listener = listener.prev {
-		backwards = append(backwards, listener)
+	for each := l.last; each != nil && len(backwards) <= len(w.listeners); each = each.prev {
+		backwards = append(backwards, each)
 	}
 	slices.Reverse(backwards)
 	if !slices.Equal(forwards, w.listeners) || !slices.Equal(backwards, w.listeners) {
-		return fmt.Errorf("the list is %v forwards, %v backwards, want %v", forwards, backwards, w.listeners)
+		return fmt.Errorf("the list is %v forwards, %v backwards, want %v",
+			forwards, backwards, w.listeners)
 	}
 	return nil
 }
@@ -45,28 +46,28 @@ func (w *watched) listen() error {
 	return nil
 }
 
-func (w *watched) notify(n, what uint32) error {
+func (w *watched) notify(n, notification uint32) error {
 	want := w.listeners[:min(int(n), len(w.listeners))]
-	if told := Notify(&w.word, n, what); int(told) != len(want) {
-		return fmt.Errorf("Notify(%d) told %d, want %d", n, told, len(want))
+	if notified := Notify(&w.word, n, notification); int(notified) != len(want) {
+		return fmt.Errorf("Notify(%d) notified %d, want %d", n, notified, len(want))
 	}
 	for i, listener := range want {
 		select {
-		case <-listener.turn:
+		case <-listener.notified:
 		default:
-			return fmt.Errorf("Notify(%d) did not tell number %d", n, i)
+			return fmt.Errorf("Notify(%d) did not notify number %d", n, i)
 		}
-		if listener.told != what || listener.prev != nil || listener.next != nil {
+		if listener.notification != notification || listener.prev != nil || listener.next != nil {
 			return fmt.Errorf("a listener is %+v after Notify(%d)", listener, n)
 		}
-		if told := Withdraw(&w.word, listener); told != what {
-			return fmt.Errorf("a listener that was told %d withdraws with %d", what, told)
+		if got := Withdraw(&w.word, listener); got != notification {
+			return fmt.Errorf("a listener with notification %d withdraws with %d", notification, got)
 		}
 	}
 	w.listeners = w.listeners[len(want):]
 	for i, listener := range w.listeners {
-		if listener.told != 0 {
-			return fmt.Errorf("Notify(%d) told number %d after the last", n, i)
+		if listener.notification != 0 {
+			return fmt.Errorf("Notify(%d) notified number %d after the last", n, i)
 		}
 	}
 	return nil
@@ -77,8 +78,9 @@ func (w *watched) withdraw(i int) error {
 		return nil
 	}
 	listener := w.listeners[i]
-	if told := Withdraw(&w.word, listener); told != 0 || listener.prev != nil || listener.next != nil {
-		return fmt.Errorf("a listener that was told nothing withdraws with %d and is %+v", told, listener)
+	got := Withdraw(&w.word, listener)
+	if got != 0 || listener.prev != nil || listener.next != nil {
+		return fmt.Errorf("a listener without one withdraws with %d and is %+v", got, listener)
 	}
 	w.listeners = slices.Delete(slices.Clone(w.listeners), i, i+1)
 	return nil
@@ -125,7 +127,7 @@ func TestEverySequenceOfListening(t *testing.T) {
 			}
 		}
 		if err := w.notify(Everyone, Notified); err != nil {
-			t.Fatalf("%sall told: %v", names, err)
+			t.Fatalf("%sall notified: %v", names, err)
 		}
 	}
 }
@@ -137,13 +139,15 @@ func TestNotifyIsForOneWord(t *testing.T) {
 	mine, other := NewListener(), NewListener()
 	Listen(ours, mine)
 	Listen(theirs, other)
-	if Notify(ours, Everyone, Notified) != 1 || mine.told != Notified || other.told != 0 || *theirs != 1 {
-		t.Errorf("told %d and %d, the other word is %#x", mine.told, other.told, *theirs)
+	notified := Notify(ours, Everyone, Notified)
+	if notified != 1 || mine.notification != Notified || other.notification != 0 || *theirs != 1 {
+		t.Errorf("notifications %d and %d, the other word is %#x",
+			mine.notification, other.notification, *theirs)
 	}
 	Notify(theirs, Everyone, Notified)
 }
 
-// Each is told as often as it listened.
+// Each is notified as often as it listened.
 func TestManyListenTogether(t *testing.T) {
 	const goroutines, rounds = 8, 300
 	var word uint32
@@ -155,9 +159,9 @@ func TestManyListenTogether(t *testing.T) {
 			for range rounds {
 				l := NewListener()
 				Listen(&word, l)
-				<-l.turn
+				<-l.notified
 				if Withdraw(&word, l) != Notified {
-					t.Error("a goroutine was told nothing")
+					t.Error("a goroutine was not notified")
 				}
 			}
 		}()
@@ -169,6 +173,6 @@ func TestManyListenTogether(t *testing.T) {
 	}
 	group.Wait()
 	if count != goroutines*rounds || word != 0 {
-		t.Errorf("told %d times, want %d; the word is %#x", count, goroutines*rounds, word)
+		t.Errorf("notified %d times, want %d; the word is %#x", count, goroutines*rounds, word)
 	}
 }

@@ -9,11 +9,11 @@ import (
 	"unsafe"
 )
 
-// self names a claimant of this process. Without a kernel to share the word with, one name will do.
+// self names a claimant of this process. No kernel shares the word, so one name suffices.
 const self = uint32(1) << ClaimantShift
 
-// A bucket holds the waiters that sleep on the addresses which hash to it, in the order in which they
-// came. It stands in for the kernel's futex queues, with the same promises.
+// A bucket holds the waiters on the addresses that map to it, in the order of their arrival. It
+// replaces the kernel's futex queues, with the same guarantees.
 type bucket struct {
 	sync.Mutex
 	first, last *sleeper
@@ -55,7 +55,7 @@ func (b *bucket) remove(s *sleeper) {
 	}
 }
 
-// park sleeps while *word is value, until it is woken on one of the channels or the time has come.
+// park sleeps while *word is value, until it is woken on one of the channels or until the deadline.
 func park(word *uint32, value, channels uint32, until int64) Reason {
 	b := bucketOf(word)
 	b.Lock()
@@ -89,8 +89,8 @@ func park(word *uint32, value, channels uint32, until int64) Reason {
 	}
 }
 
-// wake wakes the waiter that has slept longest on one of the channels and reports whether there was
-// one.
+// wake wakes the waiter that has slept longest on one of the channels, and reports whether there
+// was one.
 func wake(word *uint32, channels uint32) bool {
 	b := bucketOf(word)
 	b.Lock()
@@ -105,7 +105,7 @@ func wake(word *uint32, channels uint32) bool {
 	return false
 }
 
-// wakeAll wakes all who sleep on the word.
+// wakeAll wakes all that sleep on the word.
 func wakeAll(word *uint32) {
 	for wake(word, channelAny) {
 	}

@@ -11,8 +11,9 @@ import (
 	"unsafe"
 )
 
-// Goroutines look again when their patience ends, which would hide a wake-up that was lost. Here they have none:
-// those whose contexts end at any moment, and waiters that stand in no line, as threads do, leave nobody asleep.
+// Goroutines look again when their patience ends, which would hide a wake-up that was lost. Here
+// they have none: those whose contexts end at any moment, and waiters that stand in no line, as
+// threads do, leave nobody asleep.
 func TestNoWakeUpIsLostWithoutPatience(t *testing.T) {
 	defer func(patience int64) { goroutinePatience = patience }(goroutinePatience)
 	goroutinePatience = 0
@@ -20,7 +21,9 @@ func TestNoWakeUpIsLostWithoutPatience(t *testing.T) {
 	for _, threshold := range []time.Duration{0, 50 * time.Microsecond, DefaultHandoff} {
 		SetHandoff(threshold)
 		memory := MemoryOf(1)
-		for name, c := range map[string]Cell{"lock": LockCell(new(uint32)), "semaphore": SemaphoreCell((*uint32)(unsafe.Pointer(&memory)))} {
+		semaphore := SemaphoreCell((*uint32)(unsafe.Pointer(&memory)))
+		cells := map[string]Cell{"lock": LockCell(new(uint32)), "semaphore": semaphore}
+		for name, c := range cells {
 			t.Run(fmt.Sprintf("%s, %v", name, threshold), func(t *testing.T) { storm(t, c) })
 		}
 	}
@@ -46,7 +49,8 @@ func storm(t *testing.T, c Cell) {
 		go func() {
 			defer group.Done()
 			for range rounds {
-				ctx, cancel := context.WithTimeout(context.Background(), rand.N(200*time.Microsecond))
+				limit := rand.N(200 * time.Microsecond)
+				ctx, cancel := context.WithTimeout(context.Background(), limit)
 				if c.TryAcquire() || c.Wait(ctx, Forever) == nil {
 					work()
 				}

@@ -7,24 +7,25 @@ import (
 	"time"
 )
 
-// Wait takes the lock or a permit for a goroutine. It returns the context's error when the context ended first,
-// and context.DeadlineExceeded when the deadline (monotonic nanoseconds) has passed.
+// Wait takes the lock or a permit for a goroutine. It returns the context's error if the context
+// ended first, and context.DeadlineExceeded if the deadline (monotonic nanoseconds, or [Forever])
+// has passed.
 func (c Cell) Wait(ctx context.Context, deadline int64) error {
 	if c.spin() {
 		return nil
 	}
 	w := NewWaiter(c.word, deadline)
 	w.semaphore = c.semaphore
-	if t := enter(c.word); t != nil {
-		if err := t.wait(ctx, deadline); err != nil {
-			if !abandon(c.word, t) {
-				w.designated = t.designated
+	if p := enter(c.word); p != nil {
+		if err := p.wait(ctx, deadline); err != nil {
+			if !abandon(c.word, p) {
+				w.designated = p.designated
 				w.Next(Interrupted)
 				leave(c.word, false)
 			}
 			return err
 		}
-		if t.designated {
+		if p.designated {
 			w.takeClaimFromLine(ctx)
 		}
 	}
@@ -38,9 +39,9 @@ func (c Cell) Wait(ctx context.Context, deadline int64) error {
 	return err
 }
 
-// takeClaimFromLine makes a waiter the claimant in the place of the one before it in the line. While others of its runtime
-// take the lock and free it, the claimant stays on its way: where it slept in the kernel, the next release
-// could wake one that is not of the line.
+// takeClaimFromLine makes a waiter the claimant in place of the one before it in the line. While
+// other goroutines take and release the lock it does not sleep in the kernel, where the next
+// release could wake a waiter outside the line.
 func (w *Waiter) takeClaimFromLine(ctx context.Context) {
 	w.designated, w.claimFromLine, w.since = true, true, now()
 	for end := min(w.since+dueLimit, w.deadline); ctx.Err() == nil && now() < end; time.Sleep(nap) {
@@ -51,11 +52,11 @@ func (w *Waiter) takeClaimFromLine(ctx context.Context) {
 	}
 }
 
-// For how long a claimant lets others go on before it looks again: as long as a sleeper takes to wake in the kernel.
+// nap is the time between a claimant's looks: as long as a sleeper takes to wake up in the kernel.
 const nap = 50 * time.Microsecond
 
-// mayPassClaim reports whether the waiter, if it takes the lock as the claimant, is to leave its claim to the
-// next of its line.
+// mayPassClaim reports whether the waiter, if it takes the lock as the claimant, is to leave its
+// claim to the next in line.
 func (w *Waiter) mayPassClaim() bool {
 	if !w.first || w.since == 0 { // or it has not waited
 		return false
@@ -68,12 +69,12 @@ func (w *Waiter) mayPassClaim() bool {
 	}
 	at := now()
 	if !w.claimFromLine {
-		l.until = at + min(at-w.since, longestTurn*min(handoffAfter.Load(), dueLimit))
+		l.runEnds = at + min(at-w.since, longestRun*min(handoffAfter.Load(), dueLimit))
 	}
-	return at < l.until
+	return at < l.runEnds
 }
 
-// wait drives the waiter from the goroutine that stands first in line.
+// wait drives the waiter, in the goroutine that is first in line.
 func (w *Waiter) wait(ctx context.Context) error {
 	channels := uint32(0)
 	if ctx.Done() != nil {
@@ -98,8 +99,8 @@ func (w *Waiter) wait(ctx context.Context) error {
 	}
 }
 
-// cancel wakes the goroutine whose context has ended until it has noticed: it may be about to sleep,
-// and the word does not change for it.
+// cancel wakes the goroutine whose context has ended, repeatedly until it has noticed: it may be
+// about to sleep, and the word does not change for it.
 func cancel(word *uint32, gone <-chan struct{}) {
 	for pause := time.Microsecond; ; pause = min(2*pause, time.Millisecond) {
 		wake(word, channelCancel)
@@ -111,9 +112,8 @@ func cancel(word *uint32, gone <-chan struct{}) {
 	}
 }
 
-// A short critical section ends sooner than a sleep would, if its owner runs on another processor. The looks at the
-// word are few and far between, because each takes its cache line away from the owner, who may take and free the lock
-// many times meanwhile.
+// A short critical section on another processor ends sooner than a sleep would. The looks at the
+// word are few and far between, because each takes its cache line away from the owner.
 const (
 	spinLooks = 4
 	spinPause = 4000 // rounds of an empty loop: about a microsecond
@@ -121,7 +121,7 @@ const (
 
 var spins = runtime.NumCPU() > 1 && runtime.GOMAXPROCS(0) > 1
 
-// spin looks for the lock to become free for a moment, where another processor can free it.
+// spin tries to take the lock, for a moment if another processor can release it meanwhile.
 func (c Cell) spin() bool {
 	looks := 1
 	if spins && Barging() {

@@ -6,65 +6,65 @@ import (
 	"unsafe"
 )
 
-// Waiter is one acquire, of a lock or of a semaphore's permit, that could not be served at once. It is a state machine that never sleeps by
-// itself: Next says what to do, and whoever drives it, a Python thread on its own C stack or a
-// goroutine, sleeps when told to Park and comes back with what happened. So the algorithm stays apart from the ways
-// of sleeping. Python's threads have its simple part in C, pyext/native/waiting/plain.c, and come here with the rest.
+// Waiter is one acquire, of a lock or of a semaphore's permit, that has to wait. It is a state
+// machine that never sleeps: Next decides what to do, and its driver, a Python thread on its own C
+// stack or a goroutine, does so and returns with what happened. Python's threads do the simple part
+// in C, pyext/native/waiting/plain.c, and use the core for the rest.
 //
-// The layout is mirrored by struct golock_waiter in golock/capi/golock.h.
+// struct golock_waiter in golock/capi/golock.h has the same layout.
 type Waiter struct {
 	word     *uint32
 	deadline int64 // monotonic nanoseconds, or Forever
 
-	// patience is how long to trust a reservation, in nanoseconds, or 0 for ever: see "A claimant that
-	// does not come" in word.go.
+	// patience is how long to trust a reservation, in nanoseconds, or 0: for ever. See "A claimant
+	// that does not come" in word.go.
 	patience int64
 
 	since int64 // when the wait began
 
 	// Where and how to sleep after Next returned Park.
-	value   uint32 // the word must still be this
+	value   uint32 // while the word has this value
 	channel uint32
 	until   int64 // monotonic nanoseconds, or Forever
 
-	designated bool // the debt of a claimant: claim or resign
-	returns    bool // has slept before, and goes before those that came later
+	designated bool // it has the debt of a claimant: claim or resign
+	returns    bool // it has slept before, and is woken before those that have not
 	counted    bool // among the waiters of its word
-	semaphore  bool // the word is that of a semaphore
+	semaphore  bool // the word is a semaphore's
 
-	// Of a goroutine. C has bytes for these, which it leaves zero.
-	first         bool // of the line of its word
-	claimFromLine bool // was the claimant in its place, from the one before it
+	// Only for goroutines. C has bytes for these, which it leaves zero.
+	first         bool // it is the first of the line of its word
+	claimFromLine bool // it has the claim from the one before it in line
 	passesClaim   bool // leaves its claim to the next when it takes the lock
 }
 
-// Forever is the deadline of a waiter that waits without limit.
+// Forever is the deadline of a waiter without a limit.
 const Forever = int64(1<<63 - 1)
 
-// Reason tells Next what happened since it last answered.
+// A Reason says what happened since Next last returned.
 type Reason int32
 
 // The reasons.
 const (
 	Entered     Reason = iota // the first call, and the first after Aborted
-	Woken                     // the kernel says that a wake was meant for this waiter
-	Changed                   // the word was no longer the expected value
+	Woken                     // the kernel reports that this waiter was woken
+	Changed                   // the word did not have the expected value
 	Expired                   // the time in until has come
 	Interrupted               // a signal arrived
 )
 
-// Action is what Next wants done.
+// An Action is what Next wants done.
 type Action int32
 
 // The actions.
 const (
 	Acquired Action = iota // the lock is taken
 	Park                   // sleep, then call Next with the reason
-	TimedOut               // the deadline has passed, the lock is not taken
-	Aborted                // the answer to Interrupted: the lock is not taken, nothing is owed
+	TimedOut               // the deadline has passed; the lock is not taken
+	Aborted                // the answer to Interrupted: the lock is not taken, and nothing is owed
 )
 
-// A goroutine's patience. Long beside any wait for the GIL that a healthy program has.
+// A goroutine's patience: long compared with any wait for the GIL in a healthy program.
 var goroutinePatience = int64(100 * time.Millisecond)
 
 // WaiterLayout is the size of a Waiter and the offsets of the fields that C shares, a byte each; C
@@ -78,20 +78,22 @@ const WaiterLayout = uint64(unsafe.Sizeof(Waiter{})) |
 	uint64(unsafe.Offsetof(Waiter{}.designated))<<48 |
 	uint64(unsafe.Offsetof(Waiter{}.semaphore))<<56
 
-// WaiterPassed is where the fields are that C fills in for a waiter which it passes on, a byte each.
-const WaiterPassed = uint64(unsafe.Offsetof(Waiter{}.since)) | uint64(unsafe.Offsetof(Waiter{}.counted))<<8
+// WaiterPassed has the offsets of the fields that C fills in for a waiter that it passes on, a byte
+// each.
+const WaiterPassed = uint64(unsafe.Offsetof(Waiter{}.since)) |
+	uint64(unsafe.Offsetof(Waiter{}.counted))<<8
 
-// NewWaiter begins an acquire of a lock by a goroutine. It gives up at deadline (monotonic nanoseconds,
-// or Forever).
+// NewWaiter returns the waiter of a goroutine for a lock. The deadline is in monotonic nanoseconds,
+// or Forever.
 func NewWaiter(word *uint32, deadline int64) Waiter {
 	return Waiter{word: word, deadline: deadline, patience: goroutinePatience}
 }
 
 func (w *Waiter) cell() Cell { return Cell{w.word, w.semaphore} }
 
-// Next takes the reason and decides the next action. A Python thread calls it with the GIL: a lock that
-// is taken without the GIL is held while its owner waits for the GIL, and everybody behind it waits as
-// well, the convoy of "The convoy phenomenon" (Blasgen, Gray, Mitoma, Price, 1979).
+// Next takes what happened and decides what to do. A Python thread must call it with the GIL. If it
+// took the lock without the GIL, it would hold the lock while it waits for the GIL, and all others
+// would wait as well: see "The convoy phenomenon" (Blasgen, Gray, Mitoma, Price, 1979).
 func (w *Waiter) Next(reason Reason) Action {
 	if w.since == 0 {
 		w.since = now()
@@ -125,7 +127,8 @@ func (w *Waiter) decide(reason Reason) Action {
 		old := c.load()
 		word := old.word()
 		if word&Held == 0 && (w.mayClaim(word) || outlived || !reserved(word)) {
-			w.designated = w.designated || reserved(word) // it takes the place of the claimant that did not come
+			// On a reservation it replaces the claimant that did not come.
+			w.designated = w.designated || reserved(word)
 			next := w.claimed(old)
 			if !c.compareAndSwap(old, next) {
 				continue
@@ -154,9 +157,9 @@ func (w *Waiter) decide(reason Reason) Action {
 	}
 }
 
-// Stay reports whether the waiter, after Changed, may sleep again without announcing anything new. It
-// only reads the word, so a Python thread asks without the GIL; where the answer is no, it takes the
-// GIL and calls Next.
+// Stay reports whether the waiter, after Changed, may sleep again without a change of the word. It
+// only reads the word, so a Python thread calls it without the GIL. If it reports false, the thread
+// takes the GIL and calls Next.
 func (w *Waiter) Stay() bool {
 	word := w.cell().load().word()
 	if word&Held == 0 && (w.mayClaim(word) || !hasClaimant(word)) {
@@ -169,19 +172,20 @@ func (w *Waiter) Stay() bool {
 	return true
 }
 
-// requested reports whether the waiter has asked for the lock, and keeps asking until it claims or resigns.
+// requested reports whether the waiter has requested the hand-off. It does so until it claims or
+// resigns.
 func (w *Waiter) requested() bool { return w.designated && w.channel == channelClaimant }
 
-// mayClaim reports whether the waiter is a claimant and a free word is not reserved for another.
+// mayClaim reports whether the waiter is a claimant, and a free word is not reserved for another.
 func (w *Waiter) mayClaim(old uint32) bool {
 	return w.designated && (w.requested() || !handoffRequested(old))
 }
 
-// claimed is the state after this waiter has taken the lock or a permit. The claimant cannot know who
-// else sleeps. Where nothing is left it sets Waiters, and the next release finds out; where a lock is
-// first come, first served, that release is a hand-off as well. Where permits are left no release need
-// follow: so it names the next claimant itself, and appoints it after. One that leaves its claim to the next of its line
-// names that one.
+// claimed returns the state after this waiter has taken the lock or a permit. A claimant does not
+// know whether others sleep. If no permits are left it sets Waiters, and the next release finds
+// out; where a lock is first come, first served, that release is a hand-off as well. If permits are
+// left no release need follow, so it names the next claimant itself, and appoints it afterwards. A
+// waiter that leaves its claim to the next in line names that one.
 func (w *Waiter) claimed(old state) state {
 	if !w.designated {
 		return barged(old)
@@ -197,7 +201,7 @@ func (w *Waiter) claimed(old state) state {
 	return next.withFlags(bits)
 }
 
-// barged is the state after a newcomer has taken a lock or a permit: it leaves a claimant in place.
+// barged returns the state after a newcomer has taken a lock or a permit. A claimant stays named.
 func barged(old state) state {
 	next := old - permit
 	if hasClaimant(old.word()) {
@@ -206,7 +210,7 @@ func barged(old state) state {
 	return next.withFlags(0)
 }
 
-// announced is the word that this waiter may sleep on, and the channel.
+// announced returns the word that this waiter may sleep on, and the channel.
 func (w *Waiter) announced(old uint32, at int64) (next, channel uint32) {
 	threshold := handoffAfter.Load()
 	next, channel = old, channelSleeper
@@ -214,9 +218,10 @@ func (w *Waiter) announced(old uint32, at int64) (next, channel uint32) {
 		channel = channelReturner
 	}
 	switch {
-	case old&Held != 0 && (w.requested() || w.designated && !handoffRequested(old) && at-w.since >= threshold):
-		// It was woken, waited for the GIL, and finds that a newcomer was faster. It keeps its
-		// place before all others and asks for the lock.
+	case old&Held != 0 &&
+		(w.requested() || w.designated && !handoffRequested(old) && at-w.since >= threshold):
+		// It was woken and waited for the GIL, but a newcomer was faster. It keeps its place before
+		// all others and requests the hand-off.
 		next, channel = Held|Waiters|Handoff|old&dueMask|self, channelClaimant
 	case old&Held == 0 || handoffRequested(old):
 		// The claimant that the word names will set Waiters.
@@ -229,9 +234,9 @@ func (w *Waiter) announced(old uint32, at int64) (next, channel uint32) {
 	return next, channel
 }
 
-// resign ends the wait without the lock and pays the debt of a claimant: either the holder's release
-// will wake another, or another is woken now. Without a debt it does nothing, and neither where another
-// has asked: that one comes, and has the same debt.
+// resign ends the wait without the lock and pays the debt of a claimant: the holder's release will
+// wake another waiter, or this wakes one now. It does nothing without a debt, or if another
+// claimant has requested the lock: that one has the same debt.
 func (w *Waiter) resign() {
 	if !w.designated {
 		return
@@ -258,9 +263,10 @@ func (w *Waiter) resign() {
 	}
 }
 
-// Release frees a held lock, or adds n permits to a semaphore. It reports false when the lock was free,
-// or the semaphore would have more than most. It is called when the word says more than Held, or by those
-// who have no fast path. Only one that looks reads the clock, with a claimant on its way.
+// Release releases a held lock, or adds n permits to a semaphore. It reports false if the lock was
+// free, or if the semaphore would have more than most permits. Fast paths may handle words without
+// other bits than Held. Only a release with shouldCheckClock, while a claimant is on its way, reads
+// the clock.
 func (c Cell) Release(n, most uint32, shouldCheckClock bool) bool {
 	for {
 		old := c.load()
@@ -271,13 +277,13 @@ func (c Cell) Release(n, most uint32, shouldCheckClock bool) bool {
 		next := old + state(n)<<32
 		switch {
 		case word&Held == 0:
-			// Permits were left: who is to be woken for them is under way, or nobody sleeps.
+			// Permits were already available, so either a waiter has been woken or none sleeps.
 			if c.compareAndSwap(old, next) {
 				return true
 			}
 		case hasClaimant(word) && (word&Handoff != 0 || shouldCheckClock && due(word)):
 			if c.compareAndSwap(old, next.withFlags(word|Handoff)) {
-				// It may be awake: then nobody sleeps on this channel, and it will come.
+				// If the claimant is awake, nobody sleeps on this channel, and it will come.
 				wake(c.word, channelClaimant)
 				return true
 			}
@@ -298,9 +304,9 @@ func (c Cell) Release(n, most uint32, shouldCheckClock bool) bool {
 	}
 }
 
-// appoint wakes a sleeper. The word already names a claimant; it is the one woken here. When nobody
-// sleeps, the name is taken back: newcomers that went to sleep meanwhile have trusted it, so one of
-// them is woken after.
+// appoint wakes a sleeper, which becomes the claimant that the word already names. If nobody
+// sleeps, it takes the name back. Newcomers that have gone to sleep since relied on the name, so it
+// wakes one of them afterwards.
 func (c Cell) appoint() {
 	if wakeFirst(c.word) {
 		return
@@ -322,13 +328,14 @@ func (c Cell) appoint() {
 	wakeFirst(c.word)
 }
 
-// wakeFirst wakes the first of all who sleep on the word and reports whether there was one.
+// wakeFirst wakes the longest sleeper, returners and claimants first, and reports whether there was
+// one.
 func wakeFirst(word *uint32) bool {
 	return wake(word, channelReturner|channelClaimant) || wake(word, channelAny)
 }
 
-// TryAcquire takes the lock or a permit, if there is one and it is not reserved. Where nobody barges, it is for those who
-// stand in the line first.
+// TryAcquire takes the lock or a permit if there is one and it is not reserved. With a threshold of
+// 0 those in line go first.
 func (c Cell) TryAcquire() bool {
 	if !Barging() && inLine(c.word) {
 		return false
@@ -344,5 +351,5 @@ func (c Cell) TryAcquire() bool {
 	}
 }
 
-// Locked reports whether a newcomer would find nothing to take.
+// Locked reports whether a newcomer would have to wait.
 func (c Cell) Locked() bool { return taken(c.load().word()) }

@@ -20,8 +20,8 @@ func step(t *testing.T, w *Waiter, reason Reason, want Action, word uint32) {
 	}
 }
 
-// promptly runs what the passing of time would change, again if it took longer than that needs, and reports
-// what was wrong.
+// promptly runs what the passing of time would change, again if it took longer than that needs, and
+// reports what was wrong.
 func promptly(t *testing.T, run func() (wrong []string)) {
 	t.Helper()
 	for {
@@ -62,8 +62,10 @@ func TestReleaseTransitions(t *testing.T) {
 			{"the claimant that asked stayed in the parent", Held | Handoff | foreign, 0, true},
 		} {
 			word := c.before
-			if released := (Cell{word: &word}).Release(1, 1, true); released != c.released || word != c.after {
-				wrong = append(wrong, fmt.Sprintf("%s: release of %#x = %v and leaves %#x, want %v and %#x",
+			released := Cell{word: &word}.Release(1, 1, true)
+			if released != c.released || word != c.after {
+				wrong = append(wrong, fmt.Sprintf(
+					"%s: release of %#x = %v and leaves %#x, want %v and %#x",
 					c.name, c.before, released, word, c.released, c.after))
 			}
 		}
@@ -106,8 +108,8 @@ func TestTryTransitions(t *testing.T) {
 	}
 }
 
-// A waiter whose sleep the kernel refused sleeps again where nothing has to be announced, and otherwise
-// leaves the word alone.
+// A waiter whose sleep the kernel refused sleeps again where nothing has to be announced, and
+// otherwise leaves the word alone.
 func TestStay(t *testing.T) {
 	for _, c := range []struct {
 		name string
@@ -171,8 +173,8 @@ func TestClaimantAsksForTheHandoff(t *testing.T) {
 	}
 }
 
-// Two claimants may be on their way. What is reserved for the one that has asked is not the other's,
-// whatever that one does.
+// Two claimants may be on their way. What is reserved for the one that has asked is not the
+// other's, whatever that one does.
 func TestNobodyTakesWhatAnotherHasAskedFor(t *testing.T) {
 	word := uint32(Held | Waiters)
 	asker := NewWaiter(&word, Forever)
@@ -191,7 +193,7 @@ func TestNobodyTakesWhatAnotherHasAskedFor(t *testing.T) {
 	other.resign()
 	(Cell{word: &word}).appoint()
 	if word != Waiters|Handoff|self {
-		t.Fatalf("the word is %#x after another claimant has resigned, and a name was taken back", word)
+		t.Fatalf("the word is %#x after another claimant resigned and a name was taken back", word)
 	}
 	step(t, &asker, Changed, Acquired, Held|Waiters)
 }
@@ -236,7 +238,7 @@ func TestResigningWakesAnother(t *testing.T) {
 
 	w := NewWaiter(&word, Forever)
 	for {
-		// Until the sleeper really sleeps, the kernel has nobody to wake, and the name is taken back.
+		// Until the sleeper really sleeps the kernel wakes nobody, and the name is taken back.
 		atomic.StoreUint32(&word, self)
 		w.designated = true
 		w.resign()
@@ -265,7 +267,8 @@ func TestReservationIsOutlived(t *testing.T) {
 	step(t, &w, Expired, Acquired, Held|Waiters)
 }
 
-// leavesNothing returns what reports, in the end, what is left behind of those that wait for the word from now on.
+// leavesNothing returns a function that fails the test if a wait that begins after this call has
+// left something behind.
 func leavesNothing(t *testing.T, word *uint32) func() {
 	before := Counted(word) // tests that drive a Waiter by hand leave some
 	return func() {

@@ -7,17 +7,18 @@ import (
 	"time"
 )
 
-// Eventually waits for a condition that another goroutine brings about.
+// Eventually waits until the condition holds, and fails the test after 10 s.
 func Eventually(t *testing.T, what string, condition func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); !condition(); time.Sleep(10 * time.Microsecond) {
+	deadline := time.Now().Add(10 * time.Second)
+	for ; !condition(); time.Sleep(10 * time.Microsecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("not within 10 s: %s", what)
 		}
 	}
 }
 
-// Within fails the test when what is to be closed is not closed in time.
+// Within waits until the channel is closed, and fails the test after 10 s.
 func Within(t *testing.T, what string, closed <-chan struct{}) {
 	t.Helper()
 	select {
@@ -27,7 +28,7 @@ func Within(t *testing.T, what string, closed <-chan struct{}) {
 	}
 }
 
-// Concurrently runs so many goroutines and waits for them.
+// Concurrently runs that many goroutines and waits for them.
 func Concurrently(number int, run func(i int)) {
 	var group sync.WaitGroup
 	for i := range number {
@@ -40,7 +41,7 @@ func Concurrently(number int, run func(i int)) {
 	group.Wait()
 }
 
-// InBackground runs so many goroutines, and returns a channel that is closed when all have ended.
+// InBackground runs that many goroutines, and returns a channel that is closed when all have ended.
 func InBackground(number int, run func(i int)) <-chan struct{} {
 	ended := make(chan struct{})
 	go func() {

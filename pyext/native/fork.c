@@ -1,5 +1,4 @@
-/* A core must not be half loaded when the process forks, and the Go runtime does not survive fork. Listeners
- * and counters are those of the parent's threads. */
+/* What a fork does to each layer. */
 #include "fork.h"
 
 #include "base/compat.h"
@@ -27,11 +26,12 @@ golock_watch_forks(void)
     if (__atomic_load_n(&watched, __ATOMIC_ACQUIRE)) {
         return 0; /* without the mutex, which a fork could leave locked in the child */
     }
-    pthread_mutex_lock(&mutex); /* interpreters with a GIL of their own may import at once */
+    pthread_mutex_lock(&mutex); /* interpreters with their own GIL may import at once */
     bool failed = false;
     if (!watched) {
         golock_process_remember();
-        failed = pthread_atfork(golock_core_before_fork, golock_core_after_fork_in_parent, in_child) != 0;
+        failed = pthread_atfork(golock_core_before_fork, golock_core_after_fork_in_parent,
+                                in_child) != 0;
         __atomic_store_n(&watched, !failed, __ATOMIC_RELEASE);
     }
     pthread_mutex_unlock(&mutex);

@@ -30,7 +30,8 @@ set_handoff(PyObject *Py_UNUSED(module), PyObject *seconds)
         return NULL;
     }
     if (nanoseconds < 0) {
-        PyErr_SetString(PyExc_ValueError, "the hand-off threshold must be a non-negative number of seconds");
+        PyErr_SetString(PyExc_ValueError,
+                        "the hand-off threshold must be a non-negative number of seconds");
         return NULL;
     }
     if (golock_core_set_handoff(nanoseconds) < 0) {
@@ -94,7 +95,8 @@ static PyObject *
 use_core(PyObject *module, PyObject *address)
 {
     const struct golock_core *table = PyLong_AsVoidPtr(address);
-    if ((table == NULL && PyErr_Occurred()) || golock_core_use(PyModule_GetState(module), table) < 0) {
+    if ((table == NULL && PyErr_Occurred()) ||
+        golock_core_use(PyModule_GetState(module), table) < 0) {
         return NULL;
     }
     Py_RETURN_NONE;
@@ -118,70 +120,77 @@ rlock_is_replaced(PyObject *module, PyObject *Py_UNUSED(ignored))
     return PyBool_FromLong(golock_rlock_is_replaced(PyModule_GetState(module)));
 }
 
-PyDoc_STRVAR(allocate_lock_doc, "allocate_lock($module, /)\n--\n\nReturn a new lock, which is free.");
+PyDoc_STRVAR(allocate_lock_doc,
+             "allocate_lock($module, /)\n--\n\nReturn a new lock, which is free.");
 
 PyDoc_STRVAR(set_handoff_doc,
              "set_handoff($module, seconds, /)\n--\n\n"
-             "Set how long newcomers may go before the first waiter of a lock, for all\n"
-             "locks of the process; up to four times that where few threads wait.\n\n"
-             "With 0 a lock is first come, first served, at the price of the rate. The\n"
-             "environment variable GOLOCK_HANDOFF sets it at import. A core given to use_core\n"
-             "keeps the threshold that its program has set, unless this is called.\n\n"
-             "Raises ValueError for a negative or NaN threshold, OverflowError for one\n"
-             "past 292 years.");
+             "Set the hand-off threshold: for how many seconds newcomers may take a lock before\n"
+             "its first waiter, and up to four times as long if few threads wait. It holds for\n"
+             "all locks of the process.\n\n"
+             "With 0 a lock is first come, first served, at a lower rate. The environment\n"
+             "variable GOLOCK_HANDOFF sets the threshold at import. A core given to use_core\n"
+             "keeps the threshold of its program unless this is called.\n\n"
+             "Raises ValueError for a negative or NaN threshold, OverflowError above 292 years,\n"
+             "MemoryError when the core cannot be called.");
 
 PyDoc_STRVAR(get_handoff_doc,
              "get_handoff($module, /)\n--\n\n"
              "Return the hand-off threshold in seconds; 0.001 unless it was set from Python.");
 
-PyDoc_STRVAR(address_doc, "address($module, primitive, /)\n--\n\n"
-                          "Return the address of the header of a Lock, a Semaphore or an Event. Raises\n"
-                          "TypeError for anything else.");
+PyDoc_STRVAR(address_doc,
+             "address($module, primitive, /)\n--\n\n"
+             "Return the address of the header of a Lock, a Semaphore or an Event. Raises\n"
+             "TypeError for anything else.");
 
 PyDoc_STRVAR(capsule_doc,
              "capsule($module, primitive, /)\n--\n\n"
              "Return a new PyCapsule \"golock.header\" around the address, which keeps the object\n"
              "alive. Raises TypeError as address does.");
 
-PyDoc_STRVAR(at_doc, "at($module, address, /)\n--\n\n"
-                     "Return the object that was shared by this address. It must be alive.\n\n"
-                     "Raises ValueError when there is none of this interpreter and this version at the\n"
-                     "address, TypeError for what is no integer, OverflowError for one that no pointer\n"
-                     "can hold.");
+PyDoc_STRVAR(at_doc,
+             "at($module, address, /)\n--\n\n"
+             "Return the object that was shared by this address. It must be alive.\n\n"
+             "Raises ValueError if there is no such object of this interpreter and version,\n"
+             "TypeError for anything but an integer, OverflowError for one beyond a pointer's\n"
+             "range.");
 
-PyDoc_STRVAR(hold_doc, "hold($module, primitive, /)\n--\n\n"
-                       "Keep an object alive until let_go is called for it, by a reference that the end of\n"
-                       "the interpreter does not drop: goroutines may still use the object then.");
+PyDoc_STRVAR(hold_doc,
+             "hold($module, primitive, /)\n--\n\n"
+             "Keep an object alive until let_go is called for it, by a reference that the end of\n"
+             "the interpreter does not drop: goroutines may still use the object then.");
 
-PyDoc_STRVAR(let_go_doc, "let_go($module, primitive, /)\n--\n\nDrop the reference of one call of hold.");
+PyDoc_STRVAR(let_go_doc,
+             "let_go($module, primitive, /)\n--\n\nDrop the reference of one call of hold.");
 
 PyDoc_STRVAR(core_address_doc,
              "core_address($module, /)\n--\n\n"
-             "Return the address of the lock core that this process waits by, for C code that\n"
-             "waits for shared objects as golock.h describes. Loads it if there is none yet.\n"
+             "Return the address of the lock core that this process uses, for C code that waits\n"
+             "for shared objects as golock.h describes. Load the core if there is none yet.\n"
              "A child made by fork has another.\n\n"
-             "Raises CoreError when it cannot be loaded.");
+             "Raises CoreError if it cannot be loaded.");
 
 PyDoc_STRVAR(use_core_doc,
              "use_core($module, address, /)\n--\n\n"
-             "Let the threads of this process wait by the lock core of a Go program or library\n"
-             "that is in it, at the address that its capi.Core() returns, so that no second Go\n"
-             "runtime is loaded. A child made by fork loads its own as usual.\n\n"
-             "Raises CoreError when there is no core at the address, or one of another version\n"
-             "or of a parent process, and when the process has loaded another already, which\n"
-             "it does when a thread first has to wait. TypeError for what is no integer,\n"
-             "OverflowError for one that no pointer can hold.");
+             "Let the threads of this process use the lock core of a Go program or library in\n"
+             "it, at the address that its capi.Core() returns, so that no second Go runtime is\n"
+             "loaded. A child made by fork loads its own as usual.\n\n"
+             "Raises CoreError if there is no core at the address, if it has another version or\n"
+             "belongs to a parent process, and if the process has loaded another core already,\n"
+             "which happens when a thread first has to wait. Raises TypeError for anything but\n"
+             "an integer, OverflowError for one beyond a pointer's range.");
 
-PyDoc_STRVAR(
-    core_doc,
-    "core($module, /)\n--\n\n"
-    "Return what is known of the lock core, a dict: path, loaded (it is loaded when\n"
-    "a thread first has to wait), offered (by use_core), symbol (names the version of its interface), go\n"
-    "(the version of its runtime, None before it is loaded), fastpath (false with\n"
-    "GOLOCK_FASTPATH=0), private_copies (of a child process).");
+PyDoc_STRVAR(core_doc,
+             "core($module, /)\n--\n\n"
+             "Return a dict that describes the lock core: path; loaded (when a thread first has to\n"
+             "wait); offered (by use_core); symbol, which names the version of its interface; go,\n"
+             "the version of its Go runtime, or None before it is loaded; fastpath, false with\n"
+             "GOLOCK_FASTPATH=0; private_copies, mapped after forks; core_missing, why there is no\n"
+             "core, or None.");
 
-PyDoc_STRVAR(installation_doc, "installation($module, /)\n--\n\n"
-                               "Return a dict that all copies of the package share in this interpreter.");
+PyDoc_STRVAR(installation_doc,
+             "installation($module, /)\n--\n\n"
+             "Return the dict that all copies of the package in this interpreter share.");
 
 PyDoc_STRVAR(green_threads_doc,
              "green_threads($module, /)\n--\n\n"
@@ -194,8 +203,9 @@ PyDoc_STRVAR(rlock_is_replaced_doc,
 
 PyDoc_STRVAR(on_green_threads_doc,
              "on_green_threads($module, listener, /)\n--\n\n"
-             "Have the listener called with None when green_threads() becomes true, and with a\n"
-             "class of golock's, called meanwhile, to return the one whose object is made instead.");
+             "Register a function. It is called with None when green_threads() becomes true, and\n"
+             "with a class of golock's that is instantiated meanwhile, to return the class to\n"
+             "instantiate instead.");
 
 static PyMethodDef module_methods[] = {
     {"allocate_lock", allocate_lock, METH_NOARGS, allocate_lock_doc},
@@ -216,8 +226,8 @@ static PyMethodDef module_methods[] = {
     {NULL, NULL, 0, NULL},
 };
 
-/* Reads GOLOCK_FASTPATH, GOLOCK_CORE and GOLOCK_HANDOFF, at the first import of the process: an interpreter
- * that comes later leaves alone what set_handoff has set. Returns 0, or -1 with ValueError set. */
+/* Reads GOLOCK_FASTPATH, GOLOCK_CORE and GOLOCK_HANDOFF, at the first import in the process, so
+ * that a later interpreter does not undo set_handoff. Returns 0, or -1 with ValueError set. */
 static int
 read_environment(void)
 {
@@ -244,7 +254,7 @@ read_environment(void)
     return golock_core_set_handoff((int64_t)ceil(seconds * NS_PER_SECOND));
 }
 
-/* Adds the interpreter's own lock constants: what they are there, they are here. */
+/* Adds the interpreter's own lock constants. Returns 0, or -1 with an exception set. */
 static int
 add_constants(PyObject *module)
 {
@@ -256,19 +266,19 @@ add_constants(PyObject *module)
     return result < 0 ? -1 : PyModule_AddObjectRef(module, "error", PyExc_RuntimeError);
 }
 
-/* Makes a type. Returns NULL with an exception set. */
+/* Returns a new reference to a type, or NULL with an exception set. */
 static PyTypeObject *
 new_type(PyObject *module, PyType_Spec *spec, PyTypeObject *base)
 {
     PyTypeObject *type = (PyTypeObject *)PyType_FromModuleAndSpec(module, spec, (PyObject *)base);
     if (type == NULL && !PyErr_Occurred()) {
-        PyErr_NoMemory(); /* CPython 3.11 forgets to say so */
+        PyErr_NoMemory(); /* CPython 3.11 forgets to set it */
     }
     return type;
 }
 
-/* Makes the types, and adds those that are called by their own names. Returns 0, or -1 with an exception set.
- */
+/* Makes the types, and adds those with names of their own to the module. Returns 0, or -1 with an
+ * exception set. */
 static int
 add_types(PyObject *module, golock_state *state)
 {
@@ -311,14 +321,16 @@ add_types(PyObject *module, golock_state *state)
     return golock_rlock_match(state->rlock_type);
 }
 
-/* The function names itself as the interpreter's does, and is threading.Lock before 3.13. Returns 0, or -1
- * with an exception set. */
+/* Gives the function the interpreter's name for it, and adds it as Lock before 3.13. Returns 0, or
+ * -1 with an exception set. */
 static int
 add_allocate_lock(PyObject *module)
 {
     PyObject *function = PyObject_GetAttrString(module, "allocate_lock");
     PyObject *name = PyUnicode_FromString("_thread");
-    int result = function == NULL || name == NULL ? -1 : PyObject_SetAttrString(function, "__module__", name);
+    int result = function == NULL || name == NULL
+                     ? -1
+                     : PyObject_SetAttrString(function, "__module__", name);
 #if PY_VERSION_HEX < 0x030D0000
     if (result == 0) {
         result = PyModule_AddObjectRef(module, "Lock", function);
@@ -365,9 +377,11 @@ module_exec(PyObject *module)
         return -1;
     }
     state->core_error = PyErr_NewExceptionWithDoc(
-        "golock.CoreError", "The lock core was needed, by use_core or core_address, and cannot be had.",
+        "golock.CoreError",
+        "Raised by use_core and core_address when the lock core cannot be used or loaded.",
         PyExc_RuntimeError, NULL);
-    if (state->core_error == NULL || PyModule_AddObjectRef(module, "CoreError", state->core_error) < 0) {
+    if (state->core_error == NULL ||
+        PyModule_AddObjectRef(module, "CoreError", state->core_error) < 0) {
         return -1;
     }
     if (add_types(module, state) < 0 ||
@@ -376,7 +390,7 @@ module_exec(PyObject *module)
         return -1;
     }
 #if PY_VERSION_HEX >= 0x030D0000
-    /* Since 3.13 it is the type itself, under its own name too. */
+    /* Since 3.13 Lock is the type itself, which is also called lock. */
     state->lock_type->tp_vectorcall = golock_lock_vectorcall;
     if (PyModule_AddObjectRef(module, "lock", (PyObject *)state->lock_type) < 0) {
         return -1;
@@ -413,7 +427,8 @@ static int
 module_clear(PyObject *module)
 {
     golock_state *state = PyModule_GetState(module);
-    memset(state->shareable, 0, sizeof(state->shareable)); /* of types that are cleared below */
+    memset(state->shareable, 0, sizeof(state->shareable)); /* borrowed from the types that are
+                                                            * cleared below */
     Py_CLEAR(state->lock_type);
     Py_CLEAR(state->rlock_type);
     Py_CLEAR(state->condition_type);
@@ -455,7 +470,7 @@ static PyModuleDef_Slot module_slots[] = {
 PyModuleDef golock_module = {
     PyModuleDef_HEAD_INIT,
     .m_name = "golock._golock",
-    .m_doc = "golock's locks: the uncontended operations, and the way into the lock core.",
+    .m_doc = "golock's primitives, and the interface to the lock core.",
     .m_size = sizeof(golock_state),
     .m_methods = module_methods,
     .m_slots = module_slots,

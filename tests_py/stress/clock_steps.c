@@ -1,5 +1,5 @@
-/* To be preloaded: a wall clock that somebody sets by hours, forth and back, every few milliseconds, and
- * a witness of the futex calls. The other clocks go on as they are. */
+/* For LD_PRELOAD: a wall clock that is set back and forth by hours every few milliseconds, and a
+ * count of the futex calls that use it. The other clocks are unaffected. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <linux/futex.h>
@@ -14,7 +14,7 @@
 #define STEP_SECONDS 7200
 #define STEP_EVERY 3000000 /* nanoseconds */
 
-/* Waits with a time limit through syscall(), and how many of them go by the wall clock. */
+/* Waits with a time limit through syscall(), and how many of them use the wall clock. */
 atomic_long timed_waits, timed_waits_by_wall_clock;
 
 static int
@@ -81,5 +81,6 @@ syscall(long number, ...)
             atomic_fetch_add(&timed_waits_by_wall_clock, (argument[1] & FUTEX_CLOCK_REALTIME) != 0);
         }
     }
-    return real(number, argument[0], argument[1], argument[2], argument[3], argument[4], argument[5]);
+    return real(number, argument[0], argument[1], argument[2], argument[3], argument[4],
+                argument[5]);
 }

@@ -1,7 +1,6 @@
-/* Preloaded into a process: fails an allocation of the calling thread, or all from one on.
- *
- * A Go runtime that cannot have memory ends the process, by its design. What it allocates, and the
- * threads it starts, are left alone unless spare_core is cleared. */
+/* For LD_PRELOAD: fails one allocation of the calling thread, or all from one on. A Go runtime
+ * without memory ends the process by design, so its allocations and the threads that it starts are
+ * spared unless spare_core is cleared. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -18,13 +17,13 @@ void *__libc_calloc(size_t, size_t);
 void *__libc_realloc(void *, size_t);
 void *__libc_memalign(size_t, size_t);
 
-/* The calling thread's: how many allocations succeed before one fails, or -1 for all. */
+/* How many allocations of the calling thread succeed before one fails, or -1: all. */
 __thread long allocations_left = -1;
-__thread int lasting; /* once one has failed, all fail */
+__thread int lasting; /* all fail after the first failure */
 __thread long failed;
 int spare_core = 1;
 
-static __thread int depth; /* of calls by the core in which libc allocates */
+static __thread int depth; /* nested calls by the core in which libc allocates */
 
 static bool
 is_of_core(const void *caller)
@@ -95,7 +94,8 @@ posix_memalign(void **memory, size_t alignment, size_t size)
 void *
 mmap(void *address, size_t size, int protection, int flags, int fd, off_t offset)
 {
-    return FAILS ? MAP_FAILED : (void *)syscall(SYS_mmap, address, size, protection, flags, fd, offset);
+    return FAILS ? MAP_FAILED
+                 : (void *)syscall(SYS_mmap, address, size, protection, flags, fd, offset);
 }
 
 int
@@ -104,11 +104,12 @@ memfd_create(const char *name, unsigned flags)
     return FAILS ? -1 : (int)syscall(SYS_memfd_create, name, flags);
 }
 
-/* Whether the core calls libc, which allocates on its behalf. */
+/* Whether the core is in a call of libc that allocates. */
 #define SPARED (allocations_left >= 0 && spare_core && is_of_core(__builtin_return_address(0)))
 
 int
-pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*start)(void *), void *argument)
+pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*start)(void *),
+               void *argument)
 {
     int (*real)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
     *(void **)&real = dlsym(RTLD_NEXT, "pthread_create");

@@ -1,8 +1,5 @@
-/* Starts and ends Python again and again in one process:
- *
- *     finalize PYTHON ROUNDS SCRIPT
- *
- * runs the file SCRIPT each time, as PYTHON would, with the round's number in its argument. */
+/* Starts and ends Python repeatedly in one process: `finalize PYTHON ROUNDS SCRIPT` runs the file
+ * SCRIPT each time, as PYTHON would, with the number of the round as its argument. */
 #include <Python.h>
 
 #include <dirent.h>
@@ -50,8 +47,8 @@ read_line(const char *folder, const char *task, const char *name, char *line, in
     return found;
 }
 
-/* How many threads that call themselves "brief" still have a way to go. The others have ended, or
- * sleep for ever in the interpreter: from 3.14 on, and without a GIL. */
+/* Counts the threads named "brief" that are still running. The others have ended or, from 3.14 on
+ * and without a GIL, sleep for ever in the interpreter. */
 static int
 under_way(void)
 {
@@ -60,7 +57,8 @@ under_way(void)
     DIR *tasks = opendir(folder);
     for (struct dirent *task; (task = readdir(tasks)) != NULL;) {
         char line[256];
-        if (read_line(folder, task->d_name, "comm", line, sizeof(line)) && strcmp(line, "brief\n") == 0 &&
+        if (read_line(folder, task->d_name, "comm", line, sizeof(line)) &&
+            strcmp(line, "brief\n") == 0 &&
             read_line(folder, task->d_name, "syscall", line, sizeof(line))) {
             /* "running", or the number of a system call and its arguments */
             long number;
@@ -73,8 +71,8 @@ under_way(void)
     return count;
 }
 
-/* A daemon thread that wakes after Python has been started anew uses a thread state that is gone: that
- * is how the interpreter is, whatever the thread slept on. */
+/* A daemon thread that wakes after Python has been restarted uses a freed thread state. That is a
+ * property of the interpreter, whatever the thread slept on. */
 static void
 settle(void)
 {

@@ -1,6 +1,6 @@
-/* A signal handler as C code may have one: without SA_ONSTACK, and with 64 KiB of its own on the stack.
- * It counts the times it ran on another stack than its thread's. A thread sends its signal to those that
- * are its targets, again and again. */
+/* A signal handler that C code may install: without SA_ONSTACK, and with 64 KiB on the stack. It
+ * counts its runs on a stack other than its thread's. One thread signals the target threads
+ * repeatedly. */
 #define _GNU_SOURCE
 #include <pthread.h>
 #include <signal.h>
@@ -36,7 +36,7 @@ install(int signal)
     return sigaction(signal, &action, NULL);
 }
 
-/* Whether the handler is there, and without SA_ONSTACK. */
+/* Whether the handler is installed, without SA_ONSTACK. */
 int
 is_as_installed(int signal)
 {

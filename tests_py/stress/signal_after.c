@@ -1,4 +1,5 @@
-/* Signals a thread so many nanoseconds after it has said that it goes to wait. */
+/* Signals a thread a given number of nanoseconds after it has announced that it is about to
+ * wait. */
 #define _GNU_SOURCE
 #include <pthread.h>
 #include <signal.h>

@@ -1,7 +1,7 @@
-/* What makes the Go runtime a guest. The linker puts the functions below in the place of the C library's, for
- * the calls that runtime/cgo makes (see setup.py). The runtime ends the process where one of them fails: so
- * none does. A thread that cannot be started is started later, and memory that cannot be had is waited for.
- */
+/* Makes the Go runtime a guest in another program's process. The linker replaces the C library's
+ * functions by those below in the calls of runtime/cgo (see setup.py). The runtime ends the process
+ * if such a call fails, so none does: a thread that cannot be started is started later, and an
+ * allocation waits for memory. */
 #include "guest.h"
 
 #include "../table.h"
@@ -19,8 +19,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define REAL(type, name, parameters)                                                                         \
-    type __real_##name parameters;                                                                           \
+#define REAL(type, name, parameters)                                                               \
+    type __real_##name parameters;                                                                 \
     type __wrap_##name parameters;
 
 REAL(int, pthread_create, (pthread_t *, const pthread_attr_t *, void *(*)(void *), void *))
@@ -31,10 +31,11 @@ REAL(int, munmap, (void *, size_t))
 REAL(void *, malloc, (size_t))
 REAL(int, sigaction, (int, const struct sigaction *, struct sigaction *))
 
-/* Memory kept back for the time when there is no more: as much as the Go heap grows by, some times. Threads
- * that have called the core need none; those that have not are turned away once it is given back. */
+/* A reserve for the time when there is no more memory: several times what the Go heap grows by at
+ * once. Threads that have called the core need none. Others may not call it for the first time once
+ * the reserve is used up. */
 #define RESERVE ((size_t)8 << 20)
-/* Address space, which the heap takes in pieces of 64 MiB. */
+/* Reserved address space; the heap takes it in pieces of 64 MiB. */
 #define RESERVE_SPACE ((size_t)72 << 20)
 
 static void *reserve, *reserve_space;
@@ -50,7 +51,8 @@ keep(void **kept, size_t size, int protection)
     if (memory == MAP_FAILED) {
         return false;
     }
-    if (!__atomic_compare_exchange_n(kept, &none, memory, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
+    if (!__atomic_compare_exchange_n(kept, &none, memory, false, __ATOMIC_ACQ_REL,
+                                     __ATOMIC_ACQUIRE)) {
         __real_munmap(memory, size);
     }
     return true;
@@ -63,7 +65,7 @@ give_back(void **kept, size_t size)
     return memory != NULL && __real_munmap(memory, size) == 0;
 }
 
-/* Called where there is no memory, before the next try. */
+/* Called after a failed allocation, before the next try. */
 static void
 find_memory(void)
 {
@@ -86,7 +88,7 @@ __wrap_mmap(void *address, size_t size, int protection, int flags, int fd, off_t
     return memory;
 }
 
-/* The kernel may need memory to split a mapping. One that stays is a lesser harm. */
+/* The kernel may need memory to split a mapping. A leaked mapping is the lesser harm. */
 int
 __wrap_munmap(void *address, size_t size)
 {
@@ -114,8 +116,8 @@ __wrap_pthread_getattr_np(pthread_t thread, pthread_attr_t *attributes)
     return error;
 }
 
-/* Signal handlers stay the program's. The core counts on none: a fault in it is to end the process, and the
- * runtime sends its threads no signals (asyncpreemptoff). */
+/* The program's signal handlers stay in place. The core needs none: a fault in it ends the process,
+ * and the runtime sends no signals to its threads (asyncpreemptoff). */
 int
 __wrap_sigaction(int signal, const struct sigaction *action, struct sigaction *before)
 {
@@ -123,8 +125,8 @@ __wrap_sigaction(int signal, const struct sigaction *action, struct sigaction *b
     return before == NULL ? 0 : __real_sigaction(signal, NULL, before);
 }
 
-/* A Go thread's C stack runs the scheduler and system calls. The C library takes the program's thread-local
- * variables from it, which its least stack size counts. */
+/* The size of a Go thread's C stack, which runs the scheduler and system calls. The C library takes
+ * the program's thread-local variables from it; its minimum stack size includes them. */
 #define STACK ((size_t)256 << 10)
 
 static size_t
@@ -134,7 +136,7 @@ stack_size(void)
     return STACK + (least > 0 ? ((size_t)least + 0xFFFF) & ~(size_t)0xFFFF : 0);
 }
 
-/* The runtime asks the attributes how large the stack will be. */
+/* The runtime reads the size of the stack from the attributes. */
 int
 __wrap_pthread_attr_init(pthread_attr_t *attributes)
 {
@@ -162,7 +164,7 @@ run(void *memory)
     return start.function(start.argument);
 }
 
-/* Starts a thread with all signals blocked, which are the program's own. */
+/* Starts a thread with all signals blocked, because they are for the program's own threads. */
 static bool
 try_start(struct start start)
 {
@@ -189,7 +191,7 @@ try_start(struct start start)
     return error == 0;
 }
 
-/* Starts the threads that wait for it. Returns whether all run. */
+/* Starts the pending threads. Returns whether all run. */
 static bool
 start_waiting(void)
 {
@@ -217,10 +219,10 @@ start_or_wait(void *(*function)(void *), void *argument)
     pthread_mutex_unlock(&threads.mutex);
 }
 
-/* Starts the runtime. It has been called already as a constructor of the library, in vain, with the
- * arguments of the program; behind them lies an environment whose GOGC, GODEBUG and others speak to Go
- * programs, and would end the process if malformed. So it is called once more, with arguments of a program
- * that has none. */
+/* Starts the runtime. The dynamic linker has called it as a constructor already, with no effect,
+ * with the program's arguments and environment. Variables such as GOGC and GODEBUG are meant for Go
+ * programs, and malformed ones would end the process. So call it again, with the arguments of a
+ * program that has none. */
 extern const Elf64_Dyn _DYNAMIC[] __attribute__((visibility("hidden")));
 extern const char __ehdr_start[] __attribute__((visibility("hidden")));
 
@@ -232,7 +234,8 @@ start_go(void)
         char *environment[1];
         uint64_t auxiliary[16][2];
     } block;
-    static const uint64_t kinds[] = {AT_PAGESZ, AT_RANDOM, AT_SYSINFO_EHDR, AT_HWCAP, AT_HWCAP2, AT_SECURE};
+    static const uint64_t kinds[] = {AT_PAGESZ, AT_RANDOM, AT_SYSINFO_EHDR,
+                                     AT_HWCAP,  AT_HWCAP2, AT_SECURE};
     static char name[] = "golock";
     block.arguments[0] = name;
     int n = 0;
@@ -260,10 +263,10 @@ start_go(void)
 }
 
 static bool asked;   /* to start the runtime */
-static pid_t warmer; /* the thread that warms the core up, once it has */
+static pid_t warmer; /* the thread that has warmed up the core, or -1 once it is gone */
 
-/* Waits for the runtime, and makes each call once: what is allocated and started for the first is there
- * after. */
+/* Waits for the runtime, and makes each call once, so that everything that a first call allocates
+ * or starts is there afterwards. */
 static void *
 warm_up(void *nothing)
 {
@@ -282,10 +285,10 @@ warm_up(void *nothing)
 }
 
 int
-__wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*function)(void *),
-                      void *argument)
+__wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
+                      void *(*function)(void *), void *argument)
 {
-    (void)thread; /* runtime/cgo detaches its threads, and has no use for their names */
+    (void)thread; /* runtime/cgo detaches its threads, and does not use their ids */
     (void)attributes;
     if (__atomic_load_n(&asked, __ATOMIC_ACQUIRE)) {
         start_or_wait(function, argument);
@@ -301,7 +304,7 @@ start(void)
     start_or_wait(warm_up, NULL);
 }
 
-/* Whether the runtime is warm, and the thread gone that made it so. */
+/* Whether the runtime is warm and the thread that warmed it up has ended. */
 static bool
 is_warm(void)
 {

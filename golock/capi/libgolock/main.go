@@ -1,16 +1,16 @@
-// Command libgolock is the lock core as a C shared library: [capi] with a Go runtime of its own, which it
-// sets up as a guest in another program's process.
+// Command libgolock is the lock core as a C shared library: [capi] with a Go runtime of its own,
+// which is set up as a guest in another program's process.
 //
 // It is built with these linker flags:
 //
 //	-X runtime.godebugDefault=asyncpreemptoff=1,containermaxprocs=0
 //	-extldflags -Wl,--version-script=golock/capi/libgolock/exports.map -Wl,--wrap=...
 //
-// The first keeps the runtime from sending SIGURG to threads that are not Go's, because nothing in the
-// core runs long enough to need it; and from keeping the files of its cgroup open, which every forked
-// child would inherit. (A //go:debug line cannot say the former: the go command knows only the settings
-// of internal/godebugs.) The second hides every symbol but one. The last puts guest.c between the runtime and the
-// C library.
+// The first prevents the runtime from sending SIGURG to threads that are not Go's, because nothing
+// in the core runs long enough to need it, and from keeping its cgroup's files open, which every
+// forked child would inherit. (A //go:debug line does not accept the former: the go command knows
+// only the settings of internal/godebugs.) The second hides every symbol but one. The last puts
+// guest.c between the runtime and the C library.
 package main
 
 // #cgo CFLAGS: -Wall -Wextra -Werror
@@ -25,17 +25,18 @@ import (
 	_ "github.com/golock/golock/golock/capi"
 )
 
-// C threads that call into Go wait for a scheduler slot when all GOMAXPROCS of them are taken. The
-// calls are short, but the kernel may preempt a thread inside one, and the others then wait for as
+// C threads that call into Go wait for a scheduler slot while all GOMAXPROCS of them are taken. The
+// calls are short, but the kernel may preempt a thread inside one, and the others then wait as
 // long: up to 56 ms were measured with 2 slots and 32 threads.
 const schedulerSlots = 128
 
-// The runtime's own goroutines seldom run, and never two at once. The threads for them are started now, when one
-// that cannot be started delays nobody.
+// The runtime's own goroutines seldom run, and never two at once. Their threads are started now,
+// when a thread that cannot be started delays nobody.
 const goroutineThreads = 1
 
 func init() {
-	// Calls into the core allocate nothing once warm (golock/allocations_test.go), so there is nothing to collect.
+	// Warm calls into the core allocate nothing (internal/core/allocations_test.go), so there is
+	// nothing to collect.
 	debug.SetGCPercent(-1)
 	debug.SetMemoryLimit(math.MaxInt64)
 	runtime.GOMAXPROCS(max(schedulerSlots, runtime.GOMAXPROCS(0)))

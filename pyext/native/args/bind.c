@@ -1,4 +1,3 @@
-/* Arguments by position and by name, as functions written in Python take them. */
 #include "args/bind.h"
 
 static int
@@ -13,8 +12,8 @@ find(PyObject *name, const golock_name *names, int length)
 }
 
 static int
-bind_by_name(const char *function, const golock_name *names, int length, PyObject *name, PyObject *value,
-             Py_ssize_t nargs, PyObject **values)
+bind_by_name(const char *function, const golock_name *names, int length, PyObject *name,
+             PyObject *value, Py_ssize_t nargs, PyObject **values)
 {
     if (!PyUnicode_Check(name)) { /* f(**{1: 2}) gets this far where f is a type */
         PyErr_SetString(PyExc_TypeError, "keywords must be strings");
@@ -22,7 +21,8 @@ bind_by_name(const char *function, const golock_name *names, int length, PyObjec
     }
     int at = find(name, names, length);
     if (at < 0) {
-        PyErr_Format(PyExc_TypeError, "%s() got an unexpected keyword argument '%U'", function, name);
+        PyErr_Format(PyExc_TypeError, "%s() got an unexpected keyword argument '%U'", function,
+                     name);
         return -1;
     }
     if (at < nargs) {
@@ -34,10 +34,12 @@ bind_by_name(const char *function, const golock_name *names, int length, PyObjec
 }
 
 static int
-bind_by_position(const char *function, int length, PyObject *const *args, Py_ssize_t nargs, PyObject **values)
+bind_by_position(const char *function, int length, PyObject *const *args, Py_ssize_t nargs,
+                 PyObject **values)
 {
     if (nargs > length) {
-        PyErr_Format(PyExc_TypeError, "%s() takes at most %d arguments (%zd given)", function, length, nargs);
+        PyErr_Format(PyExc_TypeError, "%s() takes at most %d arguments (%zd given)", function,
+                     length, nargs);
         return -1;
     }
     for (Py_ssize_t i = 0; i < nargs; i++) {
@@ -51,7 +53,8 @@ check_required(const char *function, const golock_name *names, int required, PyO
 {
     for (int i = 0; i < required; i++) {
         if (values[i] == NULL) {
-            PyErr_Format(PyExc_TypeError, "%s() missing required argument: '%s'", function, names[i].text);
+            PyErr_Format(PyExc_TypeError, "%s() missing required argument: '%s'", function,
+                         names[i].text);
             return -1;
         }
     }
@@ -76,8 +79,8 @@ golock_parse_args(const char *function, const golock_name *names, int length, in
 }
 
 int
-golock_parse_init_args_given(const char *function, const golock_name *names, int length, int required,
-                             PyObject *args, PyObject *kwargs, PyObject **values)
+golock_parse_init_args_given(const char *function, const golock_name *names, int length,
+                             int required, PyObject *args, PyObject *kwargs, PyObject **values)
 {
     Py_ssize_t nargs = PyTuple_GET_SIZE(args);
     if (bind_by_position(function, length, ((PyTupleObject *)args)->ob_item, nargs, values) < 0) {

@@ -1,10 +1,8 @@
-/* acquire's arguments: the rules of lock_acquire_parse_args in CPython's Modules/_threadmodule.c and
- * of _PyTime_FromSecondsObject in Python/pytime.c, with the differences between the versions. */
+/* Follows lock_acquire_parse_args in CPython's Modules/_threadmodule.c and
+ * _PyTime_FromSecondsObject in Python/pytime.c, with the differences between the versions. */
 #include "args/timeout.h"
 
 #include "args/bind.h"
-#include "base/clock.h"
-#include "golock.h"
 
 #include <math.h>
 
@@ -53,8 +51,8 @@ golock_parse_seconds(PyObject *seconds, int64_t *nanoseconds)
     return 0;
 }
 
-/* Before 3.12 blocking is a C int, from 3.12 on a truth value. Returns 0 or 1, or -1 with an exception
- * set. */
+/* Before 3.12 blocking is a C int, from 3.12 on a truth value. Returns 0 or 1, or -1 with an
+ * exception set. */
 static int
 parse_blocking(PyObject *blocking)
 {
@@ -74,7 +72,8 @@ parse_blocking(PyObject *blocking)
 #endif
 }
 
-/* Sorts the arguments into values[0], blocking, and values[1], timeout; those not given stay NULL. */
+/* Sorts the arguments into values[0], blocking, and values[1], timeout; those not given stay
+ * NULL. */
 static int
 bind_arguments(const char *function, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames,
                PyObject *values[2])
@@ -100,12 +99,14 @@ bind_arguments(const char *function, PyObject *const *args, Py_ssize_t nargs, Py
             at++;
         }
         if (at == 2) {
-            PyErr_Format(PyExc_TypeError, "%s() got an unexpected keyword argument '%U'", function, name);
+            PyErr_Format(PyExc_TypeError, "%s() got an unexpected keyword argument '%U'", function,
+                         name);
             return -1;
         }
         if (at < nargs) {
-            PyErr_Format(PyExc_TypeError, "argument for %s() given by name ('%s') and position (%d)",
-                         function, names[at].text, at + 1);
+            PyErr_Format(PyExc_TypeError,
+                         "argument for %s() given by name ('%s') and position (%d)", function,
+                         names[at].text, at + 1);
             return -1;
         }
         values[at] = args[nargs + i];
@@ -115,10 +116,10 @@ bind_arguments(const char *function, PyObject *const *args, Py_ssize_t nargs, Py
 
 /* 3.10 refuses the last microsecond of the range (PY_TIMEOUT_MAX), which 3.11 takes. */
 static int
-check_limit(int64_t timeout)
+check_limit(golock_timeout timeout)
 {
 #if PY_VERSION_HEX < 0x030B0000
-    if (timeout > (INT64_MAX / 1000 - 1) * 1000) {
+    if (timeout.nanoseconds > (INT64_MAX / 1000 - 1) * 1000) {
         PyErr_SetString(PyExc_OverflowError, "timeout value is too large");
         return -1;
     }
@@ -138,8 +139,8 @@ check_added(PyObject *number)
     return sum == NULL ? -1 : 0;
 }
 
-/* Up to 3.13 a NaN, which is not above 0, does not wait. Where it is added, threading would go round for
- * ever. */
+/* Up to 3.13 a NaN, which is not above 0, does not wait. Where threading adds it to a time, it
+ * would wait for ever in a loop: refuse it. */
 static bool
 refuses_nan(bool added)
 {
@@ -147,16 +148,15 @@ refuses_nan(bool added)
 }
 
 int
-golock_parse_timeout(PyObject *timeout, bool added, int64_t *nanoseconds)
+golock_parse_timeout(PyObject *timeout, bool added, golock_deadline *deadline)
 {
+    *deadline = timeout == Py_None ? GOLOCK_NO_LIMIT : GOLOCK_DO_NOT_WAIT;
     if (timeout == Py_None) {
-        *nanoseconds = -1;
         return 0;
     }
     if (PyFloat_Check(timeout)) {
         double seconds = PyFloat_AS_DOUBLE(timeout);
         if (seconds <= 0 || (isnan(seconds) && !refuses_nan(added))) {
-            *nanoseconds = 0;
             return 0;
         }
     } else {
@@ -167,18 +167,33 @@ golock_parse_timeout(PyObject *timeout, bool added, int64_t *nanoseconds)
         int above = zero == NULL ? -1 : PyObject_RichCompareBool(timeout, zero, Py_GT);
         Py_XDECREF(zero);
         if (above <= 0) {
-            *nanoseconds = 0;
             return above;
         }
     }
-    return golock_parse_seconds(timeout, nanoseconds) < 0 ? -1 : check_limit(*nanoseconds);
+    golock_timeout limit;
+    if (golock_parse_seconds(timeout, &limit.nanoseconds) < 0 || check_limit(limit) < 0) {
+        return -1;
+    }
+    *deadline = golock_deadline_after(limit);
+    return 0;
+}
+
+PyObject *
+golock_seconds_left(golock_deadline deadline)
+{
+    if (deadline.at == GOLOCK_FOREVER) {
+        return Py_NewRef(Py_None);
+    }
+    int64_t left = deadline.at - golock_now();
+    return PyFloat_FromDouble(left > 0 ? (double)left / NS_PER_SECOND : 0);
 }
 
 int
-golock_parse_acquire(const char *function, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames,
-                     int64_t *timeout)
+golock_parse_acquire(const char *function, PyObject *const *args, Py_ssize_t nargs,
+                     PyObject *kwnames, golock_timeout *timeout)
 {
-    const int64_t unlimited = -1 * (int64_t)NS_PER_SECOND;
+    const int64_t not_given = -1 * (int64_t)NS_PER_SECOND; /* the default, -1 second */
+    int64_t nanoseconds = not_given;
     PyObject *values[2] = {NULL, NULL};
     if (bind_arguments(function, args, nargs, kwnames, values) < 0) {
         return -1;
@@ -189,21 +204,21 @@ golock_parse_acquire(const char *function, PyObject *const *args, Py_ssize_t nar
     if (blocking < 0) {
         return -1;
     }
-    *timeout = unlimited;
-    if (values[1] != NULL && golock_parse_seconds(values[1], timeout) < 0) {
+    if (values[1] != NULL && golock_parse_seconds(values[1], &nanoseconds) < 0) {
         return -1;
     }
-    if (*timeout == unlimited) {
-        *timeout = blocking ? -1 : 0;
+    if (nanoseconds == not_given) {
+        *timeout = blocking ? GOLOCK_TIMEOUT_UNLIMITED : GOLOCK_TIMEOUT_ZERO;
         return 0;
     }
     if (!blocking) {
         PyErr_SetString(PyExc_ValueError, "can't specify a timeout for a non-blocking call");
         return -1;
     }
-    if (*timeout < 0) {
+    if (nanoseconds < 0) {
         PyErr_SetString(PyExc_ValueError, "timeout value must be a non-negative number");
         return -1;
     }
+    *timeout = (golock_timeout){nanoseconds};
     return check_limit(*timeout);
 }

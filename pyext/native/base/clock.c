@@ -1,13 +1,16 @@
 #include "base/clock.h"
 
-#include "golock.h"
-
-int64_t
-golock_deadline_after(int64_t timeout)
+golock_deadline
+golock_deadline_after(golock_timeout timeout)
 {
-    if (timeout < 0) {
-        return GOLOCK_FOREVER;
+    if (timeout.nanoseconds == 0) {
+        return GOLOCK_DO_NOT_WAIT;
     }
-    int64_t at = golock_now();
-    return timeout > GOLOCK_FOREVER - at ? GOLOCK_FOREVER : at + timeout;
+    if (timeout.nanoseconds == GOLOCK_FOREVER) {
+        return GOLOCK_NO_LIMIT;
+    }
+    int64_t now = golock_now();
+    return timeout.nanoseconds > GOLOCK_FOREVER - now
+               ? GOLOCK_NO_LIMIT
+               : (golock_deadline){now + timeout.nanoseconds};
 }

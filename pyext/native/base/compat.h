@@ -5,13 +5,13 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
-/* What the GIL is to one object where there is none. */
+/* What replaces the GIL for one object without a GIL. */
 #if PY_VERSION_HEX >= 0x030D0000
 #define GOLOCK_BEGIN_CRITICAL_SECTION(object) Py_BEGIN_CRITICAL_SECTION(object)
 #define GOLOCK_END_CRITICAL_SECTION() Py_END_CRITICAL_SECTION()
 #else
-#define GOLOCK_BEGIN_CRITICAL_SECTION(object)                                                                \
-    {                                                                                                        \
+#define GOLOCK_BEGIN_CRITICAL_SECTION(object)                                                      \
+    {                                                                                              \
         (void)(object);
 #define GOLOCK_END_CRITICAL_SECTION() }
 #endif

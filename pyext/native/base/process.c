@@ -14,7 +14,8 @@ golock_process_remember(void)
 bool
 golock_runs_handlers(void)
 {
-    /* With the default model the first access allocates memory, and ends the process where there is none. */
+    /* In the default TLS model the first access allocates memory and ends the process if there is
+     * none. */
     static _Thread_local struct {
         pid_t process, thread;
     } self __attribute__((tls_model("initial-exec")));

@@ -1,4 +1,4 @@
-/* Addresses that may be anything. */
+/* Checks of addresses that may be invalid. */
 #ifndef GOLOCK_READABLE_H
 #define GOLOCK_READABLE_H
 
@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdio.h>
 
-/* Writes an address for a message; what %p makes of NULL differs. Returns text. */
+/* Formats an address; %p formats NULL differently on each C library. Returns text. */
 #define GOLOCK_ADDRESS_TEXT 19
 static inline const char *
 golock_address_text(const void *address, char text[GOLOCK_ADDRESS_TEXT])
@@ -15,7 +15,8 @@ golock_address_text(const void *address, char text[GOLOCK_ADDRESS_TEXT])
     return text;
 }
 
-/* Returns whether so many bytes, in steps of eight, can be read at an address that may be anything. */
+/* Returns whether `size` bytes, in steps of eight, can be read at an address that may be
+ * invalid. */
 bool golock_readable(const void *address, size_t size);
 
 #endif

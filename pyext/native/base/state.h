@@ -1,4 +1,4 @@
-/* What one module, so one interpreter, has. */
+/* The state of one module, and so of one interpreter. */
 #ifndef GOLOCK_STATE_H
 #define GOLOCK_STATE_H
 
@@ -6,14 +6,15 @@
 
 #include "golock.h"
 
-/* What a class of threading looks like while nobody has changed it: see object.h. */
+/* What a class looks like while nobody has changed it: see object.h. */
 typedef struct {
     PyObject *attributes; /* a tuple of those that the interpreter's methods use on self */
     unsigned int version; /* of the last type that was found to have these */
 } golock_class_state;
 
-/* A kind of object whose word can be handed out. `share` writes the header that stands before the word, and
- * returns it, or NULL with TypeError set; `with` returns the object around a header. */
+/* A kind of object whose word can be shared. `share` writes the header that precedes the word and
+ * returns it, or NULL with TypeError set; `with` returns the object around a header, a borrowed
+ * reference. */
 struct golock_shareable {
     PyTypeObject *type; /* borrowed from the state */
     struct golock_header *(*share)(PyObject *object);
@@ -23,7 +24,7 @@ struct golock_shareable {
 #define GOLOCK_SHAREABLE (GOLOCK_EVENT + 1) /* by enum golock_kind */
 
 #define GOLOCK_CLASSES 5
-#define GOLOCK_CONDITIONS 0 /* the place of Condition among them */
+#define GOLOCK_CONDITIONS 0 /* the index of Condition among them */
 
 typedef struct {
     PyTypeObject *lock_type;
@@ -35,15 +36,17 @@ typedef struct {
     PyTypeObject *barrier_type;
     PyObject *core_error;
     golock_class_state classes[GOLOCK_CLASSES];
-    PyObject *opened; /* the interpreter's methods by class and name, when they are first needed, or NULL */
+    PyObject *opened; /* the interpreter's methods by class and name, or NULL before they are
+                       * needed */
     struct golock_green *green;                          /* install.h */
     struct golock_shareable shareable[GOLOCK_SHAREABLE]; /* sharing/share.h */
-    PyObject *threading_name, *rlock_name, *error_name;  /* "threading", "RLock", "BrokenBarrierError" */
+    PyObject *threading_name, *rlock_name,
+        *error_name; /* "threading", "RLock", "BrokenBarrierError" */
 } golock_state;
 
 golock_state *golock_state_look_up(PyTypeObject *type);
 
-/* The first module made, most often the only one, while it exists. A type keeps its module alive. */
+/* The first module of the process while it exists. A type keeps its module alive. */
 extern struct golock_first_module {
     PyObject *module;
     golock_state *state;
@@ -56,18 +59,19 @@ golock_state_of(PyObject *self)
     PyTypeObject *type = Py_TYPE(self);
     PyObject *module = ((PyHeapTypeObject *)type)->ht_module;
 #ifndef Py_GIL_DISABLED
-    /* A type that Python code has made has none. Without a GIL its bases may change meanwhile. */
+    /* A type made by Python code has no module. Without a GIL its bases may change meanwhile. */
     while (module == NULL) {
         type = type->tp_base;
         module = ((PyHeapTypeObject *)type)->ht_module;
     }
 #endif
-    return module != NULL && module == __atomic_load_n(&golock_first_module.module, __ATOMIC_ACQUIRE)
+    return module != NULL &&
+                   module == __atomic_load_n(&golock_first_module.module, __ATOMIC_ACQUIRE)
                ? golock_first_module.state
                : golock_state_look_up(type);
 }
 
-/* The module's definition, in module.c: here it only tells modules apart. */
+/* The definition of the module, which identifies its types. */
 extern PyModuleDef golock_module;
 
 #endif

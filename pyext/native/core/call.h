@@ -1,6 +1,6 @@
-/* The calls into the core. Go runs them on a goroutine's stack of a few KiB, where a signal handler of
- * the program may not fit: so a thread has its signals blocked during a call, and takes those that came
- * when the call ends. Those that faults raise stay unblocked: the kernel ends a process that blocks one. */
+/* The calls into the core. Go runs them on a goroutine's stack of a few KiB, too small for a signal
+ * handler of the program. So a thread blocks its signals during a call, and handles them when the
+ * call ends. Signals raised by faults stay unblocked: the kernel ends a process that blocks one. */
 #ifndef GOLOCK_CALL_H
 #define GOLOCK_CALL_H
 
@@ -10,14 +10,15 @@
 
 #include "golock.h"
 
-/* The kernel's set of signals. The C library's functions spare two signals of its own, whose frames fit
- * on a goroutine's stack no better. */
+/* The kernel's signal set. The C library's functions never block two signals of its own, whose
+ * frames are too large for a goroutine's stack as well. */
 typedef uint64_t golock_signals;
 
 #define GOLOCK_SIGNAL(number) ((golock_signals)1 << ((number) - 1))
-#define GOLOCK_FAULTS                                                                                        \
-    (GOLOCK_SIGNAL(SIGSEGV) | GOLOCK_SIGNAL(SIGBUS) | GOLOCK_SIGNAL(SIGFPE) | GOLOCK_SIGNAL(SIGILL) |        \
-     GOLOCK_SIGNAL(SIGTRAP) | GOLOCK_SIGNAL(SIGSYS) | GOLOCK_SIGNAL(SIGABRT))
+#define GOLOCK_FAULTS                                                                              \
+    (GOLOCK_SIGNAL(SIGSEGV) | GOLOCK_SIGNAL(SIGBUS) | GOLOCK_SIGNAL(SIGFPE) |                      \
+     GOLOCK_SIGNAL(SIGILL) | GOLOCK_SIGNAL(SIGTRAP) | GOLOCK_SIGNAL(SIGSYS) |                      \
+     GOLOCK_SIGNAL(SIGABRT))
 
 static inline golock_signals
 golock_block_signals(void)
@@ -34,7 +35,7 @@ golock_restore_signals(golock_signals before)
     syscall(SYS_rt_sigprocmask, SIG_SETMASK, &before, NULL, sizeof(golock_signals));
 }
 
-/* What the functions of these names in struct golock_core do. */
+/* These do what the functions of the same names in struct golock_core do. */
 
 static inline int
 golock_core_try_acquire(const struct golock_core *core, uint32_t *word, bool semaphore)
@@ -73,7 +74,8 @@ golock_core_release(const struct golock_core *core, uint32_t *word)
 }
 
 static inline int
-golock_core_release_semaphore(const struct golock_core *core, uint32_t *word, uint32_t n, uint32_t most)
+golock_core_release_semaphore(const struct golock_core *core, uint32_t *word, uint32_t n,
+                              uint32_t most)
 {
     golock_signals before = golock_block_signals();
     int released = core->release_semaphore(word, n, most);

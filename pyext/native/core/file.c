@@ -1,4 +1,3 @@
-/* The file libgolock.so: is it one, and how to open a copy of it. */
 #include "core/file.h"
 
 #include "golock.h"
@@ -30,17 +29,18 @@ struct image {
     uint64_t size;
 };
 
-/* Returns the part of the file, or NULL where the file ends before it. */
+/* Returns the part of the file, or NULL if the file ends before it. */
 static const void *
 part(const struct image *file, uint64_t offset, uint64_t size)
 {
     return offset <= file->size && size <= file->size - offset ? file->bytes + offset : NULL;
 }
 
-/* Finds the dynamic symbols' names: their addresses stand in the dynamic section, and the loadable
- * segments say where in the file an address lies. */
+/* Returns the table of the dynamic symbols' names, or NULL. Its address is in the dynamic section;
+ * the loadable segments map it to the file. */
 static const char *
-dynamic_names(const struct image *file, const Elf64_Ehdr *header, const Elf64_Phdr *segments, uint64_t *size)
+dynamic_names(const struct image *file, const Elf64_Ehdr *header, const Elf64_Phdr *segments,
+              uint64_t *size)
 {
     uint64_t address = 0;
     *size = 0;
@@ -69,7 +69,7 @@ dynamic_names(const struct image *file, const Elf64_Ehdr *header, const Elf64_Ph
     return NULL;
 }
 
-/* Returns NULL for a whole core, otherwise what is wrong. */
+/* Returns NULL for a complete core, otherwise what is wrong. */
 static const char *
 fault_of(const struct image *file)
 {
@@ -81,7 +81,8 @@ fault_of(const struct image *file)
         header->e_type != ET_DYN) {
         return "it is not a shared library for this machine";
     }
-    const Elf64_Phdr *segments = part(file, header->e_phoff, (uint64_t)header->e_phnum * sizeof(*segments));
+    const Elf64_Phdr *segments =
+        part(file, header->e_phoff, (uint64_t)header->e_phnum * sizeof(*segments));
     if (segments == NULL || header->e_phentsize != sizeof(*segments) ||
         part(file, header->e_shoff, (uint64_t)header->e_shnum * header->e_shentsize) == NULL) {
         return "it is truncated";
@@ -138,14 +139,14 @@ copy(const char *path, int to)
     struct rlimit limit;
     bool copied = from >= 0 && fstat(from, &status) == 0;
     if (copied && getrlimit(RLIMIT_FSIZE, &limit) == 0 && (rlim_t)status.st_size > limit.rlim_cur) {
-        errno = EFBIG; /* else SIGXFSZ would say it */
+        errno = EFBIG; /* otherwise SIGXFSZ would report it */
         copied = false;
     }
     off_t left = copied ? status.st_size : 0;
     while (copied && left > 0) {
         ssize_t n = sendfile(to, from, NULL, (size_t)left);
         if (n == 0) {
-            errno = EIO; /* the file has become shorter */
+            errno = EIO; /* the file was truncated meanwhile */
         }
         copied = n > 0 || (n < 0 && errno == EINTR);
         left -= n > 0 ? n : 0;
@@ -158,7 +159,8 @@ copy(const char *path, int to)
     return copied;
 }
 
-/* Copies the file into fd, an empty file, opens the copy under the given name and closes fd. */
+/* Copies the file into fd, an empty file, opens the copy under the given name, and closes fd.
+ * Returns dlopen's handle, or NULL with the reason in words. */
 static void *
 open_copied(const char *path, int fd, const char *name, int *opened, char *reason, size_t size)
 {
@@ -176,8 +178,8 @@ open_copied(const char *path, int fd, const char *name, int *opened, char *reaso
     return handle;
 }
 
-/* The dynamic linker knows libraries by name too, and an earlier copy may have had the same descriptor: one
- * slash more for each makes another name for the same file. */
+/* The dynamic linker also compares names, and an earlier copy may have had the same descriptor. One
+ * more slash for each copy makes another name for the same file. */
 static bool
 name_of(int fd, int number, char *name, size_t size)
 {
@@ -187,7 +189,8 @@ name_of(int fd, int number, char *name, size_t size)
         int n = number < (int)sizeof(slashes) - 1 ? number : (int)sizeof(slashes) - 1;
         length += (size_t)snprintf(name + length, size - length, "%.*s", n, slashes);
     }
-    return length < size && (size_t)snprintf(name + length, size - length, "/fd/%d", fd) < size - length;
+    return length < size &&
+           (size_t)snprintf(name + length, size - length, "/fd/%d", fd) < size - length;
 }
 
 void *
@@ -209,8 +212,8 @@ golock_corefile_open_copy(const char *path, int *opened, char *reason, size_t si
     }
     const char *folders[] = {getenv("TMPDIR"), "/tmp", "/var/tmp", "/dev/shm"};
     for (size_t i = 0; i < sizeof(folders) / sizeof(folders[0]); i++) {
-        if (folders[i] == NULL ||
-            (size_t)snprintf(name, sizeof(name), "%s/libgolock-XXXXXX", folders[i]) >= sizeof(name)) {
+        if (folders[i] == NULL || (size_t)snprintf(name, sizeof(name), "%s/libgolock-XXXXXX",
+                                                   folders[i]) >= sizeof(name)) {
             continue;
         }
         fd = mkostemp(name, O_CLOEXEC);

@@ -1,4 +1,4 @@
-/* Loading the core: when a thread first has to wait, and again in a child process. */
+/* Loads the core when a thread first has to wait, and again in a child process. */
 #include "core/loader.h"
 
 #include "base/clock.h"
@@ -19,15 +19,16 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* Nanoseconds. For how long a first wait waits for the Go runtime; it starts in some milliseconds, and where
- * a hundred processes load it at once in some tenths of a second. */
+/* Nanoseconds. How long a first wait waits for the Go runtime. It starts in some milliseconds, or
+ * in some tenths of a second where a hundred processes load it at once. */
 #define START_LIMIT ((int64_t)2 * NS_PER_SECOND)
 
-/* Nanoseconds. After how long the core is loaded again that could not be: doubled each time. */
-#define FIRST_PAUSE (NS_PER_SECOND / 10)
-#define LONGEST_PAUSE ((int64_t)10 * NS_PER_SECOND)
+/* Nanoseconds. The pause before the next attempt to load a core that could not be loaded. It
+ * doubles each time. */
+#define FIRST_RETRY_PAUSE (NS_PER_SECOND / 10)
+#define LONGEST_RETRY_PAUSE ((int64_t)10 * NS_PER_SECOND)
 
-/* Of the core in one process, the parents' among them; each takes some MB. */
+/* How many private copies one process may map, with those of its parents; each takes some MB. */
 #define MOST_COPIES 64
 
 bool golock_core_wanted = true;
@@ -36,35 +37,36 @@ static struct {
     pthread_mutex_t loading;
     const struct golock_core *table; /* NULL: not loaded in this process */
     char *path;
-    int copies; /* how many of the runtimes mapped into this process are private copies */
-    int opened; /* how many private copies the dynamic linker was given, also in vain */
-    bool
-        of_a_thread; /* this process or one of its ancestors was forked by another thread than the main one */
-    bool forker_is_main;
+    int copies; /* how many private copies are mapped into this process */
+    int opened; /* how many private copies the dynamic linker was given, including failures */
+    bool forked_by_a_thread; /* this process or an ancestor was forked by another thread than the
+                              * main one */
+    bool forked_by_main;
     bool warned;                   /* that threads wait without a core */
-    golock_core_function function; /* of the library that is loaded, whose runtime may not have started yet */
-    int64_t again_at;              /* not before is the core loaded again */
-    int64_t pause;
-    char missing[512]; /* why there is no core */
-    bool spent;   /* the file is mapped, or may be, but of no use: by a parent, or by a dlopen that failed */
-    bool offered; /* the table is not the file's, but what golock.use_core was given */
-    bool chosen;  /* the threshold was set, not only left at its default */
+    golock_core_function function; /* of the loaded library; its runtime may not run yet */
+    int64_t retry_at;              /* the core is not loaded again before this moment */
+    int64_t retry_pause;
+    char missing[512];  /* why there is no core */
+    bool file_unusable; /* the file is or may be mapped but cannot be used: by a parent, or after a
+                         * failed dlopen */
+    bool offered;       /* the table came from golock.use_core and not from the file */
+    bool threshold_set; /* the threshold was set explicitly */
     int64_t handoff;
 } core = {.loading = PTHREAD_MUTEX_INITIALIZER, .handoff = GOLOCK_DEFAULT_HANDOFF};
 
-static const char of_a_thread[] =
-    "this process was forked by a thread other than the main one, and is to end with its last thread";
+static const char forked_by_a_thread[] = "this process was forked by a thread other than the main "
+                                         "one, and is to end with its last thread";
 
-/* A core must not be half loaded when the process forks, and the Go runtime does not survive fork: its
- * threads are gone. The child loads a fresh one when it needs one.
+/* The core must not be half loaded when the process forks. The Go runtime does not survive a fork,
+ * because its threads are gone; the child loads a fresh core when it needs one.
  *
- * Not so a child that a thread other than the main one has forked. Nobody runs main there, and the C library
- * ends the process with its last thread, while Go's threads never end. */
+ * A child forked by another thread than the main one loads none. Nobody runs main there, and the C
+ * library ends the process with its last thread, while Go's threads never end. */
 void
 golock_core_before_fork(void)
 {
     pthread_mutex_lock(&core.loading);
-    core.forker_is_main = syscall(SYS_gettid) == getpid();
+    core.forked_by_main = syscall(SYS_gettid) == getpid();
 }
 
 void
@@ -77,14 +79,14 @@ void
 golock_core_after_fork_in_child(void)
 {
     pthread_mutex_unlock(&core.loading);
-    core.of_a_thread |= !core.forker_is_main;
-    core.spent |= core.function != NULL;
+    core.forked_by_a_thread |= !core.forked_by_main;
+    core.file_unusable |= core.function != NULL;
     core.function = NULL;
     core.table = NULL;
     core.offered = false;
     core.warned = false;
-    core.again_at = 0;
-    core.pause = 0;
+    core.retry_at = 0;
+    core.retry_pause = 0;
     core.missing[0] = '\0';
 }
 
@@ -123,7 +125,7 @@ golock_core_locate(PyObject *module)
     }
     Py_DECREF(file);
     Py_DECREF(encoded);
-    pthread_mutex_lock(&core.loading); /* interpreters with a GIL of their own may import at once */
+    pthread_mutex_lock(&core.loading); /* interpreters with their own GIL may import at once */
     if (result == 0 && core.path == NULL) {
         core.path = path;
         path = NULL;
@@ -133,16 +135,17 @@ golock_core_locate(PyObject *module)
     return result;
 }
 
-/* What a Go runtime takes when it starts, with the C library's heaps of its threads and what guest.c keeps in
- * reserve: 1665 MB of address space, 55 MB of which it may write, and six threads were measured with Go 1.26.
- */
+/* What a Go runtime needs to start, with the C library's heaps for its threads and the reserves of
+ * guest.c. Measured with Go 1.26: 1665 MB of address space, 55 MB of them writable, and six
+ * threads. */
 #define GO_ADDRESS_SPACE ((size_t)1700 << 20)
 #define GO_MEMORY ((size_t)56 << 20)
 #define GO_THREADS 6
 #define GO_STACK ((size_t)320 << 10)
 
-/* A thread's first call into a Go runtime asks the C library for the bounds of the thread's stack, and
- * frees what was never allocated if there is no memory for the answer. */
+/* Whether a thread's first call into a Go runtime will have memory. The call asks the C library for
+ * the bounds of the thread's stack, and without memory for the answer it frees what was never
+ * allocated. */
 static bool
 memory_for_bounds(void)
 {
@@ -162,7 +165,7 @@ wait_for_others(void *barrier)
     return NULL;
 }
 
-/* Whether so many threads can be started at once. */
+/* Whether GO_THREADS threads can be started at once. */
 static bool
 room_for_threads(void)
 {
@@ -174,11 +177,11 @@ room_for_threads(void)
         return false;
     }
     long least = sysconf(_SC_THREAD_STACK_MIN);
-    pthread_attr_setstacksize(&attributes,
-                              GO_STACK + (least > 0 ? ((size_t)least + 0xFFFF) & ~(size_t)0xFFFF : 0));
+    pthread_attr_setstacksize(
+        &attributes, GO_STACK + (least > 0 ? ((size_t)least + 0xFFFF) & ~(size_t)0xFFFF : 0));
     sigset_t all, before;
     sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before); /* signals are the program's threads' */
+    pthread_sigmask(SIG_SETMASK, &all, &before); /* the program's signals are for its own threads */
     pthread_mutex_lock(&barrier);
     while (started < GO_THREADS &&
            pthread_create(&threads[started], &attributes, wait_for_others, &barrier) == 0) {
@@ -193,15 +196,16 @@ room_for_threads(void)
     return started == GO_THREADS;
 }
 
-/* A Go runtime that cannot have what it needs waits for it, with the library loaded in vain. Returns NULL
- * when it can, otherwise the reason. */
+/* Returns what a Go runtime lacks to start, or NULL. A runtime that lacks something would wait for
+ * it after the library is loaded. */
 static const char *
 lacking(void)
 {
     if (!memory_for_bounds()) {
         return "not enough memory";
     }
-    void *space = mmap(NULL, GO_ADDRESS_SPACE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void *space =
+        mmap(NULL, GO_ADDRESS_SPACE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (space == MAP_FAILED) {
         return "not enough address space for a Go runtime";
     }
@@ -215,9 +219,9 @@ lacking(void)
     return lack;
 }
 
-/* A thread's first call into a Go runtime gives it a stack of 32 KiB for handlers with SA_ONSTACK, if it
- * has none. This takes it away again, given what sigaltstack said before the call: such a handler then
- * runs on the thread's own stack, as before. */
+/* A thread's first call into a Go runtime gives the thread a signal stack of 32 KiB, if it has
+ * none. This removes it again, so that handlers with SA_ONSTACK run on the thread's own stack as
+ * before. `before` is what sigaltstack returned before the call. */
 static void
 put_back_stack(const stack_t *before)
 {
@@ -226,8 +230,8 @@ put_back_stack(const stack_t *before)
     }
 }
 
-/* Loads the library, whose Go runtime then starts by itself: golock/capi/libgolock/guest.c says what it
- * leaves alone. Returns NULL with the reason in words when it cannot be loaded. */
+/* Loads the library, whose Go runtime then starts by itself: golock/capi/libgolock/guest.c says
+ * what it leaves alone. Returns NULL with the reason in words if it cannot be loaded. */
 static golock_core_function
 open_core(char *reason, size_t size)
 {
@@ -240,7 +244,7 @@ open_core(char *reason, size_t size)
         return NULL;
     }
     void *handle;
-    bool private = core.spent;
+    bool private = core.file_unusable;
     if (private && core.copies >= MOST_COPIES) {
         snprintf(reason, size, "there are %d private copies of it already", core.copies);
         return NULL;
@@ -251,9 +255,9 @@ open_core(char *reason, size_t size)
         handle = dlopen(core.path, RTLD_NOW | RTLD_LOCAL);
         if (handle == NULL) {
             snprintf(reason, size, "%s", dlerror());
-            /* Out of memory, glibc may leave the library mapped whose constructors it has not called.
-             * It would find it the next time, and the runtime would never have started. */
-            core.spent = true;
+            /* Without memory glibc may leave the library mapped without calling its constructors.
+             * The next dlopen would return it, and its runtime would never start. */
+            core.file_unusable = true;
         }
     }
     if (handle == NULL) {
@@ -271,26 +275,28 @@ open_core(char *reason, size_t size)
 
 static bool set_handoff_of(const struct golock_core *table, int64_t nanoseconds);
 
-/* Returns the core's table, or NULL with the reason in words. It is not long in doing so: a runtime that has
- * not started by then may later. Unless it must, it does not try again at once what has just failed. */
+/* Returns the core's table, or NULL with the reason in words. It takes at most START_LIMIT: a
+ * runtime that has not started by then may start later. Unless it `must`, it does not retry at once
+ * what has just failed. */
 static const struct golock_core *
 load(bool must, char *reason, size_t size)
 {
     int64_t at = golock_now(), limit = at;
-    if (core.of_a_thread) {
-        snprintf(reason, size, "%s", of_a_thread);
+    if (core.forked_by_a_thread) {
+        snprintf(reason, size, "%s", forked_by_a_thread);
         return NULL;
     }
     if (core.function == NULL) {
-        if (!must && at < core.again_at) {
+        if (!must && at < core.retry_at) {
             snprintf(reason, size, "%s", core.missing);
             return NULL;
         }
         core.function = open_core(reason, size);
         if (core.function == NULL) {
-            core.pause = core.pause == 0 ? FIRST_PAUSE : core.pause * 2;
-            core.pause = core.pause < LONGEST_PAUSE ? core.pause : LONGEST_PAUSE;
-            core.again_at = golock_now() + core.pause;
+            core.retry_pause = core.retry_pause == 0 ? FIRST_RETRY_PAUSE : core.retry_pause * 2;
+            core.retry_pause =
+                core.retry_pause < LONGEST_RETRY_PAUSE ? core.retry_pause : LONGEST_RETRY_PAUSE;
+            core.retry_at = golock_now() + core.retry_pause;
             return NULL;
         }
         limit = at + START_LIMIT;
@@ -312,16 +318,18 @@ load(bool must, char *reason, size_t size)
     return table;
 }
 
-/* A thread's first call into a Go runtime binds it to the runtime, which changes the thread's signal
- * mask and stack. Later calls do not. Returns false when there is no memory for it: the runtime could do
- * nothing but wait for some. */
+/* Binds the thread to the Go runtime by its first call, which changes the thread's signal mask and
+ * stack; later calls do not. Returns false if there is no memory: the runtime would wait for
+ * some. */
 static bool
 bind_thread(const struct golock_core *table)
 {
-    /* With the default model the first access allocates memory, and ends the process where there is none. */
+    /* In the default TLS model the first access allocates memory and ends the process if there is
+     * none. */
     static _Thread_local const struct golock_core *bound __attribute__((tls_model("initial-exec")));
     if (bound != table) {
-        if (!memory_for_bounds() || (!core.offered && core.function != NULL && core.function() == NULL)) {
+        if (!memory_for_bounds() ||
+            (!core.offered && core.function != NULL && core.function() == NULL)) {
             return false;
         }
         golock_signals before = golock_block_signals();
@@ -329,7 +337,8 @@ bind_thread(const struct golock_core *table)
         sigaltstack(NULL, &stack);
         union golock_semaphore none = {.both = GOLOCK_HELD};
         table->release_semaphore(&none.word, 0, 0); /* any call will do; this one changes nothing */
-        if (!core.offered) { /* else the runtime may interrupt the thread in calls of the program */
+        if (!core.offered) { /* otherwise the runtime may interrupt the thread in calls of the
+                              * program */
             put_back_stack(&stack);
         }
         golock_restore_signals(before);
@@ -338,8 +347,8 @@ bind_thread(const struct golock_core *table)
     return true;
 }
 
-/* Sets the threshold of a core's Go runtime. Returns false when there is no memory for the first call into
- * it. */
+/* Sets the threshold of a core's Go runtime. Returns false if there is no memory for the thread's
+ * first call. */
 static bool
 set_handoff_of(const struct golock_core *table, int64_t nanoseconds)
 {
@@ -358,7 +367,7 @@ golock_core_loaded(void)
     return __atomic_load_n(&core.table, __ATOMIC_ACQUIRE);
 }
 
-/* What is wrong with a table that was offered, or NULL. */
+/* Returns what is wrong with a table that was offered, or NULL. */
 static const char *
 fault_of(const struct golock_core *table)
 {
@@ -372,9 +381,9 @@ fault_of(const struct golock_core *table)
     if (table->process != getpid()) {
         return "its Go runtime did not outlive the fork";
     }
-    if (table->try_acquire == NULL || table->next == NULL || table->stay == NULL || table->release == NULL ||
-        table->release_semaphore == NULL || table->set_handoff == NULL || table->go_version == NULL ||
-        table->handoff == NULL || table->waiting == NULL) {
+    if (table->try_acquire == NULL || table->next == NULL || table->stay == NULL ||
+        table->release == NULL || table->release_semaphore == NULL || table->set_handoff == NULL ||
+        table->go_version == NULL || table->handoff == NULL || table->waiting == NULL) {
         return "it lacks a function";
     }
     return NULL;
@@ -388,8 +397,8 @@ golock_core_use(const golock_state *state, const struct golock_core *table)
         pthread_mutex_lock(&core.loading);
         if (core.table == NULL) {
             core.offered = true;
-            /* Unless Python has set a threshold, the program's own stays. */
-            if (core.chosen && !set_handoff_of(table, core.handoff)) {
+            /* The program's own threshold stays unless Python has set one. */
+            if (core.threshold_set && !set_handoff_of(table, core.handoff)) {
                 core.offered = false;
                 fault = "not enough memory";
             } else {
@@ -409,7 +418,7 @@ golock_core_use(const golock_state *state, const struct golock_core *table)
     return 0;
 }
 
-/* Returns the core's table, loaded if need be, or NULL with the reason in words. */
+/* Returns the core's table, loaded if necessary, or NULL with the reason in words. */
 static const struct golock_core *
 find(bool must, char *reason, size_t size)
 {
@@ -436,7 +445,7 @@ golock_core_bind(const struct golock_core *table)
     return bind_thread(table);
 }
 
-/* The same for a thread that is to call it. */
+/* The same for a thread that is to call the core. */
 static const struct golock_core *
 get(bool must, char *reason, size_t size)
 {
@@ -451,17 +460,20 @@ get(bool must, char *reason, size_t size)
     return table;
 }
 
-/* Says once a process that threads wait without the core. What comes of it is no matter of the caller's. */
+/* Warns once in a process that threads wait without the core. The caller does not see what the
+ * warning raises. */
 static void
 warn(const char *reason)
 {
-    if (core.of_a_thread || Py_IsFinalizing() || __atomic_exchange_n(&core.warned, true, __ATOMIC_RELAXED)) {
+    if (core.forked_by_a_thread || Py_IsFinalizing() ||
+        __atomic_exchange_n(&core.warned, true, __ATOMIC_RELAXED)) {
         return;
     }
     PyObject *before = golock_raised();
-    if (PyErr_WarnFormat(PyExc_RuntimeWarning, 1,
-                         "golock waits without its lock core, in no order: the core cannot be loaded: %s",
-                         reason) < 0) {
+    if (PyErr_WarnFormat(
+            PyExc_RuntimeWarning, 1,
+            "golock waits without its lock core, in no order: the core cannot be loaded: %s",
+            reason) < 0) {
         PyErr_WriteUnraisable(NULL);
     }
     if (before != NULL) {
@@ -512,7 +524,7 @@ golock_core_set_handoff(int64_t nanoseconds)
     pthread_mutex_lock(&core.loading);
     bool can = core.table == NULL || set_handoff_of(core.table, nanoseconds);
     if (can) {
-        core.chosen = true;
+        core.threshold_set = true;
         __atomic_store_n(&core.handoff, nanoseconds, __ATOMIC_RELAXED);
     }
     pthread_mutex_unlock(&core.loading);
@@ -532,7 +544,8 @@ golock_core_handoff(void)
 int64_t
 golock_threshold(const struct golock_core *table)
 {
-    return table != NULL ? __atomic_load_n(table->handoff, __ATOMIC_RELAXED) : golock_core_handoff();
+    return table != NULL ? __atomic_load_n(table->handoff, __ATOMIC_RELAXED)
+                         : golock_core_handoff();
 }
 
 PyObject *
@@ -544,8 +557,8 @@ golock_core_describe(void)
     bool offered = core.offered;
     char missing[sizeof(core.missing)] = "";
     if (table == NULL) {
-        memcpy(missing, core.of_a_thread ? of_a_thread : core.missing,
-               core.of_a_thread ? sizeof(of_a_thread) : sizeof(missing));
+        memcpy(missing, core.forked_by_a_thread ? forked_by_a_thread : core.missing,
+               core.forked_by_a_thread ? sizeof(forked_by_a_thread) : sizeof(missing));
     }
     pthread_mutex_unlock(&core.loading);
     PyObject *path = PyUnicode_DecodeFSDefault(core.path);
@@ -555,9 +568,9 @@ golock_core_describe(void)
         Py_XDECREF(why);
         return NULL;
     }
-    return Py_BuildValue("{s:N,s:O,s:O,s:s,s:z,s:O,s:i,s:N}", "path", path, "loaded",
-                         table != NULL ? Py_True : Py_False, "offered", offered ? Py_True : Py_False,
-                         "symbol", GOLOCK_CORE_SYMBOL, "go", table != NULL ? table->go_version : NULL,
-                         "fastpath", golock_fastpath ? Py_True : Py_False, "private_copies", copies,
-                         "core_missing", why);
+    return Py_BuildValue(
+        "{s:N,s:O,s:O,s:s,s:z,s:O,s:i,s:N}", "path", path, "loaded",
+        table != NULL ? Py_True : Py_False, "offered", offered ? Py_True : Py_False, "symbol",
+        GOLOCK_CORE_SYMBOL, "go", table != NULL ? table->go_version : NULL, "fastpath",
+        golock_fastpath ? Py_True : Py_False, "private_copies", copies, "core_missing", why);
 }

@@ -1,4 +1,3 @@
-/* The clock of the hand-off, outside the core: see internal/core/handoff.go. */
 #include "fastpath/due.h"
 
 #include "base/clock.h"

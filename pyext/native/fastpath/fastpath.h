@@ -1,5 +1,5 @@
-/* The uncontended operations on a lock's word, and on a semaphore. Whatever they cannot do is done by
- * waiting/acquire.h. */
+/* The uncontended operations on a lock's word and on a semaphore. waiting/acquire.h does what they
+ * cannot. */
 #ifndef GOLOCK_FASTPATH_H
 #define GOLOCK_FASTPATH_H
 
@@ -12,16 +12,17 @@
 /* False with GOLOCK_FASTPATH=0 in the environment: every operation takes the slow path. */
 extern bool golock_fastpath;
 
-/* Changes the word from *old to new and returns true, or returns false with the word's value in *old.
+/* Changes the word from *old to new and returns true, or returns false with the word's value in
+ * *old.
  *
- * Where there is a GIL, it is what orders all changes to a word that only Python threads know: this
- * runs with it, the functions of the core and of plain.h that write are called with it, and a thread that
- * waits without it only reads. So a plain store does, at a third of the price of a locked instruction. A word
- * that is shared is changed by others too, at any time; it was shared with the GIL, after the last plain
- * store.
+ * If there is a GIL, it orders all changes to a word that only Python threads know: this function,
+ * and the functions of the core and of plain.h that write, are called with it, and a thread that
+ * waits without it only reads. So a plain store suffices, at a third of the price of a locked
+ * instruction. A shared word may change at any time. It became shared with the GIL held, after the
+ * last plain store.
  *
- * Taking the lock is an acquire operation and freeing it a release operation; nothing else needs an
- * order, because every change is a read-modify-write of the one word. */
+ * Taking the lock is an acquire operation and releasing it a release operation. No other order is
+ * needed, because every change is a read-modify-write of this one word. */
 static inline bool
 golock_change(uint32_t *word, bool shared, uint32_t *old, uint32_t new, int order)
 {
@@ -36,7 +37,7 @@ golock_change(uint32_t *word, bool shared, uint32_t *old, uint32_t new, int orde
     return __atomic_compare_exchange_n(word, old, new, false, order, __ATOMIC_RELAXED);
 }
 
-/* Takes the lock if the word says that a newcomer may. */
+/* Takes the lock if a newcomer may. */
 static inline bool
 golock_fast_acquire(uint32_t *word, bool shared)
 {
@@ -49,28 +50,31 @@ golock_fast_acquire(uint32_t *word, bool shared)
     return false;
 }
 
-/* With a claimant on its way, every so manieth release looks at the clock: see internal/core/handoff.go. */
+/* While a claimant is on its way, every 16th release checks the clock: see
+ * internal/core/handoff.go. */
 #define GOLOCK_RELEASES_PER_CHECK 16
 
-/* Counts a release in *turns, and returns whether it is to look at the clock. A count that is lost to
- * another thread does no harm. */
+/* Counts a release, and returns whether it checks the clock. To lose a count to another thread does
+ * no harm. */
 static inline bool
-golock_should_check_clock(uint8_t *turns)
+golock_should_check_clock(uint8_t *releases)
 {
-    uint8_t turn = __atomic_load_n(turns, __ATOMIC_RELAXED) + 1;
-    __atomic_store_n(turns, turn, __ATOMIC_RELAXED);
-    return turn % GOLOCK_RELEASES_PER_CHECK == 0;
+    uint8_t count = __atomic_load_n(releases, __ATOMIC_RELAXED) + 1;
+    __atomic_store_n(releases, count, __ATOMIC_RELAXED);
+    return count % GOLOCK_RELEASES_PER_CHECK == 0;
 }
 
-/* Frees the lock if it is held and nobody has to be woken. */
+/* Releases the lock if it is held and nobody has to be woken. */
 static inline bool
-golock_fast_release(uint32_t *word, bool shared, uint8_t *turns)
+golock_fast_release(uint32_t *word, bool shared, uint8_t *releases)
 {
     uint32_t old = __atomic_load_n(word, __ATOMIC_RELAXED);
-    if (old >> GOLOCK_CLAIMANT_SHIFT != 0 && golock_should_check_clock(turns) && golock_due(old)) {
+    if (old >> GOLOCK_CLAIMANT_SHIFT != 0 && golock_should_check_clock(releases) &&
+        golock_due(old)) {
         return false;
     }
-    while (golock_fastpath && (old & (GOLOCK_HELD | GOLOCK_WAITERS | GOLOCK_HANDOFF)) == GOLOCK_HELD) {
+    while (golock_fastpath &&
+           (old & (GOLOCK_HELD | GOLOCK_WAITERS | GOLOCK_HANDOFF)) == GOLOCK_HELD) {
         if (golock_change(word, shared, &old, old & ~GOLOCK_HELD, __ATOMIC_RELEASE)) {
             return true;
         }
@@ -80,7 +84,8 @@ golock_fast_release(uint32_t *word, bool shared, uint8_t *turns)
 
 /* The same as golock_change, for a semaphore. */
 static inline bool
-golock_change_permits(union golock_semaphore *semaphore, bool shared, uint64_t *old, uint64_t new, int order)
+golock_change_permits(union golock_semaphore *semaphore, bool shared, uint64_t *old, uint64_t new,
+                      int order)
 {
 #ifndef Py_GIL_DISABLED
     if (!shared) {
@@ -95,29 +100,31 @@ golock_change_permits(union golock_semaphore *semaphore, bool shared, uint64_t *
 
 /* Takes a permit if there is one and a newcomer may. */
 static inline bool
-golock_fast_take(union golock_semaphore *semaphore, bool shared)
+golock_fast_acquire_permit(union golock_semaphore *semaphore, bool shared)
 {
     uint64_t old = __atomic_load_n(&semaphore->both, __ATOMIC_RELAXED);
     while (golock_fastpath && (old & (GOLOCK_HELD | GOLOCK_HANDOFF)) == 0) {
         uint64_t new = old - GOLOCK_PERMIT;
-        if (golock_change_permits(semaphore, shared, &old, new < GOLOCK_PERMIT ? new | GOLOCK_HELD : new,
-                                  __ATOMIC_ACQUIRE)) {
+        new |= new < GOLOCK_PERMIT ? GOLOCK_HELD : 0;
+        if (golock_change_permits(semaphore, shared, &old, new, __ATOMIC_ACQUIRE)) {
             return true;
         }
     }
     return false;
 }
 
-/* Adds n permits if there may be so many more, and nobody has to be woken for them. */
+/* Adds n permits if there will not be more than `most`, and nobody has to be woken. */
 static inline bool
-golock_fast_give(union golock_semaphore *semaphore, bool shared, uint32_t n, uint32_t most, uint8_t *turns)
+golock_fast_release_permits(union golock_semaphore *semaphore, bool shared, uint32_t n,
+                            uint32_t most, uint8_t *releases)
 {
     uint64_t old = __atomic_load_n(&semaphore->both, __ATOMIC_RELAXED);
-    if ((uint32_t)old >> GOLOCK_CLAIMANT_SHIFT != 0 && golock_should_check_clock(turns) &&
+    if ((uint32_t)old >> GOLOCK_CLAIMANT_SHIFT != 0 && golock_should_check_clock(releases) &&
         golock_due((uint32_t)old)) {
         return false;
     }
-    while (golock_fastpath && (old & (GOLOCK_WAITERS | GOLOCK_HANDOFF)) == 0 && (old >> 32) + n <= most) {
+    while (golock_fastpath && (old & (GOLOCK_WAITERS | GOLOCK_HANDOFF)) == 0 &&
+           (old >> 32) + n <= most) {
         uint64_t new = (old + n * GOLOCK_PERMIT) & ~(uint64_t)GOLOCK_HELD;
         if (golock_change_permits(semaphore, shared, &old, new, __ATOMIC_RELEASE)) {
             return true;

@@ -1,17 +1,16 @@
-/* What install() asks of C. */
 #include "install/install.h"
 
-/* Never equal to `seen`, where the dict cannot be watched. */
+/* Never equals `seen`: the dict cannot be watched. */
 static const uint64_t unknown = UINT64_MAX;
 
-/* CPython 3.12 has watchers, and its predecessors number the versions of a dict. */
+/* CPython 3.12 has dict watchers; its predecessors number the versions of a dict. */
 #if PY_VERSION_HEX >= 0x030C0000
-/* Counts the changes of all dicts watched, in all interpreters. */
+/* Counts the changes of all watched dicts, in all interpreters. */
 static uint64_t changes = 1;
 
 static int
-dict_changes(PyDict_WatchEvent Py_UNUSED(event), PyObject *Py_UNUSED(dict), PyObject *Py_UNUSED(key),
-             PyObject *Py_UNUSED(value))
+dict_changes(PyDict_WatchEvent Py_UNUSED(event), PyObject *Py_UNUSED(dict),
+             PyObject *Py_UNUSED(key), PyObject *Py_UNUSED(value))
 {
     __atomic_add_fetch(&changes, 1, __ATOMIC_RELEASE);
     return 0;
@@ -22,7 +21,7 @@ begin_to_watch(struct golock_green *green)
 {
     green->watcher = PyDict_AddWatcher(dict_changes);
     if (green->watcher < 0) {
-        PyErr_Clear(); /* there are eight for everybody */
+        PyErr_Clear(); /* an interpreter has only eight */
     }
 }
 
@@ -144,7 +143,7 @@ golock_green_traverse(const golock_state *state, visitproc visit, void *arg)
     return 0;
 }
 
-/* Remembers what was found out of the dict when it had this version. Returns what was known before. */
+/* Records what was found in the dict at this version. Returns what was recorded before. */
 static bool
 remember(struct golock_watched *watched, uint64_t version, bool replaced)
 {
@@ -153,8 +152,9 @@ remember(struct golock_watched *watched, uint64_t version, bool replaced)
     return before;
 }
 
-/* Whether the function is another than those of the interpreter and of golock, of which there may be several:
- * _thread can be imported anew. While the interpreter ends there are none. */
+/* Whether the function is neither the interpreter's nor one of golock's, of which there may be
+ * several because _thread can be imported again. While the interpreter ends it is considered
+ * unreplaced. */
 static bool
 is_replaced(const struct golock_watched *thread, PyObject *name)
 {
@@ -163,7 +163,8 @@ is_replaced(const struct golock_watched *thread, PyObject *name)
         PyErr_Clear();
         return false;
     }
-    PyObject *module = PyCFunction_CheckExact(function) ? ((PyCFunctionObject *)function)->m_module : NULL;
+    PyObject *module =
+        PyCFunction_CheckExact(function) ? ((PyCFunctionObject *)function)->m_module : NULL;
     return module == NULL || !PyUnicode_Check(module) ||
            (PyUnicode_CompareWithASCIIString(module, "_thread") != 0 &&
             PyUnicode_CompareWithASCIIString(module, "golock._golock") != 0);
@@ -174,19 +175,21 @@ golock_green_look(struct golock_green *green)
 {
     struct golock_watched *thread = &green->thread;
     bool replaced, before;
-    GOLOCK_BEGIN_CRITICAL_SECTION(thread->dict); /* who changes it has the version changed within it */
+    GOLOCK_BEGIN_CRITICAL_SECTION(
+        thread->dict); /* a writer changes the version within the critical section */
     uint64_t version = __atomic_load_n(thread->version, __ATOMIC_ACQUIRE);
-    replaced = is_replaced(thread, green->start_new_thread) || is_replaced(thread, green->allocate_lock);
+    replaced =
+        is_replaced(thread, green->start_new_thread) || is_replaced(thread, green->allocate_lock);
     before = remember(thread, version, replaced);
     GOLOCK_END_CRITICAL_SECTION();
     if (replaced && !before && green->listener != NULL) {
         PyObject *type, *value, *traceback;
         PyErr_Fetch(&type, &value, &traceback);
-        PyObject *told = PyObject_CallOneArg(green->listener, Py_None);
-        if (told == NULL) {
+        PyObject *result = PyObject_CallOneArg(green->listener, Py_None);
+        if (result == NULL) {
             PyErr_WriteUnraisable(green->listener);
         }
-        Py_XDECREF(told);
+        Py_XDECREF(result);
         PyErr_Restore(type, value, traceback);
     }
     return replaced;
@@ -216,8 +219,8 @@ threading_dict(const golock_state *state)
         dict = Py_NewRef(PyModule_GetDict(module));
         Py_DECREF(module);
         PyObject *none = NULL;
-        if (!__atomic_compare_exchange_n(&green->threading.dict, &none, dict, false, __ATOMIC_ACQ_REL,
-                                         __ATOMIC_ACQUIRE)) {
+        if (!__atomic_compare_exchange_n(&green->threading.dict, &none, dict, false,
+                                         __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
             Py_DECREF(dict);
             return none;
         }
@@ -245,7 +248,7 @@ golock_threading(const golock_state *state)
     return dict;
 }
 
-/* The interpreter's is a function, written in Python, of the module threading. */
+/* The interpreter's is a Python function of the module threading. */
 static bool
 is_foreign(const golock_state *state, PyObject *rlock)
 {
@@ -276,12 +279,14 @@ golock_rlock_look(const golock_state *state)
 }
 
 PyObject *
-golock_green_exchange_for(const golock_state *state, PyObject *self, PyObject *args, PyObject *kwargs)
+golock_green_exchange_for(const golock_state *state, PyObject *self, PyObject *args,
+                          PyObject *kwargs)
 {
     PyTypeObject *type = Py_TYPE(self);
     if (state->green->listener == NULL ||
         (type != state->condition_type && type != state->semaphore_type &&
-         type != state->bounded_semaphore_type && type != state->event_type && type != state->barrier_type)) {
+         type != state->bounded_semaphore_type && type != state->event_type &&
+         type != state->barrier_type)) {
         return self;
     }
     PyObject *original = PyObject_CallOneArg(state->green->listener, (PyObject *)type);

@@ -1,9 +1,8 @@
-/* The type golock.Barrier: the class of that name in CPython's Lib/threading.py. Those who arrive at a native
- * one listen until the last one tells them how it went, so a barrier may be used again while some have not
- * left yet. */
+/* The type golock.Barrier: the class of that name in CPython's Lib/threading.py. The threads that
+ * arrive at a native barrier listen until the last one notifies them of the result. So the barrier
+ * can be used again before all have left. */
 #include "args/bind.h"
 #include "args/timeout.h"
-#include "base/clock.h"
 #include "base/errors.h"
 #include "install/install.h"
 #include "primitives/condition.h"
@@ -14,16 +13,17 @@
 
 #include <stddef.h>
 
-/* What goes on in the barrier: threads arrive; the last one runs the action, with the lock; it tells those
- * who wait that they may go, one by one, and none counts as waiting any more. */
+/* Threads arrive; the last one runs the action, with the lock held; then it notifies the others one
+ * by one, and none of them counts as waiting. */
 enum phase { FILLING, ACTING, LEAVING };
 
 typedef struct {
     golock_object base;
     bool broken;
     unsigned char phase;
-    /* NULL before the barrier was native, and never again. The lock is held while somebody arrives, gives up,
-     * or runs the action, and is that of the interpreter's condition when the barrier is opened. */
+    /* NULL until the barrier is first native. A thread holds the lock while it arrives, gives up or
+     * runs the action. The lock becomes that of the interpreter's condition when the barrier is
+     * opened. */
     PyObject *lock, *parties, *action, *timeout;
     PyObject *error; /* threading.BrokenBarrierError, which cannot be imported at exit */
     golock_listeners listeners;
@@ -77,7 +77,8 @@ call(PyObject *self, const char *method, PyObject *const *args, Py_ssize_t nargs
     return golock_object_call(self, &golock_barrier_class, method, args, nargs, NULL);
 }
 
-/* A native barrier counts to a positive int. Any other number of parties is compared by the interpreter's. */
+/* A native barrier counts to a positive int. The interpreter's algorithm compares any other number
+ * of parties. */
 static bool
 can_count_to(PyObject *parties)
 {
@@ -91,7 +92,8 @@ static PyObject *
 find_error(const golock_state *state)
 {
     PyObject *threading = golock_threading(state);
-    PyObject *error = threading == NULL ? NULL : PyDict_GetItemWithError(threading, state->error_name);
+    PyObject *error =
+        threading == NULL ? NULL : PyDict_GetItemWithError(threading, state->error_name);
     if (error == NULL && threading != NULL && !PyErr_Occurred()) {
         PyErr_SetObject(PyExc_AttributeError, state->error_name);
     }
@@ -117,9 +119,10 @@ barrier_init(PyObject *op, PyObject *args, PyObject *kwargs)
     if (!can_count_to(values[0])) {
         return golock_object_call_init(op, &golock_barrier_class, args, kwargs);
     }
-    /* References of its own: the look at the class and the import may run code that takes them out of kwargs.
-     */
-    PyObject *parties = Py_NewRef(values[0]), *action = Py_NewRef(values[1]), *timeout = Py_NewRef(values[2]);
+    /* Own references: the check of the class and the import may run code that removes them from
+     * kwargs. */
+    PyObject *parties = Py_NewRef(values[0]), *action = Py_NewRef(values[1]),
+             *timeout = Py_NewRef(values[2]);
     PyObject *error = find_error(golock_state_of(op));
     PyObject *lock = golock_lock_new(golock_state_of(op)->lock_type);
     bool made = error != NULL && lock != NULL;
@@ -188,8 +191,9 @@ native_state(PyObject *self)
     return PyLong_FromLong(is_broken((BarrierObject *)self) ? -2 : 0);
 }
 
-/* Needs no lock. A thread that was told to go sees LEAVING, or, by the acquire, a list without those who were
- * told with it. The one that runs the action is in the barrier, and does not listen. */
+/* Needs no lock. A notified thread sees the phase LEAVING or, because of the acquire, a list
+ * without those notified with it. The thread that runs the action counts, though it does not
+ * listen. */
 static unsigned long
 count(BarrierObject *self)
 {
@@ -209,7 +213,7 @@ native_waiting(PyObject *self)
     return is_broken((BarrierObject *)self) ? PyLong_FromLong(0) : native_count(self);
 }
 
-/* Those who listen then wait at the interpreter's condition, over the same lock. */
+/* Moves the listeners to the interpreter's condition, which uses the same lock. */
 static int
 barrier_open(PyObject *op)
 {
@@ -225,7 +229,7 @@ barrier_open(PyObject *op)
         dict = golock_object_merge(op, fields);
     }
     int result = dict == NULL ? -1 : 0;
-    /* The code that ran meanwhile may have opened it, or let threads arrive or leave. */
+    /* The code that ran meanwhile may have opened the barrier, or let threads arrive or leave. */
     bool opened = golock_object_opened(op);
     bool same = result == 0 && PyLong_AsUnsignedLong(arrived) == count(self) &&
                 PyLong_AsLong(state) == (is_broken(self) ? -2 : 0);
@@ -243,44 +247,43 @@ barrier_open(PyObject *op)
 
 /* Takes the barrier's lock. Returns 0, or -1 with an exception set. */
 static int
-enter(BarrierObject *self)
+lock_barrier(BarrierObject *self)
 {
-    return golock_mutex_acquire(&((LockObject *)self->lock)->mutex, -1) < 0 ? -1 : 0;
+    return golock_mutex_acquire(&((LockObject *)self->lock)->mutex, GOLOCK_NO_LIMIT) < 0 ? -1 : 0;
 }
 
-/* The same for a thread that has listened, without running signal handlers. */
+/* The same for a thread that has listened. Runs no signal handlers. */
 static void
-enter_again(BarrierObject *self, const golock_listener *listener)
+relock_barrier(BarrierObject *self, const golock_listener *listener)
 {
     golock_mutex_reacquire(&((LockObject *)self->lock)->mutex, listener->woken);
 }
 
-/* Frees the lock. */
 static void
-leave(BarrierObject *self)
+unlock_barrier(BarrierObject *self)
 {
     golock_mutex_release(&((LockObject *)self->lock)->mutex);
 }
 
 static void
-enter_phase(BarrierObject *self, enum phase phase)
+set_phase(BarrierObject *self, enum phase phase)
 {
     __atomic_store_n(&self->phase, (unsigned char)phase, __ATOMIC_RELEASE);
 }
 
 static void
-let_all_go(BarrierObject *self, uint32_t what)
+notify_all(BarrierObject *self, uint32_t notification)
 {
-    enter_phase(self, LEAVING);
-    golock_notify(&self->listeners, GOLOCK_EVERYONE, what, NULL);
-    enter_phase(self, FILLING);
+    set_phase(self, LEAVING);
+    golock_notify(&self->listeners, GOLOCK_EVERYONE, notification, NULL);
+    set_phase(self, FILLING);
 }
 
 static void
 break_barrier(BarrierObject *self)
 {
     __atomic_store_n(&self->broken, true, __ATOMIC_RELAXED);
-    let_all_go(self, GOLOCK_BROKEN);
+    notify_all(self, GOLOCK_BROKEN);
 }
 
 static PyObject *
@@ -290,7 +293,7 @@ raise_broken(BarrierObject *self)
     return NULL;
 }
 
-/* Calls the action. Returns 0, or -1 with what it raised set. */
+/* Calls the action. Returns 0, or -1 with an exception set. */
 static int
 act(PyObject *action)
 {
@@ -300,7 +303,7 @@ act(PyObject *action)
     return acts < 0 || (acts > 0 && result == NULL) ? -1 : 0;
 }
 
-/* Runs the action, with the lock, and lets all go. Returns what barrier_wait does. */
+/* Runs the action with the lock held, and notifies all. Returns as barrier_wait does. */
 static PyObject *
 trip(BarrierObject *self, uint32_t index)
 {
@@ -311,88 +314,92 @@ trip(BarrierObject *self, uint32_t index)
     if (!opened && result < 0) {
         break_barrier(self);
     } else if (!opened) {
-        let_all_go(self, GOLOCK_TOLD);
+        notify_all(self, GOLOCK_NOTIFIED);
     }
     GOLOCK_END_CRITICAL_SECTION();
     if (!opened) {
         return result < 0 ? NULL : PyLong_FromUnsignedLong(index);
     }
     PyObject *raised = result < 0 ? golock_raised() : Py_NewRef(Py_None);
-    PyObject *done = golock_opened_call((PyObject *)self, "trip", "(kO)", (unsigned long)index, raised);
+    PyObject *done =
+        golock_opened_call((PyObject *)self, "trip", "(kO)", (unsigned long)index, raised);
     Py_DECREF(raised);
     return done;
 }
 
-/* Ends the wait of a listener that was not told how it went, unless it was moved to a condition meanwhile:
- * then it returns false. Otherwise *told is what it was told after all, or that it has broken the barrier.
- * While the action runs nobody gives up: hence the caller has the lock. */
+/* Ends the wait of a listener without a notification. Returns false if it was moved to a condition
+ * meanwhile. Otherwise sets *notification to one that arrived after all, or to GOLOCK_BROKEN if
+ * `breaks` and so it has broken the barrier. The caller holds the lock, because nobody may give up
+ * while the action runs. */
 static bool
-give_up(BarrierObject *self, golock_listener *listener, bool breaks, uint32_t *told)
+give_up(BarrierObject *self, golock_listener *listener, bool breaks, uint32_t *notification)
 {
     bool native;
     GOLOCK_BEGIN_CRITICAL_SECTION(self);
     native = listener->condition == NULL;
     if (native) {
-        *told = golock_withdraw(listener);
-        if (*told == 0 && breaks) {
+        *notification = golock_withdraw(listener);
+        if (*notification == 0 && breaks) {
             break_barrier(self);
-            *told = GOLOCK_BROKEN;
+            *notification = GOLOCK_BROKEN;
         }
     }
     GOLOCK_END_CRITICAL_SECTION();
     return native;
 }
 
-/* Goes on at the condition where the barrier was opened while the thread waited. Has the lock. */
+/* Continues at the condition if the barrier was opened while the thread waited. Needs the lock.
+ * Returns as barrier_wait does. */
 static PyObject *
-wait_opened(BarrierObject *self, golock_listener *listener, int told, uint32_t index, int64_t deadline)
+wait_opened(BarrierObject *self, golock_listener *listener, int result, uint32_t index,
+            golock_deadline deadline)
 {
-    PyObject *raised = told < 0 ? golock_raised() : NULL;
-    golock_condition_finish(listener, told < 0 ? 0 : told);
-    PyObject *result = NULL;
+    PyObject *raised = result < 0 ? golock_raised() : NULL;
+    golock_condition_finish(listener, result < 0 ? 0 : result);
+    PyObject *index_or_null = NULL;
     if (raised != NULL) {
-        result = golock_opened_call((PyObject *)self, "leave", "(O)", raised);
+        index_or_null = golock_opened_call((PyObject *)self, "leave", "(O)", raised);
         Py_DECREF(raised);
-        return result;
+        return index_or_null;
     }
-    PyObject *left = deadline == GOLOCK_FOREVER
-                         ? Py_NewRef(Py_None)
-                         : PyFloat_FromDouble((double)(deadline - golock_now()) / NS_PER_SECOND);
+    PyObject *left = golock_seconds_left(deadline);
     if (left != NULL) {
-        result = golock_opened_call((PyObject *)self, "wait_on", "(OkO)", listener->condition,
-                                    (unsigned long)index, left);
+        index_or_null = golock_opened_call((PyObject *)self, "wait_on", "(OkO)",
+                                           listener->condition, (unsigned long)index, left);
         Py_DECREF(left);
     }
-    return result;
+    return index_or_null;
 }
 
-/* Waits to be told how it went. Has the lock when it is called, and not when it returns. */
+/* Waits for the result. Needs the lock, and releases it. */
 static PyObject *
-wait_for_the_others(BarrierObject *self, golock_listener *listener, uint32_t index, int64_t deadline)
+wait_for_the_others(BarrierObject *self, golock_listener *listener, uint32_t index,
+                    golock_deadline deadline)
 {
-    leave(self);
+    unlock_barrier(self);
     int result = golock_await(listener, deadline, NULL);
-    uint32_t told = result > 0 ? (uint32_t)result : 0;
+    uint32_t notification = result > 0 ? (uint32_t)result : 0;
     if (result <= 0 || listener->condition != NULL) {
         PyObject *raised = result < 0 ? golock_raised() : NULL;
-        enter_again(self, listener);
-        bool native = give_up(self, listener, raised == NULL, &told);
+        relock_barrier(self, listener);
+        bool native = give_up(self, listener, raised == NULL, &notification);
         if (raised != NULL) {
             golock_raise(raised);
         }
-        PyObject *index_or_null = native ? NULL : wait_opened(self, listener, result, index, deadline);
-        leave(self);
+        PyObject *index_or_null =
+            native ? NULL : wait_opened(self, listener, result, index, deadline);
+        unlock_barrier(self);
         if (!native || result < 0) {
             return index_or_null;
         }
     }
-    return told == GOLOCK_BROKEN ? raise_broken(self) : PyLong_FromUnsignedLong(index);
+    return notification == GOLOCK_BROKEN ? raise_broken(self) : PyLong_FromUnsignedLong(index);
 }
 
 enum arrival { OPENED, BROKEN, LAST, WAITS, NO_MEMORY };
 
-/* Lets the calling thread, which has the lock, arrive at the barrier, as the one with this index. One that
- * WAITS has a listener. NO_MEMORY comes with an exception set. */
+/* Lets the calling thread, which holds the lock, arrive at the barrier with this index. With WAITS,
+ * *listener is new and listens; NO_MEMORY comes with an exception set. */
 static enum arrival
 arrive(BarrierObject *self, golock_listener **listener, uint32_t *index)
 {
@@ -406,7 +413,7 @@ arrive(BarrierObject *self, golock_listener **listener, uint32_t *index)
         arrival = BROKEN;
     } else if (PyLong_AsLongLongAndOverflow(self->parties, &overflow) == (long long)*index + 1) {
         arrival = LAST;
-        enter_phase(self, ACTING);
+        set_phase(self, ACTING);
     } else if ((*listener = golock_listener_new()) == NULL) {
         arrival = NO_MEMORY;
     } else {
@@ -417,50 +424,52 @@ arrive(BarrierObject *self, golock_listener **listener, uint32_t *index)
     return arrival;
 }
 
-/* Takes the lock of a native barrier. Returns 1; or 0 if it is opened, or was meanwhile, and the lock is
- * free; or -1 with an exception set. */
+/* Takes the lock of a native barrier. Returns 1, or 0 without the lock if the barrier is or becomes
+ * opened, or -1 with an exception set. */
 static int
-enter_native(PyObject *op)
+lock_native(PyObject *op)
 {
     BarrierObject *self = (BarrierObject *)op;
-    if (!golock_object_is_native(op, &golock_barrier_class) || !golock_object_uses_plain_conditions(op)) {
+    if (!golock_object_is_native(op, &golock_barrier_class) ||
+        !golock_object_uses_plain_conditions(op)) {
         return 0;
     }
-    if (enter(self) < 0) {
+    if (lock_barrier(self) < 0) {
         return -1;
     }
     if (golock_object_opened(op)) {
-        leave(self);
+        unlock_barrier(self);
         return 0;
     }
     return 1;
 }
 
-/* barrier_wait of a native barrier with a timeout that is a plain number or None. Sets *opened, and returns
- * NULL, where it is the interpreter's turn. */
+/* barrier_wait of a native barrier with a timeout that is a plain number or None. If the barrier is
+ * opened it sets *opened and returns NULL without an exception: the interpreter's method has to be
+ * called. */
 static PyObject *
 wait_native(BarrierObject *self, PyObject *limit, bool *opened)
 {
-    int64_t timeout;
+    golock_deadline deadline;
     uint32_t index;
-    if (enter(self) < 0) {
+    if (lock_barrier(self) < 0) {
         return NULL;
     }
     golock_listener *listener = NULL;
     PyObject *result = NULL;
     enum arrival arrival = arrive(self, &listener, &index);
-    if (arrival == WAITS && golock_parse_timeout(limit, true, &timeout) == 0) {
-        result = wait_for_the_others(self, listener, index, golock_deadline_after(timeout));
+    if (arrival == WAITS && golock_parse_timeout(limit, true, &deadline) == 0) {
+        result = wait_for_the_others(self, listener, index, deadline);
     } else {
         if (arrival == LAST) {
             result = trip(self, index);
         } else if (arrival == BROKEN) {
             raise_broken(self);
         } else if (arrival == WAITS) {
-            uint32_t told;
-            give_up(self, listener, false, &told);
+            uint32_t notification;
+            give_up(self, listener, false, &notification);
         }
-        leave(self);
+        unlock_barrier(self);
     }
     if (listener != NULL) {
         golock_listener_free(listener);
@@ -480,7 +489,7 @@ barrier_wait(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kw
     }
     bool opened = !golock_object_is_native(op, &golock_barrier_class) || !golock_waits_natively(op);
     if (!opened) {
-        /* One that is no plain number may run any code when it is looked at. */
+        /* Any other timeout may run any code when it is read. */
         PyObject *limit = timeout == Py_None ? self->timeout : timeout;
         opened = limit != Py_None && !PyFloat_CheckExact(limit) && !PyLong_CheckExact(limit);
         PyObject *index = opened ? NULL : wait_native(self, limit, &opened);
@@ -494,31 +503,31 @@ barrier_wait(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kw
 static PyObject *
 barrier_abort(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
-    int entered;
+    int locked;
     GOLOCK_BEGIN_CRITICAL_SECTION(self);
-    entered = enter_native(self);
-    if (entered > 0) {
+    locked = lock_native(self);
+    if (locked > 0) {
         break_barrier((BarrierObject *)self);
-        leave((BarrierObject *)self);
+        unlock_barrier((BarrierObject *)self);
     }
     GOLOCK_END_CRITICAL_SECTION();
-    return entered == 0 ? call(self, "abort", NULL, 0) : entered < 0 ? NULL : Py_NewRef(Py_None);
+    return locked == 0 ? call(self, "abort", NULL, 0) : locked < 0 ? NULL : Py_NewRef(Py_None);
 }
 
 static PyObject *
 barrier_reset(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
     BarrierObject *self = (BarrierObject *)op;
-    int entered;
+    int locked;
     GOLOCK_BEGIN_CRITICAL_SECTION(op);
-    entered = enter_native(op);
-    if (entered > 0) {
-        let_all_go(self, GOLOCK_BROKEN);
+    locked = lock_native(op);
+    if (locked > 0) {
+        notify_all(self, GOLOCK_BROKEN);
         __atomic_store_n(&self->broken, false, __ATOMIC_RELAXED);
-        leave(self);
+        unlock_barrier(self);
     }
     GOLOCK_END_CRITICAL_SECTION();
-    return entered == 0 ? call(op, "reset", NULL, 0) : entered < 0 ? NULL : Py_NewRef(Py_None);
+    return locked == 0 ? call(op, "reset", NULL, 0) : locked < 0 ? NULL : Py_NewRef(Py_None);
 }
 
 static PyObject *
@@ -538,12 +547,12 @@ barrier_repr(PyObject *op)
     return golock_object_repr(op, "waiters=%lu/%S", count(self), self->parties);
 }
 
-/* The steps of the interpreter's wait, which a native barrier takes in C. */
-#define DEFINE_STEP(function, name)                                                                          \
-    static PyObject *barrier_##function(PyObject *self, PyObject *const *args, Py_ssize_t nargs,             \
-                                        PyObject *kwnames)                                                   \
-    {                                                                                                        \
-        return golock_object_call(self, &golock_barrier_class, name, args, nargs, kwnames);                  \
+/* The steps of the interpreter's wait. A native barrier does them in C. */
+#define DEFINE_STEP(function, name)                                                                \
+    static PyObject *barrier_##function(PyObject *self, PyObject *const *args, Py_ssize_t nargs,   \
+                                        PyObject *kwnames)                                         \
+    {                                                                                              \
+        return golock_object_call(self, &golock_barrier_class, name, args, nargs, kwnames);        \
     }
 
 DEFINE_STEP(enter, "_enter")
@@ -552,31 +561,34 @@ DEFINE_STEP(wait_step, "_wait")
 DEFINE_STEP(exit, "_exit")
 DEFINE_STEP(break, "_break")
 
-#define STEP(name, function, doc)                                                                            \
-    {name, (PyCFunction)(void (*)(void))barrier_##function, METH_FASTCALL | METH_KEYWORDS, PyDoc_STR(doc)}
+#define STEP(name, function, doc)                                                                  \
+    {name, (PyCFunction)(void (*)(void))barrier_##function, METH_FASTCALL | METH_KEYWORDS,         \
+     PyDoc_STR(doc)}
 
-PyDoc_STRVAR(barrier_doc,
-             "Barrier(parties, action=None, timeout=None)\n--\n\n"
-             "Lets threads wait until so many of them have arrived.\n\n"
-             "The last one calls the action before they go on. The timeout, in seconds, is that of\n"
-             "every wait without one of its own.");
+PyDoc_STRVAR(
+    barrier_doc,
+    "Barrier(parties, action=None, timeout=None)\n--\n\n"
+    "Lets threads wait until `parties` of them have arrived.\n\n"
+    "The last one calls the action before they go on. The timeout, in seconds, applies to\n"
+    "every wait without one of its own.");
 
 PyDoc_STRVAR(wait_doc,
              "wait($self, /, timeout=None)\n--\n\n"
              "Wait for the other parties; return how many had arrived before.\n\n"
-             "When timeout seconds pass before they are there, the barrier is broken. Raises\n"
-             "threading.BrokenBarrierError when it is broken, or is broken or reset meanwhile; what the\n"
-             "action raised, which breaks it too.");
+             "If timeout seconds pass before all have arrived, the barrier breaks. Raises\n"
+             "threading.BrokenBarrierError if the barrier is broken, or is broken or reset\n"
+             "meanwhile, and what the action raised, which breaks it as well.");
 
 static PyMethodDef barrier_methods[] = {
     {"wait", (PyCFunction)(void (*)(void))barrier_wait, METH_FASTCALL | METH_KEYWORDS, wait_doc},
     {"reset", barrier_reset, METH_NOARGS,
-     PyDoc_STR(
-         "reset($self, /)\n--\n\nMake the barrier whole and empty. Who waits gets BrokenBarrierError.")},
+     PyDoc_STR("reset($self, /)\n--\n\nMake the barrier empty and unbroken. Waiters get "
+               "BrokenBarrierError.")},
     {"abort", barrier_abort, METH_NOARGS,
-     PyDoc_STR("abort($self, /)\n--\n\nBreak the barrier. Who waits or comes gets BrokenBarrierError.")},
-    STEP("_enter", enter, "Wait until those of the round before have left."),
-    STEP("_release", release, "Run the action, and let all go on."),
+     PyDoc_STR("abort($self, /)\n--\n\nBreak the barrier. Waiting and arriving threads get "
+               "BrokenBarrierError.")},
+    STEP("_enter", enter, "Wait until the threads of the previous round have left."),
+    STEP("_release", release, "Run the action, and wake all."),
     STEP("_wait", wait_step, "Wait for the others."),
     STEP("_exit", exit, "Leave; the last one begins a new round."),
     STEP("_break", break, "Break the barrier."),
@@ -594,19 +606,21 @@ static const golock_field private_parties = {&golock_barrier_class, "_parties", 
 static const golock_field private_state = {&golock_barrier_class, "_state", native_state};
 static const golock_field private_count = {&golock_barrier_class, "_count", native_count};
 
-#define PROPERTY(field, doc) {(field).name, golock_get_property, NULL, PyDoc_STR(doc), (void *)&(field)}
+#define PROPERTY(field, doc)                                                                       \
+    {(field).name, golock_get_property, NULL, PyDoc_STR(doc), (void *)&(field)}
 
 static PyGetSetDef barrier_getset[] = {
     GOLOCK_OBJECT_DICT(golock_barrier_class),
-    PROPERTY(field_parties, "How many threads have to arrive."),
-    PROPERTY(field_waiting, "How many threads wait."),
+    PROPERTY(field_parties, "The number of threads that have to arrive."),
+    PROPERTY(field_waiting, "The number of threads that wait."),
     PROPERTY(field_broken, "Whether the barrier is broken."),
-    GOLOCK_FIELD(private_condition, "What those who arrive wait at."),
-    GOLOCK_FIELD(private_action, "What the last one calls."),
+    GOLOCK_FIELD(private_condition, "The condition at which threads wait."),
+    GOLOCK_FIELD(private_action, "The callable that the last thread calls, or None."),
     GOLOCK_FIELD(private_timeout, "The timeout of a wait without one."),
-    GOLOCK_FIELD(private_parties, "How many threads have to arrive."),
-    GOLOCK_FIELD(private_state, "0, or 1 while those of a round leave, -1 after reset, -2 when broken."),
-    GOLOCK_FIELD(private_count, "How many threads are in the barrier."),
+    GOLOCK_FIELD(private_parties, "The number of threads that have to arrive."),
+    GOLOCK_FIELD(private_state,
+                 "0; 1 while the threads of a round leave; -1 after reset; -2 when broken."),
+    GOLOCK_FIELD(private_count, "The number of threads in the barrier."),
     {NULL, NULL, NULL, NULL, NULL},
 };
 

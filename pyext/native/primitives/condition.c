@@ -1,5 +1,6 @@
-/* The type golock.Condition: the class of that name in CPython's Lib/threading.py. Native over golock's own
- * locks, into which it looks; over any other lock the interpreter's algorithm uses the lock's methods. */
+/* The type golock.Condition: the class of that name in CPython's Lib/threading.py. Native over
+ * golock's own locks, whose insides it uses. Over any other lock the interpreter's algorithm uses
+ * the lock's methods. */
 #include "primitives/condition.h"
 
 #include "args/bind.h"
@@ -19,8 +20,8 @@
 typedef struct {
     golock_object base;
     bool reentrant; /* the lock is an RLock */
-    PyObject
-        *lock; /* a Lock or an RLock, from when the condition was native to its end; no part of a cycle */
+    PyObject *lock; /* a Lock or an RLock, or NULL until the condition is first native; no part of a
+                     * cycle */
     golock_listeners listeners;
 } ConditionObject;
 
@@ -53,10 +54,10 @@ condition_init(PyObject *op, PyObject *args, PyObject *kwargs)
         return -1;
     }
     golock_state *state = golock_state_of(op);
-    bool reentrant =
-        Py_IS_TYPE(lock, state->rlock_type) || (lock == Py_None && !golock_rlock_is_replaced(state));
+    bool reentrant = Py_IS_TYPE(lock, state->rlock_type) ||
+                     (lock == Py_None && !golock_rlock_is_replaced(state));
     bool native = reentrant || Py_IS_TYPE(lock, state->lock_type);
-    /* A reference of its own: the look at the class may run code that takes the lock out of kwargs. */
+    /* An own reference: the check of the class may run code that removes the lock from kwargs. */
     lock = native && lock == Py_None ? state->rlock_type->tp_new(state->rlock_type, NULL, NULL)
                                      : Py_NewRef(lock);
     if (lock == NULL) {
@@ -93,17 +94,19 @@ golock_condition_add(PyObject *op, PyObject *fields, PyObject *lock)
     return self;
 }
 
-/* Opening gives each of those who listen a lock of its own among the interpreter's _waiters, which the
- * interpreter's notify releases. */
+/* Opening gives each listener a lock of its own in the interpreter's _waiters; the interpreter's
+ * notify releases these locks. */
 
-/* Returns 0 if the deque has grown by so many locks, which are taken, or -1 with an exception set. */
+/* Appends acquired locks to the list and to the deque until there are `length`. Returns 0, or -1
+ * with an exception set. */
 static int
 add_waiters(const golock_state *state, PyObject *locks, PyObject *waiters, Py_ssize_t length)
 {
     while (PyList_GET_SIZE(locks) < length) {
         PyObject *lock = golock_lock_new(state->lock_type);
         PyObject *appended = NULL;
-        if (lock != NULL && golock_mutex_acquire(&((LockObject *)lock)->mutex, 0) > 0 &&
+        if (lock != NULL &&
+            golock_mutex_acquire(&((LockObject *)lock)->mutex, GOLOCK_DO_NOT_WAIT) > 0 &&
             PyList_Append(locks, lock) == 0) {
             appended = PyObject_CallMethod(waiters, "append", "O", lock);
         }
@@ -116,7 +119,7 @@ add_waiters(const golock_state *state, PyObject *locks, PyObject *waiters, Py_ss
     return 0;
 }
 
-/* The last step of opening. Needs as many locks as there are listeners. */
+/* The last step of opening. Needs one lock for each listener. Steals the reference to the dict. */
 static void
 commit(ConditionObject *self, PyObject *dict, PyObject *locks)
 {
@@ -140,11 +143,11 @@ condition_open(PyObject *op)
     PyObject *dict = NULL;
     while (waiters != NULL && locks != NULL) {
         Py_ssize_t length = golock_count_listeners(&self->listeners);
-        if (golock_object_opened(op)) { /* the code that ran meanwhile has opened it */
+        if (golock_object_opened(op)) { /* code that ran meanwhile has opened it */
             result = 0;
             break;
         }
-        if (PyList_GET_SIZE(locks) > length) { /* and some were notified: begin again */
+        if (PyList_GET_SIZE(locks) > length) { /* some were notified: begin again */
             Py_DECREF(locks);
             Py_DECREF(waiters);
             Py_DECREF(fields);
@@ -167,25 +170,27 @@ condition_open(PyObject *op)
     return result;
 }
 
-/* acquire, release and locked are what the interpreter's condition has from its lock. Those of an opened one
- * stand in its __dict__, and this is called only for them by name. */
+/* acquire, release and locked come from the lock. An opened condition has them in its __dict__, so
+ * these methods are called for it only by name. */
 static PyObject *
-call_field(PyObject *self, const char *name, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+call_field(PyObject *self, const char *name, PyObject *const *args, Py_ssize_t nargs,
+           PyObject *kwnames)
 {
     PyObject *method = golock_object_attribute(self, name);
-    PyObject *result = method == NULL ? NULL : PyObject_Vectorcall(method, args, (size_t)nargs, kwnames);
+    PyObject *result =
+        method == NULL ? NULL : PyObject_Vectorcall(method, args, (size_t)nargs, kwnames);
     Py_XDECREF(method);
     return result;
 }
 
-/* A thread that waits for the lock has a reference of its own to it: the condition may be opened meanwhile.
- */
+/* Takes a reference to the lock, because the condition may be opened during the wait. */
 static PyObject *
 acquire_native(ConditionObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
     PyObject *lock = Py_NewRef(self->lock);
-    PyObject *taken = self->reentrant ? golock_rlock_acquire((RLockObject *)lock, args, nargs, kwnames)
-                                      : golock_lock_acquire((LockObject *)lock, args, nargs, kwnames);
+    PyObject *taken = self->reentrant
+                          ? golock_rlock_acquire((RLockObject *)lock, args, nargs, kwnames)
+                          : golock_lock_acquire((LockObject *)lock, args, nargs, kwnames);
     Py_DECREF(lock);
     return taken;
 }
@@ -243,9 +248,9 @@ condition_exit(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
     return release_native((ConditionObject *)self);
 }
 
-/* The rest is for native conditions, up to the methods. */
+/* Below, up to the methods, the condition is native. */
 
-/* Whether the calling thread has the lock; of a Lock, which knows no owner, whether anybody has. */
+/* Whether the calling thread owns the lock; a Lock has no owner, so whether it is held. */
 static bool
 is_owned(const ConditionObject *self)
 {
@@ -266,28 +271,31 @@ check_owned(const ConditionObject *self, const char *message)
 static golock_mutex *
 mutex_of(const ConditionObject *self)
 {
-    return self->reentrant ? &((RLockObject *)self->lock)->mutex : &((LockObject *)self->lock)->mutex;
+    return self->reentrant ? &((RLockObject *)self->lock)->mutex
+                           : &((LockObject *)self->lock)->mutex;
 }
 
-/* What a lock is freed with and taken again. */
+/* What is needed to take a released lock again. */
 typedef struct {
     PyObject *lock;
     bool reentrant;
     unsigned long count, owner; /* of an RLock */
-    golock_unwoken unwoken;     /* one that waits for the lock */
+    golock_unwoken unwoken;     /* a claimant of the lock */
 } saved;
 
-/* Frees the lock, however often it was taken. Returns 0, or -1 with RuntimeError set. */
+/* Releases the lock, however often it was taken. Returns 0, or -1 with RuntimeError set. On success
+ * state->lock is a new reference. */
 static int
 release_save(const ConditionObject *self, saved *state)
 {
     *state = (saved){.lock = self->lock, .reentrant = self->reentrant};
     if (state->reentrant) {
-        if (golock_rlock_save((RLockObject *)state->lock, &state->count, &state->owner, &state->unwoken) <
-            0) {
+        if (golock_rlock_save((RLockObject *)state->lock, &state->count, &state->owner,
+                              &state->unwoken) < 0) {
             return -1;
         }
-    } else if (!golock_mutex_release_quietly(&((LockObject *)state->lock)->mutex, &state->unwoken)) {
+    } else if (!golock_mutex_release_defer_wake(&((LockObject *)state->lock)->mutex,
+                                                &state->unwoken)) {
         PyErr_SetString(PyExc_RuntimeError, "release unlocked lock");
         return -1;
     }
@@ -295,7 +303,7 @@ release_save(const ConditionObject *self, saved *state)
     return 0;
 }
 
-/* Takes the lock again, as often as before, and forgets the state. */
+/* Takes the lock again, as often as before, and drops the reference in the state. */
 static void
 acquire_restore(saved *state, bool woken)
 {
@@ -307,13 +315,13 @@ acquire_restore(saved *state, bool woken)
     Py_CLEAR(state->lock);
 }
 
-/* Ends a wait for which a lock of its own was put among the _waiters. Returns whether it was notified, or -1
- * with an exception set. */
+/* Ends a wait whose listener has a lock in _waiters. Returns `result`, or -1 with an exception
+ * set. */
 static int
-leave_waiters(PyObject *self, golock_listener *listener, int told)
+leave_waiters(PyObject *self, golock_listener *listener, int result)
 {
-    if (told <= 0) {
-        PyObject *raised = told < 0 ? golock_raised() : NULL;
+    if (result <= 0) {
+        PyObject *raised = result < 0 ? golock_raised() : NULL;
         PyObject *left = golock_opened_call(self, "stop_waiting", "(O)", listener->lock);
         Py_XDECREF(left);
         if (raised != NULL && left == NULL) {
@@ -325,10 +333,10 @@ leave_waiters(PyObject *self, golock_listener *listener, int told)
             return -1;
         }
     }
-    return told;
+    return result;
 }
 
-/* Gives a notification to the next waiter, though an exception is set, which stays so. */
+/* Passes a notification to the next waiter. Preserves an exception that is set. */
 static void
 pass_on(ConditionObject *self)
 {
@@ -336,7 +344,7 @@ pass_on(ConditionObject *self)
     GOLOCK_BEGIN_CRITICAL_SECTION(self);
     native = !golock_object_opened((PyObject *)self);
     if (native) {
-        golock_notify(&self->listeners, 1, GOLOCK_TOLD, mutex_of(self));
+        golock_notify(&self->listeners, 1, GOLOCK_NOTIFIED, mutex_of(self));
     }
     GOLOCK_END_CRITICAL_SECTION();
     if (native) {
@@ -352,10 +360,10 @@ pass_on(ConditionObject *self)
     Py_XDECREF(notified);
 }
 
-/* Ends a wait of which golock_await said `told`, when the lock is taken again: not before does a waiter give
- * up, for until then it can be notified. Returns as golock_await. */
+/* Ends a wait for which golock_await returned `result`, with the lock taken again: until then the
+ * waiter can still be notified. Returns as golock_await does. */
 static int
-finish_wait(ConditionObject *self, golock_listener *listener, int told)
+finish_wait(ConditionObject *self, golock_listener *listener, int result)
 {
     bool opened, notified = false;
     GOLOCK_BEGIN_CRITICAL_SECTION(self);
@@ -365,9 +373,9 @@ finish_wait(ConditionObject *self, golock_listener *listener, int told)
     }
     GOLOCK_END_CRITICAL_SECTION();
     if (opened) {
-        return leave_waiters((PyObject *)self, listener, told);
+        return leave_waiters((PyObject *)self, listener, result);
     }
-    if (told >= 0) {
+    if (result >= 0) {
         return notified;
     }
     if (notified) {
@@ -376,7 +384,7 @@ finish_wait(ConditionObject *self, golock_listener *listener, int told)
     return -1;
 }
 
-/* Listens, and frees the lock. Returns 0, or -1 with RuntimeError set. */
+/* Listens, and releases the lock. Returns 0, or -1 with RuntimeError set. */
 static int
 listen_without_lock(ConditionObject *self, golock_listener *listener, saved *lock)
 {
@@ -388,19 +396,21 @@ listen_without_lock(ConditionObject *self, golock_listener *listener, saved *loc
     return 0;
 }
 
-/* Waits for a notification until the deadline, and takes the lock again in any case. Returns 1, or 0 when the
- * time ran out, or -1 with an exception set. To be called within no critical section: a signal handler may
- * wait, in a loop that never lets go of it, for a thread that needs the condition. */
+/* Waits for a notification until the deadline, and always takes the lock again. Returns 1, or 0
+ * when the deadline has passed, or -1 with an exception set. Call it outside critical sections: a
+ * signal handler may wait, in a loop that never suspends them, for a thread that needs the
+ * condition. */
 static int
-await_and_lock(ConditionObject *self, golock_listener *listener, saved *lock, int64_t deadline)
+await_and_lock(ConditionObject *self, golock_listener *listener, saved *lock,
+               golock_deadline deadline)
 {
-    int told = golock_await(listener, deadline, &lock->unwoken);
-    PyObject *raised = told < 0 ? golock_raised() : NULL;
+    int result = golock_await(listener, deadline, &lock->unwoken);
+    PyObject *raised = result < 0 ? golock_raised() : NULL;
     acquire_restore(lock, listener->woken);
     if (raised != NULL) {
         golock_raise(raised);
     }
-    return finish_wait(self, listener, told);
+    return finish_wait(self, listener, result);
 }
 
 void
@@ -410,22 +420,22 @@ golock_condition_adopt(PyObject *condition, golock_listeners *from)
 }
 
 int
-golock_condition_resume(golock_listener *listener, int64_t deadline)
+golock_condition_resume(golock_listener *listener, golock_deadline deadline)
 {
     ConditionObject *condition = (ConditionObject *)listener->condition;
-    int told = golock_await(listener, deadline, NULL);
-    PyObject *raised = told < 0 ? golock_raised() : NULL;
+    int result = golock_await(listener, deadline, NULL);
+    PyObject *raised = result < 0 ? golock_raised() : NULL;
     golock_mutex_reacquire(&((LockObject *)condition->lock)->mutex, listener->woken);
     if (raised != NULL) {
         golock_raise(raised);
     }
-    return finish_wait(condition, listener, told);
+    return finish_wait(condition, listener, result);
 }
 
 void
-golock_condition_finish(golock_listener *listener, int told)
+golock_condition_finish(golock_listener *listener, int result)
 {
-    if (finish_wait((ConditionObject *)listener->condition, listener, told) < 0 && told >= 0) {
+    if (finish_wait((ConditionObject *)listener->condition, listener, result) < 0 && result >= 0) {
         PyErr_Clear(); /* no memory to tidy up with */
     }
 }
@@ -457,8 +467,6 @@ waiting(ConditionObject *self)
     return golock_count_listeners(&self->listeners);
 }
 
-/* The methods. Each looks for itself whether it may be native. */
-
 static PyObject *
 call(PyObject *self, const char *method, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
@@ -473,16 +481,11 @@ is_native(PyObject *self)
 
 enum { NOT_NATIVE = 2 };
 
-/* Waits for a notification. Returns 1, or 0 when the time ran out, or -1 with an exception set, or NOT_NATIVE
- * where it is the interpreter's turn. */
+/* Waits for a notification. Returns 1, or 0 when the deadline has passed, or -1 with an exception
+ * set, or NOT_NATIVE if the interpreter's method has to be called. */
 static int
-wait_native(ConditionObject *self, int64_t timeout)
+wait_native(ConditionObject *self, golock_deadline deadline)
 {
-    /* Handlers of signals that came up to here run now: golock_await looks for them only where it has nobody
-     * to wake. */
-    if (Py_MakePendingCalls() < 0) {
-        return -1;
-    }
     golock_listener *listener = golock_listener_new();
     if (listener == NULL) {
         return -1;
@@ -495,25 +498,28 @@ wait_native(ConditionObject *self, int64_t timeout)
     }
     GOLOCK_END_CRITICAL_SECTION();
     if (result == 0) {
-        result = await_and_lock(self, listener, &lock, golock_deadline_after(timeout));
+        result = await_and_lock(self, listener, &lock, deadline);
     }
     golock_listener_free(listener);
     return result;
 }
 
-/* condition_wait with a timeout. Returns a new reference, or NULL with an exception set. */
+/* condition_wait with its timeout. Returns a new reference, or NULL with an exception set. */
 static PyObject *
 wait_for_notification(PyObject *op, PyObject *limit)
 {
     ConditionObject *self = (ConditionObject *)op;
     int notified = NOT_NATIVE;
     if (is_native(op) && golock_waits_natively(op)) {
-        int64_t timeout;
-        if (check_owned(self, "cannot wait on un-acquired lock") < 0 ||
-            golock_parse_timeout(limit, false, &timeout) < 0) {
+        golock_deadline deadline;
+        /* Run the handlers of pending signals: golock_await does so only if it wakes nobody. They
+         * do not use up the timeout. */
+        if (check_owned(self, "cannot wait on un-acquired lock") < 0 || Py_MakePendingCalls() < 0 ||
+            golock_parse_timeout(limit, false, &deadline) < 0) {
             return NULL;
         }
-        notified = wait_native(self, timeout); /* unless the timeout, which may run any code, has opened it */
+        notified =
+            wait_native(self, deadline); /* reading the timeout may have run code that opened it */
     }
     if (notified == NOT_NATIVE) {
         return call(op, "wait", &limit, 1, NULL);
@@ -532,7 +538,8 @@ condition_wait(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject
     return wait_for_notification(self, timeout);
 }
 
-/* As threading does it, the end is the sum of a float and what was given. Returns a new reference. */
+/* Returns the monotonic time plus the timeout, a new reference, or NULL with an exception set. As
+ * in threading, the first is a float and the second may be any number. */
 static PyObject *
 add_to_now(PyObject *timeout)
 {
@@ -542,8 +549,8 @@ add_to_now(PyObject *timeout)
     return end;
 }
 
-/* Returns a new reference to end minus now, or NULL with an exception set; sets *over when that is not above
- * 0. */
+/* Returns a new reference to end minus now, or NULL with an exception set. Sets *over if that is
+ * not above 0. */
 static PyObject *
 subtract_now(PyObject *end, bool *over)
 {
@@ -593,8 +600,8 @@ condition_wait_for(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyOb
         if (left == NULL || (values[1] != Py_None && end == NULL)) {
             break;
         }
-        /* The predicate may have opened the condition: then its wait is looked up, as the interpreter does.
-         */
+        /* The predicate may have opened the condition. Then look up `wait` as the interpreter
+         * does. */
         PyObject *waited = is_native(self) ? wait_for_notification(self, left)
                                            : PyObject_CallMethod(self, "wait", "(O)", left);
         if (waited == NULL) {
@@ -607,7 +614,8 @@ condition_wait_for(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyOb
     return result;
 }
 
-/* Notifies up to n of those that wait. Returns whether it did so natively, or -1 with RuntimeError set. */
+/* Notifies up to n waiters. Returns 1, or 0 if the condition is not native, or -1 with RuntimeError
+ * set. */
 static int
 notify_native(PyObject *op, uint32_t n)
 {
@@ -619,13 +627,13 @@ notify_native(PyObject *op, uint32_t n)
         result = -1;
     }
     if (result > 0) {
-        golock_notify(&self->listeners, n, GOLOCK_TOLD, mutex_of(self));
+        golock_notify(&self->listeners, n, GOLOCK_NOTIFIED, mutex_of(self));
     }
     GOLOCK_END_CRITICAL_SECTION();
     return result;
 }
 
-/* Any other n is compared and counted down by the interpreter's notify. */
+/* Reads an int. The interpreter's notify compares and counts down any other n. */
 static bool
 parse_n(PyObject *n, uint32_t *count)
 {
@@ -672,8 +680,8 @@ condition_notify_all(PyObject *self, PyObject *Py_UNUSED(ignored))
 static PyObject *
 condition_notify_all_deprecated(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
-    if (PyErr_WarnEx(PyExc_DeprecationWarning, "notifyAll() is deprecated, use notify_all() instead", 1) <
-        0) {
+    if (PyErr_WarnEx(PyExc_DeprecationWarning,
+                     "notifyAll() is deprecated, use notify_all() instead", 1) < 0) {
         return NULL;
     }
     PyObject *result = PyObject_CallMethod(self, "notify_all", NULL);
@@ -701,7 +709,8 @@ condition_release_save(PyObject *self, PyObject *Py_UNUSED(ignored))
         return NULL;
     }
     golock_wake_at_once(&state.unwoken);
-    PyObject *result = state.reentrant ? Py_BuildValue("kk", state.count, state.owner) : Py_NewRef(Py_None);
+    PyObject *result =
+        state.reentrant ? Py_BuildValue("kk", state.count, state.owner) : Py_NewRef(Py_None);
     Py_DECREF(state.lock);
     return result;
 }
@@ -714,10 +723,12 @@ condition_acquire_restore(PyObject *self, PyObject *value)
     }
     const ConditionObject *condition = (ConditionObject *)self;
     saved state = {.lock = Py_NewRef(condition->lock), .reentrant = condition->reentrant};
-    if (state.reentrant && !(PyTuple_Check(value) &&
-                             PyArg_ParseTuple(value, "kk;_acquire_restore", &state.count, &state.owner))) {
+    if (state.reentrant &&
+        !(PyTuple_Check(value) &&
+          PyArg_ParseTuple(value, "kk;_acquire_restore", &state.count, &state.owner))) {
         if (!PyErr_Occurred()) {
-            PyErr_SetString(PyExc_TypeError, "_acquire_restore() needs what _release_save() returned");
+            PyErr_SetString(PyExc_TypeError,
+                            "_acquire_restore() needs what _release_save() returned");
         }
         Py_DECREF(state.lock);
         return NULL;
@@ -766,7 +777,8 @@ condition_repr(PyObject *self)
         return call(self, "__repr__", NULL, 0, NULL);
     }
     ConditionObject *condition = (ConditionObject *)self;
-    return PyUnicode_FromFormat("<Condition(%S, %u)>", condition->lock, (unsigned)waiting(condition));
+    return PyUnicode_FromFormat("<Condition(%S, %u)>", condition->lock,
+                                (unsigned)waiting(condition));
 }
 
 static PyObject *
@@ -780,60 +792,67 @@ static const golock_field field_waiters = {&golock_condition_class, "_waiters", 
 
 PyDoc_STRVAR(condition_doc,
              "Condition(lock=None)\n--\n\n"
-             "A place to wait at until what a lock guards has changed.\n\n"
-             "The lock is a Lock or an RLock, golock's or another; a new RLock if None is given.");
+             "Lets threads wait for a change of what a lock guards.\n\n"
+             "The lock is a Lock or an RLock, golock's or another; with None, a new RLock.");
 
-PyDoc_STRVAR(wait_doc,
-             "wait($self, /, timeout=None)\n--\n\n"
-             "Free the lock, wait to be notified, take the lock again, and return True.\n\n"
-             "Return False when timeout seconds have passed before; the lock is taken again\n"
-             "first, and one that is notified until then returns True. A signal handler that raises\n"
-             "ends the wait; a notification goes to another then.\n\n"
-             "Raises RuntimeError when the lock is not taken, OverflowError for a timeout that\n"
-             "is too large, ValueError for NaN. The lock is taken whenever wait returns or raises.");
+PyDoc_STRVAR(
+    wait_doc,
+    "wait($self, /, timeout=None)\n--\n\n"
+    "Release the lock, wait for a notification, take the lock again, and return True.\n\n"
+    "Return False if there is none within timeout seconds (None: no limit); a notification\n"
+    "that arrives before the lock is taken again still counts. A signal handler that\n"
+    "raises ends the wait, and a notification is passed on.\n\n"
+    "Raises RuntimeError if the lock is not held, OverflowError for a timeout that is too\n"
+    "large, ValueError for NaN. The lock is held whenever wait returns or raises.");
 
 PyDoc_STRVAR(wait_for_doc,
              "wait_for($self, /, predicate, timeout=None)\n--\n\n"
-             "Wait until predicate() is true, and return what it returned last.\n\n"
-             "With a timeout that is what it returned when so many seconds had passed. Raises what\n"
-             "wait raises, and what the predicate raises.");
+             "Wait until predicate() is true, and return its last result.\n\n"
+             "After timeout seconds (None: no limit) return its last result in any case. Raises\n"
+             "what wait and the predicate raise.");
 
 PyDoc_STRVAR(notify_doc, "notify($self, /, n=1)\n--\n\n"
-                         "Wake up to n of those that wait, those that have waited longest.\n\n"
-                         "Raises RuntimeError when the lock is not taken.");
+                         "Wake the n threads that have waited longest, or all if fewer wait.\n\n"
+                         "Raises RuntimeError if the lock is not held.");
 
-#define METHOD(name, function, doc)                                                                          \
+#define METHOD(name, function, doc)                                                                \
     {name, (PyCFunction)(void (*)(void))function, METH_FASTCALL | METH_KEYWORDS, doc}
 
 static PyMethodDef condition_methods[] = {
     METHOD("acquire", condition_acquire,
-           PyDoc_STR("acquire($self, /, *args, **kwargs)\n--\n\nTake the lock, as its own acquire does.")),
+           PyDoc_STR("acquire($self, /, *args, **kwargs)\n--\n\nCall the acquire of the lock.")),
     METHOD("release", condition_release,
-           PyDoc_STR("release($self, /)\n--\n\nFree the lock, as its own release does.")),
+           PyDoc_STR("release($self, /)\n--\n\nCall the release of the lock.")),
 #if PY_VERSION_HEX >= 0x030E0000
     METHOD("locked", condition_locked,
-           PyDoc_STR("locked($self, /)\n--\n\nReturn whether the lock is taken.")),
+           PyDoc_STR("locked($self, /)\n--\n\nReturn whether the lock is held.")),
 #endif
-    {"__enter__", condition_enter, METH_NOARGS, PyDoc_STR("__enter__($self, /)\n--\n\nTake the lock.")},
+    {"__enter__", condition_enter, METH_NOARGS,
+     PyDoc_STR("__enter__($self, /)\n--\n\nTake the lock.")},
     {"__exit__", (PyCFunction)(void (*)(void))condition_exit, METH_FASTCALL,
-     PyDoc_STR("__exit__($self, /, *args)\n--\n\nFree the lock.")},
+     PyDoc_STR("__exit__($self, /, *args)\n--\n\nRelease the lock.")},
     METHOD("wait", condition_wait, wait_doc),
     METHOD("wait_for", condition_wait_for, wait_for_doc),
     METHOD("notify", condition_notify, notify_doc),
     {"notify_all", condition_notify_all, METH_NOARGS,
-     PyDoc_STR("notify_all($self, /)\n--\n\nWake all that wait.\n\nRaises RuntimeError when the lock is not "
-               "taken.")},
+     PyDoc_STR(
+         "notify_all($self, /)\n--\n\nWake all threads that wait.\n\nRaises RuntimeError when the "
+         "lock is not "
+         "taken.")},
     {"notifyAll", condition_notify_all_deprecated, METH_NOARGS,
      PyDoc_STR("notifyAll($self, /)\n--\n\nThe old name of notify_all.")},
     {"_is_owned", condition_is_owned, METH_NOARGS,
-     PyDoc_STR("_is_owned($self, /)\n--\n\nReturn whether the lock is taken, by the calling thread if it is "
+     PyDoc_STR("_is_owned($self, /)\n--\n\nReturn whether the lock is taken, by the calling thread "
+               "if it is "
                "an RLock.")},
     {"_release_save", condition_release_save, METH_NOARGS,
-     PyDoc_STR("_release_save($self, /)\n--\n\nFree the lock, and return what _acquire_restore wants.")},
+     PyDoc_STR("_release_save($self, /)\n--\n\nRelease the lock, and return what _acquire_restore "
+               "wants.")},
     {"_acquire_restore", condition_acquire_restore, METH_O,
      PyDoc_STR("_acquire_restore($self, x, /)\n--\n\nTake the lock as it was.")},
     {"_at_fork_reinit", condition_at_fork_reinit, METH_NOARGS,
-     PyDoc_STR("_at_fork_reinit($self, /)\n--\n\nForget lock and waiters, in a child process just forked.")},
+     PyDoc_STR("_at_fork_reinit($self, /)\n--\n\nReset lock and waiters, in a child process just "
+               "forked.")},
     GOLOCK_OBJECT_METHODS,
     {NULL, NULL, 0, NULL},
 };
@@ -841,7 +860,7 @@ static PyMethodDef condition_methods[] = {
 static PyGetSetDef condition_getset[] = {
     GOLOCK_OBJECT_DICT(golock_condition_class),
     GOLOCK_FIELD(field_lock, "The lock."),
-    GOLOCK_FIELD(field_waiters, "The locks of those that wait."),
+    GOLOCK_FIELD(field_waiters, "The locks of the threads that wait."),
     {NULL, NULL, NULL, NULL, NULL},
 };
 

@@ -1,7 +1,6 @@
 /* The type golock.Event: the class of that name in CPython's Lib/threading.py. */
 #include "args/bind.h"
 #include "args/timeout.h"
-#include "base/clock.h"
 #include "base/futex.h"
 #include "base/process.h"
 #include "fastpath/fastpath.h"
@@ -23,13 +22,14 @@ typedef struct {
     golock_object base;
     struct golock_header header;
     uint32_t word;
-    golock_listeners listeners; /* those who wait, for when the event is opened */
+    golock_listeners listeners; /* the waiters, in case the event is opened */
 } EventObject;
 
-_Static_assert(offsetof(EventObject, word) == offsetof(EventObject, header) + sizeof(struct golock_header),
+_Static_assert(offsetof(EventObject, word) ==
+                   offsetof(EventObject, header) + sizeof(struct golock_header),
                "the word follows the header");
 
-/* What an opened event's word says for ever; a native one's never has both bits. */
+/* The word of an opened event, for good. A native event's word never has both bits. */
 #define OPENED (GOLOCK_SET | GOLOCK_SLEEPERS)
 
 static bool
@@ -67,8 +67,8 @@ golock_event_from_header(struct golock_header *header)
     return (PyObject *)((char *)header - offsetof(EventObject, header));
 }
 
-/* A native event that is initialized again is a new one, with a new condition: so it is opened. One that
- * others know by its word just is clear again. */
+/* A native event that is initialized again gets a new condition, so it is opened. A shared event is
+ * only cleared. */
 static int
 event_init(PyObject *op, PyObject *args, PyObject *kwargs)
 {
@@ -91,14 +91,14 @@ event_init(PyObject *op, PyObject *args, PyObject *kwargs)
     return native ? 0 : golock_object_call_init(op, &golock_event_class, args, kwargs);
 }
 
-/* The caller has changed the word, on which nobody can go to sleep as it was. */
+/* Wakes all. The caller has changed the word, so nobody can go to sleep on the old one. */
 static void
 wake_all(EventObject *self)
 {
     golock_futex_wake(&self->word, INT_MAX, GOLOCK_ANY_CHANNEL);
 }
 
-/* Those who wait then wait at the interpreter's condition. */
+/* Moves the waiters to the interpreter's condition. */
 static int
 event_open(PyObject *op)
 {
@@ -110,12 +110,13 @@ event_open(PyObject *op)
     while (condition != NULL) {
         uint32_t word = __atomic_load_n(&self->word, __ATOMIC_ACQUIRE);
         PyObject *flag = word & GOLOCK_SET ? Py_True : Py_False;
-        Py_XSETREF(dict,
-                   PyDict_SetItemString(fields, "_flag", flag) < 0 ? NULL : golock_object_merge(op, fields));
+        Py_XSETREF(dict, PyDict_SetItemString(fields, "_flag", flag) < 0
+                             ? NULL
+                             : golock_object_merge(op, fields));
         if (dict == NULL) {
             break;
         }
-        if (golock_object_opened(op)) { /* the code that ran meanwhile has opened it */
+        if (golock_object_opened(op)) { /* code that ran meanwhile has opened it */
             result = 0;
             break;
         }
@@ -150,9 +151,9 @@ load(const EventObject *self)
     return __atomic_load_n(&self->word, __ATOMIC_ACQUIRE);
 }
 
-/* Under a GIL a set event is found set by a plain load. Without one, or where others know the word, it is
- * written in any case: what was done before this set must be seen by who clears the event after, and looks
- * again. A load would let a store that comes before it be seen later. */
+/* Returns the word before a set. With a GIL a plain load will do. Without one, or if the word is
+ * shared, the load is a write: whoever clears the event afterwards must see what was done before
+ * this set, and a load could be reordered before earlier stores. */
 static uint32_t
 load_to_set(EventObject *self)
 {
@@ -209,23 +210,24 @@ event_is_set(PyObject *self, PyObject *Py_UNUSED(ignored))
 static PyObject *
 event_is_set_deprecated(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
-    if (PyErr_WarnEx(PyExc_DeprecationWarning, "isSet() is deprecated, use is_set() instead", 1) < 0) {
+    if (PyErr_WarnEx(PyExc_DeprecationWarning, "isSet() is deprecated, use is_set() instead", 1) <
+        0) {
         return NULL;
     }
     return PyObject_CallMethod(self, "is_set", NULL);
 }
 
-/* Whether a wait is over that began when the word was `came`. */
+/* Whether a wait is over that began with the word `initial`. */
 static bool
-over(uint32_t came, uint32_t word)
+over(uint32_t initial, uint32_t word)
 {
-    return (word & GOLOCK_SET) != 0 || ((word ^ came) & ~(GOLOCK_SET | GOLOCK_SLEEPERS)) != 0;
+    return (word & GOLOCK_SET) != 0 || ((word ^ initial) & ~(GOLOCK_SET | GOLOCK_SLEEPERS)) != 0;
 }
 
-/* Sleeps on the word while it is as given, until woken, or until the time has come: then returns false. A
- * thread that runs signal handlers also returns when a signal has come. */
+/* Sleeps while the word has this value, until woken. Returns false when the deadline has passed. A
+ * thread that runs signal handlers also returns when a signal arrives. */
 static bool
-sleep_detached(EventObject *self, uint32_t word, int64_t deadline)
+sleep_detached(EventObject *self, uint32_t word, golock_deadline deadline)
 {
     long result;
     do {
@@ -236,16 +238,16 @@ sleep_detached(EventObject *self, uint32_t word, int64_t deadline)
 
 enum { WAIT_OPENED = 2 };
 
-/* Waits for the event, which was `came` when the wait began. Returns 1 when it was set, 0 when the time ran
- * out, -1 with an exception set, WAIT_OPENED when it was opened. The waiters of an event need not be told
- * apart, so this waits without the core, as internal/core/event.go does for goroutines; the protocol is
- * described there. */
+/* Waits for the event; the wait began with the word `initial`. Returns 1 when it was set, 0 when
+ * the deadline has passed, -1 with an exception set, and WAIT_OPENED when it was opened. The
+ * protocol is that of internal/core/event.go. Needs no core, because all waiters go on at once. */
 static int
-wait_native(EventObject *self, uint32_t came, bool in_time, int64_t deadline)
+wait_native(EventObject *self, uint32_t initial, golock_deadline deadline)
 {
+    bool in_time = golock_may_wait(deadline);
     golock_spin spin = golock_spin_begin(deadline, 0);
     for (;;) {
-        /* Signals that came up to here would go unseen while the thread sleeps. */
+        /* Run the handlers of pending signals, which would not interrupt the sleep. */
         if (in_time && Py_MakePendingCalls() < 0) {
             return -1;
         }
@@ -253,7 +255,7 @@ wait_native(EventObject *self, uint32_t came, bool in_time, int64_t deadline)
         if (is_opened(word)) {
             return WAIT_OPENED;
         }
-        if (over(came, word)) {
+        if (over(initial, word)) {
             golock_spin_learn(&spin);
             return 1;
         }
@@ -262,15 +264,15 @@ wait_native(EventObject *self, uint32_t came, bool in_time, int64_t deadline)
         }
         if (golock_may_spin(&spin)) {
             PyThreadState *thread = golock_detach();
-            bool changed = golock_spin_while(&spin, &self->word, came, ~GOLOCK_SLEEPERS,
+            bool changed = golock_spin_while(&spin, &self->word, initial, ~GOLOCK_SLEEPERS,
                                              golock_is_shared(&self->header));
             PyEval_RestoreThread(thread);
             golock_spin_end(&spin, changed);
             continue;
         }
         if ((word & GOLOCK_SLEEPERS) != 0 ||
-            __atomic_compare_exchange_n(&self->word, &word, word | GOLOCK_SLEEPERS, false, __ATOMIC_SEQ_CST,
-                                        __ATOMIC_RELAXED)) {
+            __atomic_compare_exchange_n(&self->word, &word, word | GOLOCK_SLEEPERS, false,
+                                        __ATOMIC_SEQ_CST, __ATOMIC_RELAXED)) {
             PyThreadState *thread = golock_detach();
             in_time = sleep_detached(self, word | GOLOCK_SLEEPERS, deadline);
             PyEval_RestoreThread(thread);
@@ -278,13 +280,13 @@ wait_native(EventObject *self, uint32_t came, bool in_time, int64_t deadline)
     }
 }
 
-/* The same, and goes on at the condition of an event that is opened meanwhile. Returns WAIT_OPENED only if
- * the event was opened before. The wait is within no critical section: a signal handler may wait, in a loop
- * that never lets go of it, for a thread that needs the event. */
+/* The same, but continues at the condition of an event that is opened meanwhile. Returns
+ * WAIT_OPENED only if the event was opened before. Call it outside critical sections: a signal
+ * handler may wait, in a loop that never suspends them, for a thread that needs the event. */
 static int
-wait_listening(EventObject *self, golock_listener *listener, uint32_t came, int64_t timeout)
+wait_listening(EventObject *self, golock_listener *listener, uint32_t initial,
+               golock_deadline deadline)
 {
-    int64_t deadline = golock_deadline_after(timeout);
     bool native;
     GOLOCK_BEGIN_CRITICAL_SECTION(self);
     native = !golock_object_opened((PyObject *)self);
@@ -295,7 +297,7 @@ wait_listening(EventObject *self, golock_listener *listener, uint32_t came, int6
     if (!native) {
         return WAIT_OPENED;
     }
-    int result = wait_native(self, came, timeout != 0, deadline);
+    int result = wait_native(self, initial, deadline);
     if (golock_withdraw_native((PyObject *)self, listener)) {
         return result;
     }
@@ -309,23 +311,23 @@ wait_listening(EventObject *self, golock_listener *listener, uint32_t came, int6
 }
 
 NO_INLINE static PyObject *
-wait_slow(PyObject *op, uint32_t came, PyObject *limit)
+wait_slow(PyObject *op, uint32_t initial, PyObject *limit)
 {
     EventObject *self = (EventObject *)op;
-    int64_t timeout;
-    if (is_opened(came) || !golock_waits_natively(op)) {
+    golock_deadline deadline;
+    if (is_opened(initial) || !golock_waits_natively(op)) {
         return call(op, "wait", &limit, 1);
     }
-    if (golock_parse_timeout(limit, false, &timeout) < 0) {
+    if (golock_parse_timeout(limit, false, &deadline) < 0) {
         return NULL;
     }
     golock_listener *listener = golock_listener_new();
     if (listener == NULL) {
         return NULL;
     }
-    int result = wait_listening(self, listener, came, timeout);
+    int result = wait_listening(self, listener, initial, deadline);
     golock_listener_free(listener);
-    if (result == WAIT_OPENED) { /* for the timeout may have run any code */
+    if (result == WAIT_OPENED) { /* reading the timeout may have run code that opened it */
         return call(op, "wait", &limit, 1);
     }
     return result < 0 ? NULL : PyBool_FromLong(result);
@@ -340,14 +342,14 @@ event_wait(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kw
         golock_parse_args("wait", names, 1, 0, args, nargs, kwnames, &timeout) < 0) {
         return NULL;
     }
-    uint32_t came = load((EventObject *)self);
-    if ((came & OPENED) == GOLOCK_SET) {
+    uint32_t initial = load((EventObject *)self);
+    if ((initial & OPENED) == GOLOCK_SET) {
         Py_RETURN_TRUE;
     }
-    return wait_slow(self, came, timeout);
+    return wait_slow(self, initial, timeout);
 }
 
-/* The condition of a native event is free, and nobody waits at it. */
+/* Nobody waits at the condition of a native event, whose lock is free. */
 static PyObject *
 event_at_fork_reinit(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
@@ -380,14 +382,16 @@ static const char *const used[] = {"_cond", "_flag", "is_set", NULL};
 
 const golock_class golock_event_class = {3, "Event", used, event_open};
 
-PyDoc_STRVAR(event_doc, "Event()\n--\n\nA flag that threads can wait for. It is not set at first.");
+PyDoc_STRVAR(event_doc, "Event()\n--\n\nA flag that threads can wait for, not set at first.");
 
-PyDoc_STRVAR(wait_doc,
-             "wait($self, /, timeout=None)\n--\n\n"
-             "Wait until the event is set, and return True: also when it was cleared since.\n\n"
-             "Return False when timeout seconds have passed. A signal handler that raises ends the\n"
-             "wait.\n\n"
-             "Raises OverflowError for a timeout that is too large, and from 3.14 on ValueError for NaN.");
+PyDoc_STRVAR(
+    wait_doc,
+    "wait($self, /, timeout=None)\n--\n\n"
+    "Wait until the event is set, and return True, even if it has been cleared since.\n\n"
+    "Return False after timeout seconds (None: no limit). A signal handler that raises\n"
+    "ends the wait.\n\n"
+    "Raises OverflowError for a timeout that is too large, and from 3.14 on ValueError for\n"
+    "NaN.");
 
 static PyMethodDef event_methods[] = {
     {"is_set", event_is_set, METH_NOARGS,
@@ -395,19 +399,20 @@ static PyMethodDef event_methods[] = {
     {"isSet", event_is_set_deprecated, METH_NOARGS,
      PyDoc_STR("isSet($self, /)\n--\n\nThe old name of is_set.")},
     {"set", event_set, METH_NOARGS,
-     PyDoc_STR("set($self, /)\n--\n\nSet the event, and let all threads go on that wait for it.")},
+     PyDoc_STR("set($self, /)\n--\n\nSet the event, and wake all threads that wait for it.")},
     {"clear", event_clear, METH_NOARGS, PyDoc_STR("clear($self, /)\n--\n\nClear the event.")},
     {"wait", (PyCFunction)(void (*)(void))event_wait, METH_FASTCALL | METH_KEYWORDS, wait_doc},
     GOLOCK_OBJECT_METHODS,
     {"_at_fork_reinit", event_at_fork_reinit, METH_NOARGS,
-     PyDoc_STR("_at_fork_reinit($self, /)\n--\n\nForget who waits, in a child process just forked.")},
+     PyDoc_STR(
+         "_at_fork_reinit($self, /)\n--\n\nReset the waiters, in a child process just forked.")},
     {NULL, NULL, 0, NULL},
 };
 
 static PyGetSetDef event_getset[] = {
     GOLOCK_OBJECT_DICT(golock_event_class),
     GOLOCK_FIELD(field_flag, "Whether the event is set."),
-    GOLOCK_FIELD(field_condition, "What those who wait for the event wait at."),
+    GOLOCK_FIELD(field_condition, "The condition at which threads wait."),
     {NULL, NULL, NULL, NULL, NULL},
 };
 

@@ -1,5 +1,5 @@
-/* The type golock.Lock, which is called `_thread.lock` as the interpreter's is: the interface of CPython's
- * _thread.lock (Modules/_threadmodule.c). */
+/* The type golock.Lock, which is called _thread.lock as the interpreter's is: the interface of
+ * CPython's _thread.lock (Modules/_threadmodule.c). */
 #include "primitives/lock.h"
 
 #include "args/timeout.h"
@@ -36,26 +36,26 @@ lock_dealloc(LockObject *self)
     Py_DECREF(type);
 }
 
-/* The slow paths are outlined and tail-called, so that the fast ones save no registers. */
+/* The slow paths are not inlined but tail-called, so that the fast ones save no registers. */
 NO_INLINE static PyObject *
-acquire_slow(LockObject *self, int64_t timeout)
+acquire_slow(LockObject *self, golock_deadline deadline)
 {
-    int taken = golock_mutex_acquire_slow(&self->mutex, timeout, 0);
+    int taken = golock_mutex_acquire_slow(&self->mutex, deadline, 0);
     return taken < 0 ? NULL : PyBool_FromLong(taken);
 }
 
 NO_INLINE static PyObject *
-acquire_with_arguments(LockObject *self, const char *function, PyObject *const *args, Py_ssize_t nargs,
-                       PyObject *kwnames)
+acquire_with_arguments(LockObject *self, const char *function, PyObject *const *args,
+                       Py_ssize_t nargs, PyObject *kwnames)
 {
-    int64_t timeout;
+    golock_timeout timeout;
     if (golock_parse_acquire(function, args, nargs, kwnames, &timeout) < 0) {
         return NULL;
     }
     if (golock_mutex_fast_acquire(&self->mutex)) {
         Py_RETURN_TRUE;
     }
-    return acquire_slow(self, timeout);
+    return acquire_slow(self, golock_deadline_after(timeout));
 }
 
 PyObject *
@@ -68,7 +68,7 @@ golock_lock_acquire(LockObject *self, PyObject *const *args, Py_ssize_t nargs, P
     if (golock_mutex_fast_acquire(&self->mutex)) {
         Py_RETURN_TRUE;
     }
-    return acquire_slow(self, tries ? 0 : -1);
+    return acquire_slow(self, tries ? GOLOCK_DO_NOT_WAIT : GOLOCK_NO_LIMIT);
 }
 
 NO_INLINE static PyObject *
@@ -90,8 +90,8 @@ golock_lock_release(LockObject *self, PyObject *Py_UNUSED(ignored))
     return release_slow(self);
 }
 
-/* Up to 3.14 the interpreter's acquire_lock and __enter__ are acquire with all its arguments, whose messages
- * say "acquire", and its __exit__ takes any number of them. */
+/* Up to 3.14 the interpreter's acquire_lock and __enter__ are acquire with all its arguments, with
+ * "acquire" in their messages, and its __exit__ takes any number of arguments. */
 #if PY_VERSION_HEX >= 0x030F0000
 static PyObject *
 lock_acquire_lock(LockObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
@@ -138,7 +138,7 @@ lock_at_fork_reinit(LockObject *self, PyObject *Py_UNUSED(ignored))
     Py_RETURN_NONE;
 }
 
-/* Before the header says that the word is shared, the fast paths must know. */
+/* The fast paths must know before the header says that the word is shared. */
 struct golock_header *
 golock_lock_share(PyObject *lock)
 {
@@ -174,28 +174,30 @@ lock_repr(LockObject *self)
                                 Py_TYPE(self)->tp_name, self);
 }
 
-PyDoc_STRVAR(lock_doc, "lock()\n--\n\n"
-                       "A mutual exclusion lock, free when new. Any thread may release it.\n\n"
-                       "Waiters are served in the order of their arrival; newcomers may go first, for\n"
-                       "get_handoff() seconds.");
+PyDoc_STRVAR(lock_doc,
+             "lock()\n--\n\n"
+             "A mutual exclusion lock. It is free at first, and any thread may release it.\n\n"
+             "Waiters are served in the order of their arrival; newcomers may go first, for\n"
+             "get_handoff() seconds.");
 
-PyDoc_STRVAR(acquire_doc, "acquire($self, /, blocking=True, timeout=-1)\n--\n\n"
-                          "Take the lock and return True.\n\n"
-                          "If it is taken, wait for it: for timeout seconds (0 to TIMEOUT_MAX), or\n"
-                          "without limit with -1. Return False when the time has run out, and at once\n"
-                          "when blocking is false. A signal handler that raises ends the wait.\n\n"
-                          "Raises ValueError for a negative or NaN timeout and for a timeout without\n"
-                          "blocking, OverflowError for one that is too large; the lock is then not\n"
-                          "taken.");
+PyDoc_STRVAR(acquire_doc,
+             "acquire($self, /, blocking=True, timeout=-1)\n--\n\n"
+             "Take the lock and return True.\n\n"
+             "If it is held, wait for it: for timeout seconds (0 to TIMEOUT_MAX), or\n"
+             "without limit with -1. Return False when the time has run out, and at once\n"
+             "when blocking is false. A signal handler that raises ends the wait.\n\n"
+             "Raises ValueError for a negative or NaN timeout and for a timeout without\n"
+             "blocking, OverflowError for one that is too large; the lock is then not\n"
+             "taken.");
 
 PyDoc_STRVAR(release_doc, "release($self, /)\n--\n\n"
-                          "Free the lock, and let one of the threads that wait for it go on.\n\n"
-                          "Any thread may do so. Raises RuntimeError when the lock is free.");
+                          "Release the lock, and let one of the waiting threads go on.\n\n"
+                          "Raises RuntimeError if the lock is free.");
 
 PyDoc_STRVAR(locked_doc, "locked($self, /)\n--\n\n"
-                         "Return whether the lock is taken, or promised to a waiter.");
+                         "Return whether the lock is held, or reserved for a waiter.");
 
-#define ACQUIRE(name, function)                                                                              \
+#define ACQUIRE(name, function)                                                                    \
     {name, (PyCFunction)(void (*)(void))function, METH_FASTCALL | METH_KEYWORDS, acquire_doc}
 #define RELEASE(name) {name, (PyCFunction)golock_lock_release, METH_NOARGS, release_doc}
 #define LOCKED(name) {name, (PyCFunction)lock_locked, METH_NOARGS, locked_doc}
@@ -222,11 +224,13 @@ static PyMethodDef lock_methods[] = {
 
 static PyGetSetDef lock_getset[] = {
     {"address", lock_address, NULL,
-     PyDoc_STR("The address of the lock's header, which golock.h describes, for Go, C and other code of\n"
-               "this process. It is valid for as long as the lock lives; see golock.shared()."),
+     PyDoc_STR(
+         "The address of the lock's header, which golock.h describes, for Go, C and other code of\n"
+         "this process. It is valid for as long as the lock lives; see golock.shared()."),
      NULL},
     {"capsule", lock_capsule, NULL,
-     PyDoc_STR("A new PyCapsule \"golock.header\" around the address, which keeps the lock alive."), NULL},
+     PyDoc_STR("A new PyCapsule \"golock.header\" around the address, which keeps the lock alive."),
+     NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 
@@ -237,7 +241,8 @@ static PyMemberDef lock_members[] = {
 
 #if PY_VERSION_HEX >= 0x030D0000
 PyObject *
-golock_lock_vectorcall(PyObject *type, PyObject *const *Py_UNUSED(args), size_t nargsf, PyObject *kwnames)
+golock_lock_vectorcall(PyObject *type, PyObject *const *Py_UNUSED(args), size_t nargsf,
+                       PyObject *kwnames)
 {
     Py_ssize_t nargs = PyVectorcall_NARGS(nargsf);
     if (kwnames != NULL && PyTuple_GET_SIZE(kwnames) > 0) {
@@ -251,7 +256,7 @@ golock_lock_vectorcall(PyObject *type, PyObject *const *Py_UNUSED(args), size_t 
     return golock_lock_new((PyTypeObject *)type);
 }
 
-/* Reached through lock.__new__ alone: calling the type goes through golock_lock_vectorcall. */
+/* Called only through lock.__new__: a call of the type uses golock_lock_vectorcall. */
 static PyObject *
 lock_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
@@ -280,7 +285,8 @@ static PyType_Slot lock_slots[] = {
 #if PY_VERSION_HEX >= 0x030D0000
 #define LOCK_FLAGS (Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE)
 #else
-#define LOCK_FLAGS (Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE | Py_TPFLAGS_DISALLOW_INSTANTIATION)
+#define LOCK_FLAGS                                                                                 \
+    (Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE | Py_TPFLAGS_DISALLOW_INSTANTIATION)
 #endif
 
 PyType_Spec golock_lock_spec = {

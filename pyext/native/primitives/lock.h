@@ -1,4 +1,4 @@
-/* The objects that a condition looks into: golock.lock and golock.RLock. */
+/* The objects golock.lock and golock.RLock, for conditions and barriers. */
 #ifndef GOLOCK_LOCK_H
 #define GOLOCK_LOCK_H
 
@@ -22,12 +22,12 @@ _Static_assert(offsetof(LockObject, mutex.word) ==
 typedef struct {
     PyObject_HEAD
     golock_mutex mutex;
-    unsigned long owner; /* the thread that has it, or 0 */
-    unsigned long count; /* how often; touched by the owner alone */
+    unsigned long owner; /* pthread_self() of the owner, or 0 */
+    unsigned long count; /* how often the owner has taken it; only the owner accesses it */
     PyObject *weakrefs;
 } RLockObject;
 
-/* pthread_self(), which is what threading.get_ident() returns; where that is the thread pointer, without the
+/* pthread_self(), which is threading.get_ident(). Where that is the thread pointer, this spares the
  * call. */
 static inline unsigned long
 golock_thread(void)
@@ -50,19 +50,23 @@ golock_rlock_owned(const RLockObject *self)
 /* Returns a new reference to a free lock, or NULL with MemoryError set. */
 PyObject *golock_lock_new(PyTypeObject *type);
 #if PY_VERSION_HEX >= 0x030D0000
-PyObject *golock_lock_vectorcall(PyObject *type, PyObject *const *args, size_t nargsf, PyObject *kwnames);
+PyObject *golock_lock_vectorcall(PyObject *type, PyObject *const *args, size_t nargsf,
+                                 PyObject *kwnames);
 #endif
 
-/* What a condition does with its lock, as the methods of that name do. Need the GIL; return a new reference,
- * or NULL with an exception set. */
-PyObject *golock_lock_acquire(LockObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames);
+/* The methods of these names. They need the GIL, and return a new reference, or NULL with an
+ * exception set. */
+PyObject *golock_lock_acquire(LockObject *self, PyObject *const *args, Py_ssize_t nargs,
+                              PyObject *kwnames);
 PyObject *golock_lock_release(LockObject *self, PyObject *ignored);
-PyObject *golock_rlock_acquire(RLockObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames);
+PyObject *golock_rlock_acquire(RLockObject *self, PyObject *const *args, Py_ssize_t nargs,
+                               PyObject *kwnames);
 PyObject *golock_rlock_release(RLockObject *self, PyObject *ignored);
 
-/* _release_save and _acquire_restore. The former returns 0, or -1 with RuntimeError set, and may leave a
- * claimant unwoken; the latter is as golock_mutex_reacquire. */
-int golock_rlock_save(RLockObject *self, unsigned long *count, unsigned long *owner, golock_unwoken *unwoken);
+/* _release_save and _acquire_restore. The former returns 0, or -1 with RuntimeError set, and leaves
+ * the wake of a claimant to the caller. The latter is as golock_mutex_reacquire. */
+int golock_rlock_save(RLockObject *self, unsigned long *count, unsigned long *owner,
+                      golock_unwoken *unwoken);
 void golock_rlock_restore(RLockObject *self, unsigned long count, unsigned long owner, bool woken);
 
 void golock_rlock_reset(RLockObject *self);

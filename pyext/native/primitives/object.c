@@ -1,11 +1,10 @@
-/* What the objects have that threading writes in Python: see object.h. */
 #include "primitives/object.h"
 
 #include "sharing/share.h"
 
 #include <stdarg.h>
 
-/* No type has this version. */
+/* A version that no type has. */
 #define NEVER UINT_MAX
 
 PyMemberDef golock_object_members[] = {
@@ -53,8 +52,8 @@ free_now(golock_object *self, inquiry clear)
     Py_DECREF(type);
 }
 
-/* A chain of objects, each the action of the next, may be of any length: hence the trashcan. One that refers
- * to no other needs none. */
+/* A chain of objects, each the action of the next, may have any length, so use the trashcan. An
+ * object that refers to no other needs none. */
 void
 golock_object_free(PyObject *self, destructor dealloc, inquiry clear)
 {
@@ -69,8 +68,8 @@ golock_object_free(PyObject *self, destructor dealloc, inquiry clear)
     Py_TRASHCAN_END;
 }
 
-/* Returns a new reference to the object's __dict__, or NULL if it has none. Whoever looks into it needs one:
- * the keys may be anything, and their __eq__ may give the object another __dict__. */
+/* Returns a new reference to the object's __dict__, or NULL if it has none. A lookup needs a
+ * reference: a key may be any object whose __eq__ replaces the __dict__. */
 static PyObject *
 own_dict(PyObject *self)
 {
@@ -81,7 +80,8 @@ own_dict(PyObject *self)
     return dict;
 }
 
-/* Looks a name up. Returns 1 with a new reference, or 0 if there is none, or -1 with an exception set. */
+/* Looks up a name. Returns 1 with a new reference, 0 if it is missing, or -1 with an exception
+ * set. */
 static int
 find(PyObject *dict, const char *name, PyObject **value)
 {
@@ -118,9 +118,10 @@ opened_module(void)
     return PyImport_ImportModule("golock._opened");
 }
 
-/* Returns a new reference to the interpreter's attribute of the class, or NULL with an exception set. */
+/* Returns a new reference to an attribute of the interpreter's class, or NULL with an exception
+ * set. */
 static PyObject *
-interpreters(PyObject *self, const golock_class *class, const char *name)
+interpreter_attribute(PyObject *self, const golock_class *class, const char *name)
 {
     golock_state *state = golock_state_of(self);
     if (state->opened == NULL) {
@@ -148,13 +149,14 @@ interpreters(PyObject *self, const golock_class *class, const char *name)
     return attribute;
 }
 
-/* Returns 1 if the object has an attribute of its own that the interpreter's methods use on self, 0 if not,
- * or -1 with an exception set. */
+/* Returns 1 if the object itself has an attribute that the interpreter's methods use on self, 0 if
+ * not, or -1 with an exception set. */
 static int
 overrides_itself(PyObject *self, const golock_class *class)
 {
     int found = 0;
-    for (int i = 0; found == 0 && ((golock_object *)self)->dict != NULL && class->used[i] != NULL; i++) {
+    for (int i = 0; found == 0 && ((golock_object *)self)->dict != NULL && class->used[i] != NULL;
+         i++) {
         PyObject *value;
         found = find_own(self, class->used[i], &value);
         Py_XDECREF(value);
@@ -162,7 +164,7 @@ overrides_itself(PyObject *self, const golock_class *class)
     return found;
 }
 
-/* The same for the attributes of the type. */
+/* The same for the type: whether such an attribute differs from golock's own. */
 static int
 type_overrides(PyTypeObject *type, const golock_class *class, PyObject *attributes)
 {
@@ -172,7 +174,7 @@ type_overrides(PyTypeObject *type, const golock_class *class, PyObject *attribut
             if (!PyErr_ExceptionMatches(PyExc_AttributeError)) {
                 return -1;
             }
-            PyErr_Clear(); /* this version of the interpreter does not have it, or somebody deleted it */
+            PyErr_Clear(); /* this interpreter does not have it, or somebody deleted it */
         }
         PyObject *own = PyTuple_GET_ITEM(attributes, i);
         bool same = found == own || (found == NULL && own == Py_None);
@@ -190,9 +192,9 @@ version_of(const PyTypeObject *type)
     return __atomic_load_n(&type->tp_version_tag, __ATOMIC_RELAXED);
 }
 
-/* Returns 1 if an attribute that the interpreter's methods use on self is not that of golock's own type, 0 if
- * all are, or -1 with an exception set. A metaclass may run any code, which may give the object another type.
- */
+/* Returns 1 if the object or its type overrides an attribute that the interpreter's methods use on
+ * self, 0 if not, or -1 with an exception set. A metaclass may run any code, which may change the
+ * object's type. */
 static int
 overrides(PyObject *self, const golock_class *class)
 {
@@ -206,7 +208,7 @@ overrides(PyObject *self, const golock_class *class)
     if (version == 0 || version != __atomic_load_n(&known->version, __ATOMIC_RELAXED)) {
         found = type_overrides(type, class, known->attributes);
     }
-    /* One that has changed meanwhile has another version, or none. */
+    /* A type that was changed meanwhile has another version, or none. */
     if (found == 0 && version != 0 && version == version_of(type)) {
         __atomic_store_n(&known->version, version, __ATOMIC_RELAXED);
         if (!golock_object_opened(self)) {
@@ -285,7 +287,7 @@ golock_object_make_native(PyObject *self)
     __atomic_store_n(&object->opened, false, __ATOMIC_RELEASE);
 }
 
-/* Keeps an object that is not initialized from becoming native. */
+/* Prevents an uninitialized object from becoming native. */
 static void
 touch(PyObject *self)
 {
@@ -307,15 +309,16 @@ golock_object_open(PyObject *self, const golock_class *class)
 }
 
 PyObject *
-golock_object_call(PyObject *self, const golock_class *class, const char *method, PyObject *const *args,
-                   Py_ssize_t nargs, PyObject *kwnames)
+golock_object_call(PyObject *self, const golock_class *class, const char *method,
+                   PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
     if (golock_object_open(self, class) < 0) {
         return NULL;
     }
-    PyObject *function = interpreters(self, class, method);
+    PyObject *function = interpreter_attribute(self, class, method);
     PyObject *bound = function == NULL ? NULL : PyMethod_New(function, self);
-    PyObject *result = bound == NULL ? NULL : PyObject_Vectorcall(bound, args, (size_t)nargs, kwnames);
+    PyObject *result =
+        bound == NULL ? NULL : PyObject_Vectorcall(bound, args, (size_t)nargs, kwnames);
     Py_XDECREF(function);
     Py_XDECREF(bound);
     return result;
@@ -328,7 +331,7 @@ golock_object_call_init(PyObject *self, const golock_class *class, PyObject *arg
         return -1;
     }
     touch(self);
-    PyObject *function = interpreters(self, class, "__init__");
+    PyObject *function = interpreter_attribute(self, class, "__init__");
     PyObject *bound = function == NULL ? NULL : PyMethod_New(function, self);
     PyObject *result = bound == NULL ? NULL : PyObject_Call(bound, args, kwargs);
     Py_XDECREF(function);
@@ -359,7 +362,7 @@ PyObject *
 golock_object_fields(PyObject *self, const golock_class *class, const char *format, ...)
 {
     PyObject *module = opened_module();
-    PyObject *function = interpreters(self, class, "__init__");
+    PyObject *function = interpreter_attribute(self, class, "__init__");
     va_list arguments;
     va_start(arguments, format);
     PyObject *tuple = Py_VaBuildValue(format, arguments);
@@ -397,11 +400,12 @@ golock_object_commit(PyObject *self, PyObject *dict)
     Py_XDECREF(before);
 }
 
-/* Returns 0, or -1 with AttributeError set. */
+/* Returns -1 with AttributeError set. */
 static int
 no_attribute(PyObject *self, const char *name)
 {
-    PyErr_Format(PyExc_AttributeError, "'%.200s' object has no attribute '%s'", Py_TYPE(self)->tp_name, name);
+    PyErr_Format(PyExc_AttributeError, "'%.200s' object has no attribute '%s'",
+                 Py_TYPE(self)->tp_name, name);
     return -1;
 }
 
@@ -430,7 +434,8 @@ golock_get_field(PyObject *self, void *closure)
     return golock_object_attribute(self, field->name);
 }
 
-/* Returns a new reference to the object's __dict__, made if it has none, or NULL with MemoryError set. */
+/* Returns a new reference to the object's __dict__, made if it has none, or NULL with MemoryError
+ * set. */
 static PyObject *
 make_dict(PyObject *self)
 {
@@ -477,14 +482,15 @@ golock_get_property(PyObject *self, void *closure)
     if (!golock_object_opened(self)) {
         return field->native(self);
     }
-    PyObject *property = interpreters(self, field->class, field->name);
-    PyObject *value =
-        property == NULL ? NULL : PyObject_CallMethod(property, "__get__", "OO", self, Py_TYPE(self));
+    PyObject *property = interpreter_attribute(self, field->class, field->name);
+    PyObject *value = property == NULL
+                          ? NULL
+                          : PyObject_CallMethod(property, "__get__", "OO", self, Py_TYPE(self));
     Py_XDECREF(property);
     return value;
 }
 
-/* Whoever has the __dict__ may do anything to the object. */
+/* Whoever has the __dict__ can change anything, so the object is opened. */
 PyObject *
 golock_get_dict(PyObject *self, void *class)
 {
@@ -525,7 +531,8 @@ golock_object_repr(PyObject *self, const char *format, ...)
     va_start(arguments, format);
     PyObject *what = PyUnicode_FromFormatV(format, arguments);
     va_end(arguments);
-    PyTypeObject *type = (PyTypeObject *)Py_NewRef(Py_TYPE(self)); /* a metaclass may give it another */
+    PyTypeObject *type =
+        (PyTypeObject *)Py_NewRef(Py_TYPE(self)); /* a metaclass may change the type */
     PyObject *module = PyObject_GetAttrString((PyObject *)type, "__module__");
     PyObject *name = PyType_GetQualName(type);
     Py_DECREF(type);
@@ -549,7 +556,7 @@ golock_object_repr(PyObject *self, const char *Py_UNUSED(format), ...)
 struct golock_header *
 golock_object_share(PyObject *self, struct golock_header *header, enum golock_kind kind)
 {
-    bool opened; /* nor is it opened before the header is written */
+    bool opened; /* and it is not opened before the header is written */
     GOLOCK_BEGIN_CRITICAL_SECTION(self);
     opened = golock_object_opened(self);
     if (!opened) {

@@ -9,8 +9,8 @@
 
 #define NO_INLINE __attribute__((noinline))
 
-/* From 3.15 on arguments are refused, unless they are for the __init__ of a subclass. A Condition
- * makes its RLock with NULL for both. */
+/* From 3.15 on arguments are refused unless a subclass has an __init__. A Condition passes NULL for
+ * both. */
 static PyObject *
 rlock_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
@@ -18,7 +18,8 @@ rlock_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     bool keywords = kwargs != NULL && PyDict_GET_SIZE(kwargs) > 0;
     bool positional = args != NULL && PyTuple_GET_SIZE(args) > 0;
     if (type->tp_init == PyBaseObject_Type.tp_init && (keywords || positional)) {
-        PyErr_Format(PyExc_TypeError, "RLock() takes no %s arguments", keywords ? "keyword" : "positional");
+        PyErr_Format(PyExc_TypeError, "RLock() takes no %s arguments",
+                     keywords ? "keyword" : "positional");
         return NULL;
     }
 #else
@@ -60,9 +61,9 @@ count_of(const RLockObject *self)
 }
 
 NO_INLINE static PyObject *
-acquire_slow(RLockObject *self, int64_t timeout)
+acquire_slow(RLockObject *self, golock_deadline deadline)
 {
-    int taken = golock_mutex_acquire_slow(&self->mutex, timeout, 0);
+    int taken = golock_mutex_acquire_slow(&self->mutex, deadline, 0);
     if (taken > 0) {
         own(self, 1);
     }
@@ -82,9 +83,10 @@ acquire_again(RLockObject *self)
 }
 
 NO_INLINE static PyObject *
-acquire_with_arguments(RLockObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+acquire_with_arguments(RLockObject *self, PyObject *const *args, Py_ssize_t nargs,
+                       PyObject *kwnames)
 {
-    int64_t timeout;
+    golock_timeout timeout;
     if (golock_parse_acquire("acquire", args, nargs, kwnames, &timeout) < 0) {
         return NULL;
     }
@@ -95,7 +97,7 @@ acquire_with_arguments(RLockObject *self, PyObject *const *args, Py_ssize_t narg
         own(self, 1);
         Py_RETURN_TRUE;
     }
-    return acquire_slow(self, timeout);
+    return acquire_slow(self, golock_deadline_after(timeout));
 }
 
 PyObject *
@@ -111,7 +113,7 @@ golock_rlock_acquire(RLockObject *self, PyObject *const *args, Py_ssize_t nargs,
         own(self, 1);
         Py_RETURN_TRUE;
     }
-    return acquire_slow(self, -1);
+    return acquire_slow(self, GOLOCK_NO_LIMIT);
 }
 
 static PyObject *
@@ -147,7 +149,7 @@ golock_rlock_release(RLockObject *self, PyObject *Py_UNUSED(ignored))
 }
 
 /* Up to 3.14 the interpreter's __enter__ is acquire with all its arguments, and its __exit__ takes
- * any number of them. */
+ * any number of arguments. */
 #if PY_VERSION_HEX >= 0x030F0000
 static PyObject *
 rlock_enter(RLockObject *self, PyObject *Py_UNUSED(ignored))
@@ -173,21 +175,22 @@ rlock_exit(RLockObject *self, PyObject *const *Py_UNUSED(args), Py_ssize_t Py_UN
 #endif
 
 int
-golock_rlock_save(RLockObject *self, unsigned long *count, unsigned long *owner, golock_unwoken *unwoken)
+golock_rlock_save(RLockObject *self, unsigned long *count, unsigned long *owner,
+                  golock_unwoken *unwoken)
 {
     *count = count_of(self);
     *owner = __atomic_load_n(&self->owner, __ATOMIC_RELAXED);
 #if PY_VERSION_HEX >= 0x030E0000
     bool allowed = golock_rlock_owned(self) && *count > 0;
 #else
-    bool allowed = *count > 0; /* whoever has it */
+    bool allowed = *count > 0; /* whichever thread owns it */
 #endif
     if (!allowed) {
         not_acquired();
         return -1;
     }
     disown(self);
-    golock_mutex_release_quietly(&self->mutex, unwoken);
+    golock_mutex_release_defer_wake(&self->mutex, unwoken);
     return 0;
 }
 
@@ -204,7 +207,7 @@ rlock_release_save(RLockObject *self, PyObject *Py_UNUSED(ignored))
 {
     unsigned long count = count_of(self);
     unsigned long owner = __atomic_load_n(&self->owner, __ATOMIC_RELAXED);
-    PyObject *state = Py_BuildValue("kk", count, owner); /* before the lock is free */
+    PyObject *state = Py_BuildValue("kk", count, owner); /* before the lock is released */
     golock_unwoken unwoken = {0};
     if (state != NULL && golock_rlock_save(self, &count, &owner, &unwoken) < 0) {
         Py_CLEAR(state);
@@ -271,31 +274,33 @@ static PyObject *
 rlock_repr(RLockObject *self)
 {
     unsigned long count = count_of(self);
-    return PyUnicode_FromFormat("<%s %s object owner=%lu count=%lu at %p>", count ? "locked" : "unlocked",
-                                Py_TYPE(self)->tp_name, __atomic_load_n(&self->owner, __ATOMIC_RELAXED),
-                                count, self);
+    return PyUnicode_FromFormat("<%s %s object owner=%lu count=%lu at %p>",
+                                count ? "locked" : "unlocked", Py_TYPE(self)->tp_name,
+                                __atomic_load_n(&self->owner, __ATOMIC_RELAXED), count, self);
 }
 
 PyDoc_STRVAR(rlock_doc, "RLock()\n--\n\n"
                         "A mutual exclusion lock that its owner may take again.\n\n"
-                        "It must be released by the thread that has it, as often as it was taken.\n"
+                        "Its owner must release it as often as it has taken it.\n"
                         "Waiters are served as those of a Lock.");
 
-PyDoc_STRVAR(acquire_doc, "acquire($self, /, blocking=True, timeout=-1)\n--\n\n"
-                          "Take the lock, or take it once more, and return True.\n\n"
-                          "If another thread has it, wait: for timeout seconds (0 to TIMEOUT_MAX), or\n"
-                          "without limit with -1. Return False when the time has run out, and at once\n"
-                          "when blocking is false. A signal handler that raises ends the wait.\n\n"
-                          "Raises ValueError for a negative or NaN timeout and for a timeout without\n"
-                          "blocking, OverflowError for one that is too large; the lock is then not\n"
-                          "taken.");
+PyDoc_STRVAR(acquire_doc,
+             "acquire($self, /, blocking=True, timeout=-1)\n--\n\n"
+             "Take the lock, for the owner once more, and return True.\n\n"
+             "If another thread holds it, wait: for timeout seconds (0 to TIMEOUT_MAX), or\n"
+             "without limit with -1. Return False when the time has run out, and at once\n"
+             "when blocking is false. A signal handler that raises ends the wait.\n\n"
+             "Raises ValueError for a negative or NaN timeout and for a timeout without\n"
+             "blocking, OverflowError for one that is too large; the lock is then not\n"
+             "taken.");
 
 PyDoc_STRVAR(release_doc, "release($self, /)\n--\n\n"
                           "Undo one acquire; the last one frees the lock.\n\n"
-                          "Raises RuntimeError when the calling thread does not have the lock.");
+                          "Raises RuntimeError if the calling thread does not hold the lock.");
 
-#define ACQUIRE(name)                                                                                        \
-    {name, (PyCFunction)(void (*)(void))golock_rlock_acquire, METH_FASTCALL | METH_KEYWORDS, acquire_doc}
+#define ACQUIRE(name)                                                                              \
+    {name, (PyCFunction)(void (*)(void))golock_rlock_acquire, METH_FASTCALL | METH_KEYWORDS,       \
+     acquire_doc}
 
 static PyMethodDef rlock_methods[] = {
     ACQUIRE("acquire"),
@@ -308,19 +313,22 @@ static PyMethodDef rlock_methods[] = {
     {"__exit__", (PyCFunction)(void (*)(void))rlock_exit, METH_FASTCALL, release_doc},
 #if PY_VERSION_HEX >= 0x030E0000
     {"locked", (PyCFunction)rlock_locked, METH_NOARGS,
-     PyDoc_STR("locked($self, /)\n--\n\nReturn whether any thread has the lock.")},
+     PyDoc_STR("locked($self, /)\n--\n\nReturn whether any thread holds the lock.")},
 #endif
     {"_is_owned", (PyCFunction)rlock_is_owned, METH_NOARGS,
-     PyDoc_STR("_is_owned($self, /)\n--\n\nReturn whether the calling thread has the lock.")},
+     PyDoc_STR("_is_owned($self, /)\n--\n\nReturn whether the calling thread holds the lock.")},
     {"_acquire_restore", (PyCFunction)rlock_acquire_restore, RESTORE_FLAGS,
-     PyDoc_STR("_acquire_restore($self, state, /)\n--\n\nTake the lock as often as _release_save found it.")},
+     PyDoc_STR("_acquire_restore($self, state, /)\n--\n\nTake the lock as _release_save "
+               "found it.")},
     {"_release_save", (PyCFunction)rlock_release_save, METH_NOARGS,
-     PyDoc_STR(
-         "_release_save($self, /)\n--\n\nFree the lock, and return how often it was taken, and by whom.")},
+     PyDoc_STR("_release_save($self, /)\n--\n\nRelease the lock, and return its count "
+               "and owner.")},
     {"_recursion_count", (PyCFunction)rlock_recursion_count, METH_NOARGS,
-     PyDoc_STR("_recursion_count($self, /)\n--\n\nReturn how often the calling thread has the lock.")},
+     PyDoc_STR(
+         "_recursion_count($self, /)\n--\n\nReturn how often the calling thread holds the lock.")},
     {"_at_fork_reinit", (PyCFunction)rlock_at_fork_reinit, METH_NOARGS,
-     PyDoc_STR("_at_fork_reinit($self, /)\n--\n\nMake the lock free again, in a child process just forked.")},
+     PyDoc_STR("_at_fork_reinit($self, /)\n--\n\nMake the lock free again, in a child process just "
+               "forked.")},
     {NULL, NULL, 0, NULL},
 };
 

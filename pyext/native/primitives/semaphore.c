@@ -1,8 +1,7 @@
-/* The types golock.Semaphore and golock.BoundedSemaphore: the classes of that name in CPython's
+/* The types golock.Semaphore and golock.BoundedSemaphore: the classes of those names in CPython's
  * Lib/threading.py. */
 #include "args/bind.h"
 #include "args/timeout.h"
-#include "base/clock.h"
 #include "base/errors.h"
 #include "fastpath/fastpath.h"
 #include "install/install.h"
@@ -23,16 +22,16 @@ typedef struct {
     struct golock_header header;
     union golock_semaphore semaphore;
     uint32_t bound; /* of a bounded semaphore; UINT32_MAX of another */
-    uint8_t turns;
+    uint8_t releases;
     bool bounded;
-    golock_listeners listeners; /* those who wait for a permit, for when the semaphore is opened */
+    golock_listeners listeners; /* the waiters, in case the semaphore is opened */
 } SemaphoreObject;
 
 _Static_assert(offsetof(SemaphoreObject, semaphore) ==
                    offsetof(SemaphoreObject, header) + sizeof(struct golock_header),
                "the word follows the header");
 
-/* What an opened semaphore's word says for ever: to the fast paths, that they cannot do it. */
+/* The word of an opened semaphore, for good: no fast path applies to it. */
 #define OPENED ((uint64_t)(GOLOCK_HELD | GOLOCK_WAITERS | GOLOCK_HANDOFF))
 
 static uint32_t
@@ -48,26 +47,27 @@ fill(SemaphoreObject *self, uint32_t value)
     __atomic_store_n(&self->semaphore.both, both, __ATOMIC_RELAXED);
 }
 
-/* The fast paths of fastpath.h. */
 static inline bool
-fast_take(SemaphoreObject *self)
+fast_acquire(SemaphoreObject *self)
 {
-    return golock_fast_take(&self->semaphore, golock_is_shared(&self->header));
+    return golock_fast_acquire_permit(&self->semaphore, golock_is_shared(&self->header));
 }
 
 static inline bool
-fast_give(SemaphoreObject *self, uint32_t n, uint32_t most)
+fast_release(SemaphoreObject *self, uint32_t n, uint32_t most)
 {
-    return golock_fast_give(&self->semaphore, golock_is_shared(&self->header), n, most, &self->turns);
+    return golock_fast_release_permits(&self->semaphore, golock_is_shared(&self->header), n, most,
+                                       &self->releases);
 }
 
 static const golock_class *
 class_of(PyObject *self)
 {
-    return ((SemaphoreObject *)self)->bounded ? &golock_bounded_semaphore_class : &golock_semaphore_class;
+    return ((SemaphoreObject *)self)->bounded ? &golock_bounded_semaphore_class
+                                              : &golock_semaphore_class;
 }
 
-/* Returns a new semaphore, or NULL with MemoryError set. */
+/* Returns a new reference to a semaphore, or NULL with an exception set. */
 static PyObject *
 make(PyTypeObject *type, bool bounded)
 {
@@ -91,8 +91,8 @@ bounded_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     return golock_green_exchange(make(type, true), args, kwargs);
 }
 
-/* The interpreter's semaphore takes any number. Those that a native one takes are int, and no subclass of it.
- */
+/* The interpreter's semaphore takes any number. A native one takes an int, and not an instance of a
+ * subclass, from 0 to UINT32_MAX. Returns false for anything else. */
 static bool
 parse_permits(PyObject *number, uint32_t *result)
 {
@@ -118,7 +118,8 @@ initialize(PyObject *op, const golock_class *class, PyObject *args, PyObject *kw
     if (golock_parse_init_args(class->name, names, 1, 0, args, kwargs, &number) < 0) {
         return -1;
     }
-    bool native = (number == NULL || parse_permits(number, &value)) && golock_object_may_be_native(op, class);
+    bool native =
+        (number == NULL || parse_permits(number, &value)) && golock_object_may_be_native(op, class);
     GOLOCK_BEGIN_CRITICAL_SECTION(op);
     native = native && self->base.fresh;
     if (native) {
@@ -149,7 +150,7 @@ semaphore_dealloc(PyObject *self)
     golock_object_free(self, semaphore_dealloc, golock_object_clear);
 }
 
-/* Those who wait for a permit then wait for the interpreter's condition. */
+/* Moves the waiters to the interpreter's condition. */
 static int
 semaphore_open(PyObject *op)
 {
@@ -165,7 +166,8 @@ semaphore_open(PyObject *op)
         uint64_t both = __atomic_load_n(&self->semaphore.both, __ATOMIC_RELAXED);
         PyObject *value = PyLong_FromUnsignedLong((unsigned long)(both >> 32));
         PyObject *bound = PyLong_FromUnsignedLong(self->bound);
-        int set = value == NULL || bound == NULL ? -1 : PyDict_SetItemString(fields, "_value", value);
+        int set =
+            value == NULL || bound == NULL ? -1 : PyDict_SetItemString(fields, "_value", value);
         if (set == 0 && self->bounded) {
             set = PyDict_SetItemString(fields, "_initial_value", bound);
         }
@@ -175,7 +177,7 @@ semaphore_open(PyObject *op)
         if (dict == NULL) {
             break;
         }
-        if (golock_object_opened(op)) { /* the code that ran meanwhile has opened it */
+        if (golock_object_opened(op)) { /* code that ran meanwhile has opened it */
             result = 0;
             break;
         }
@@ -183,8 +185,8 @@ semaphore_open(PyObject *op)
             result = golock_refuse_to_open(op);
             break;
         }
-        if (__atomic_compare_exchange_n(&self->semaphore.both, &both, OPENED, false, __ATOMIC_ACQ_REL,
-                                        __ATOMIC_RELAXED)) {
+        if (__atomic_compare_exchange_n(&self->semaphore.both, &both, OPENED, false,
+                                        __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) {
             golock_condition_adopt(condition, &self->listeners);
             golock_object_commit(op, Py_NewRef(dict));
             golock_wake_all(&self->semaphore.word);
@@ -201,7 +203,8 @@ semaphore_open(PyObject *op)
 struct golock_header *
 golock_semaphore_share(PyObject *semaphore)
 {
-    return golock_object_share(semaphore, &((SemaphoreObject *)semaphore)->header, GOLOCK_SEMAPHORE);
+    return golock_object_share(semaphore, &((SemaphoreObject *)semaphore)->header,
+                               GOLOCK_SEMAPHORE);
 }
 
 PyObject *
@@ -210,36 +213,24 @@ golock_semaphore_from_header(struct golock_header *header)
     return (PyObject *)((char *)header - offsetof(SemaphoreObject, header));
 }
 
-/* Takes a permit if there is one, without waiting. */
+/* Takes a permit if there is one. */
 static bool
 try_acquire(SemaphoreObject *self)
 {
     return (!golock_fastpath || permits(self) > 0) && golock_permit_try_acquire(&self->semaphore);
 }
 
-/* Seconds until the deadline, for the interpreter's acquire. Returns a new reference, or NULL with
- * MemoryError set. */
+/* Continues an acquire whose semaphore was opened while it waited: at the interpreter's condition,
+ * to which the listener was moved, and then in the interpreter's acquire. */
 static PyObject *
-seconds_left(int64_t deadline)
+acquire_opened(PyObject *self, golock_listener *listener, golock_deadline deadline)
 {
-    if (deadline == GOLOCK_FOREVER) {
-        return Py_NewRef(Py_None);
-    }
-    int64_t left = deadline - golock_now();
-    return PyFloat_FromDouble(left > 0 ? (double)left / NS_PER_SECOND : 0);
-}
-
-/* Goes on in an acquire whose semaphore was opened while it waited: at the interpreter's condition, to which
- * the listener was moved, and then in its acquire. */
-static PyObject *
-acquire_opened(PyObject *self, golock_listener *listener, int64_t deadline)
-{
-    int told = golock_condition_resume(listener, deadline);
+    int notified = golock_condition_resume(listener, deadline);
     golock_condition_unlock(listener);
-    if (told < 0) {
+    if (notified < 0) {
         return NULL;
     }
-    PyObject *left = seconds_left(deadline);
+    PyObject *left = golock_seconds_left(deadline);
     PyObject *taken = left == NULL ? NULL
                                    : golock_object_call(self, class_of(self), "acquire",
                                                         (PyObject *[]){Py_True, left}, 2, NULL);
@@ -247,14 +238,14 @@ acquire_opened(PyObject *self, golock_listener *listener, int64_t deadline)
     return taken;
 }
 
-/* Waits for a permit as a listener. It is within no critical section: a signal handler may wait, in a loop
- * that never lets go of it, for a thread that needs the semaphore. */
+/* Waits for a permit as a listener. Call it outside critical sections: a signal handler may wait,
+ * in a loop that never suspends them, for a thread that needs the semaphore. */
 static PyObject *
-wait_for_a_permit(SemaphoreObject *self, golock_listener *listener, int64_t timeout)
+wait_for_a_permit(SemaphoreObject *self, golock_listener *listener, golock_deadline deadline)
 {
-    int64_t deadline = golock_deadline_after(timeout);
-    unsigned flags = GOLOCK_WAIT_FOR_PERMIT | (golock_is_shared(&self->header) ? GOLOCK_WAIT_SHARED : 0);
-    int taken = golock_wait(&self->semaphore.word, timeout, flags, &self->base.opened);
+    unsigned flags =
+        GOLOCK_WAIT_FOR_PERMIT | (golock_is_shared(&self->header) ? GOLOCK_WAIT_SHARED : 0);
+    int taken = golock_wait(&self->semaphore.word, deadline, flags, &self->base.opened);
     if (taken == GOLOCK_ENDED) {
         return acquire_opened((PyObject *)self, listener, deadline);
     }
@@ -266,7 +257,8 @@ wait_for_a_permit(SemaphoreObject *self, golock_listener *listener, int64_t time
 
 enum attempt { TAKEN, NOT_TAKEN, LISTENS, NOT_NATIVE };
 
-/* Takes a permit of a native semaphore, or lets the listener, if there is one, listen. */
+/* Takes a permit of a native semaphore. If there is none, the listener listens, unless it is
+ * NULL. */
 static enum attempt
 take_or_listen(PyObject *op, golock_listener *listener)
 {
@@ -275,7 +267,7 @@ take_or_listen(PyObject *op, golock_listener *listener)
     GOLOCK_BEGIN_CRITICAL_SECTION(op);
     if (!golock_waits_natively(op)) {
         attempt = NOT_NATIVE;
-    } else if (fast_take(self)) {
+    } else if (fast_acquire(self)) {
         attempt = TAKEN;
     } else if (listener == NULL) {
         attempt = try_acquire(self) ? TAKEN : NOT_TAKEN;
@@ -287,18 +279,18 @@ take_or_listen(PyObject *op, golock_listener *listener)
     return attempt;
 }
 
-/* The slow paths are outlined, so that the fast ones save no registers. What an opened semaphore does is up
- * to the interpreter's acquire, with the arguments as they were given. */
+/* The slow paths are not inlined, so that the fast ones save no registers. An opened semaphore
+ * calls the interpreter's acquire with the arguments as they were given. */
 NO_INLINE static PyObject *
-acquire_slow(PyObject *self, int64_t timeout, PyObject *const *args, Py_ssize_t nargs)
+acquire_slow(PyObject *self, golock_deadline deadline, PyObject *const *args, Py_ssize_t nargs)
 {
     golock_listener *listener = NULL;
-    if (timeout != 0 && (listener = golock_listener_new()) == NULL) {
+    if (golock_may_wait(deadline) && (listener = golock_listener_new()) == NULL) {
         return NULL;
     }
     enum attempt attempt = take_or_listen(self, listener);
     PyObject *taken =
-        attempt == LISTENS ? wait_for_a_permit((SemaphoreObject *)self, listener, timeout) : NULL;
+        attempt == LISTENS ? wait_for_a_permit((SemaphoreObject *)self, listener, deadline) : NULL;
     if (listener != NULL) {
         golock_listener_free(listener);
     }
@@ -332,22 +324,20 @@ acquire_with_arguments(PyObject *op, PyObject *const *args, Py_ssize_t nargs, Py
         PyErr_SetString(PyExc_ValueError, "can't specify timeout for non-blocking acquire");
         return NULL;
     }
-    /* The timeout counts only where there is none to take. */
-    if (fast_take(self)) {
+    /* As in threading, the timeout is read only if there is no permit. */
+    if (fast_acquire(self)) {
         Py_RETURN_TRUE;
     }
-    int64_t timeout = 0;
-    if (blocking && values[1] != Py_None) {
+    golock_deadline deadline = blocking ? GOLOCK_NO_LIMIT : GOLOCK_DO_NOT_WAIT;
+    if (values[1] != Py_None) {
         if (!golock_fastpath && !golock_object_opened(op) && try_acquire(self)) {
             Py_RETURN_TRUE;
         }
-        if (golock_parse_timeout(values[1], true, &timeout) < 0) {
+        if (golock_parse_timeout(values[1], true, &deadline) < 0) {
             return NULL;
         }
-    } else if (blocking) {
-        timeout = -1;
     }
-    return acquire_slow(op, timeout, values, 2);
+    return acquire_slow(op, deadline, values, 2);
 }
 
 static PyObject *
@@ -356,30 +346,31 @@ semaphore_acquire(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObj
     if (nargs > 0 || kwnames != NULL) {
         return acquire_with_arguments(self, args, nargs, kwnames);
     }
-    if (fast_take((SemaphoreObject *)self)) {
+    if (fast_acquire((SemaphoreObject *)self)) {
         Py_RETURN_TRUE;
     }
-    return acquire_slow(self, -1, NULL, 0);
+    return acquire_slow(self, GOLOCK_NO_LIMIT, NULL, 0);
 }
 
-/* Gives n permits to a native semaphore. Returns 1, or 0 if there would be more than `most`; or -1 if the
- * semaphore is opened. */
+/* Adds n permits to a native semaphore. Returns 1, or 0 if there would be more than `most`, or -1
+ * if the semaphore is opened. */
 static int
-give(PyObject *op, uint32_t n, uint32_t most)
+release_native(PyObject *op, uint32_t n, uint32_t most)
 {
     SemaphoreObject *self = (SemaphoreObject *)op;
-    int given = -1;
+    int released = -1;
     GOLOCK_BEGIN_CRITICAL_SECTION(op);
     if (!golock_object_opened(op)) {
-        given = fast_give(self, n, most) ||
-                golock_permits_release(&self->semaphore, golock_is_shared(&self->header), n, most);
+        released =
+            fast_release(self, n, most) ||
+            golock_permits_release(&self->semaphore, golock_is_shared(&self->header), n, most);
     }
     GOLOCK_END_CRITICAL_SECTION();
-    return given;
+    return released;
 }
 
-/* `class` is that whose release was called: one of Semaphore itself does not look at the bound. What a native
- * semaphore cannot do is done by the interpreter's. */
+/* `class` is the class whose release was called: that of Semaphore does not check the bound. The
+ * interpreter's release does what a native semaphore cannot. */
 NO_INLINE static PyObject *
 release_slow(PyObject *op, const golock_class *class, PyObject *const *args, Py_ssize_t nargs,
              PyObject *kwnames)
@@ -391,18 +382,20 @@ release_slow(PyObject *op, const golock_class *class, PyObject *const *args, Py_
         return NULL;
     }
     bool bounded = class == &golock_bounded_semaphore_class;
-    int given = -1;
-    if (golock_object_uses_plain_conditions(op) && (number == NULL || (parse_permits(number, &n) && n > 0))) {
-        given = give(op, n, bounded ? ((SemaphoreObject *)op)->bound : UINT32_MAX);
+    int released = -1;
+    if (golock_object_uses_plain_conditions(op) &&
+        (number == NULL || (parse_permits(number, &n) && n > 0))) {
+        released = release_native(op, n, bounded ? ((SemaphoreObject *)op)->bound : UINT32_MAX);
     }
-    if (given > 0) {
+    if (released > 0) {
         Py_RETURN_NONE;
     }
-    if (given == 0 && bounded) {
+    if (released == 0 && bounded) {
         PyErr_SetString(PyExc_ValueError, "Semaphore released too many times");
         return NULL;
     }
-    return golock_object_call(op, class, "release", number == NULL ? NULL : &number, number != NULL, NULL);
+    return golock_object_call(op, class, "release", number == NULL ? NULL : &number, number != NULL,
+                              NULL);
 }
 
 static PyObject *
@@ -410,7 +403,7 @@ semaphore_release(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObjec
 {
     SemaphoreObject *self = (SemaphoreObject *)op;
     if (nargs == 0 && kwnames == NULL && golock_object_uses_plain_conditions(op) &&
-        fast_give(self, 1, UINT32_MAX)) {
+        fast_release(self, 1, UINT32_MAX)) {
         Py_RETURN_NONE;
     }
     return release_slow(op, &golock_semaphore_class, args, nargs, kwnames);
@@ -421,7 +414,7 @@ bounded_release(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject 
 {
     SemaphoreObject *self = (SemaphoreObject *)op;
     if (nargs == 0 && kwnames == NULL && golock_object_uses_plain_conditions(op) &&
-        fast_give(self, 1, self->bound)) {
+        fast_release(self, 1, self->bound)) {
         Py_RETURN_NONE;
     }
     return release_slow(op, &golock_bounded_semaphore_class, args, nargs, kwnames);
@@ -439,7 +432,8 @@ semaphore_exit(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject
     if (!golock_object_is_native(self, class_of(self))) {
         return golock_object_call(self, class_of(self), "__exit__", values, 3, NULL);
     }
-    return semaphore->bounded ? bounded_release(self, NULL, 0, NULL) : semaphore_release(self, NULL, 0, NULL);
+    return semaphore->bounded ? bounded_release(self, NULL, 0, NULL)
+                              : semaphore_release(self, NULL, 0, NULL);
 }
 
 static PyObject *
@@ -476,13 +470,14 @@ static const golock_field field_value = {&golock_semaphore_class, "_value", nati
 static const golock_field field_initial_value = {&golock_bounded_semaphore_class, "_initial_value",
                                                  native_initial_value};
 
-PyDoc_STRVAR(semaphore_doc, "Semaphore(value=1)\n--\n\n"
-                            "A number of permits, to be taken and given back by any thread.\n\n"
-                            "Waiters are served in the order of their arrival; newcomers may go first, for\n"
-                            "get_handoff() seconds. Raises ValueError for a negative value.");
+PyDoc_STRVAR(semaphore_doc,
+             "Semaphore(value=1)\n--\n\n"
+             "A number of permits. Any thread may take and release them.\n\n"
+             "Waiters are served in the order of their arrival; newcomers may go first, for\n"
+             "get_handoff() seconds. Raises ValueError for a negative value.");
 
 PyDoc_STRVAR(bounded_doc, "BoundedSemaphore(value=1)\n--\n\n"
-                          "A semaphore that never has more permits than at first.\n\n"
+                          "A semaphore that never has more permits than its initial value.\n\n"
                           "Raises what Semaphore does.");
 
 PyDoc_STRVAR(acquire_doc,
@@ -495,23 +490,24 @@ PyDoc_STRVAR(acquire_doc,
              "that is too large; no permit is then taken.");
 
 PyDoc_STRVAR(release_doc, "release($self, /, n=1)\n--\n\n"
-                          "Give back n permits, and let so many of the threads that wait go on.\n\n"
-                          "Raises ValueError when n is less than 1.");
+                          "Release n permits, and let up to n waiting threads go on.\n\n"
+                          "Raises ValueError if n is less than 1.");
 
 PyDoc_STRVAR(bounded_release_doc,
              "release($self, /, n=1)\n--\n\n"
-             "Give back n permits, and let so many of the threads that wait go on.\n\n"
-             "Raises ValueError when n is less than 1, or when there would be more permits\n"
-             "than at first; there are then as many as before.");
+             "Release n permits, and let up to n waiting threads go on.\n\n"
+             "Raises ValueError, and releases none, if n is less than 1 or there would be more\n"
+             "permits than the initial value.");
 
-#define METHOD(name, function, doc)                                                                          \
+#define METHOD(name, function, doc)                                                                \
     {name, (PyCFunction)(void (*)(void))function, METH_FASTCALL | METH_KEYWORDS, doc}
 
 static PyMethodDef semaphore_methods[] = {
     METHOD("acquire", semaphore_acquire, acquire_doc),
     METHOD("release", semaphore_release, release_doc),
     METHOD("__enter__", semaphore_acquire, acquire_doc),
-    METHOD("__exit__", semaphore_exit, PyDoc_STR("__exit__($self, /, t, v, tb)\n--\n\nGive back a permit.")),
+    METHOD("__exit__", semaphore_exit,
+           PyDoc_STR("__exit__($self, /, t, v, tb)\n--\n\nRelease a permit.")),
     GOLOCK_OBJECT_METHODS,
     {NULL, NULL, 0, NULL},
 };
@@ -523,13 +519,13 @@ static PyMethodDef bounded_methods[] = {
 
 static PyGetSetDef semaphore_getset[] = {
     GOLOCK_OBJECT_DICT(golock_semaphore_class),
-    GOLOCK_FIELD(field_condition, "What those who wait for a permit wait at."),
-    GOLOCK_FIELD(field_value, "How many permits there are."),
+    GOLOCK_FIELD(field_condition, "The condition at which threads wait."),
+    GOLOCK_FIELD(field_value, "The number of permits."),
     {NULL, NULL, NULL, NULL, NULL},
 };
 
 static PyGetSetDef bounded_getset[] = {
-    GOLOCK_FIELD(field_initial_value, "How many permits there may be."),
+    GOLOCK_FIELD(field_initial_value, "The greatest number of permits."),
     {NULL, NULL, NULL, NULL, NULL},
 };
 
@@ -537,7 +533,8 @@ static const char *const used[] = {"_cond", "_value", "release", NULL};
 static const char *const used_of_bounded[] = {"_cond", "_value", "_initial_value", "release", NULL};
 
 const golock_class golock_semaphore_class = {1, "Semaphore", used, semaphore_open};
-const golock_class golock_bounded_semaphore_class = {2, "BoundedSemaphore", used_of_bounded, semaphore_open};
+const golock_class golock_bounded_semaphore_class = {2, "BoundedSemaphore", used_of_bounded,
+                                                     semaphore_open};
 
 static PyType_Slot semaphore_slots[] = {
     {Py_tp_new, semaphore_new},

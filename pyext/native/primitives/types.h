@@ -1,4 +1,4 @@
-/* What module.c needs of the primitives. */
+/* What module.c needs from the primitives. */
 #ifndef GOLOCK_TYPES_H
 #define GOLOCK_TYPES_H
 
@@ -6,7 +6,7 @@
 
 #include "golock.h"
 
-/* The types, of which module.c makes each module's own. */
+/* The types; each module makes its own. */
 extern PyType_Spec golock_lock_spec;
 extern PyType_Spec golock_rlock_spec;
 extern PyType_Spec golock_condition_spec;
@@ -15,17 +15,17 @@ extern PyType_Spec golock_bounded_semaphore_spec;
 extern PyType_Spec golock_event_spec;
 extern PyType_Spec golock_barrier_spec;
 
-/* rlock.c: takes _recursion_count from a type just made when the interpreter's RLock has none. 3.11.6 and
- * 3.12.1 added it (gh-109593), and one build serves all releases of a version. Returns 0, or -1 with an
- * exception set. */
+/* Removes _recursion_count from a type just made if the interpreter's RLock has none. 3.11.6 and
+ * 3.12.1 added it (gh-109593), and one build serves all releases of a version. Returns 0, or -1
+ * with an exception set. */
 int golock_rlock_match(PyTypeObject *type);
 
-/* Writes the header of an object of that type, for struct golock_shareable. */
+/* Write and return the header of an object of that type, for struct golock_shareable. */
 struct golock_header *golock_lock_share(PyObject *lock);
 struct golock_header *golock_semaphore_share(PyObject *semaphore);
 struct golock_header *golock_event_share(PyObject *event);
 
-/* Returns the object with that header, a borrowed reference. */
+/* Return the object with that header, a borrowed reference. */
 PyObject *golock_lock_from_header(struct golock_header *header);
 PyObject *golock_semaphore_from_header(struct golock_header *header);
 PyObject *golock_event_from_header(struct golock_header *header);

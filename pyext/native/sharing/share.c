@@ -1,4 +1,3 @@
-/* Handing an object's word to code that is not Python, and back. */
 #include "sharing/share.h"
 
 #include "base/readable.h"
@@ -39,7 +38,8 @@ header_of(const golock_state *state, PyObject *object)
             return shareable->share(object);
         }
     }
-    PyErr_Format(PyExc_TypeError, "a Lock, a Semaphore or an Event of golock can be shared, not '%.200s'",
+    PyErr_Format(PyExc_TypeError,
+                 "a Lock, a Semaphore or an Event of golock can be shared, not '%.200s'",
                  Py_TYPE(object)->tp_name);
     return NULL;
 }
@@ -69,8 +69,8 @@ golock_share_capsule(const golock_state *state, PyObject *object)
     return capsule;
 }
 
-/* Returns 1 if this is the address of the type or of one derived from it, 0 if not, or -1 with an exception
- * set. What is at the address may be anything, and is not read. */
+/* Returns 1 if this is the address of the type or of a subtype, 0 if not, or -1 with an exception
+ * set. Does not read the memory at the address, which may be invalid. */
 static int
 is_or_derives(PyTypeObject *type, const void *address)
 {
@@ -86,9 +86,10 @@ is_or_derives(PyTypeObject *type, const void *address)
     return result;
 }
 
-/* Returns the object whose header this is, or NULL if there is none of this interpreter, or with an exception
- * set. One that is being deallocated is none: what it drops may ask for it. Who is not Python can write a
- * header too: then there is no object around it. */
+/* Returns a borrowed reference to the object with this header; NULL if there is none in this
+ * interpreter, or with an exception set. An object being deallocated does not count, though what it
+ * drops may ask for it. Code outside Python may have written the header; then there is no object
+ * around it. */
 static PyObject *
 object_with(const golock_state *state, struct golock_header *header)
 {
@@ -102,7 +103,7 @@ object_with(const golock_state *state, struct golock_header *header)
     return found ? object : NULL;
 }
 
-/* What keeps an address from being that of a header of this version, or NULL. */
+/* Returns why this is not the address of a header of this version, or NULL. */
 static const char *
 fault_of(const struct golock_header *header)
 {
@@ -118,8 +119,9 @@ fault_of(const struct golock_header *header)
     if (golock_word(header, header->kind) != NULL) {
         return NULL;
     }
-    return header->magic == GOLOCK_HEADER_MAGIC ? "an object of another version of golock's protocol"
-                                                : "no shared golock object, or one that is gone";
+    return header->magic == GOLOCK_HEADER_MAGIC
+               ? "an object of another version of golock's protocol"
+               : "no shared golock object, or one that is gone";
 }
 
 PyObject *

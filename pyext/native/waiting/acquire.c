@@ -1,5 +1,5 @@
-/* How a Python thread waits: it asks plain.c what to do, or the core, and sleeps on its own C stack, not on a
- * goroutine's small one, where a signal handler may not fit. */
+/* How a Python thread waits: plain.c or the core decides what to do, and the thread sleeps on its
+ * own C stack. A goroutine's stack is too small for a signal handler. */
 #include "waiting/acquire.h"
 
 #include "base/clock.h"
@@ -15,30 +15,32 @@
 
 #include <errno.h>
 
-/* Nanoseconds. Without a GIL the owner of a lock may well be running: so a thread spins in any case. */
+/* Nanoseconds that a thread spins whatever its last waits took. Without a GIL the owner of a lock
+ * is probably running. */
 #ifdef Py_GIL_DISABLED
-#define FIRST_SPIN 8000
+#define LEAST_SPIN 8000
 #else
-#define FIRST_SPIN 0
+#define LEAST_SPIN 0
 #endif
 
-/* Nanoseconds. While the interpreter ends, no other thread of it comes. */
+/* Nanoseconds. While the interpreter ends, its other threads never run again. */
 #define PATIENCE_AT_EXIT 1000000
 
-/* Nanoseconds. For how long the thread that runs signal handlers may overlook one when it goes to sleep
- * as a claimant. */
+/* Nanoseconds. The thread that runs signal handlers may miss a signal when it goes to sleep as a
+ * claimant; it wakes after this time to look. */
 #define OVERLOOKED 5000000
 
 static enum golock_reason
 park(const struct golock_waiter *waiter)
 {
-    int64_t at =
-        waiter->designated && golock_runs_handlers() ? golock_deadline_after(OVERLOOKED) : GOLOCK_FOREVER;
-    bool early = at < waiter->until;
-    if (!early) {
-        at = waiter->until;
+    golock_deadline until = {waiter->until};
+    bool early = false;
+    if (waiter->designated && golock_runs_handlers()) {
+        int64_t look = golock_now() + OVERLOOKED;
+        early = look < until.at;
+        until.at = early ? look : until.at;
     }
-    if (golock_futex_wait(waiter->word, waiter->value, at, waiter->channel) == 0) {
+    if (golock_futex_wait(waiter->word, waiter->value, until, waiter->channel) == 0) {
         return GOLOCK_WOKEN;
     }
     switch (errno) {
@@ -51,14 +53,14 @@ park(const struct golock_waiter *waiter)
     }
 }
 
-/* Who has set the flag has changed the word or woken everybody after: so it is read after both. */
+/* Whoever sets the flag changes the word or wakes all waiters afterwards, so read it after both. */
 static bool
 has_ended(const bool *ended)
 {
     return ended != NULL && __atomic_load_n(ended, __ATOMIC_SEQ_CST);
 }
 
-/* A wait, and who says what to do: plain.c, until it passes the waiter on to the core. */
+/* A wait. plain.c decides what to do until it passes the waiter on to the core. */
 typedef struct {
     struct golock_waiter waiter;
     const struct golock_core *core; /* or NULL */
@@ -68,7 +70,7 @@ typedef struct {
 static int
 next(wait *w, int reason)
 {
-    if (!w->passed && golock_plain_may(w->core)) {
+    if (!w->passed && golock_plain_applies(w->core)) {
         int action = golock_plain_next(w->core, &w->waiter, reason);
         if (action != GOLOCK_PASS) {
             return action;
@@ -85,8 +87,9 @@ stay(wait *w)
     return w->passed ? golock_core_stay(w->core, &w->waiter) : golock_plain_stay(&w->waiter);
 }
 
-/* Sleeps until woken. A woken thread looks at the word only when it is attached to the interpreter again:
- * once the interpreter ends, a daemon thread never is, and a lock it had taken would stay taken. */
+/* Sleeps until woken. A woken thread changes the word only after it has attached to the
+ * interpreter. A daemon thread never attaches again once the interpreter ends, and would keep the
+ * lock for ever. */
 static int
 sleep_detached(wait *w, const bool *ended)
 {
@@ -100,18 +103,18 @@ sleep_detached(wait *w, const bool *ended)
     return reason;
 }
 
-/* Ends the wait of one that has seen the flag. It may have announced itself after the flag was set, and so
- * made the word again what another is about to sleep on: it wakes all once more. */
+/* Ends a wait whose flag is set. The waiter may have announced itself after the flag was set, and
+ * so restored the word that another waiter is about to sleep on. So it wakes all waiters again. */
 static void
-end(wait *w, int reason)
+end_wait(wait *w, int reason)
 {
     w->waiter.designated |= reason == GOLOCK_WOKEN;
     next(w, GOLOCK_INTERRUPTED);
     golock_wake_all(w->waiter.word);
 }
 
-/* Takes the lock if it becomes free while the thread spins. Where the core keeps the order of arrival, who
- * spins would lose its place. */
+/* Takes the lock if it becomes free while the thread spins. Does not spin if the lock is first
+ * come, first served: a spinning thread has no place in the queue. */
 static bool
 spin_for(uint32_t *word, unsigned flags, const bool *ended, golock_spin *spin)
 {
@@ -124,15 +127,15 @@ spin_for(uint32_t *word, unsigned flags, const bool *ended, golock_spin *spin)
         PyThreadState *thread = golock_detach();
         free = golock_spin_while(spin, word, GOLOCK_HELD, GOLOCK_HELD, shared);
         PyEval_RestoreThread(thread);
-        taken =
-            free && (flags & GOLOCK_WAIT_FOR_PERMIT ? golock_fast_take((union golock_semaphore *)word, true)
-                                                    : golock_fast_acquire(word, true));
+        taken = free && (flags & GOLOCK_WAIT_FOR_PERMIT
+                             ? golock_fast_acquire_permit((union golock_semaphore *)word, true)
+                             : golock_fast_acquire(word, true));
     }
     golock_spin_end(spin, taken);
     return taken;
 }
 
-/* Does what it is told to until the wait has ended. Returns as golock_wait. */
+/* Runs the wait until it ends. Returns as golock_wait does. */
 static int
 drive(wait *w, const struct golock_waiter *fresh, unsigned flags, const bool *ended)
 {
@@ -141,24 +144,24 @@ drive(wait *w, const struct golock_waiter *fresh, unsigned flags, const bool *en
     int reason = woken ? GOLOCK_WOKEN : GOLOCK_ENTERED;
     for (;;) {
         if (has_ended(ended)) {
-            end(w, reason);
+            end_wait(w, reason);
             return GOLOCK_ENDED;
         }
         int action = next(w, reason);
         if (action == GOLOCK_ACQUIRED || action == GOLOCK_TIMED_OUT) {
             return action == GOLOCK_ACQUIRED;
         }
-        /* Signals that came up to here would go unseen while the thread sleeps. Their handlers may do
-         * anything, even fork, unless this waiter owes something: one that takes the lock would wait
-         * for it. */
+        /* Run the handlers of pending signals, which would not interrupt the sleep. Handlers may do
+         * anything, even fork. A claimant runs none: a handler that takes this lock would wait for
+         * the claimant itself. */
         reason = GOLOCK_ENTERED;
         if (!w->waiter.designated) {
-            if (woken) { /* the first moment in which it may run any code */
+            if (woken) { /* only now may the thread run other code */
                 woken = false;
                 w->core = golock_core_load();
             }
             bool raised = !(flags & GOLOCK_WAIT_NO_HANDLERS) && Py_MakePendingCalls() < 0;
-            bool forked = golock_process != process; /* and nobody knows this waiter in the child */
+            bool forked = golock_process != process; /* nobody knows this waiter in the child */
             if (forked) {
                 *w = (wait){.waiter = *fresh};
             } else if (raised) {
@@ -175,31 +178,30 @@ drive(wait *w, const struct golock_waiter *fresh, unsigned flags, const bool *en
         }
         if (action == GOLOCK_PARK) {
             golock_count(w->core, &w->waiter);
-            golock_lies_down(&w->waiter);
+            golock_before_sleep(&w->waiter);
             PyThreadState *thread = golock_detach();
             reason = sleep_detached(w, ended);
             PyEval_RestoreThread(thread);
-            golock_gets_up(&w->waiter);
+            golock_after_sleep(&w->waiter);
         }
     }
 }
 
 int
-golock_wait(uint32_t *word, int64_t timeout, unsigned flags, const bool *ended)
+golock_wait(uint32_t *word, golock_deadline deadline, unsigned flags, const bool *ended)
 {
     const bool woken = flags & GOLOCK_WAIT_WOKEN;
-    const int64_t deadline = golock_deadline_after(timeout);
-    golock_spin spin = golock_spin_begin(deadline, FIRST_SPIN);
+    golock_spin spin = golock_spin_begin(deadline, LEAST_SPIN);
     int result = !woken && spin_for(word, flags, ended, &spin);
     if (!result) {
         const struct golock_waiter fresh = {
             .word = word,
-            .deadline = deadline,
+            .deadline = deadline.at,
             .patience = Py_IsFinalizing() ? PATIENCE_AT_EXIT : 0,
             .since = spin.since,
             .semaphore = flags & GOLOCK_WAIT_FOR_PERMIT,
         };
-        /* One that may owe something runs no code. */
+        /* Loading the core may run Python code, which a possible claimant must not do. */
         wait w = {.waiter = fresh, .core = woken ? golock_core_loaded() : golock_core_load()};
         result = drive(&w, &fresh, flags, ended);
         golock_uncount(w.core, &w.waiter);
@@ -208,7 +210,7 @@ golock_wait(uint32_t *word, int64_t timeout, unsigned flags, const bool *ended)
     return result;
 }
 
-/* The core for what plain.c passes on, or NULL where there is none that this thread can call. */
+/* Returns the core for what plain.c passes on, or NULL if this thread cannot call one. */
 static const struct golock_core *
 core_to_pass_to(const struct golock_core *loaded)
 {
@@ -219,7 +221,7 @@ static bool
 try_acquire(uint32_t *word, bool semaphore)
 {
     const struct golock_core *core = golock_core_loaded();
-    core = golock_plain_may(core) ? NULL : core_to_pass_to(core);
+    core = golock_plain_applies(core) ? NULL : core_to_pass_to(core);
     return core != NULL ? golock_core_try_acquire(core, word, semaphore)
                         : golock_plain_try_acquire(word, semaphore);
 }
@@ -240,11 +242,12 @@ static bool
 release(uint32_t *word, bool shared, bool *named)
 {
     const struct golock_core *core = golock_core_loaded();
-    int released = golock_plain_may(core) ? golock_plain_release(core, word, shared, named) : GOLOCK_PASS;
+    int released =
+        golock_plain_applies(core) ? golock_plain_release(core, word, shared, named) : GOLOCK_PASS;
     if (released == GOLOCK_PASS) {
         core = core_to_pass_to(core);
-        released =
-            core != NULL ? golock_core_release(core, word) : golock_plain_release(NULL, word, shared, named);
+        released = core != NULL ? golock_core_release(core, word)
+                                : golock_plain_release(NULL, word, shared, named);
     }
     return released;
 }
@@ -256,7 +259,7 @@ golock_word_release(uint32_t *word, bool shared)
 }
 
 bool
-golock_word_release_quietly(uint32_t *word, bool shared, golock_unwoken *unwoken)
+golock_word_release_defer_wake(uint32_t *word, bool shared, golock_unwoken *unwoken)
 {
     bool named = false;
     bool released = release(word, shared, &named);
@@ -281,8 +284,9 @@ golock_permits_release(union golock_semaphore *semaphore, bool shared, uint32_t 
 {
     uint32_t *word = &semaphore->word;
     const struct golock_core *core = golock_core_loaded();
-    int released =
-        golock_plain_may(core) ? golock_plain_release_semaphore(core, word, shared, n, most) : GOLOCK_PASS;
+    int released = golock_plain_applies(core)
+                       ? golock_plain_release_semaphore(core, word, shared, n, most)
+                       : GOLOCK_PASS;
     if (released == GOLOCK_PASS) {
         core = core_to_pass_to(core);
         released = core != NULL ? golock_core_release_semaphore(core, word, n, most)

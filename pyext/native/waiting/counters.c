@@ -2,11 +2,11 @@
 
 #include <string.h>
 
-/* Those who wait without a core. */
+/* Waiters without a core. */
 static int32_t without_core[GOLOCK_COUNTERS];
 
-/* Those who sleep on another channel than that of sleepers. */
-static int32_t first_ones[GOLOCK_COUNTERS];
+/* Those that sleep on another channel than GOLOCK_SLEEPER. */
+static int32_t priority_sleepers[GOLOCK_COUNTERS];
 
 static void
 add(int32_t *counters, const uint32_t *word, int32_t number)
@@ -67,30 +67,30 @@ golock_waiting(const struct golock_core *core, const uint32_t *word)
 }
 
 void
-golock_lies_down(const struct golock_waiter *waiter)
+golock_before_sleep(const struct golock_waiter *waiter)
 {
     if (waiter->channel != GOLOCK_SLEEPER) {
-        add(first_ones, waiter->word, 1);
+        add(priority_sleepers, waiter->word, 1);
     }
 }
 
 void
-golock_gets_up(const struct golock_waiter *waiter)
+golock_after_sleep(const struct golock_waiter *waiter)
 {
     if (waiter->channel != GOLOCK_SLEEPER) {
-        add(first_ones, waiter->word, -1);
+        add(priority_sleepers, waiter->word, -1);
     }
 }
 
 int32_t
-golock_first_ones(const uint32_t *word)
+golock_priority_sleepers(const uint32_t *word)
 {
-    return get(first_ones, word);
+    return get(priority_sleepers, word);
 }
 
 void
 golock_counters_after_fork(void)
 {
     memset(without_core, 0, sizeof(without_core));
-    memset(first_ones, 0, sizeof(first_ones));
+    memset(priority_sleepers, 0, sizeof(priority_sleepers));
 }

@@ -1,14 +1,13 @@
-/* The slow paths of a lock. */
 #include "waiting/mutex.h"
 
-/* This file accesses the word relaxed: what is read is an answer that may be old when it is given. */
+/* The word is read relaxed here: the answer may be out of date when the caller gets it. */
 
 int
-golock_mutex_acquire_slow(golock_mutex *mutex, int64_t timeout, unsigned flags)
+golock_mutex_acquire_slow(golock_mutex *mutex, golock_deadline deadline, unsigned flags)
 {
-    if (timeout != 0) {
+    if (golock_may_wait(deadline)) {
         flags |= golock_mutex_is_shared(mutex) ? GOLOCK_WAIT_SHARED : 0;
-        return golock_wait(&mutex->word, timeout, flags, NULL);
+        return golock_wait(&mutex->word, deadline, flags, NULL);
     }
     if (golock_fastpath && __atomic_load_n(&mutex->word, __ATOMIC_RELAXED) & GOLOCK_HELD) {
         return 0;

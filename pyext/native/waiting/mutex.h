@@ -1,16 +1,16 @@
-/* A lock without its object: what golock.lock and golock.RLock are made of, and a barrier guards itself
- * with. */
+/* A lock without a Python object: the inside of golock.Lock and golock.RLock. */
 #ifndef GOLOCK_MUTEX_H
 #define GOLOCK_MUTEX_H
 
+#include "base/clock.h"
 #include "base/process.h"
 #include "fastpath/fastpath.h"
 #include "waiting/acquire.h"
 
 typedef struct golock_mutex {
     uint32_t word;
-    uint8_t turns;
-    bool shared; /* others than Python's threads know the word */
+    uint8_t releases;
+    bool shared; /* code outside Python knows the word */
 } golock_mutex;
 
 static inline bool
@@ -19,7 +19,6 @@ golock_mutex_is_shared(const golock_mutex *mutex)
     return __atomic_load_n(&mutex->shared, __ATOMIC_RELAXED);
 }
 
-/* The fast paths of fastpath.h for a mutex. */
 static inline bool
 golock_mutex_fast_acquire(golock_mutex *mutex)
 {
@@ -29,58 +28,60 @@ golock_mutex_fast_acquire(golock_mutex *mutex)
 static inline bool
 golock_mutex_fast_release(golock_mutex *mutex)
 {
-    return golock_fast_release(&mutex->word, golock_mutex_is_shared(mutex), &mutex->turns);
+    return golock_fast_release(&mutex->word, golock_mutex_is_shared(mutex), &mutex->releases);
 }
 
-/* The slow paths, which are outlined so that the fast ones save no registers. `flags` are those of
- * golock_wait. */
-int golock_mutex_acquire_slow(golock_mutex *mutex, int64_t timeout, unsigned flags);
+/* The slow paths. They are not inlined, so that the fast paths save no registers. `flags` are those
+ * of golock_wait. */
+int golock_mutex_acquire_slow(golock_mutex *mutex, golock_deadline deadline, unsigned flags);
 bool golock_mutex_release_slow(golock_mutex *mutex);
 
-/* Takes the lock, and waits for it up to timeout nanoseconds (-1: no limit). Needs the GIL, and drops it
- * while it waits. Returns 1 when the lock was taken, 0 when the time ran out, -1 with an exception set when
- * a signal handler raised; the lock is then not taken. */
+/* Takes the lock, and waits for it until the deadline. Needs the GIL, and drops it while it waits.
+ * Returns 1 when the lock was taken, 0 when the deadline has passed, and -1 with an exception set
+ * when a signal handler raised; the lock is then not taken. */
 static inline int
-golock_mutex_acquire(golock_mutex *mutex, int64_t timeout)
+golock_mutex_acquire(golock_mutex *mutex, golock_deadline deadline)
 {
-    return golock_mutex_fast_acquire(mutex) ? 1 : golock_mutex_acquire_slow(mutex, timeout, 0);
+    return golock_mutex_fast_acquire(mutex) ? 1 : golock_mutex_acquire_slow(mutex, deadline, 0);
 }
 
-/* Takes the lock without limit, and runs no signal handlers meanwhile; `woken` says whether the thread has
- * slept on the word, to which it was moved, and was woken. Needs the GIL, and drops it while it waits. */
+/* Takes the lock, without a deadline and without running signal handlers. `woken` says that the
+ * thread was moved to the word while it slept, and was woken there. Needs the GIL, and drops it
+ * while it waits. */
 static inline void
 golock_mutex_reacquire(golock_mutex *mutex, bool woken)
 {
     if (woken) {
-        golock_mutex_acquire_slow(mutex, -1, GOLOCK_WAIT_NO_HANDLERS | GOLOCK_WAIT_WOKEN);
+        golock_mutex_acquire_slow(mutex, GOLOCK_NO_LIMIT,
+                                  GOLOCK_WAIT_NO_HANDLERS | GOLOCK_WAIT_WOKEN);
     } else if (!golock_mutex_fast_acquire(mutex)) {
-        golock_mutex_acquire_slow(mutex, -1, GOLOCK_WAIT_NO_HANDLERS);
+        golock_mutex_acquire_slow(mutex, GOLOCK_NO_LIMIT, GOLOCK_WAIT_NO_HANDLERS);
     }
 }
 
-/* Frees the lock. Needs the GIL. Returns false if it was free. */
+/* Releases the lock. Needs the GIL. Returns false if it was free. */
 static inline bool
 golock_mutex_release(golock_mutex *mutex)
 {
     return golock_mutex_fast_release(mutex) || golock_mutex_release_slow(mutex);
 }
 
-/* The same, and may leave a claimant unwoken. */
+/* The same, but leaves the wake of the claimant to the caller. */
 static inline bool
-golock_mutex_release_quietly(golock_mutex *mutex, golock_unwoken *unwoken)
+golock_mutex_release_defer_wake(golock_mutex *mutex, golock_unwoken *unwoken)
 {
     unwoken->word = NULL;
     return golock_mutex_fast_release(mutex) ||
-           golock_word_release_quietly(&mutex->word, golock_mutex_is_shared(mutex), unwoken);
+           golock_word_release_defer_wake(&mutex->word, golock_mutex_is_shared(mutex), unwoken);
 }
 
-/* Returns whether a newcomer would find the lock taken. A reservation copied by fork binds nobody. */
+/* Returns whether a newcomer would have to wait. A reservation copied by fork reserves nothing. */
 static inline bool
 golock_mutex_locked(const golock_mutex *mutex)
 {
     uint32_t word = __atomic_load_n(&mutex->word, __ATOMIC_RELAXED);
-    return (word & GOLOCK_HELD) != 0 ||
-           ((word & GOLOCK_HANDOFF) != 0 && word >> GOLOCK_CLAIMANT_SHIFT == (uint32_t)golock_process);
+    return (word & GOLOCK_HELD) != 0 || ((word & GOLOCK_HANDOFF) != 0 &&
+                                         word >> GOLOCK_CLAIMANT_SHIFT == (uint32_t)golock_process);
 }
 
 /* Makes the lock free, in a child process just forked. */

@@ -1,10 +1,9 @@
-/* How a Python thread waits for a notification. Those who wait at a condition or a barrier stand in a list in
- * the object, first come first, and each sleeps on a word of its own. The protocol is that of
- * internal/core/listener.go, with the GIL, or where there is none a spin lock, for the mutex of the list; and
- * one that is notified and needs a lock next is not woken, but moved to the lock's word. */
+/* How a Python thread waits for a notification. The listeners of a condition or a barrier are in a
+ * list in the object, and each sleeps on a word of its own. The protocol is that of
+ * internal/core/listener.go, with the GIL (or a spin lock, without a GIL) as the mutex of the list.
+ * A listener that needs a lock next is not woken but moved to the lock's word. */
 #include "waiting/notify.h"
 
-#include "base/clock.h"
 #include "base/futex.h"
 #include "base/process.h"
 #include "core/loader.h"
@@ -16,11 +15,11 @@
 #include <errno.h>
 #include <sched.h>
 
-/* Changes in each child process. */
+/* Another number in each child process. */
 static uint32_t process = 1;
 
-/* The listeners of this thread, the newest first. With the default model the first access allocates memory,
- * and ends the process where there is none. */
+/* The listeners of this thread, the newest first. In the default TLS model the first access
+ * allocates memory and ends the process if there is none. */
 static _Thread_local golock_listener *innermost __attribute__((tls_model("initial-exec")));
 
 golock_listener *
@@ -36,14 +35,14 @@ golock_listener_new(void)
     return listener;
 }
 
-/* What is told comes with what was done before: an acquire. */
+/* An acquire: the listener sees what the notifier did before. */
 static uint32_t
-told(const golock_listener *listener)
+notification_of(const golock_listener *listener)
 {
-    return __atomic_load_n(&listener->told, __ATOMIC_ACQUIRE);
+    return __atomic_load_n(&listener->notification, __ATOMIC_ACQUIRE);
 }
 
-/* In a child process the listeners of the parent do not exist. */
+/* In a child process the parent's listeners do not exist. */
 static void
 forget_the_parents(golock_listeners *listeners)
 {
@@ -53,7 +52,7 @@ forget_the_parents(golock_listeners *listeners)
 }
 
 #ifdef Py_GIL_DISABLED
-/* A PyMutex would let go of the critical section in which the caller changes more than this. */
+/* Not a PyMutex, which would suspend the caller's critical section. */
 static void
 lock_list(golock_listeners *listeners)
 {
@@ -109,12 +108,12 @@ golock_withdraw(golock_listener *listener)
     golock_listeners *listeners;
     while ((listeners = __atomic_load_n(&listener->listeners, __ATOMIC_ACQUIRE)) != NULL) {
         lock_list(listeners);
-        if (listener->listeners == listeners) { /* it was neither told nor moved meanwhile */
+        if (listener->listeners == listeners) { /* it was neither notified nor moved meanwhile */
             unlink_listener(listener);
         }
         unlock_list(listeners);
     }
-    return told(listener);
+    return notification_of(listener);
 }
 
 bool
@@ -131,8 +130,8 @@ golock_withdraw_native(PyObject *object, golock_listener *listener)
     return native;
 }
 
-/* Who told the listener something may not have let go of it yet: hence the withdrawal. The waits of a thread
- * end in another order than that of their beginnings where it has several stacks, as greenlets do. */
+/* The notifier may still use the listener: withdrawing waits for it. Waits need not end in the
+ * reverse order of their beginnings: a thread with greenlets has several stacks. */
 void
 golock_listener_free(golock_listener *listener)
 {
@@ -149,22 +148,23 @@ golock_listener_free(golock_listener *listener)
     Py_XDECREF(condition);
 }
 
-/* Tells the first, and takes it out of the list. Returns false if there is none. Sets *sleeps to where it
- * sleeps, or is about to, or to NULL if it spins. It is moved while it is in the list, for until then its
- * memory is its own. */
+/* Notifies the first listener and removes it. Returns false if there is none. Sets *sleeps to the
+ * word on which it sleeps or is about to, or to NULL if it spins. It is moved while it is in the
+ * list: once removed, its memory may be freed. */
 static bool
-tell_first(golock_listeners *listeners, uint32_t what, const struct golock_core *core, golock_mutex *lock,
-           uint32_t **sleeps)
+notify_first(golock_listeners *listeners, uint32_t notification, const struct golock_core *core,
+             golock_mutex *lock, uint32_t **sleeps)
 {
     lock_list(listeners);
     golock_listener *listener = listeners->first;
     if (listener != NULL) {
-        uint32_t *word = &listener->told;
-        /* One that withdraws, and finds itself in no list, looks at what it was told. */
-        bool spins = __atomic_exchange_n(word, what, __ATOMIC_ACQ_REL) == GOLOCK_SPINS;
+        uint32_t *word = &listener->notification;
+        /* A listener that withdraws and is in no list reads its notification. */
+        bool spins = __atomic_exchange_n(word, notification, __ATOMIC_ACQ_REL) == GOLOCK_SPINNING;
         *sleeps = spins ? NULL : word;
         if (lock != NULL && !spins &&
-            golock_plain_move(core, word, what, &lock->word, golock_mutex_is_shared(lock))) {
+            golock_plain_move(core, word, notification, &lock->word,
+                              golock_mutex_is_shared(lock))) {
             listener->counter = golock_count_moved(core, &lock->word);
         }
         unlink_listener(listener);
@@ -173,20 +173,20 @@ tell_first(golock_listeners *listeners, uint32_t what, const struct golock_core 
     return listener != NULL;
 }
 
-/* The listener may be gone, and its memory used for something else, as soon as it has been told: who sleeps
- * at that address then is woken for nothing. */
+/* The listener may be freed as soon as it is notified. Whoever sleeps on that address by then gets
+ * a spurious wake-up. */
 void
-golock_notify(golock_listeners *listeners, uint32_t n, uint32_t what, golock_mutex *lock)
+golock_notify(golock_listeners *listeners, uint32_t n, uint32_t notification, golock_mutex *lock)
 {
     const struct golock_core *core = golock_core_loaded();
     forget_the_parents(listeners);
     uint32_t *word;
-    if (lock != NULL && golock_plain_may(core) && golock_threshold(core) != 0) {
-        while (n-- > 0 && tell_first(listeners, GOLOCK_MOVED, core, lock, &word)) {
+    if (lock != NULL && golock_plain_applies(core) && golock_threshold(core) != 0) {
+        while (n-- > 0 && notify_first(listeners, GOLOCK_MOVED, core, lock, &word)) {
         }
         return;
     }
-    while (n-- > 0 && tell_first(listeners, what, NULL, NULL, &word)) {
+    while (n-- > 0 && notify_first(listeners, notification, NULL, NULL, &word)) {
         if (word != NULL) {
             golock_futex_wake(word, 1, GOLOCK_ANY_CHANNEL);
         }
@@ -240,17 +240,18 @@ golock_listen_after_fork(void)
     }
 }
 
-/* Sleeps until told, or until the time has come: then returns false. A thread that runs signal handlers also
- * returns when a signal has come. */
+/* Sleeps until notified. Returns false when the deadline has passed. A thread that runs signal
+ * handlers also returns when a signal arrives. */
 static bool
-sleep_detached(golock_listener *listener, int64_t deadline)
+sleep_detached(golock_listener *listener, golock_deadline deadline)
 {
     for (;;) {
-        long result = golock_futex_wait(&listener->told, 0, deadline, GOLOCK_SLEEPER);
-        uint32_t what = told(listener);
-        if (what != 0) {
-            /* A wake for nothing, just before it was told, looks the same: to owe too much does no harm. */
-            listener->woken = result == 0 && what == GOLOCK_MOVED;
+        long result = golock_futex_wait(&listener->notification, 0, deadline, GOLOCK_SLEEPER);
+        uint32_t notification = notification_of(listener);
+        if (notification != 0) {
+            /* A spurious wake-up just before the notification looks the same. A debt that does not
+             * exist does no harm. */
+            listener->woken = result == 0 && notification == GOLOCK_MOVED;
             return true;
         }
         if (result < 0 && errno == ETIMEDOUT) {
@@ -262,56 +263,51 @@ sleep_detached(golock_listener *listener, int64_t deadline)
     }
 }
 
-/* Waits on the lock that the opener has put among the condition's waiters. Returns as golock_await. */
+/* Waits for the lock that the opener has put into the condition's _waiters. Returns as golock_await
+ * does. */
 static int
-await_lock(golock_listener *listener, int64_t deadline)
+await_lock(golock_listener *listener, golock_deadline deadline)
 {
-    int64_t timeout = -1;
-    if (deadline != GOLOCK_FOREVER) {
-        int64_t left = deadline - golock_now();
-        timeout = left > 0 ? left : 0;
-    }
-    int taken = golock_mutex_acquire(listener->mutex, timeout);
-    return taken > 0 ? GOLOCK_TOLD : taken;
+    int taken = golock_mutex_acquire(listener->mutex, deadline);
+    return taken > 0 ? GOLOCK_NOTIFIED : taken;
 }
 
-/* A listener that spins says so where it is told: who tells it then has nobody to wake. Returns false if it
- * has been told something already. Needs no GIL. */
+/* Marks the listener as spinning, so that its notifier need not wake it. Returns false if it has
+ * been notified. Needs no GIL. */
 static bool
 begin_to_spin(golock_listener *listener)
 {
-    uint32_t untold = 0;
-    return __atomic_compare_exchange_n(&listener->told, &untold, GOLOCK_SPINS, false, __ATOMIC_ACQ_REL,
-                                       __ATOMIC_RELAXED);
+    uint32_t none = 0;
+    return __atomic_compare_exchange_n(&listener->notification, &none, GOLOCK_SPINNING, false,
+                                       __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
 }
 
-/* Returns the listener to sleep, unless it was told something. Needs the GIL, as golock_spin_end does. */
+/* Ends the spin, with or without a notification. Needs the GIL, as golock_spin_end does. */
 static void
 end_spin(golock_listener *listener, golock_spin *spin)
 {
-    uint32_t spins = GOLOCK_SPINS;
-    bool untold =
-        __atomic_compare_exchange_n(&listener->told, &spins, 0, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
-    golock_spin_end(spin, !untold);
+    uint32_t spins = GOLOCK_SPINNING;
+    bool none_came = __atomic_compare_exchange_n(&listener->notification, &spins, 0, false,
+                                                 __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
+    golock_spin_end(spin, !none_came);
 }
 
 static int
-sleep_until_told(golock_listener *listener, int64_t deadline, golock_unwoken unwoken)
+sleep_until_notified(golock_listener *listener, golock_deadline deadline, golock_unwoken unwoken)
 {
     golock_spin spin = golock_spin_begin(deadline, 0);
     bool in_time = true;
-    while (in_time && (told(listener) == 0 || unwoken.word != NULL)) {
-        /* Signals that came up to here would go unseen while the thread sleeps. Their handlers may do
-         * anything. */
+    while (in_time && (notification_of(listener) == 0 || unwoken.word != NULL)) {
+        /* Run the handlers of pending signals, which would not interrupt the sleep. */
         if (unwoken.word == NULL && Py_MakePendingCalls() < 0) {
             return -1;
         }
-        /* The claimant needs the GIL next. */
+        /* The claimant needs the GIL next, so wake it without the GIL. */
         PyThreadState *thread = golock_detach();
         bool woken = golock_wake(&unwoken);
         bool spins = woken && golock_may_spin(&spin) && begin_to_spin(listener);
         if (spins) {
-            golock_spin_while(&spin, &listener->told, GOLOCK_SPINS, UINT32_MAX, false);
+            golock_spin_while(&spin, &listener->notification, GOLOCK_SPINNING, UINT32_MAX, false);
         } else if (woken) {
             in_time = sleep_detached(listener, deadline);
         }
@@ -319,19 +315,20 @@ sleep_until_told(golock_listener *listener, int64_t deadline, golock_unwoken unw
         if (spins) {
             end_spin(listener, &spin);
         }
-        if (!woken) { /* which has taken its time, so signals are looked for again */
+        if (!woken) { /* it has taken time, so look for signals again */
             golock_wake_again(&unwoken);
         }
         unwoken.word = NULL;
     }
     golock_spin_learn(&spin);
-    uint32_t what = told(listener);
-    return what == GOLOCK_MOVED ? GOLOCK_TOLD : (int)what;
+    uint32_t notification = notification_of(listener);
+    return notification == GOLOCK_MOVED ? GOLOCK_NOTIFIED : (int)notification;
 }
 
 int
-golock_await(golock_listener *listener, int64_t deadline, const golock_unwoken *unwoken)
+golock_await(golock_listener *listener, golock_deadline deadline, const golock_unwoken *unwoken)
 {
-    int result = sleep_until_told(listener, deadline, unwoken != NULL ? *unwoken : (golock_unwoken){0});
+    int result =
+        sleep_until_notified(listener, deadline, unwoken != NULL ? *unwoken : (golock_unwoken){0});
     return result == GOLOCK_OPENED ? await_lock(listener, deadline) : result;
 }

@@ -22,7 +22,7 @@
 typedef struct {
     uint32_t *word;
     bool semaphore;
-    bool shared;                    /* others than Python's threads may know it */
+    bool shared;                    /* code outside Python may know it */
     uint32_t self;                  /* names a claimant of this process */
     const struct golock_core *core; /* or NULL */
 } cell;
@@ -34,12 +34,12 @@ cell_at(uint32_t *word, bool semaphore, bool shared, const struct golock_core *c
 }
 
 bool
-golock_plain_may(const struct golock_core *core)
+golock_plain_applies(const struct golock_core *core)
 {
     return core == NULL || (golock_fastpath && golock_threshold(core) != 0);
 }
 
-/* The word and, above it, the permits: of a free lock, one. */
+/* Returns the word and, above it, the permits: a free lock has one. */
 static uint64_t
 load(cell c)
 {
@@ -63,7 +63,7 @@ compare_and_swap(cell c, uint64_t old, uint64_t new)
                                        __ATOMIC_RELAXED);
 }
 
-/* The state with the same permits and these bits in its word; Held follows the permits. */
+/* Returns the state with the same permits and these bits in its word. Held follows the permits. */
 static uint64_t
 with_flags(uint64_t state, uint32_t bits)
 {
@@ -80,14 +80,14 @@ has_claimant(cell c, uint32_t word)
     return (word & GOLOCK_CLAIMANT_MASK) == c.self;
 }
 
-/* Whether the word is free for the claimant alone. */
+/* Whether the lock is free but reserved for the claimant. */
 static bool
 reserved(cell c, uint32_t word)
 {
     return (word & (GOLOCK_HELD | GOLOCK_HANDOFF)) == GOLOCK_HANDOFF && has_claimant(c, word);
 }
 
-/* Whether the claimant has asked for the lock: it waits by a core. */
+/* Whether the claimant has requested the hand-off, which only a core does. */
 static bool
 handoff_requested(cell c, uint32_t word)
 {
@@ -95,11 +95,12 @@ handoff_requested(cell c, uint32_t word)
     return (word & both) == both && has_claimant(c, word);
 }
 
-/* What names a claimant, and when the lock is to be handed to it by those that have a core. */
+/* Returns the bits that name a claimant, with the time when the hand-off is due. */
 static uint32_t
 claimant_bits(cell c)
 {
-    return c.self | golock_due_after(golock_tenure(golock_threshold(c.core), golock_waiting(c.core, c.word)));
+    return c.self | golock_due_after(
+                        golock_tenure(golock_threshold(c.core), golock_waiting(c.core, c.word)));
 }
 
 static bool
@@ -108,17 +109,18 @@ wake(uint32_t *word, uint32_t channels)
     return golock_futex_wake(word, 1, channels) == 1;
 }
 
-/* A call is spared where none of those sleeps that are woken first. One that lies down after the answer is as
- * late as one that does so between the two calls. Goroutines are not counted. */
+/* Wakes the longest sleeper, returners and claimants first. Spares a system call if none of those
+ * sleep; one that falls asleep just after this check could as well have done so between the two
+ * calls. Goroutines are not counted. */
 static bool
 wake_first(cell c)
 {
-    bool any = c.shared || golock_first_ones(c.word) > 0;
+    bool any = c.shared || golock_priority_sleepers(c.word) > 0;
     return (any && wake(c.word, RETURNERS | CLAIMANTS)) || wake(c.word, GOLOCK_ANY_CHANNEL);
 }
 
-/* Takes back the name in the word, for nobody slept who could be woken for it. One that went to sleep
- * meanwhile has trusted it, and is woken after. */
+/* Takes back the name of a claimant, because nobody slept who could be woken. A waiter that has
+ * gone to sleep since relied on the name, so this wakes one afterwards. */
 static void
 take_back(cell c)
 {
@@ -136,7 +138,7 @@ take_back(cell c)
     wake_first(c);
 }
 
-/* Wakes the claimant that the word names already. */
+/* Wakes the claimant that the word already names. */
 static void
 appoint(cell c)
 {
@@ -145,15 +147,16 @@ appoint(cell c)
     }
 }
 
-/* The state after a newcomer has taken a lock or a permit: it leaves a claimant in place. */
+/* Returns the state after a newcomer has taken a lock or a permit. A claimant stays named. */
 static uint64_t
 barged(cell c, uint64_t old)
 {
-    return with_flags(old - GOLOCK_PERMIT, has_claimant(c, (uint32_t)old) ? (uint32_t)old & NAME_MASK : 0);
+    return with_flags(old - GOLOCK_PERMIT,
+                      has_claimant(c, (uint32_t)old) ? (uint32_t)old & NAME_MASK : 0);
 }
 
-/* The state after a claimant has. Nobody need release anything after it while there are permits: it names
- * the next claimant itself. */
+/* Returns the state after a claimant has taken a lock or a permit. If permits are left, no release
+ * need follow, so the claimant names the next one itself. */
 static uint64_t
 claimed(cell c, uint64_t old)
 {
@@ -176,7 +179,7 @@ golock_plain_try_acquire(uint32_t *word, bool semaphore)
     }
 }
 
-/* Whether the lock is to be handed to the claimant on its way, which is the core's to do. */
+/* Whether a release has to hand the lock over, which is the core's task. */
 static bool
 hands_over(cell c, uint32_t word)
 {
@@ -184,7 +187,8 @@ hands_over(cell c, uint32_t word)
            ((word & GOLOCK_HANDOFF) || golock_due(word));
 }
 
-/* Sets *named, where the claimant is named and still to be woken, instead of waking it; NULL for at once. */
+/* If `named` is NULL, wakes the claimant that it names. Otherwise it sets *named and leaves the
+ * wake to the caller. */
 static int
 release(cell c, uint32_t n, uint32_t most, bool *named)
 {
@@ -199,7 +203,7 @@ release(cell c, uint32_t n, uint32_t most, bool *named)
         }
         uint64_t new = old + n * GOLOCK_PERMIT;
         if (!(word & GOLOCK_HELD)) {
-            /* Who is to be woken for the permits that were left is under way, or nobody sleeps. */
+            /* Permits were already available, so either a waiter has been woken or none sleeps. */
             if (compare_and_swap(c, old, new)) {
                 return true;
             }
@@ -213,7 +217,8 @@ release(cell c, uint32_t n, uint32_t most, bool *named)
                 return true;
             }
         } else if (word & (GOLOCK_HANDOFF | GOLOCK_WAITERS)) {
-            if (compare_and_swap(c, old, with_flags(new, (word & GOLOCK_HANDOFF) | claimant_bits(c)))) {
+            uint64_t next = with_flags(new, (word & GOLOCK_HANDOFF) | claimant_bits(c));
+            if (compare_and_swap(c, old, next)) {
                 if (named != NULL && !(word & GOLOCK_HANDOFF)) {
                     *named = true;
                 } else {
@@ -246,13 +251,14 @@ golock_plain_take_back(uint32_t *word, bool shared)
 }
 
 int
-golock_plain_release_semaphore(const struct golock_core *core, uint32_t *word, bool shared, uint32_t n,
-                               uint32_t most)
+golock_plain_release_semaphore(const struct golock_core *core, uint32_t *word, bool shared,
+                               uint32_t n, uint32_t most)
 {
     return release(cell_at(word, true, shared, core), n, most, NULL);
 }
 
-/* Ends the wait without the lock: who owes wakes another in its place, or has the holder's release do it. */
+/* Ends the wait without the lock. A claimant pays its debt: it wakes another waiter, or leaves that
+ * to the holder's release. */
 static void
 resign(cell c, struct golock_waiter *waiter)
 {
@@ -264,7 +270,7 @@ resign(cell c, struct golock_waiter *waiter)
         uint64_t old = load(c);
         uint32_t word = (uint32_t)old;
         if (handoff_requested(c, word)) {
-            return; /* that one comes, and has the same debt */
+            return; /* that claimant has the same debt */
         }
         if (word & GOLOCK_HELD) {
             if (compare_and_swap(c, old, with_flags(old, (word & ~NAME_MASK) | GOLOCK_WAITERS))) {
@@ -277,14 +283,14 @@ resign(cell c, struct golock_waiter *waiter)
     }
 }
 
-/* The word that the waiter may sleep on. Where a claimant is named that comes, it is that one that sets
- * Waiters; who was woken and came too late is none any more. */
+/* Returns the word that the waiter may sleep on. It sets Waiters unless the claimant that the word
+ * names will do so. A claimant that came too late is no claimant any more. */
 static uint32_t
 announced(cell c, const struct golock_waiter *waiter, uint32_t word)
 {
-    bool told =
-        !(word & GOLOCK_HELD) || handoff_requested(c, word) || (has_claimant(c, word) && !waiter->designated);
-    return told ? word : (word & ~NAME_MASK) | GOLOCK_WAITERS;
+    bool claimant_will = !(word & GOLOCK_HELD) || handoff_requested(c, word) ||
+                         (has_claimant(c, word) && !waiter->designated);
+    return claimant_will ? word : (word & ~NAME_MASK) | GOLOCK_WAITERS;
 }
 
 int
@@ -292,13 +298,15 @@ golock_plain_next(const struct golock_core *core, struct golock_waiter *waiter, 
 {
     cell c = cell_at(waiter->word, waiter->semaphore, true, core);
     waiter->designated |= reason == GOLOCK_WOKEN;
-    waiter->returns |= reason == GOLOCK_WOKEN || reason == GOLOCK_EXPIRED || reason == GOLOCK_INTERRUPTED;
+    waiter->returns |=
+        reason == GOLOCK_WOKEN || reason == GOLOCK_EXPIRED || reason == GOLOCK_INTERRUPTED;
     if (reason == GOLOCK_INTERRUPTED) {
         resign(c, waiter);
         return GOLOCK_ABORTED;
     }
-    /* The claimant for which the lock is reserved has not come in time. */
-    bool outlived = reason == GOLOCK_EXPIRED && reserved(c, waiter->value) && golock_now() < waiter->deadline;
+    /* Whether the claimant for which the lock is reserved has not come within the patience. */
+    bool outlived =
+        reason == GOLOCK_EXPIRED && reserved(c, waiter->value) && golock_now() < waiter->deadline;
     for (;;) {
         uint64_t old = load(c);
         uint32_t word = (uint32_t)old;
@@ -347,7 +355,7 @@ golock_plain_stay(struct golock_waiter *waiter)
     return true;
 }
 
-/* The one that was moved sleeps on the word and has announced nothing: so that is done in its place. */
+/* Announces a thread that was moved to the word, as it would have done itself. */
 static void
 announce_the_moved(cell c)
 {
@@ -359,15 +367,19 @@ announce_the_moved(cell c)
             if (next == word || compare_and_swap(c, old, with_flags(old, next))) {
                 return;
             }
-        } else if (compare_and_swap(c, old, with_flags(old, (word & GOLOCK_HANDOFF) | claimant_bits(c)))) {
-            appoint(c); /* there is no release that would wake it */
-            return;
+        } else {
+            uint64_t named = with_flags(old, (word & GOLOCK_HANDOFF) | claimant_bits(c));
+            if (compare_and_swap(c, old, named)) {
+                appoint(c); /* no release follows that would wake it */
+                return;
+            }
         }
     }
 }
 
 bool
-golock_plain_move(const struct golock_core *core, uint32_t *from, uint32_t value, uint32_t *word, bool shared)
+golock_plain_move(const struct golock_core *core, uint32_t *from, uint32_t value, uint32_t *word,
+                  bool shared)
 {
     long moved = golock_futex_move(from, value, 1, word);
     if (moved > 0) {
@@ -381,11 +393,12 @@ golock_plain_move(const struct golock_core *core, uint32_t *from, uint32_t value
 void
 golock_wake_all(uint32_t *word)
 {
-    /* The due time differs after, and the kernel lets nobody sleep on the word as it was. */
+    /* This changes the due time, so the kernel lets nobody sleep on the old word. */
     uint32_t old = __atomic_load_n(word, __ATOMIC_RELAXED);
     uint32_t new;
     do {
         new = (old & ~DUE_MASK) | ((old + (1u << GOLOCK_DUE_SHIFT)) & DUE_MASK);
-    } while (!__atomic_compare_exchange_n(word, &old, new, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED));
+    } while (
+        !__atomic_compare_exchange_n(word, &old, new, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED));
     golock_futex_wake(word, INT_MAX, GOLOCK_ANY_CHANNEL);
 }

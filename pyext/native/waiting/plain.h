@@ -1,11 +1,11 @@
-/* The simple part of the protocol of internal/core/word.go: all of internal/core/waiter.go but for the
- * hand-off. A thread that waits so never asks for the lock and never looks at the due time. It may share a
- * word with others that wait by a core, Go code among them.
+/* The simple part of the protocol of internal/core/word.go: internal/core/waiter.go without the
+ * hand-off. A waiter served here never requests the lock and never looks at the due time. Others
+ * may use the core to wait for the same word, Go code among them.
  *
- * With a core, whatever is left to it is passed on to it, with the waiter as it is. Without one, nobody hands
- * the lock over.
+ * What these functions cannot do they pass on to the core, with the waiter as it is. Without a core
+ * nobody hands the lock over.
  *
- * Like the core's, the functions that write the word of a lock that is not shared are called with the GIL. */
+ * Like the core's, the functions that write the word of a lock that is not shared need the GIL. */
 #ifndef GOLOCK_PLAIN_H
 #define GOLOCK_PLAIN_H
 
@@ -14,37 +14,37 @@
 
 #include "golock.h"
 
-/* The core is to do it: nothing was done. */
+/* The core is to do it; nothing was done. */
 #define GOLOCK_PASS (-1)
 
-/* Whether the functions below may be asked first: there is no core, or nothing speaks against it. Where the
- * threshold is 0 the core keeps the order. */
-bool golock_plain_may(const struct golock_core *core);
+/* Whether the functions below apply: there is no core, or newcomers may barge. With a threshold of
+ * 0 the core keeps the order. */
+bool golock_plain_applies(const struct golock_core *core);
 
-/* What the functions of these names in struct golock_core do, or GOLOCK_PASS. The latter, from
- * golock_plain_next, says that the waiter was woken and found the lock taken: it owes something, and no
- * Python code may run before it is passed on. */
+/* These do what the functions of the same names in struct golock_core do, or return GOLOCK_PASS.
+ * From golock_plain_next that means that the waiter was woken and found the lock taken: it has a
+ * claimant's debt, and no Python code may run before the core has it. */
 bool golock_plain_try_acquire(uint32_t *word, bool semaphore);
 int golock_plain_next(const struct golock_core *core, struct golock_waiter *waiter, int reason);
 bool golock_plain_stay(struct golock_waiter *waiter);
 int golock_plain_release(const struct golock_core *core, uint32_t *word, bool shared, bool *named);
-int golock_plain_release_semaphore(const struct golock_core *core, uint32_t *word, bool shared, uint32_t n,
-                                   uint32_t most);
+int golock_plain_release_semaphore(const struct golock_core *core, uint32_t *word, bool shared,
+                                   uint32_t n, uint32_t most);
 
-/* A release with `named` not NULL sets it where it has named a claimant and not woken it yet. The caller does
- * so soon, by golock_plain_wake_named, which needs no GIL, and before it runs any code. Where that returns
- * false nobody slept, and golock_plain_take_back is to be called, with the GIL. */
+/* A release with `named` not NULL sets *named if it has named a claimant without waking it. The
+ * caller then calls golock_plain_wake_named soon, before it runs any code; this needs no GIL. If it
+ * returns false nobody slept, and the caller must call golock_plain_take_back, with the GIL. */
 bool golock_plain_wake_named(uint32_t *word, bool shared);
 void golock_plain_take_back(uint32_t *word, bool shared);
 
-/* Has a thread that sleeps on *from, which is `value`, sleep on the word of a lock instead, as if it had come
- * to wait for the lock, but that the kernel may put it before others. Returns whether one did: a wake that it
- * gets from then on is the lock's. */
-bool golock_plain_move(const struct golock_core *core, uint32_t *from, uint32_t value, uint32_t *word,
-                       bool shared);
+/* Moves a thread that sleeps on *from, which is `value`, to the word of a lock, as if it had come
+ * to wait for the lock; only its place among the sleepers may be another. Returns whether a thread
+ * was moved: a wake-up that it gets from then on comes from the lock. */
+bool golock_plain_move(const struct golock_core *core, uint32_t *from, uint32_t value,
+                       uint32_t *word, bool shared);
 
-/* Wakes all who sleep on the word, and lets nobody sleep who is about to. They look and sleep again, unless
- * they find that their wait has ended. */
+/* Wakes all who sleep on the word or are about to. They look, and sleep again unless their wait has
+ * ended. */
 void golock_wake_all(uint32_t *word);
 
 #endif

@@ -1,29 +1,28 @@
 #include "waiting/spin.h"
 
-#include "base/clock.h"
-
-/* Nanoseconds. What a spin may take: twice what it takes to sleep and be woken, so that a spin is not in vain
- * because the other thread sleeps. */
+/* Nanoseconds. The longest spin: twice the time to sleep and be woken, so that a spin succeeds even
+ * if the other thread has to wake up first. */
 #define SPIN 50000
 
-/* Nanoseconds. A wait that took less, asleep, might have been spun through. */
+/* Nanoseconds. A spin might have replaced a wait that took less. */
 #define SHORT 100000
 
-/* After so many short waits in a row a thread spins. A spin that is in vain doubles the number for the next,
- * and one that is not halves it. */
+/* A thread spins after this many short waits in a row. A spin that fails doubles the number for the
+ * next, one that succeeds halves it. */
 #define SHORT_WAITS 4
 #define MOST_DOUBLINGS 6
 
-/* Nanoseconds. For how long a thread looks whether another lets go of the GIL, before it asks for it. Then
- * the GIL may be free all the same: of most that let go of it nothing is known here. */
+/* Nanoseconds. How long a thread polls for another to drop the GIL before it requests the GIL. Only
+ * drops by golock_detach are seen here; the GIL may be free earlier. */
 #define SPIN_FOR_GIL 5000
 
-/* With the default model the first access allocates memory, and ends the process where there is none. */
+/* In the default TLS model the first access allocates memory and ends the process if there is
+ * none. */
 static _Thread_local struct {
     uint16_t short_waits, doublings;
 } learned __attribute__((tls_model("initial-exec")));
 
-/* How often threads have let go of the GIL to wait. */
+/* How often threads have dropped the GIL to wait. */
 static uint32_t detached;
 
 PyThreadState *
@@ -37,17 +36,18 @@ golock_detach(void)
 }
 
 golock_spin
-golock_spin_begin(int64_t deadline, int64_t first)
+golock_spin_begin(golock_deadline deadline, int64_t least)
 {
     bool expected = learned.short_waits >= SHORT_WAITS << learned.doublings;
     int64_t now = golock_now();
-    int64_t until = now + (expected ? SPIN : first);
-    return (golock_spin){.since = now, .expected = expected, .until = until < deadline ? until : deadline};
+    int64_t until = now + (expected ? SPIN : least);
+    until = until < deadline.at ? until : deadline.at;
+    return (golock_spin){.since = now, .expected = expected, .until = until};
 }
 
-/* Pauses for a while, and returns whether it is still before then. */
+/* Pauses for some cycles, and returns whether it is still before the moment. */
 static bool
-again(int64_t then)
+pause_before(int64_t moment)
 {
     for (int i = 0; i < 8; i++) {
 #ifdef __x86_64__
@@ -56,16 +56,16 @@ again(int64_t then)
         __asm__ volatile("yield");
 #endif
     }
-    return golock_now() < then;
+    return golock_now() < moment;
 }
 
-/* Spins until a thread has let go of the GIL since `before`. */
+/* Spins until `detached` differs from `before`. */
 static void
 spin_for_gil(uint32_t before)
 {
 #ifndef Py_GIL_DISABLED
-    int64_t then = golock_now() + SPIN_FOR_GIL;
-    while (__atomic_load_n(&detached, __ATOMIC_RELAXED) == before && again(then)) {
+    int64_t until = golock_now() + SPIN_FOR_GIL;
+    while (__atomic_load_n(&detached, __ATOMIC_RELAXED) == before && pause_before(until)) {
     }
 #else
     (void)before;
@@ -73,15 +73,16 @@ spin_for_gil(uint32_t before)
 }
 
 bool
-golock_spin_while(const golock_spin *spin, const uint32_t *word, uint32_t was, uint32_t mask, bool shared)
+golock_spin_while(const golock_spin *spin, const uint32_t *word, uint32_t was, uint32_t mask,
+                  bool shared)
 {
     uint32_t before, now = __atomic_load_n(&detached, __ATOMIC_ACQUIRE);
     do {
         before = now;
-        if (!again(spin->until)) {
+        if (!pause_before(spin->until)) {
             return false;
         }
-        /* Before the word: what is read here then comes before a change that the next look finds. */
+        /* Read this before the word, so that it predates a change that the next load sees. */
         now = __atomic_load_n(&detached, __ATOMIC_ACQUIRE);
     } while (((__atomic_load_n(word, __ATOMIC_ACQUIRE) ^ was) & mask) == 0);
     if (!shared) {
