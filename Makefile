@@ -1,7 +1,8 @@
 # make demo          set up, and compare threaded programs and calls without golock and on it
 # make check         formatters, linters, and the tests that take seconds
 # make test          set up, and pass all tests on one interpreter, Go and Python
-# make test-all      the same with and without the fast path, all models, and every interpreter found here
+# make test-all      the same with and without the fast path, all models, and every interpreter
+#                    found here (an hour)
 # make verify        check the protocol's models, and that every fault seeded in them is found
 # make verify-all    the same with the largest searches, a quarter of an hour
 # make limits        print what keeps the core away, and how threads wait then
@@ -10,7 +11,8 @@
 # make bench-go      the same for goroutines, beside sync.Mutex, a channel and semaphore.Weighted
 # make conformance   compare golock with the interpreter, case by case; and the interpreter's own
 #                    tests without golock and on it, test by test (some minutes)
-# make test-suites   the same with other projects' tests: gevent, trio, anyio, urllib3 (half an hour)
+# make test-suites   the same with other projects' tests: gevent, trio, anyio, urllib3 (half an
+#                    hour)
 # make lint          every formatter and checker
 #
 # make gopy                 build examples/gopy_counter, and the Go side of the tests, with gopy
@@ -22,7 +24,8 @@
 
 PYTHON ?= python3
 GO ?= go
-VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d.%d" % sys.version_info[:3] + getattr(sys, "abiflags", ""))')
+VERSION := $(shell $(PYTHON) -c 'import sys; \
+	print("%d.%d.%d" % sys.version_info[:3] + getattr(sys, "abiflags", ""))')
 VENV := .venv/$(VERSION)
 BIN := $(VENV)/bin
 GO_SOURCES := golock internal examples tests_go tests_py
@@ -31,12 +34,16 @@ GO_SOURCES := golock internal examples tests_go tests_py
 GO_MODULES := . examples tests_py/go
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.6.1
 NATIVE := $(sort $(wildcard pyext/native/*.[ch] pyext/native/*/*.[ch]))
-C_SOURCES := $(NATIVE) $(wildcard golock/capi/*.[ch] golock/capi/libgolock/*.c bench/floor/*.c tests_py/go/*.c tests_py/stress/*.c)
+C_SOURCES := $(NATIVE) $(wildcard golock/capi/*.[ch] golock/capi/libgolock/*.c bench/floor/*.c \
+	tests_py/go/*.c tests_py/stress/*.c)
 SPIN := $(or $(shell command -v spin),$(CURDIR)/build/spin/usr/bin/spin)
-SOURCES := setup.py pyproject.toml go.mod go.sum $(wildcard golock/*.go internal/core/*.go golock/capi/*.* golock/capi/libgolock/*) \
-	$(NATIVE) $(wildcard pyext/golock/*.py* pyext/golock/*/*.py pyext/golock/*/*.json)
+SOURCES := setup.py pyproject.toml go.mod go.sum $(NATIVE) \
+	$(wildcard golock/*.go internal/core/*.go golock/capi/*.* golock/capi/libgolock/*) \
+	$(wildcard pyext/golock/*.py* pyext/golock/*/*.py pyext/golock/*/*.json)
 
-.PHONY: demo check test test-all test-go test-python test-slow-path verify verify-all limits soak gopy free-threaded test-free-threaded test-tsan test-suites bench bench-go conformance lint format dist clean
+.PHONY: demo check test test-all test-go test-python test-slow-path verify verify-all limits soak \
+	gopy free-threaded test-free-threaded test-tsan test-suites bench bench-go conformance lint \
+	format dist clean
 
 demo: $(VENV)/golock
 	$(BIN)/python -I -m golock --version
@@ -63,8 +70,8 @@ test-python: $(VENV)/tests
 	test -z "$(STRESS)" || $(BIN)/python -m pytest $(STRESS)
 
 # Every operation goes through the slow path.
-PRIMITIVES := $(patsubst %,tests_py/unit/test_%.py,lock rlock condition event semaphore barrier fork signals exit \
-	sharing waiting_without_the_core)
+PRIMITIVES := $(patsubst %,tests_py/unit/test_%.py,lock rlock condition event semaphore barrier \
+	fork signals exit sharing waiting_without_the_core)
 
 test-slow-path: $(VENV)/tests
 	GOLOCK_FASTPATH=0 $(BIN)/python -m pytest $(SIDE_BY_SIDE) $(PRIMITIVES)
@@ -94,8 +101,8 @@ soak: $(VENV)/tests $(SPIN)
 # Debian's package, unpacked where it harms nobody.
 $(CURDIR)/build/spin/usr/bin/spin:
 	rm -rf build/spin && mkdir -p build/spin
-	cd build/spin && { apt-get -qq download spin || { apt-get -qq update && apt-get -qq download spin; } } \
-		&& dpkg-deb --extract spin_*.deb .
+	cd build/spin && { apt-get -qq download spin || \
+		{ apt-get -qq update && apt-get -qq download spin; } } && dpkg-deb --extract spin_*.deb .
 
 FREE_THREADED := build/free-threaded
 TSAN := $(CURDIR)/build/tsan
@@ -106,11 +113,11 @@ free-threaded:
 
 test-free-threaded: export PYTHON_GIL = 0
 test-free-threaded: free-threaded
-	$(FREE_THREADED)/plain/bin/python3.13t -c 'import sys; assert not sys._is_gil_enabled(); print(sys.version)'
+	$(FREE_THREADED)/plain/bin/python3.13t -c 'import sys; assert not sys._is_gil_enabled()'
 	$(MAKE) test-python PYTHON=$(FREE_THREADED)/plain/bin/python3.13t
 
-# Under ThreadSanitizer pip and the compiler's driver would take minutes, so the plain one builds. The
-# address randomization of recent kernels is more than older sanitizers can bear.
+# pip and the compiler's driver would take minutes under ThreadSanitizer, so the plain interpreter
+# builds. Older sanitizers cannot bear the address randomization of recent kernels.
 test-tsan: $(TSAN)/requirements
 	tests_py/free_threaded.sh tsan $(FREE_THREADED)
 	rm -rf $(TSAN)/reports && mkdir -p $(TSAN)/reports
@@ -123,7 +130,8 @@ test-tsan: $(TSAN)/requirements
 		$(addprefix tests_py/unit/test_,$(addsuffix .py,lock rlock condition semaphore event barrier)) \
 		--deselect tests_py/stress/test_threads.py::test_threads_come_and_go_while_contending \
 		$(addprefix tests_py/stress/,test_threads.py test_timeouts.py test_data_races.py)
-	$(FREE_THREADED)/plain/bin/python3.13t tests_py/data_races.py $(TSAN)/reports $(TSAN)/packages/golock/_golock.*.so
+	$(FREE_THREADED)/plain/bin/python3.13t tests_py/data_races.py $(TSAN)/reports \
+		$(TSAN)/packages/golock/_golock.*.so
 
 $(TSAN)/requirements: tests_py/requirements.txt | free-threaded
 	$(FREE_THREADED)/plain/bin/python3.13t -m pip install --quiet --upgrade --target $(TSAN)/packages \
@@ -164,7 +172,8 @@ lint: $(VENV)/lint
 	$(BIN)/python examples/embed/cgo.py $(GO) -C examples run $(STATICCHECK) ./embed
 	$(BIN)/clang-format --dry-run --Werror $(C_SOURCES)
 	$(BIN)/python pyext/native/layers.py
-	GOLOCK_WERROR=1 $(BIN)/python setup.py -q build_ext --force --build-lib build/lint --build-temp build/lint-temp
+	GOLOCK_WERROR=1 $(BIN)/python setup.py -q build_ext --force --build-lib build/lint \
+		--build-temp build/lint-temp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -179,7 +188,8 @@ format: $(VENV)/lint
 
 dist: $(VENV)/lint
 	$(BIN)/python -m build
-	$(BIN)/auditwheel repair --wheel-dir wheelhouse dist/golock-*-cp$(subst .,,$(basename $(VERSION)))-*.whl
+	$(BIN)/auditwheel repair --wheel-dir wheelhouse \
+		dist/golock-*-cp$(subst .,,$(basename $(VERSION)))-*.whl
 
 # The package as a user has it: built from the sources, installed into a virtual environment.
 $(VENV)/golock: $(SOURCES)
@@ -223,10 +233,12 @@ $(VENV)/embed: $(VENV)/golock examples/go.mod examples/go.sum $(wildcard example
 		$(GO) -C examples build -buildvcs=false -o $(CURDIR)/$@ ./embed
 	touch $@
 
-$(VENV)/tests: $(VENV)/golock $(VENV)/gopy $(VENV)/embed tests_py/requirements.txt tests_py/programs/requirements.txt tests_py/programs/requirements-wheels.txt
+$(VENV)/tests: $(VENV)/golock $(VENV)/gopy $(VENV)/embed tests_py/requirements.txt \
+		tests_py/programs/requirements.txt tests_py/programs/requirements-wheels.txt
 	$(BIN)/python -m pip install --quiet -r tests_py/requirements.txt
 	$(BIN)/python -m pip install --quiet --no-deps -r tests_py/programs/requirements.txt
-	$(BIN)/python -m pip install --quiet --no-deps --only-binary :all: -r tests_py/programs/requirements-wheels.txt \
+	$(BIN)/python -m pip install --quiet --no-deps --only-binary :all: \
+		-r tests_py/programs/requirements-wheels.txt \
 		|| echo "no gevent and no eventlet for this interpreter"
 	touch $@
 

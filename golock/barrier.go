@@ -104,7 +104,9 @@ func (b *Barrier) breaks() {
 	b.notifyAll(core.BarrierBroken)
 }
 
-func (b *Barrier) notifyAll(notification uint32) { core.Notify(&b.word, core.Everyone, notification) }
+func (b *Barrier) notifyAll(notification uint32) {
+	core.Notify(&b.word, core.Everyone, notification)
+}
 
 // Abort breaks the barrier. Current waiters get [ErrBrokenBarrier], and so do later calls of Wait
 // until the barrier is reset.

@@ -277,7 +277,7 @@ func TestEventAndContextsThatEnd(t *testing.T) {
 }
 
 // Setting, clearing and waiting all the time: whoever waits goes on, because it is set again.
-func TestEventStorm(t *testing.T) {
+func TestEventUnderStress(t *testing.T) {
 	const threads, waiters, rounds = 2, 8, 2000
 	var e Event
 	defer leavesNothing(t, &e.word)()

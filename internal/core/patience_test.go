@@ -24,12 +24,12 @@ func TestNoWakeUpIsLostWithoutPatience(t *testing.T) {
 		semaphore := SemaphoreCell((*uint32)(unsafe.Pointer(&memory)))
 		cells := map[string]Cell{"lock": LockCell(new(uint32)), "semaphore": semaphore}
 		for name, c := range cells {
-			t.Run(fmt.Sprintf("%s, %v", name, threshold), func(t *testing.T) { storm(t, c) })
+			t.Run(fmt.Sprintf("%s, %v", name, threshold), func(t *testing.T) { contend(t, c) })
 		}
 	}
 }
 
-func storm(t *testing.T, c Cell) {
+func contend(t *testing.T, c Cell) {
 	const goroutines, threads, rounds = 24, 2, 300
 	inside := 0 // guarded by c
 	work := func() {
