@@ -115,7 +115,7 @@ def build_core(output: Path) -> None:
     environment = dict(os.environ, CGO_ENABLED="1")
     print(" ".join(command), flush=True)
     if subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode != 0:
-        raise Unbuildable("the go command failed; what it said stands above.")
+        raise Unbuildable("the go command failed; its output is above.")
     built.with_suffix(".h").unlink(missing_ok=True)
     # A running program may have the old file mapped.
     built.replace(output)

@@ -28,7 +28,7 @@ var ErrBrokenBarrier = errors.New("broken barrier")
 // The action must not call Wait, Abort or Reset of the barrier.
 func NewBarrier(parties int, action func()) *Barrier {
 	if parties < 1 || parties > core.Everyone {
-		panic("golock: a barrier for no parties, or for too many")
+		panic("golock: invalid number of parties")
 	}
 	return &Barrier{parties: parties, action: action}
 }
@@ -45,7 +45,7 @@ func NewBarrier(parties int, action func()) *Barrier {
 // is broken.
 func (b *Barrier) Wait(ctx context.Context) (int, error) {
 	if b.parties == 0 {
-		panic("golock: a barrier that was not made by NewBarrier")
+		panic("golock: use of a Barrier not made by NewBarrier")
 	}
 	if err := b.lock.LockContext(ctx); err != nil {
 		b.Abort()

@@ -71,7 +71,7 @@ func ExampleAt() {
 	fmt.Println(errors.As(err, &wrong), wrong.Reason)
 	// Output:
 	// 8
-	// true no shared golock object, or one that is gone
+	// true not a shared golock object, or one that no longer exists
 }
 
 // Total is called by Python with the GIL. The lock's owner may need the GIL to go on, so the wait

@@ -62,13 +62,13 @@ func WordAt(address uintptr, kind Kind) (word unsafe.Pointer, reason string) {
 	case address%size != 0:
 		return fault("misaligned")
 	case !Readable(address, 2*size):
-		return fault("no memory to be read")
+		return fault("no readable memory")
 	}
 	// The address points to memory that Go does not move; the conversion reinterprets its bits.
 	h := *(**header)(unsafe.Pointer(&address))
 	switch {
 	case atomic.LoadUint32(&h.magic) != HeaderMagic:
-		return fault("no shared golock object, or one that is gone")
+		return fault("not a shared golock object, or one that no longer exists")
 	case h.version != Version:
 		return fault("an object of version %d of golock's protocol, and this is version %d",
 			h.version, Version)

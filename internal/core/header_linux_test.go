@@ -31,7 +31,7 @@ func TestUnreadableMemory(t *testing.T) {
 		"last but 1": ^uintptr(15),
 	} {
 		word, reason := WordAt(address, KindLock)
-		if word != nil || reason != "no memory to be read" {
+		if word != nil || reason != "no readable memory" {
 			t.Errorf("WordAt(%s) returned %v, %q", name, word, reason)
 		}
 	}

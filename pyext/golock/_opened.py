@@ -1,4 +1,4 @@
-"""The interpreter's own algorithms, for objects of golock whose insides a program touches.
+"""The interpreter's own algorithms, for objects of golock whose internals a program touches.
 
 An opened object keeps its state in its ``__dict__`` under the names that ``threading`` uses, and
 its methods run the functions of the interpreter's classes, made here once more from the code of
@@ -87,13 +87,13 @@ def fields(initialize: Callable[..., None], arguments: tuple[Any, ...]) -> dict[
 
 def state(self: Any) -> Any:
     """Do the work of ``__getstate__``: an object is copied by what the interpreter's has in it."""
-    insides = vars(self)  # opens it
+    internals = vars(self)  # opens it
     getstate: Any = getattr(object, "__getstate__", None)  # since 3.11
     if getstate:
         return getstate(self)
     names = copyreg._slotnames(type(self))  # type: ignore[attr-defined]
     slots = {name: getattr(self, name) for name in names if hasattr(self, name)}
-    return (insides, slots) if slots else insides
+    return (internals, slots) if slots else internals
 
 
 def reduce(self: Any, protocol: int) -> Any:

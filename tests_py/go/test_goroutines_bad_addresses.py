@@ -52,9 +52,9 @@ def test_unmapped(refused):
     address = ctypes.addressof(view)
     del view
     memory.close()
-    refused(address, "no memory to be read")
-    refused(2**64 - 8, "no memory to be read")
-    refused(2**47, "no memory to be read")
+    refused(address, "no readable memory")
+    refused(2**64 - 8, "no readable memory")
+    refused(2**47, "no readable memory")
 
 
 def test_memory_that_may_not_be_read(refused):
@@ -62,14 +62,14 @@ def test_memory_that_may_not_be_read(refused):
     memory = mmap.mmap(-1, mmap.PAGESIZE)
     address = ctypes.addressof(ctypes.c_char.from_buffer(memory))
     assert libc.mprotect(ctypes.c_void_p(address), mmap.PAGESIZE, 0) == 0
-    refused(address, "no memory to be read")
+    refused(address, "no readable memory")
 
 
 def test_lock_that_is_gone(refused):
     addresses = [golock.Lock().address for _ in range(100)]
     gc.collect()
     for address in addresses:
-        refused(address, "no shared golock object, or one that is gone")
+        refused(address, "not a shared golock object, or one that no longer exists")
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_lock_that_is_gone(refused):
 )
 def test_another_object(refused, thing):
     for address in range(id(thing), id(thing) + thing.__sizeof__() - 8, 8):
-        refused(address, "no shared golock object, or one that is gone")
+        refused(address, "not a shared golock object, or one that no longer exists")
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,7 @@ except ValueError as error:
 @pytest.mark.parametrize("name", ["Lock", "Semaphore", "Event"])
 def test_a_header_without_an_object(python, check, name, before):
     done = python(MADE_ELSEWHERE, str(Path(__file__).parents[1] / "unit"), name, before)
-    check(done, "address there: no object of this interpreter\n")
+    check(done, "address there: not an object of this interpreter\n")
 
 
 def test_objects_of_derived_types_are_found():

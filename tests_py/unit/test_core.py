@@ -111,9 +111,9 @@ def spoil_other_version(core):
         (spoil_truncated, "it is truncated"),
         (spoil_head_only, "it is truncated"),
         (spoil_text, "it is not a shared library"),
-        (spoil_other_library, "it is not golock's core, or not of this version"),
+        (spoil_other_library, "it is not golock's core, or has another version"),
         (spoil_other_machine, "it is not a shared library for this machine"),
-        (spoil_other_version, "it is not golock's core, or not of this version"),
+        (spoil_other_version, "it is not golock's core, or has another version"),
     ],
 )
 def test_spoiled_core_is_an_import_error(installed_copy, spoil, reason):

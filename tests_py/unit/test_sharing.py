@@ -15,7 +15,7 @@ import golock
 from waiting import asleep_on, join, start, wait_until
 
 HEADER_MAGIC = 0x6B636FC1
-NONE = "no shared golock object, or one that is gone"
+NONE = "not a shared golock object, or one that no longer exists"
 LOCK, SEMAPHORE, EVENT = 1, 2, 3
 HEADER = Path(golock.get_include(), "golock.h")
 
@@ -157,10 +157,10 @@ def bad_addresses():
     return {
         "nil": (0, "nil"),
         "one": (1, "misaligned"),
-        "low": (8, "no memory to be read"),
+        "low": (8, "no readable memory"),
         "misaligned": (lock.address + 4, "misaligned"),
         "the word": (lock.address + 8, NONE),
-        "beyond user space": (1 << 62, "no memory to be read"),
+        "beyond user space": (1 << 62, "no readable memory"),
         "another object": (id(text), NONE),
         "an object that is gone": (lock.address, NONE),
     }
@@ -187,7 +187,7 @@ def test_header_of_another_version():
     lock = golock.Lock()
     address = lock.address
     Header.from_address(address).version += 1
-    reason = "an object of another version of golock's protocol"
+    reason = "an object with another version of golock's protocol"
     with pytest.raises(ValueError, match=f"^address {hex(address)}: {reason}$"):
         golock.at(address)
     assert lock.acquire(timeout=1)
@@ -234,12 +234,12 @@ print(lock.acquire(timeout=0.01))
 def test_bad_cores(python, check, loaded):
     reasons = [
         "there is none",
-        "it has another version of the interface than this extension",
-        "its Go runtime did not outlive the fork",
+        "its interface has another version than this extension's",
+        "its Go runtime did not survive the fork",
         "it lacks a function",
     ]
     if loaded:
-        reasons.append("threads of this process wait by another already")
+        reasons.append("threads of this process already use another core")
     done = python(BAD_CORES, str(Path(__file__).parent), "loaded" if loaded else "not")
     check(done, "\n".join([*reasons, f"False {loaded}", "False\n"]))
 

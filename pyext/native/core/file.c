@@ -96,7 +96,7 @@ fault_of(const struct image *file)
     const char *names = dynamic_names(file, header, segments, &size);
     if (names == NULL ||
         memmem(names, size, "\0" GOLOCK_CORE_SYMBOL, sizeof("\0" GOLOCK_CORE_SYMBOL)) == NULL) {
-        return "it is not golock's core, or not of this version (no symbol " GOLOCK_CORE_SYMBOL ")";
+        return "it is not golock's core, or has another version (no symbol " GOLOCK_CORE_SYMBOL ")";
     }
     return NULL;
 }
@@ -197,12 +197,12 @@ void *
 golock_corefile_open_copy(const char *path, int *opened, char *reason, size_t size)
 {
     char name[4096];
-    snprintf(reason, size, "there is no place for a private copy of %s", path);
+    snprintf(reason, size, "no private copy of %s can be made: there is no place for it", path);
     int fd = memfd_create("libgolock.so", MFD_CLOEXEC);
     if (fd < 0) {
         snprintf(reason, size, "memfd_create: %s", strerror(errno));
     } else if (!name_of(fd, *opened, name, sizeof(name))) {
-        snprintf(reason, size, "too many private copies were tried");
+        snprintf(reason, size, "no name for a private copy was free");
         close(fd);
     } else {
         void *handle = open_copied(path, fd, name, opened, reason, size);

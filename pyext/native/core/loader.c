@@ -55,7 +55,7 @@ static struct {
 } core = {.loading = PTHREAD_MUTEX_INITIALIZER, .handoff = GOLOCK_DEFAULT_HANDOFF};
 
 static const char forked_by_a_thread[] = "this process was forked by a thread other than the main "
-                                         "one, and is to end with its last thread";
+                                         "one, and must be able to end with its last thread";
 
 /* The core must not be half loaded when the process forks. The Go runtime does not survive a fork,
  * because its threads are gone; the child loads a fresh core when it needs one.
@@ -246,7 +246,7 @@ open_core(char *reason, size_t size)
     void *handle;
     bool private = core.file_unusable;
     if (private && core.copies >= MOST_COPIES) {
-        snprintf(reason, size, "there are %d private copies of it already", core.copies);
+        snprintf(reason, size, "there are already %d private copies of it", core.copies);
         return NULL;
     }
     if (private) {
@@ -310,7 +310,7 @@ load(bool must, char *reason, size_t size)
         nanosleep(&pause, NULL);
     }
     if (table == NULL) {
-        snprintf(reason, size, "its Go runtime waits for threads or memory to start with");
+        snprintf(reason, size, "its Go runtime has not started: it lacks threads or memory");
     } else if (!set_handoff_of(table, core.handoff)) {
         snprintf(reason, size, "not enough memory for the thread's first call");
         table = NULL;
@@ -376,10 +376,10 @@ fault_of(const struct golock_core *table)
         return "there is none";
     }
     if (table->version != GOLOCK_VERSION) {
-        return "it has another version of the interface than this extension";
+        return "its interface has another version than this extension's";
     }
     if (table->process != getpid()) {
-        return "its Go runtime did not outlive the fork";
+        return "its Go runtime did not survive the fork";
     }
     if (table->try_acquire == NULL || table->next == NULL || table->stay == NULL ||
         table->release == NULL || table->release_semaphore == NULL || table->set_handoff == NULL ||
@@ -405,7 +405,7 @@ golock_core_use(const golock_state *state, const struct golock_core *table)
                 __atomic_store_n(&core.table, table, __ATOMIC_RELEASE);
             }
         } else if (core.table != table) {
-            fault = "threads of this process wait by another already";
+            fault = "threads of this process already use another core";
         }
         pthread_mutex_unlock(&core.loading);
     }
@@ -472,7 +472,7 @@ warn(const char *reason)
     PyObject *before = golock_raised();
     if (PyErr_WarnFormat(
             PyExc_RuntimeWarning, 1,
-            "golock waits without its lock core, in no order: the core cannot be loaded: %s",
+            "golock waits without its lock core, in no order, because the core cannot be loaded: %s",
             reason) < 0) {
         PyErr_WriteUnraisable(NULL);
     }

@@ -1,5 +1,5 @@
 /* The type golock.Condition: the class of that name in CPython's Lib/threading.py. Native over
- * golock's own locks, whose insides it uses. Over any other lock the interpreter's algorithm uses
+ * golock's own locks, whose internals it uses. Over any other lock the interpreter's algorithm uses
  * the lock's methods. */
 #include "primitives/condition.h"
 
@@ -728,7 +728,7 @@ condition_acquire_restore(PyObject *self, PyObject *value)
           PyArg_ParseTuple(value, "kk;_acquire_restore", &state.count, &state.owner))) {
         if (!PyErr_Occurred()) {
             PyErr_SetString(PyExc_TypeError,
-                            "_acquire_restore() needs what _release_save() returned");
+                            "_acquire_restore() requires what _release_save() returned");
         }
         Py_DECREF(state.lock);
         return NULL;

@@ -14,7 +14,7 @@ int
 golock_refuse_to_open(PyObject *self)
 {
     PyErr_Format(PyExc_RuntimeError,
-                 "the insides of a %s that is shared with code outside Python cannot be used",
+                 "cannot access the internals of a %s that is shared with code outside Python",
                  Py_TYPE(self)->tp_name);
     return -1;
 }
@@ -23,7 +23,7 @@ void *
 golock_refuse_to_share(PyObject *self)
 {
     PyErr_Format(PyExc_TypeError,
-                 "a %s whose insides were used, or whose class overrides them, cannot be shared",
+                 "cannot share a %s whose internals were accessed, or are overridden by its class",
                  Py_TYPE(self)->tp_name);
     return NULL;
 }
@@ -39,7 +39,7 @@ header_of(const golock_state *state, PyObject *object)
         }
     }
     PyErr_Format(PyExc_TypeError,
-                 "a Lock, a Semaphore or an Event of golock can be shared, not '%.200s'",
+                 "only golock's Lock, Semaphore and Event can be shared, not '%.200s'",
                  Py_TYPE(object)->tp_name);
     return NULL;
 }
@@ -114,14 +114,14 @@ fault_of(const struct golock_header *header)
         return "misaligned";
     }
     if (!golock_readable(header, 2 * sizeof(*header))) {
-        return "no memory to be read";
+        return "no readable memory";
     }
     if (golock_word(header, header->kind) != NULL) {
         return NULL;
     }
     return header->magic == GOLOCK_HEADER_MAGIC
-               ? "an object of another version of golock's protocol"
-               : "no shared golock object, or one that is gone";
+               ? "an object with another version of golock's protocol"
+               : "not a shared golock object, or one that no longer exists";
 }
 
 PyObject *
@@ -139,7 +139,7 @@ golock_share_at(const golock_state *state, PyObject *address)
     if (!PyErr_Occurred()) {
         char at[GOLOCK_ADDRESS_TEXT];
         PyErr_Format(PyExc_ValueError, "address %s: %s", golock_address_text(header, at),
-                     fault != NULL ? fault : "no object of this interpreter");
+                     fault != NULL ? fault : "not an object of this interpreter");
     }
     return NULL;
 }
