@@ -470,10 +470,10 @@ warn(const char *reason)
         return;
     }
     PyObject *before = golock_raised();
-    if (PyErr_WarnFormat(
-            PyExc_RuntimeWarning, 1,
-            "golock waits without its lock core, in no order, because the core cannot be loaded: %s",
-            reason) < 0) {
+    if (PyErr_WarnFormat(PyExc_RuntimeWarning, 1,
+                         "golock waits without its lock core, in no order, because the core cannot "
+                         "be loaded: %s",
+                         reason) < 0) {
         PyErr_WriteUnraisable(NULL);
     }
     if (before != NULL) {
