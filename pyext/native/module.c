@@ -180,13 +180,14 @@ PyDoc_STRVAR(use_core_doc,
              "which happens when a thread first has to wait. Raises TypeError for anything but\n"
              "an integer, OverflowError for one beyond a pointer's range.");
 
-PyDoc_STRVAR(core_doc,
-             "core($module, /)\n--\n\n"
-             "Return a dict that describes the lock core: path; loaded (when a thread first has to\n"
-             "wait); offered (by use_core); symbol, which names the version of its interface; go,\n"
-             "the version of its Go runtime, or None before it is loaded; fastpath, false with\n"
-             "GOLOCK_FASTPATH=0; private_copies, mapped after forks; core_missing, why there is no\n"
-             "core, or None.");
+PyDoc_STRVAR(
+    core_doc,
+    "core($module, /)\n--\n\n"
+    "Return a dict that describes the lock core: path; loaded (when a thread first has to\n"
+    "wait); offered (by use_core); symbol, which names the version of its interface; go,\n"
+    "the version of its Go runtime, or None before it is loaded; fastpath, false with\n"
+    "GOLOCK_FASTPATH=0; private_copies, mapped after forks; core_missing, why there is no\n"
+    "core, or None.");
 
 PyDoc_STRVAR(installation_doc,
              "installation($module, /)\n--\n\n"
