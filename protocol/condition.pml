@@ -121,8 +121,8 @@ byte pending;
 #endif
 #define REST \
 	busy--; \
-	assert(busy > 0 || (!mutex && holder == 0 && pending == 0 && !LOST(0) && !LOST(1) && !LOST(2) &&
-		!LOST(3)))
+	assert(busy > 0 || (!mutex && holder == 0 && pending == 0 && \
+		!LOST(0) && !LOST(1) && !LOST(2) && !LOST(3)))
 
 /* FUTEX_WAKE, on the notification of i. It wakes whoever sleeps at that address. */
 #define WAKE(i) \
