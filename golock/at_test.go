@@ -73,8 +73,8 @@ func TestAtRefusesWhatIsNoSharedObject(t *testing.T) {
 	}{
 		"nil":        {0, "nil"},
 		"misaligned": {lock.address() + 4, "misaligned"},
-		"the word":   {uintptr(unsafe.Pointer(&lock.word)), "no shared golock object"},
-		"zeros":      {uintptr(unsafe.Pointer(other)), "no shared golock object"},
+		"the word":   {uintptr(unsafe.Pointer(&lock.word)), "not a shared golock object"},
+		"zeros":      {uintptr(unsafe.Pointer(other)), "not a shared golock object"},
 		"gone":       {gone.address(), "gone"},
 		"newer":      {newer.address(), another},
 		"semaphore":  {sharedAs(core.KindSemaphore).address(), "shared as Semaphore, not as Lock"},
