@@ -75,7 +75,7 @@ func TestAtRefusesWhatIsNoSharedObject(t *testing.T) {
 		"misaligned": {lock.address() + 4, "misaligned"},
 		"the word":   {uintptr(unsafe.Pointer(&lock.word)), "not a shared golock object"},
 		"zeros":      {uintptr(unsafe.Pointer(other)), "not a shared golock object"},
-		"gone":       {gone.address(), "gone"},
+		"gone":       {gone.address(), "no longer exists"},
 		"newer":      {newer.address(), another},
 		"semaphore":  {sharedAs(core.KindSemaphore).address(), "shared as Semaphore, not as Lock"},
 	} {

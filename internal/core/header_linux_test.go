@@ -36,7 +36,7 @@ func TestUnreadableMemory(t *testing.T) {
 		}
 	}
 	word, reason := WordAt(second-16, KindLock)
-	if word != nil || !strings.Contains(reason, "no shared golock object") {
+	if word != nil || !strings.Contains(reason, "not a shared golock object") {
 		t.Errorf("WordAt of the last header in readable memory returned %v, %q", word, reason)
 	}
 }
