@@ -1,36 +1,48 @@
-/* The protocol of those who listen, at a condition or a barrier: internal/core/listener.go tells it, pyext/native/waiting/notify.c has it
- * for Python, with the GIL for the mutex of the list. This model checks it for a condition, as lock.pml does for the
- * lock word.
+/* The protocol of listeners at a condition or a barrier, described in internal/core/listener.go.
+ * pyext/native/waiting/notify.c has it for Python, with the GIL as the mutex of the list. This
+ * model is that of a condition.
  *
- * A step is one access to the word or to what a listener is notified, one call of the kernel, or one taking of a
- * mutex. What is done between is done under the mutex of the list. Each thread waits and notifies again and
- * again; its waits run out of time, are interrupted, and end for no reason at any point, and the memory of a
- * listener is another's, at the same address, as soon as its wait has returned. A goroutine's channel is closed
+ * A step is one access to the word or to a notification, one system call, or one locking of a
+ * mutex. Work with the list locked is one step. Each thread waits and notifies repeatedly. Its
+ * waits time out, are interrupted, or end for no reason at any point, and the memory of a listener
+ * is reused, at the same address, as soon as its wait has returned. A goroutine's channel is closed
  * where a thread is woken.
  *
- *     THREADS  how many threads, 2 to 4
- *     ROUNDS   how many calls each of them makes; without it, they never end
- *     OPEN     once, at any point, a thread opens the condition: each listener gets a lock, which stands for it
- *              among the interpreter's _waiters, and waits on that; notify releases such locks
- *     MOVE     notify moves a thread that sleeps to the word of the condition's lock, whose release wakes it. Of
- *              that word it has what matters for those who were moved; lock.pml has the rest
- *     ROLES    thread 0 waits, the others notify, which are fewer states
- *     SPIN     a thread may spin before it sleeps; who tells it then wakes nobody
+ *     THREADS  the number of threads, 2 to 4
+ *     ROUNDS   the number of calls of each thread; without it, they never end
+ *     OPEN     once, at any point, a thread opens the condition: each listener gets a lock, which
+ *              represents it among the interpreter's _waiters, and waits for that; notify releases
+ *              such locks
+ *     MOVE     notify moves a sleeping thread to the word of the condition's lock, whose release
+ *              wakes it. Of that word only the part that concerns moved threads is modelled;
+ *              lock.pml has the rest
+ *     ROLES    thread 0 waits and the others notify, which makes fewer states
+ *     SPIN     a thread may spin before it sleeps; its notifier then wakes nobody
  */
 
-/* Reads that only choose the way to one of the steps below, or tell a user what was: */
-	/* golock/condition.go Waiting: func (c *Condition) Waiting() int { return int(atomic.LoadUint32(&c.word)) } */
-	/* golock/barrier.go Waiting: func (b *Barrier) Waiting() int { return int(atomic.LoadUint32(&b.word)) } */
-	/* internal/core/listener.go Notification: func (l *Listener) Notification() uint32 { return atomic.LoadUint32(&l.notification) } */
-	/* pyext/native/waiting/spin.c golock_spin_while: } while (((__atomic_load_n(word, __ATOMIC_ACQUIRE) ^ was) & mask) == 0); */
-	/* pyext/native/waiting/notify.c golock_count_listeners: return __atomic_load_n(&listeners->length, __ATOMIC_RELAXED); */
-/* The mutex of a list of C's, where there is no GIL; and the way of a listener to its list, which tells one that
- * withdraws whether it stands in one: */
-	/* pyext/native/waiting/notify.c lock_list: while (__atomic_exchange_n(&listeners->locked, true, __ATOMIC_ACQUIRE)) { */
-	/* pyext/native/waiting/notify.c unlock_list: __atomic_store_n(&listeners->locked, false, __ATOMIC_RELEASE); */
-	/* pyext/native/waiting/notify.c unlink_listener: __atomic_store_n(&listener->listeners, NULL, __ATOMIC_RELEASE); */
-	/* pyext/native/waiting/notify.c golock_listen: __atomic_store_n(&listener->listeners, listeners, __ATOMIC_RELAXED); */
-	/* pyext/native/waiting/notify.c golock_move_listeners: __atomic_store_n(&each->listeners, to, __ATOMIC_RELEASE); */
+/* Reads that only select one of the steps below, or report a state to the user: */
+	/* golock/condition.go Waiting: func (c *Condition) Waiting() int { return
+	   int(atomic.LoadUint32(&c.word)) } */
+	/* golock/barrier.go Waiting: func (b *Barrier) Waiting() int { return
+	   int(atomic.LoadUint32(&b.word)) } */
+	/* internal/core/listener.go Notification: func (l *Listener) Notification() uint32 { return
+	   atomic.LoadUint32(&l.notification) } */
+	/* pyext/native/waiting/spin.c golock_spin_while: } while (((__atomic_load_n(word,
+	   __ATOMIC_ACQUIRE) ^ was) & mask) == 0); */
+	/* pyext/native/waiting/notify.c golock_count_listeners: return
+	   __atomic_load_n(&listeners->length, __ATOMIC_RELAXED); */
+/* The mutex of a list in C without a GIL, and the pointer from a listener to its list, which a
+ * withdrawing listener checks: */
+	/* pyext/native/waiting/notify.c lock_list: while (__atomic_exchange_n(&listeners->locked,
+	   true, __ATOMIC_ACQUIRE)) { */
+	/* pyext/native/waiting/notify.c unlock_list: __atomic_store_n(&listeners->locked, false,
+	   __ATOMIC_RELEASE); */
+	/* pyext/native/waiting/notify.c unlink_listener: __atomic_store_n(&listener->listeners,
+	   NULL, __ATOMIC_RELEASE); */
+	/* pyext/native/waiting/notify.c golock_listen: __atomic_store_n(&listener->listeners,
+	   listeners, __ATOMIC_RELAXED); */
+	/* pyext/native/waiting/notify.c golock_move_listeners: __atomic_store_n(&each->listeners,
+	   to, __ATOMIC_RELEASE); */
 
 #ifdef ROLES
 #define WAITS     (me == 0)
@@ -44,32 +56,33 @@
 #define EVERYONE  THREADS
 
 byte word;
-chan list = [THREADS] of { byte }; /* of those who listen, in the core */
-bool mutex;                        /* of the list: locked */
-byte behind[4];              /* links those that were taken out of the list together */
+chan list = [THREADS] of { byte }; /* the listeners, in the core */
+bool mutex;                        /* of the list: it is locked */
+byte behind[4];              /* links the listeners that were removed together */
 bool notified[4];
 #ifdef SPIN
-bool spins[4];               /* in the place of what it is notified */
+bool spins[4];               /* instead of a notification */
 #define NOT_SPINNING(i) spins[i] = false
 #else
 #define NOT_SPINNING(i) skip
 #endif
 #ifdef OPEN
 bool opened;
-chan waiters = [THREADS] of { byte }; /* the interpreter's, of those whose locks are taken */
-bool given_lock[4];                   /* the listener waits on its lock */
+chan waiters = [THREADS] of { byte }; /* the interpreter's, of listeners whose locks are held */
+bool given_lock[4];                   /* the listener waits for its lock */
 bool on_lock[4];                      /* and sleeps on it */
 bool free[4];                         /* which notify has released */
 #endif
 #ifdef MOVE
 bool moved[4];                     /* the thread sleeps on the lock's word */
 bool designated[4];                      /* and was woken there */
-bool waiters, named;               /* what the lock's word says */
+bool waiters, named;               /* bits of the lock's word */
 #define BACK_TO_WAIT 0
 #define BACK_TO_REST 1
 #define BACK_TO_NOTIFY 2
 #define FORGET_MOVE      moved[me] = false;
-#define moved_one(i) :: asleep[i] && moved[i] -> asleep[i] = false; moved[i] = false; designated[i] = true; busy++
+#define moved_one(i) :: asleep[i] && moved[i] -> asleep[i] = false; moved[i] = false; \
+	designated[i] = true; busy++
 #if THREADS == 2
 #define some_moved   (asleep[0] && moved[0] || asleep[1] && moved[1])
 #define wake_moved   moved_one(0) moved_one(1)
@@ -81,32 +94,37 @@ bool waiters, named;               /* what the lock's word says */
 #define FORGET_MOVE
 #endif
 bool asleep[4];
-byte holder;                       /* 1 + the thread that has the lock of the condition, or 0 */
-byte busy;                         /* threads that are neither idle nor asleep */
+byte holder;                       /* 1 + the thread that has the condition's lock, or 0 */
+byte busy;                         /* the number of threads that are not idle or asleep */
 
 
-/* What the properties need. */
+/* State for the properties. */
 bool exists[4];                    /* the memory of the thread's listener */
-chan arrivals = [THREADS] of { byte }; /* who waits, in the order in which they came, and has not been notified */
-byte pending;                        /* notifications whose waiters have not returned */
-/* The properties. While nobody has the mutex, the word says how many are in the list. First come is first
- * notified, and none is notified whose memory is another's. What one was notified it returns or passes on. Who
- * notifies with the lock held tells as many as it means, of all who have begun to wait. When nobody is under way, nobody is asleep that was notified
- * something, or never will be. */
+chan arrivals = [THREADS] of { byte };
+	/* the waiters without a notification, in the order of arrival */
+byte pending;
+	/* the number of notifications whose waiters have not returned */
+/* The properties. While the mutex is free, the word is the length of the list. The first to arrive
+ * is the first to be notified, and no listener is notified whose memory is reused. A notification
+ * is returned or passed on. A notifier that holds the lock notifies as many as it was asked to, of
+ * all that have begun to wait. When nobody is on the way, nobody is asleep that was notified or
+ * never will be. */
 #define WRITE(next) word = next; assert(mutex || NUMBER)
 #define NOTIFIED_IN_ORDER       assert(arrivals?[eval(first)]); arrivals?eval(first)
 #define NUMBER      (word == len(list))
 #define UNLOCK      assert(NUMBER); mutex = false
 #ifdef OPEN
-#define LOST(i)     (asleep[i] && (given_lock[i] -> !on_lock[i] || free[i] || !waiters??[i] : opened || notified[i]))
+#define LOST(i)     (asleep[i] && \
+	(given_lock[i] -> !on_lock[i] || free[i] || !waiters??[i] : opened || notified[i]))
 #else
 #define LOST(i)     (asleep[i] && (!list??[i] || notified[i]))
 #endif
 #define REST \
 	busy--; \
-	assert(busy > 0 || (!mutex && holder == 0 && pending == 0 && !LOST(0) && !LOST(1) && !LOST(2) && !LOST(3)))
+	assert(busy > 0 || (!mutex && holder == 0 && pending == 0 && \
+		!LOST(0) && !LOST(1) && !LOST(2) && !LOST(3)))
 
-/* FUTEX_WAKE, on what i was notified. It finds whoever sleeps at that address. */
+/* FUTEX_WAKE, on the notification of i. It wakes whoever sleeps at that address. */
 #define WAKE(i) \
 	if \
 	:: asleep[i] -> asleep[i] = false; busy++ \
@@ -161,8 +179,12 @@ open:
 		:: len(list) > 0 ->
 			list?most;
 			waiters!most;
-			given_lock[most] = true; /* pyext/native/primitives/condition.c commit: each->lock = Py_NewRef(PyList_GET_ITEM(locks, i++)); */
-			notified[most] = true; /* pyext/native/primitives/condition.c commit: golock_notify(&self->listeners, GOLOCK_EVERYONE, GOLOCK_OPENED, NULL); */
+			given_lock[most] = true;
+				/* pyext/native/primitives/condition.c commit: each->lock =
+				   Py_NewRef(PyList_GET_ITEM(locks, i++)); */
+			notified[most] = true;
+				/* pyext/native/primitives/condition.c commit: golock_notify(&self->listeners,
+				   GOLOCK_EVERYONE, GOLOCK_OPENED, NULL); */
 			NOT_SPINNING(most);
 			WAKE(most)
 		:: else -> break
@@ -186,7 +208,8 @@ listen: /* internal/core/listener.go Listen: func Listen(word *uint32, l *Listen
 	}
 	atomic { WRITE(len(list)); UNLOCK }
 		/* internal/core/listener.go write: atomic.StoreUint32(word, l.length) */
-		/* pyext/native/waiting/notify.c golock_listen: __atomic_store_n(&listeners->length, listeners->length + 1, __ATOMIC_RELAXED); */
+		/* pyext/native/waiting/notify.c golock_listen: __atomic_store_n(&listeners->length,
+		   listeners->length + 1, __ATOMIC_RELAXED); */
 
 unlock:
 	atomic {
@@ -201,20 +224,29 @@ unlock:
 #endif
 	}
 
-awaits: /* pyext/native/waiting/notify.c sleep_until_notified: while (in_time && (notification_of(listener) == 0 || unwoken.word != NULL)) { */
+awaits:
+	/* pyext/native/waiting/notify.c sleep_until_notified: while (in_time &&
+	   (notification_of(listener) == 0 || unwoken.word != NULL)) { */
 	if
 #ifdef OPEN
-	:: notified[me] && given_lock[me] -> goto waits_on_lock /* pyext/native/waiting/notify.c golock_await: return result == GOLOCK_OPENED ? await_lock(listener, deadline) : result; */
+	:: notified[me] && given_lock[me] -> goto waits_on_lock
+		/* pyext/native/waiting/notify.c golock_await: return result == GOLOCK_OPENED ?
+		   await_lock(listener, deadline) : result; */
 	:: notified[me] && !given_lock[me] -> goto reacquire
 #else
-	:: notified[me] -> goto reacquire /* pyext/native/waiting/notify.c notification_of: return __atomic_load_n(&listener->notification, __ATOMIC_ACQUIRE); */
+	:: notified[me] -> goto reacquire
+		/* pyext/native/waiting/notify.c notification_of: return
+		   __atomic_load_n(&listener->notification, __ATOMIC_ACQUIRE); */
 #endif
 	:: !notified[me]
 #ifdef SPIN
 	:: atomic { !notified[me] -> spins[me] = true }
-		/* pyext/native/waiting/notify.c begin_to_spin: return __atomic_compare_exchange_n(&listener->notification, &none, GOLOCK_SPINNING, false, */
+		/* pyext/native/waiting/notify.c begin_to_spin: return
+		   __atomic_compare_exchange_n(&listener->notification, &none, GOLOCK_SPINNING, false, */
 		atomic {
-			NOT_SPINNING(me); /* pyext/native/waiting/notify.c end_spin: bool none_came = __atomic_compare_exchange_n(&listener->notification, &spins, 0, false, */
+			NOT_SPINNING(me);
+				/* pyext/native/waiting/notify.c end_spin: bool none_came =
+				   __atomic_compare_exchange_n(&listener->notification, &spins, 0, false, */
 			goto awaits
 		}
 #endif
@@ -223,27 +255,33 @@ awaits: /* pyext/native/waiting/notify.c sleep_until_notified: while (in_time &&
 sleep:
 	atomic {
 		if
-		:: !notified[me] -> asleep[me] = true; REST /* pyext/native/waiting/notify.c sleep_detached: long result = golock_futex_wait(&listener->notification, 0, deadline, GOLOCK_SLEEPER); */
+		:: !notified[me] -> asleep[me] = true; REST
+			/* pyext/native/waiting/notify.c sleep_detached: long result =
+			   golock_futex_wait(&listener->notification, 0, deadline, GOLOCK_SLEEPER); */
 		:: notified[me] -> goto awaits
-		:: raises = true; goto reacquire /* pyext/native/waiting/notify.c sleep_until_notified: if (unwoken.word == NULL && Py_MakePendingCalls() < 0) { */
+		:: raises = true; goto reacquire
+			/* pyext/native/waiting/notify.c sleep_until_notified: if (unwoken.word == NULL &&
+			   Py_MakePendingCalls() < 0) { */
 		fi
 	}
 
-end_sleeps: /* for ever, if nobody notifies */
+end_sleeps: /* possibly for ever, if nobody notifies */
 	atomic {
 		if
 		:: !asleep[me] -> goto awaits
 		:: asleep[me] && timed -> asleep[me] = false; FORGET_MOVE busy++; goto reacquire
-		:: asleep[me] -> asleep[me] = false; FORGET_MOVE busy++; goto awaits /* a signal, or a wake for another listener that lived here */
+		:: asleep[me] -> asleep[me] = false; FORGET_MOVE busy++; goto awaits
+			/* a signal, or a wake for another listener with this address */
 #ifdef MOVE
-		:: asleep[me] && moved[me] -> asleep[me] = false; FORGET_MOVE designated[me] = true; busy++; goto awaits
-			/* by a wake for another lock that lived here */
+		:: asleep[me] && moved[me] ->
+			asleep[me] = false; FORGET_MOVE designated[me] = true; busy++; goto awaits
+			/* by a wake for another lock with this address */
 #endif
 		fi
 	}
 
 #ifdef OPEN
-waits_on_lock: /* the word of its own lock: lock.pml has what that is like */
+waits_on_lock: /* the word of its own lock: see lock.pml */
 	atomic {
 		if
 		:: free[me] -> goto reacquire
@@ -270,14 +308,18 @@ reacquire:
 #endif
 	}
 
-withdraw: /* internal/core/listener.go Withdraw: func Withdraw(word *uint32, l *Listener) uint32 { */
+withdraw:
+	/* internal/core/listener.go Withdraw: func Withdraw(word *uint32, l *Listener) uint32 { */
 	if
 #ifdef OPEN
-	:: given_lock[me] -> /* pyext/native/primitives/condition.c finish_wait: opened = listener->lock != NULL; */
+	:: given_lock[me] ->
+		/* pyext/native/primitives/condition.c finish_wait: opened = listener->lock != NULL; */
 		atomic {
 			if
 			:: free[me] -> pending--
-			:: !free[me] -> assert(waiters??[eval(me)]); waiters??eval(me); arrivals??eval(me) /* pyext/native/primitives/condition.c leave_waiters: PyObject *left = golock_opened_call(self, "stop_waiting", "(O)", listener->lock); */
+			:: !free[me] -> assert(waiters??[eval(me)]); waiters??eval(me); arrivals??eval(me)
+				/* pyext/native/primitives/condition.c leave_waiters: PyObject *left =
+				   golock_opened_call(self, "stop_waiting", "(O)", listener->lock); */
 			fi;
 			given_lock[me] = false;
 			free[me] = false;
@@ -287,7 +329,9 @@ withdraw: /* internal/core/listener.go Withdraw: func Withdraw(word *uint32, l *
 		}
 	:: notified[me] && !given_lock[me] -> goto returns
 #else
-	:: notified[me] -> goto returns /* pyext/native/waiting/notify.c golock_withdraw: while ((listeners = __atomic_load_n(&listener->listeners, __ATOMIC_ACQUIRE)) != NULL) { */
+	:: notified[me] -> goto returns
+		/* pyext/native/waiting/notify.c golock_withdraw: while ((listeners =
+		   __atomic_load_n(&listener->listeners, __ATOMIC_ACQUIRE)) != NULL) { */
 #endif
 	:: !notified[me]
 	fi;
@@ -298,12 +342,16 @@ withdraw: /* internal/core/listener.go Withdraw: func Withdraw(word *uint32, l *
 		:: given_lock[me] -> UNLOCK; goto withdraw
 		:: notified[me] && !given_lock[me] -> UNLOCK; goto returns
 #else
-		:: notified[me] -> UNLOCK; goto returns /* internal/core/listener.go Withdraw: if l.notification == 0 { */
+		:: notified[me] -> UNLOCK; goto returns
+			/* internal/core/listener.go Withdraw: if l.notification == 0 { */
 #endif
-		:: else -> assert(list??[eval(me)]); list??eval(me); arrivals??eval(me) /* internal/core/listener.go Withdraw: list.remove(l) */
+		:: else -> assert(list??[eval(me)]); list??eval(me); arrivals??eval(me)
+			/* internal/core/listener.go Withdraw: list.remove(l) */
 		fi
 	}
-	atomic { WRITE(len(list)); UNLOCK } /* pyext/native/waiting/notify.c unlink_listener: __atomic_store_n(&listeners->length, listeners->length - 1, __ATOMIC_RELAXED); */
+	atomic { WRITE(len(list)); UNLOCK }
+		/* pyext/native/waiting/notify.c unlink_listener: __atomic_store_n(&listeners->length,
+		   listeners->length - 1, __ATOMIC_RELAXED); */
 
 returns:
 	atomic {
@@ -311,8 +359,10 @@ returns:
 		assert(holder == me + 1);
 		locked = true;
 		if
-		:: raises && notified[me] -> notified[me] = false; pending--; n = 1; goto look /* pyext/native/primitives/condition.c finish_wait: pass_on(self); */
-		:: !raises && notified[me] -> notified[me] = false; pending--; goto done /* pyext/native/primitives/condition.c finish_wait: return notified; */
+		:: raises && notified[me] -> notified[me] = false; pending--; n = 1; goto look
+			/* pyext/native/primitives/condition.c finish_wait: pass_on(self); */
+		:: !raises && notified[me] -> notified[me] = false; pending--; goto done
+			/* pyext/native/primitives/condition.c finish_wait: return notified; */
 		:: !notified[me] -> goto done
 		fi
 	}
@@ -326,7 +376,7 @@ look:
 #endif
 		if
 #ifdef OPEN
-		:: opened && !locked -> goto done /* the interpreter's refuses */
+		:: opened && !locked -> goto done /* the interpreter's method refuses */
 		:: opened && locked ->
 			do
 			:: n > 0 && len(waiters) > 0 ->
@@ -354,7 +404,9 @@ look:
 		fi
 	}
 
-notify: /* internal/core/listener.go Notify: func Notify(word *uint32, n, notification uint32) uint32 { */
+notify:
+	/* internal/core/listener.go Notify: func Notify(word *uint32, n, notification uint32) uint32
+	   { */
 	atomic {
 		!mutex -> mutex = true;
 #ifdef OPEN
@@ -389,8 +441,10 @@ notify_each: /* internal/core/listener.go Notify: for l := first; l != nil; { */
 			assert(exists[first] && !notified[first]);
 			old = behind[first]; /* internal/core/listener.go Notify: next := l.next */
 			notified[first] = true;
-				/* internal/core/listener.go Notify: atomic.StoreUint32(&l.notification, notification) */
-				/* pyext/native/waiting/notify.c notify_first: bool spins = __atomic_exchange_n(word, notification, __ATOMIC_ACQ_REL) == GOLOCK_SPINNING; */
+				/* internal/core/listener.go Notify: atomic.StoreUint32(&l.notification,
+				   notification) */
+				/* pyext/native/waiting/notify.c notify_first: bool spins =
+				   __atomic_exchange_n(word, notification, __ATOMIC_ACQ_REL) == GOLOCK_SPINNING; */
 			pending++;
 			NOTIFIED_IN_ORDER;
 #ifdef SPIN
@@ -404,8 +458,10 @@ notify_each: /* internal/core/listener.go Notify: for l := first; l != nil; { */
 		atomic {
 			if
 			:: asleep[first] -> moved[first] = true
-				/* pyext/native/waiting/notify.c notify_first: golock_plain_move(core, word, notification, &lock->word, */
-				/* pyext/native/waiting/plain.c golock_plain_move: long moved = golock_futex_move(from, value, 1, word); */
+				/* pyext/native/waiting/notify.c notify_first: golock_plain_move(core, word,
+				   notification, &lock->word, */
+				/* pyext/native/waiting/plain.c golock_plain_move: long moved =
+				   golock_futex_move(from, value, 1, word); */
 			:: !asleep[first] -> goto notified_one
 			fi
 		}
@@ -415,16 +471,19 @@ notify_each: /* internal/core/listener.go Notify: for l := first; l != nil; { */
 			:: named
 			:: !named && holder != 0 -> waiters = true
 				/* pyext/native/waiting/plain.c announce_the_moved: uint64_t old = load(c); */
-				/* pyext/native/waiting/plain.c announce_the_moved: if (next == word || compare_and_swap(c, old, with_flags(old, next))) { */
+				/* pyext/native/waiting/plain.c announce_the_moved: if (next == word ||
+				   compare_and_swap(c, old, with_flags(old, next))) { */
 			:: !named && holder == 0 -> named = true; goto wakes
-				/* pyext/native/waiting/plain.c announce_the_moved: if (compare_and_swap(c, old, named)) { */
+				/* pyext/native/waiting/plain.c announce_the_moved: if (compare_and_swap(c, old,
+				   named)) { */
 			fi
 		}
 #else
 		atomic {
 			WAKE(first)
 				/* internal/core/listener.go Notify: close(l.notified) */
-				/* pyext/native/waiting/notify.c golock_notify: golock_futex_wake(word, 1, GOLOCK_ANY_CHANNEL); */
+				/* pyext/native/waiting/notify.c golock_notify: golock_futex_wake(word, 1,
+				   GOLOCK_ANY_CHANNEL); */
 		}
 #endif
 notified_one:
@@ -461,7 +520,7 @@ rests:
 	goto end_idle;
 
 #ifdef MOVE
-wakes: /* whom the word names: lock.pml, appoint */
+wakes: /* wakes the claimant that the word names: see appoint in lock.pml */
 	atomic {
 		if
 		:: some_moved ->

@@ -1,70 +1,83 @@
-/* The protocol of an event's word, on which those who wait for it sleep: internal/core/event.go tells it, this model
- * checks it, as lock.pml does for the lock word.
+/* The protocol of an event's word, on which its waiters sleep, described in internal/core/event.go.
  *
- * A step is one access to the word, one call of the kernel, or one change of the line of goroutines, which is
- * made under its mutex. Each thread sets, clears and waits again and again, as a goroutine that stands in the
- * line, or as a thread that does not. Its waits run out of time, are interrupted, are refused their sleep,
- * and end for no reason, at any point.
+ * A step is one access to the word, one system call, or one change of the line of goroutines, which
+ * is made with its mutex locked. Each thread sets, clears and waits repeatedly, as a goroutine in
+ * the line or as a thread outside it. Its waits time out, are interrupted, are refused their sleep,
+ * or end for no reason, at any point.
  *
- * Of two words that count the sets, only matters whether the counts differ: so the word's own stays 0, and a
- * set changes that of all copies of the word. The model's count never comes round. The code's does, after 2^30
- * sets: to confuse two words, a waiter must not have run while the event was set and cleared so often, for
- * several seconds at some 10 ns for both, and have gone on exactly after the last. The next set lets it go.
+ * Only whether the numbers of sets in two words differ matters. So the word's own number stays 0,
+ * and a set changes that of all copies of the word. The model's number never wraps; the code's does
+ * after 2^30 sets. A waiter would confuse two words only if it did not run for so many sets and
+ * clears, several seconds at some 10 ns each, and then ran exactly after the last. The next set
+ * wakes it.
  *
- * Under a GIL a thread changes a word that no goroutine knows by a load and a store. All that write it have the
- * GIL, so the two are one step, as those of clear are here.
+ * With a GIL a thread changes a word that no goroutine knows by a load and a store. All writers
+ * have the GIL, so the two are one step, like those of clear here.
  *
- * The steps are taken in one order that all agree on, as the code's accesses are: a set that finds the event set
- * writes all the same, where what precedes it may be unseen otherwise. TestEventSetAgainIsSeenByWhoClears shows
- * that it must.
+ * All agree on one order of the steps, as they do on the code's accesses. A set of an event that is
+ * already set writes nevertheless, where earlier stores might not be visible otherwise.
+ * TestEventSetAgainIsSeenByWhoClears shows that it must.
  *
- *     THREADS  how many threads, 2 to 4
- *     ROUNDS   how many calls each of them makes; without it, they never end
- *     LIVE     thread 0 waits without a limit, and each of its waits ends if the event is set meanwhile
+ *     THREADS  the number of threads, 2 to 4
+ *     ROUNDS   the number of calls of each thread; without it, they never end
+ *     LIVE     thread 0 waits without a limit, and each of its waits ends if the event is set
+ *              meanwhile
  */
 
-/* Reads that only tell a user what was: */
-	/* internal/core/event.go IsSet: func (e *Event) IsSet() bool { return atomic.LoadUint32(&e.word)&Set != 0 } */
-	/* pyext/native/primitives/event.c load: return __atomic_load_n(&self->word, __ATOMIC_ACQUIRE); */
+/* Reads that only report a state to the user: */
+	/* internal/core/event.go IsSet: func (e *Event) IsSet() bool { return
+	   atomic.LoadUint32(&e.word)&Set != 0 } */
+	/* pyext/native/primitives/event.c load: return __atomic_load_n(&self->word,
+	   __ATOMIC_ACQUIRE); */
 	/* pyext/native/primitives/event.c event_is_set: uint32_t word = load((EventObject *)self); */
-	/* pyext/native/primitives/event.c event_repr: return golock_object_repr(self, load((EventObject *)self) & GOLOCK_SET ? "set" : "unset"); */
-	/* pyext/native/primitives/event.c native_flag: return PyBool_FromLong(load((EventObject *)self) & GOLOCK_SET); */
+	/* pyext/native/primitives/event.c event_repr: return golock_object_repr(self,
+	   load((EventObject *)self) & GOLOCK_SET ? "set" : "unset"); */
+	/* pyext/native/primitives/event.c native_flag: return PyBool_FromLong(load((EventObject
+	   *)self) & GOLOCK_SET); */
 /* Writes to a word that nobody else knows: */
-	/* pyext/native/primitives/event.c event_new: __atomic_store_n(&self->word, OPENED, __ATOMIC_RELAXED); */
-	/* pyext/native/primitives/event.c event_init: __atomic_store_n(&self->word, 0, __ATOMIC_RELAXED); */
-/* Opening, after which the word never changes. It wakes all, as a set does; who finds it goes to another wait: */
-	/* pyext/native/primitives/event.c event_open: uint32_t word = __atomic_load_n(&self->word, __ATOMIC_ACQUIRE); */
-	/* pyext/native/primitives/event.c event_open: if (__atomic_compare_exchange_n(&self->word, &word, OPENED, false, __ATOMIC_SEQ_CST, */
+	/* pyext/native/primitives/event.c event_new: __atomic_store_n(&self->word, OPENED,
+	   __ATOMIC_RELAXED); */
+	/* pyext/native/primitives/event.c event_init: __atomic_store_n(&self->word, 0,
+	   __ATOMIC_RELAXED); */
+/* Opening, after which the word never changes. It wakes all, like a set; the waiters then wait
+ * elsewhere: */
+	/* pyext/native/primitives/event.c event_open: uint32_t word = __atomic_load_n(&self->word,
+	   __ATOMIC_ACQUIRE); */
+	/* pyext/native/primitives/event.c event_open: if (__atomic_compare_exchange_n(&self->word,
+	   &word, OPENED, false, __ATOMIC_SEQ_CST, */
 
 #define SET      1
 #define SLEEPERS 2
-#define OTHER    4 /* the count is not that of the word now */
+#define OTHER    4 /* the number of sets differs from the word's */
 
 #define over(initial, word) ((word & SET) != 0 || ((word ^ initial) & ~(SET | SLEEPERS)) != 0)
 
 byte word;
-byte initial[4];                         /* what the word was when the thread's wait began */
-byte old[4];                          /* what it was when the thread looked last */
+byte initial[4];                         /* the word when the thread's wait began */
+byte old[4];                          /* the word when the thread last looked */
 bool asleep[4];                       /* on the word */
-bool exists;                          /* somebody is the first of the line */
-chan line = [THREADS] of { byte };    /* those behind it: internal/core/line.go */
-bool promoted[4];                         /* the channel of one in the line is closed */
-bool looked[4];                       /* and may still compare that */
-byte busy;                            /* threads that are neither idle nor asleep nor in the line */
+bool exists;                          /* the line has a first */
+chan line = [THREADS] of { byte };    /* those behind the first: internal/core/line.go */
+bool promoted[4];                         /* the channel of a place in the line is closed */
+bool looked[4];                       /* and may still compare with that */
+byte busy;
+	/* the number of threads that are not idle, asleep or in the line */
 
-/* What the properties need. */
-bool is_set;                          /* somebody has set the event, and nobody cleared it after */
+/* State for the properties. */
+bool is_set;
+	/* somebody has set the event, and nobody has cleared it since */
 bool waits[4];
 bool was_set[4];                      /* since the thread's wait began */
-bool stands[4];                       /* in the line, and is not under way */
+bool stands[4];                       /* in the line, and not on the way */
 
-/* The properties. A wait returns true only if the event was set since it began, and false only when its time
- * has run out and it was not. When nobody is under way, nobody is asleep or in the line for whom the event
- * is set, or was since it came: no lost wake-up. */
+/* The properties. A wait returns true only if the event was set since it began, and false only if
+ * its time has run out and it was not. When nobody is on the way, nobody is asleep or in the line
+ * for whom the event is or was set: no lost wake-up. */
 #define TRUE     assert(was_set[me])
 #define FALSE    assert(expired && !was_set[me])
 #define LOST(i)  ((asleep[i] || stands[i]) && (is_set || was_set[i]))
-#define REST     busy--; assert(busy < THREADS); assert(busy > 0 || (!LOST(0) && !LOST(1) && !LOST(2) && !LOST(3)))
+#define REST     busy--; assert(busy < THREADS); \
+	assert(busy > 0 || (!LOST(0) && !LOST(1) && !LOST(2) && !LOST(3)))
 
 #define COUNT(i) \
 	initial[i] = initial[i] | OTHER * waits[i]; \
@@ -94,7 +107,9 @@ inline leave()
 	atomic {
 		if
 		:: empty(line) -> exists = false /* internal/core/line.go leave: delete(s.of, word) */
-		:: nempty(line) -> line?next; promoted[next] = true; busy = busy + stands[next]; stands[next] = false; next = 0 /* internal/core/line.go leave: close(p.promoted) */
+		:: nempty(line) -> line?next; promoted[next] = true; busy = busy + stands[next];
+			stands[next] = false; next = 0
+			/* internal/core/line.go leave: close(p.promoted) */
 		fi
 	}
 }
@@ -124,8 +139,10 @@ end_idle:
 set:
 	atomic {
 		LOOK; /* internal/core/event.go Set: old := atomic.OrUint32(&e.word, 0) */
-			/* pyext/native/primitives/event.c load_to_set: return __atomic_load_n(&self->word, __ATOMIC_RELAXED); */
-			/* pyext/native/primitives/event.c load_to_set: return __atomic_fetch_or(&self->word, 0, __ATOMIC_SEQ_CST); */
+			/* pyext/native/primitives/event.c load_to_set: return __atomic_load_n(&self->word,
+			   __ATOMIC_RELAXED); */
+			/* pyext/native/primitives/event.c load_to_set: return __atomic_fetch_or(&self->word,
+			   0, __ATOMIC_SEQ_CST); */
 		if
 		:: (old[me] & SET) != 0 -> FORGET; goto done
 		:: else
@@ -137,8 +154,10 @@ set:
 		:: word == old[me] ->
 			word = (old[me] & ~SLEEPERS) | SET;
 			COUNT(0); COUNT(1); COUNT(2); COUNT(3);
-				/* internal/core/event.go Set: if atomic.CompareAndSwapUint32(&e.word, old, (old&^Sleepers+SetOnce)|Set) { */
-				/* pyext/native/primitives/event.c event_set: if (golock_change(&self->word, shared, &old, new, __ATOMIC_SEQ_CST)) { */
+				/* internal/core/event.go Set: if atomic.CompareAndSwapUint32(&e.word, old,
+				   (old&^Sleepers+SetOnce)|Set) { */
+				/* pyext/native/primitives/event.c event_set: if (golock_change(&self->word,
+				   shared, &old, new, __ATOMIC_SEQ_CST)) { */
 			is_set = true;
 			RIGHT
 		fi;
@@ -149,17 +168,22 @@ set:
 	}
 	atomic {
 		WAKE(0); WAKE(1); WAKE(2); WAKE(3); /* internal/core/event.go Set: wakeAll(&e.word) */
-			/* pyext/native/primitives/event.c wake_all: golock_futex_wake(&self->word, INT_MAX, GOLOCK_ANY_CHANNEL); */
+			/* pyext/native/primitives/event.c wake_all: golock_futex_wake(&self->word, INT_MAX,
+			   GOLOCK_ANY_CHANNEL); */
 		goto done
 	}
 
 clear:
 	atomic {
 		word = word & ~SET;
-			/* internal/core/event.go Clear: func (e *Event) Clear() { atomic.AndUint32(&e.word, ^uint32(Set)) } */
-			/* pyext/native/primitives/event.c event_clear: uint32_t old = __atomic_load_n(&self->word, __ATOMIC_RELAXED); */
-			/* pyext/native/primitives/event.c event_clear: if (golock_change(&self->word, shared, &old, old & ~GOLOCK_SET, __ATOMIC_SEQ_CST)) { */
-			/* pyext/native/primitives/event.c event_init: __atomic_and_fetch(&self->word, ~GOLOCK_SET, __ATOMIC_SEQ_CST); */
+			/* internal/core/event.go Clear: func (e *Event) Clear() { atomic.AndUint32(&e.word,
+			   ^uint32(Set)) } */
+			/* pyext/native/primitives/event.c event_clear: uint32_t old =
+			   __atomic_load_n(&self->word, __ATOMIC_RELAXED); */
+			/* pyext/native/primitives/event.c event_clear: if (golock_change(&self->word,
+			   shared, &old, old & ~GOLOCK_SET, __ATOMIC_SEQ_CST)) { */
+			/* pyext/native/primitives/event.c event_init: __atomic_and_fetch(&self->word,
+			   ~GOLOCK_SET, __ATOMIC_SEQ_CST); */
 		is_set = false;
 		RIGHT;
 		goto done
@@ -167,8 +191,10 @@ clear:
 
 wait:
 	atomic {
-		initial[me] = word & ~SLEEPERS; /* internal/core/event.go Wait: initial := atomic.LoadUint32(&e.word) */
-			/* pyext/native/primitives/event.c event_wait: uint32_t initial = load((EventObject *)self); */
+		initial[me] = word & ~SLEEPERS;
+			/* internal/core/event.go Wait: initial := atomic.LoadUint32(&e.word) */
+			/* pyext/native/primitives/event.c event_wait: uint32_t initial = load((EventObject
+			   *)self); */
 		if
 		:: (initial[me] & SET) != 0 -> assert(is_set); goto done
 		:: else -> waits[me] = true
@@ -176,32 +202,37 @@ wait:
 		if
 		:: goto look
 		:: goto enter
-		:: LIMITED -> expired = true; goto look /* a limit of 0 */
+		:: LIMITED -> expired = true; goto look /* a timeout of 0 */
 		fi
 	}
 
 enter: /* internal/core/event.go Wait: if p := enter(&e.word); p != nil { */
 	atomic {
 		if
-		:: !exists -> exists = true; first = true; goto look /* internal/core/line.go enter: s.of[word] = &line{} */
+		:: !exists -> exists = true; first = true; goto look
+			/* internal/core/line.go enter: s.of[word] = &line{} */
 		:: exists -> line!me /* internal/core/line.go enter: p.element = l.behind.PushBack(p) */
 		fi
 	}
 	atomic {
 		if
-		:: !over(initial[me], word) -> /* internal/core/event.go Wait: if over(initial, atomic.LoadUint32(&e.word)) || p.wait(ctx, Forever) != nil { */
+		:: !over(initial[me], word) ->
+			/* internal/core/event.go Wait: if over(initial, atomic.LoadUint32(&e.word)) ||
+			   p.wait(ctx, Forever) != nil { */
 			if
 			:: promoted[me]
 			:: !promoted[me] -> stands[me] = true; REST
 			fi
-		:: over(initial[me], word) -> TRUE; goto abandon /* internal/core/event.go Wait: if !abandon(&e.word, p) { */
+		:: over(initial[me], word) -> TRUE; goto abandon
+			/* internal/core/event.go Wait: if !abandon(&e.word, p) { */
 		fi
 	}
 
-end_stands: /* for ever, if nobody sets the event */
+end_stands: /* possibly for ever, if nobody sets the event */
 	atomic {
 		if
-		:: promoted[me] -> promoted[me] = false; first = true; goto look /* internal/core/line.go wait: case <-p.promoted: */
+		:: promoted[me] -> promoted[me] = false; first = true; goto look
+			/* internal/core/line.go wait: case <-p.promoted: */
 		:: LIMITED -> /* internal/core/line.go wait: case <-ctx.Done(): */
 			busy = busy + stands[me];
 			stands[me] = false;
@@ -213,7 +244,8 @@ end_stands: /* for ever, if nobody sets the event */
 abandon:
 	atomic {
 		if
-		:: line??[eval(me)] -> line??eval(me); goto ends /* internal/core/line.go abandon: s.of[word].behind.Remove(p.element) */
+		:: line??[eval(me)] -> line??eval(me); goto ends
+			/* internal/core/line.go abandon: s.of[word].behind.Remove(p.element) */
 		:: else -> assert(promoted[me]); promoted[me] = false
 		fi
 	}
@@ -222,7 +254,8 @@ abandon:
 ends:
 	atomic {
 		if
-		:: over(initial[me], word) -> TRUE /* internal/core/event.go result: if over(initial, atomic.LoadUint32(&e.word)) { */
+		:: over(initial[me], word) -> TRUE
+			/* internal/core/event.go result: if over(initial, atomic.LoadUint32(&e.word)) { */
 		:: !over(initial[me], word) -> FALSE
 		fi;
 		goto returns
@@ -245,8 +278,10 @@ announce:
 		if
 		:: (old[me] & SLEEPERS) != 0
 		:: (old[me] & SLEEPERS) == 0 && word == old[me] -> word = old[me] | SLEEPERS; RIGHT
-			/* internal/core/event.go Wait: if word&Sleepers != 0 || atomic.CompareAndSwapUint32(&e.word, word, word|Sleepers) { */
-			/* pyext/native/primitives/event.c wait_native: __atomic_compare_exchange_n(&self->word, &word, word | GOLOCK_SLEEPERS, false, */
+			/* internal/core/event.go Wait: if word&Sleepers != 0 ||
+			   atomic.CompareAndSwapUint32(&e.word, word, word|Sleepers) { */
+			/* pyext/native/primitives/event.c wait_native:
+			   __atomic_compare_exchange_n(&self->word, &word, word | GOLOCK_SLEEPERS, false, */
 		:: (old[me] & SLEEPERS) == 0 && word != old[me] -> FORGET; goto look
 		fi
 	}
@@ -255,20 +290,25 @@ sleep:
 	atomic {
 		if
 		:: word == (old[me] | SLEEPERS) -> FORGET; asleep[me] = true; REST
-			/* internal/core/event.go Wait: park(&e.word, word|Sleepers, EventChannel|channelCancel, Forever) */
-			/* pyext/native/primitives/event.c sleep_detached: result = golock_futex_wait(&self->word, word, deadline, GOLOCK_EVENT_CHANNEL); */
+			/* internal/core/event.go Wait: park(&e.word, word|Sleepers,
+			   EventChannel|channelCancel, Forever) */
+			/* pyext/native/primitives/event.c sleep_detached: result =
+			   golock_futex_wait(&self->word, word, deadline, GOLOCK_EVENT_CHANNEL); */
 		:: FORGET; goto look
 		:: LIMITED -> FORGET; expired = true; goto look
 		fi
 	}
 
-end_sleeps: /* for ever, if nobody sets the event */
+end_sleeps: /* possibly for ever, if nobody sets the event */
 	atomic {
 		if
 		:: !asleep[me] -> goto look
-		:: asleep[me] -> asleep[me] = false; busy++; goto look /* a signal, or a wake for another word that was here */
+		:: asleep[me] -> asleep[me] = false; busy++; goto look
+			/* a signal, or a wake for another word with this address */
 		:: asleep[me] && LIMITED -> asleep[me] = false; busy++; expired = true; goto look
-		:: asleep[me] && LIMITED && !first -> asleep[me] = false; busy++; goto returns /* pyext/native/primitives/event.c wait_native: if (in_time && Py_MakePendingCalls() < 0) { */
+		:: asleep[me] && LIMITED && !first -> asleep[me] = false; busy++; goto returns
+			/* pyext/native/primitives/event.c wait_native: if (in_time && Py_MakePendingCalls()
+			   < 0) { */
 		fi
 	}
 

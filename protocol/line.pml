@@ -1,14 +1,14 @@
-/* The line in which goroutines wait before the word: internal/core/line.go. Each of enter, leave and abandon
- * runs under one mutex, so each is one step.
+/* The line in which goroutines wait before the word: internal/core/line.go. enter, leave and
+ * abandon each run with one mutex locked, so each is one step.
  *
- *     GOROUTINES  how many, 2 to 5; each of them waits again and again
+ *     GOROUTINESthe number of goroutines, 2 to 5; each waits repeatedly
  */
 
-bool exists;                            /* somebody is the first */
+bool exists;                            /* the line has a first */
 chan waiting = [GOROUTINES] of { byte }; 
 bool promoted[GOROUTINES];                  /* the channel is closed */
 byte firsts;
-bool waits;                             /* goroutine 0 does, whose context does not end */
+bool waits;                             /* goroutine 0 waits; its context does not end */
 
 ltl served { [] (waits -> <> !waits) }
 
@@ -20,7 +20,8 @@ inline enter()
 		:: else
 		fi;
 		if
-		:: !exists -> exists = true; goto first /* internal/core/line.go enter: s.of[word] = &line{} */
+		:: !exists -> exists = true; goto first
+			/* internal/core/line.go enter: s.of[word] = &line{} */
 		:: exists -> waiting!me /* internal/core/line.go enter: p.element = l.behind.PushBack(p) */
 		fi
 	}
@@ -31,7 +32,8 @@ inline leave()
 	atomic {
 		if
 		:: empty(waiting) -> exists = false /* internal/core/line.go leave: delete(s.of, word) */
-		:: nempty(waiting) -> waiting?next; promoted[next] = true; next = 0 /* internal/core/line.go leave: close(p.promoted) */
+		:: nempty(waiting) -> waiting?next; promoted[next] = true; next = 0
+			/* internal/core/line.go leave: close(p.promoted) */
 		fi
 	}
 }
@@ -64,7 +66,8 @@ first:
 abandon:
 	atomic {
 		if
-		:: waiting??[eval(me)] -> waiting??eval(me); goto end_idle /* internal/core/line.go abandon: s.of[word].behind.Remove(p.element) */
+		:: waiting??[eval(me)] -> waiting??eval(me); goto end_idle
+			/* internal/core/line.go abandon: s.of[word].behind.Remove(p.element) */
 		:: else -> assert(promoted[me]); promoted[me] = false
 		fi
 	}

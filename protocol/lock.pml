@@ -1,80 +1,109 @@
-/* The protocol of a lock's word and of a semaphore's: internal/core/word.go tells it, this model checks it. A lock is
- * a semaphore with one permit, which only those give that have taken it.
+/* The protocol of the words of locks and semaphores, described in internal/core/word.go. A lock is
+ * a semaphore with one permit, which only those release that have taken it.
  *
- * A step here is one access to the word or one call of the kernel. What a thread computes in between is
- * its own. A comment that begins with a file and a function quotes the line that a step stands for;
- * verify.py fails when a quoted line is no longer there, and when one that touches a word is not quoted.
+ * A step is one access to the word or one system call. A thread's own computations in between are
+ * no steps. A comment that begins with a file and a function quotes the line that a step stands
+ * for. verify.py fails if a quoted line is missing from the code, and if a line that accesses a
+ * word is not quoted.
  *
- * Where the code reads a clock or a setting, anything may come out: a deadline may have passed, the
- * hand-off be due, the threshold be 0, at each look. That covers two runtimes with settings of their own
- * on one word. The bits of the due time are left out. So the model takes for equal what may differ in
- * them; that the kernel may refuse a sleep for no reason makes up for it.
+ * Where the code reads a clock or a setting, any result is possible at each read: a deadline may
+ * have passed, the hand-off be due, the threshold be 0. That includes two runtimes with their own
+ * settings on one word. The due bits are left out, so words that differ only in them are equal in
+ * the model. To make up for that, the kernel may refuse a sleep for no reason.
  *
- *     THREADS  how many threads, 2 to 4
- *     PERMITS  a semaphore with up to so many permits, 1 to 7, which anybody may give; without it, a lock
- *     ROUNDS   how many calls each of them makes; without it, they never end
- *     PATIENT  waiters have a patience, as goroutines do, and Python threads while their interpreter ends
- *     DEATH    a thread may die in its sleep, or be woken and never come; the others are patient
- *     FORK     the word may begin as one that fork copied, with the bits and names of another process
- *     PLAIN    no wake comes from a stranger, and no sleep is refused but where the word has changed
- *     LINE     the threads are goroutines, of which one may leave its claim to another that has stood in the
- *              line, and knows nothing of the word before that: one that is idle here
- *     GIL      the threads run under a GIL, and the fast paths are plain loads and stores
- *     CORELESS each call may be made by pyext/native/waiting/plain.c: it never asks, hands over nothing by the clock and does not
- *              keep the order. Where there is a core, a waiter that was woken and finds the lock taken may be
- *              passed on to it. These are choices that any call has, so what is shown without CORELESS covers such
- *              calls too; with it, a fault of theirs alone can be seeded
+ *     THREADS  the number of threads, 2 to 4
+ *     PERMITS  a semaphore with up to that many permits, 1 to 7, which any thread may release;
+ *              without it, a lock
+ *     ROUNDS   the number of calls of each thread; without it, they never end
+ *     PATIENT  waiters have a patience, like goroutines, and Python threads while their
+ *              interpreter ends
+ *     DEATH    one thread may die in its sleep, or after a wake; the others are patient
+ *     FORK     the word may begin as a copy made by fork, with the bits and names of another
+ *              process
+ *     PLAIN    no wake comes from a stranger, and a sleep is refused only if the word has changed
+ *     LINE     the threads are goroutines. One may leave its claim to another that is in the line,
+ *              and has not seen the word before: one that is idle here
+ *     GIL      the threads run with a GIL, and the fast paths are plain loads and stores
+ *     CORELESS pyext/native/waiting/plain.c may serve each call: it never requests the lock, never
+ *              hands it over by the clock, and does not keep the order. If there is a core, a
+ *              waiter that was woken and finds the lock taken may be passed on to it. Every call
+ *              has these choices anyway, so the runs without CORELESS cover such calls too; with
+ *              it, faults of plain.c can be seeded
  *     LIVE     see below
  */
 
-/* Accesses without a step of their own. Cases of tryAcquire and release, from or to a word that says
- * nothing but Held: */
-	/* golock/lock.go Lock: if core.Barging() && atomic.CompareAndSwapUint32(&l.word, 0, core.Held) { */
-	/* golock/lock.go TryLock: return core.Barging() && atomic.CompareAndSwapUint32(&l.word, 0, core.Held) || l.cell().TryAcquire() */
-	/* golock/lock.go LockContext: if core.Barging() && atomic.CompareAndSwapUint32(&l.word, 0, core.Held) { */
+/* Accesses without a step of their own. Cases of tryAcquire and release, for words with no other
+ * bits than Held: */
+	/* golock/lock.go Lock: if core.Barging() && atomic.CompareAndSwapUint32(&l.word, 0,
+	   core.Held) { */
+	/* golock/lock.go TryLock: return core.Barging() && atomic.CompareAndSwapUint32(&l.word, 0,
+	   core.Held) || l.cell().TryAcquire() */
+	/* golock/lock.go LockContext: if core.Barging() && atomic.CompareAndSwapUint32(&l.word, 0,
+	   core.Held) { */
 	/* golock/lock.go Unlock: if atomic.CompareAndSwapUint32(&l.word, core.Held, 0) { */
-	/* golock/python.go Release: if atomic.CompareAndSwapUint32(&l.word, core.Held, 0) || l.cell().Release(1, 1, true) { */
-/* Reads that only choose the way to one of the steps below, or tell a user what was: */
+	/* golock/python.go Release: if atomic.CompareAndSwapUint32(&l.word, core.Held, 0) ||
+	   l.cell().Release(1, 1, true) { */
+/* Reads that only select one of the steps below, or report a state to the user: */
 	/* internal/core/wait.go takeClaimFromLine: word := atomic.LoadUint32(w.word) */
 	/* internal/core/wait.go spin: if atomic.LoadUint32(c.word)&Held == 0 { */
-	/* internal/core/waiter.go Locked: func (c Cell) Locked() bool { return taken(c.load().word()) } */
-	/* pyext/native/waiting/mutex.c golock_mutex_acquire_slow: if (golock_fastpath && __atomic_load_n(&mutex->word, __ATOMIC_RELAXED) & GOLOCK_HELD) { */
-	/* pyext/native/waiting/mutex.h golock_mutex_locked: uint32_t word = __atomic_load_n(&mutex->word, __ATOMIC_RELAXED); */
-	/* golock/semaphore.go Permits: func (s *Semaphore) Permits() uint32 { return s.cell().Permits() } */
-	/* pyext/native/primitives/semaphore.c permits: return (uint32_t)(__atomic_load_n(&self->semaphore.both, __ATOMIC_RELAXED) >> 32); */
-/* Writes to what nobody else knows: */
-	/* golock/semaphore.go init: func (s *Semaphore) init(permits uint32) { s.memory.Store(core.MemoryOf(permits)) } */
-	/* pyext/native/primitives/semaphore.c fill: __atomic_store_n(&self->semaphore.both, both, __ATOMIC_RELAXED); */
-	/* pyext/native/primitives/semaphore.c make: __atomic_store_n(&self->semaphore.both, OPENED, __ATOMIC_RELAXED); */
-	/* pyext/native/waiting/mutex.c golock_mutex_reset: __atomic_store_n(&mutex->word, 0, __ATOMIC_RELAXED); */
-/* A semaphore that is opened is used no more: its permits are taken out together, and its word says for ever that
- * it is held. Those who wait are woken by golock_wake_all, and wait elsewhere: */
-	/* pyext/native/primitives/semaphore.c semaphore_open: uint64_t both = __atomic_load_n(&self->semaphore.both, __ATOMIC_RELAXED); */
-	/* pyext/native/primitives/semaphore.c semaphore_open: if (__atomic_compare_exchange_n(&self->semaphore.both, &both, OPENED, false, */
-/* What makes a zero value a semaphore without permits, before anything else is done with it: */
+	/* internal/core/waiter.go Locked: func (c Cell) Locked() bool { return
+	   taken(c.load().word()) } */
+	/* pyext/native/waiting/mutex.c golock_mutex_acquire_slow: if (golock_fastpath &&
+	   __atomic_load_n(&mutex->word, __ATOMIC_RELAXED) & GOLOCK_HELD) { */
+	/* pyext/native/waiting/mutex.h golock_mutex_locked: uint32_t word =
+	   __atomic_load_n(&mutex->word, __ATOMIC_RELAXED); */
+	/* golock/semaphore.go Permits: func (s *Semaphore) Permits() uint32 { return
+	   s.cell().Permits() } */
+	/* pyext/native/primitives/semaphore.c permits: return
+	   (uint32_t)(__atomic_load_n(&self->semaphore.both, __ATOMIC_RELAXED) >> 32); */
+/* Writes to memory that nobody else knows: */
+	/* golock/semaphore.go init: func (s *Semaphore) init(permits uint32) {
+	   s.memory.Store(core.MemoryOf(permits)) } */
+	/* pyext/native/primitives/semaphore.c fill: __atomic_store_n(&self->semaphore.both, both,
+	   __ATOMIC_RELAXED); */
+	/* pyext/native/primitives/semaphore.c make: __atomic_store_n(&self->semaphore.both, OPENED,
+	   __ATOMIC_RELAXED); */
+	/* pyext/native/waiting/mutex.c golock_mutex_reset: __atomic_store_n(&mutex->word, 0,
+	   __ATOMIC_RELAXED); */
+/* An opened semaphore is no longer used: its permits are taken out together, and its word says for
+ * good that it is held. golock_wake_all wakes the waiters, which then wait elsewhere: */
+	/* pyext/native/primitives/semaphore.c semaphore_open: uint64_t both =
+	   __atomic_load_n(&self->semaphore.both, __ATOMIC_RELAXED); */
+	/* pyext/native/primitives/semaphore.c semaphore_open: if
+	   (__atomic_compare_exchange_n(&self->semaphore.both, &both, OPENED, false, */
+/* The first use of a zero value makes it a semaphore without permits: */
 	/* golock/semaphore.go cell: if s.memory.Load() == 0 { */
 	/* golock/semaphore.go cell: s.memory.CompareAndSwap(0, core.MemoryOf(0)) */
-/* What load and change are, of a lock and of a semaphore. A semaphore is changed by compare-and-swap under a
- * GIL as well, which the model lets pass for a load and a store: */
+/* The load and the change, of a lock and of a semaphore. With a GIL a semaphore is changed by
+ * compare-and-swap as well, which the model treats as a load and a store: */
 	/* internal/core/cell.go load: word := atomic.LoadUint32(c.word) */
-	/* internal/core/cell.go compareAndSwap: return atomic.CompareAndSwapUint32(c.word, old.word(), next.word()) */
+	/* internal/core/cell.go compareAndSwap: return atomic.CompareAndSwapUint32(c.word,
+	   old.word(), next.word()) */
 	/* internal/core/cell.go load: return fromMemory(atomic.LoadUint64(c.both())) */
-	/* internal/core/cell.go compareAndSwap: return atomic.CompareAndSwapUint64(c.both(), from, to) */
-	/* pyext/native/waiting/plain.c load: return __atomic_load_n((uint64_t *)c.word, __ATOMIC_ACQUIRE); */
-	/* pyext/native/waiting/plain.c load: uint32_t word = __atomic_load_n(c.word, __ATOMIC_ACQUIRE); */
-	/* pyext/native/waiting/plain.c compare_and_swap: return __atomic_compare_exchange_n((uint64_t *)c.word, &old, new, false, __ATOMIC_ACQ_REL, */
-	/* pyext/native/waiting/plain.c compare_and_swap: return __atomic_compare_exchange_n(c.word, &word, (uint32_t)new, false, __ATOMIC_ACQ_REL, */
+	/* internal/core/cell.go compareAndSwap: return atomic.CompareAndSwapUint64(c.both(), from,
+	   to) */
+	/* pyext/native/waiting/plain.c load: return __atomic_load_n((uint64_t *)c.word,
+	   __ATOMIC_ACQUIRE); */
+	/* pyext/native/waiting/plain.c load: uint32_t word = __atomic_load_n(c.word,
+	   __ATOMIC_ACQUIRE); */
+	/* pyext/native/waiting/plain.c compare_and_swap: return
+	   __atomic_compare_exchange_n((uint64_t *)c.word, &old, new, false, __ATOMIC_ACQ_REL, */
+	/* pyext/native/waiting/plain.c compare_and_swap: return __atomic_compare_exchange_n(c.word,
+	   &word, (uint32_t)new, false, __ATOMIC_ACQ_REL, */
 
-/* What wakes all: to the others these are wakes from strangers, and a sleep refused for no reason. */
-	/* pyext/native/waiting/plain.c golock_wake_all: uint32_t old = __atomic_load_n(word, __ATOMIC_RELAXED); */
-	/* pyext/native/waiting/plain.c golock_wake_all: !__atomic_compare_exchange_n(word, &old, new, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED)); */
-	/* pyext/native/waiting/plain.c golock_wake_all: golock_futex_wake(word, INT_MAX, GOLOCK_ANY_CHANNEL); */
+/* A wake of all: for others, wakes from strangers and a sleep refused for no reason. */
+	/* pyext/native/waiting/plain.c golock_wake_all: uint32_t old = __atomic_load_n(word,
+	   __ATOMIC_RELAXED); */
+	/* pyext/native/waiting/plain.c golock_wake_all: !__atomic_compare_exchange_n(word, &old,
+	   new, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED)); */
+	/* pyext/native/waiting/plain.c golock_wake_all: golock_futex_wake(word, INT_MAX,
+	   GOLOCK_ANY_CHANNEL); */
 
 #define HELD     1
 #define WAITERS  2
 #define HANDOFF  4
 #define NAMED    8 /* a claimant of this process */
-#define FOREIGN 16 /* a claimant of the process that this one was forked from */
+#define FOREIGN 16 /* a claimant of the parent process */
 #define NAME    24
 
 #define BITS   31
@@ -85,7 +114,8 @@
 
 #define hasClaimant(w) ((w & NAMED) != 0)
 #define reserved(w)    ((w & (HELD | HANDOFF)) == HANDOFF && hasClaimant(w))
-#define handoffRequested(w)       (hasClaimant(w) && (w & (HANDOFF | WAITERS)) == (HANDOFF | WAITERS))
+#define handoffRequested(w)       (hasClaimant(w) && \
+	(w & (HANDOFF | WAITERS)) == (HANDOFF | WAITERS))
 #define taken(w)       ((w & HELD) != 0 || reserved(w))
 
 #define SLEEPER  1
@@ -100,32 +130,33 @@
 #define INTERRUPTED 5
 
 byte cell; /* the word, and the permits above it: internal/core/cell.go */
-byte asleep[THREADS]; /* on which channel, or 0 */
-bool called[THREADS]; /* woken by a wake, and has not run since */
-byte busy;            /* threads that are neither idle nor asleep nor dead */
+byte asleep[THREADS]; /* the channel, or 0 */
+bool called[THREADS]; /* woken, and has not run since */
+byte busy;            /* the number of threads that are not idle, asleep or dead */
 #ifdef PERMITS
-byte there;           /* how many permits there are: those given, but for those taken */
+byte there;           /* the number of permits: those released without those taken */
 #else
 byte holder;          /* 1 + the thread that has the lock, or 0 */
 #define PERMITS 1
 #define LOCK
 #endif
 #if defined(LOCK) || defined(LIVE)
-#define KEEPS /* whoever takes a permit gives it back */
+#define KEEPS /* whoever takes a permit releases it */
 #endif
 
 #ifdef ROUNDS
-byte begun = 1; /* all but thread 0 are alike, so they may as well begin in their order */
+byte begun = 1; /* all but thread 0 are alike, so let them begin in order */
 #define MAY_BEGIN (round < ROUNDS && (round > 0 || me == 0 || begun == me))
 #else
 #define MAY_BEGIN true
 #endif
 
 #ifdef LINE
-bool idle[THREADS];     /* or stands in the line */
+bool idle[THREADS];     /* or in the line */
 bool claimant[THREADS]; /* the claim was left to it */
 #define BE_IDLE            idle[me] = true
-#define leave_claim_to(i) :: idle[i] -> idle[i] = false; claimant[i] = true; busy++; designated = false; goto resigned
+#define leave_claim_to(i) :: idle[i] -> idle[i] = false; claimant[i] = true; busy++; \
+	designated = false; goto resigned
 #if THREADS == 2
 #define some_idle        (idle[0] || idle[1])
 #define leave_claim      leave_claim_to(0) leave_claim_to(1)
@@ -147,7 +178,8 @@ bool claimant[THREADS]; /* the claim was left to it */
 #define FORGET_WAY coreless = false
 #define PASS_ON \
 	if \
-	:: coreless && designated && (old & HELD) != 0 && !handoffRequested(old) -> coreless = false /* pyext/native/waiting/plain.c golock_plain_next: if (core != NULL && may_claim) { */ \
+	:: coreless && designated && (old & HELD) != 0 && !handoffRequested(old) -> coreless = false \
+		/* pyext/native/waiting/plain.c golock_plain_next: if (core != NULL && may_claim) { */ \
 	:: true \
 	fi
 #else
@@ -176,13 +208,15 @@ bool died; /* one thread may */
 #else
 #define sleepers         (asleep[0] || asleep[1] || asleep[2] || asleep[3])
 #define on_their_way     (called[0] || called[1] || called[2] || called[3])
-#define some_on(channel) woken_on(channel, 0) woken_on(channel, 1) woken_on(channel, 2) woken_on(channel, 3)
+#define some_on(channel) woken_on(channel, 0) woken_on(channel, 1) woken_on(channel, 2) \
+	woken_on(channel, 3)
 #endif
 
-/* The properties. A thread takes the lock when nobody has it; one that returns without it does not have
- * it. As many permits are taken as there were. Held is set just where there are none; a free word has
- * Waiters only for one that has asked, if it was not copied by fork. When nobody is under way, nobody is asleep beside a permit, and
- * nothing is reserved: no lost wake-up, no reservation that outlives its claimants. */
+/* The properties. A thread takes the lock only when nobody has it, and does not have it when it
+ * returns without it. As many permits are taken as there were. Held is set exactly when there are
+ * none. A free word has Waiters only for a claimant that has requested the lock, unless it was
+ * copied by fork. When nobody is on the way, nobody sleeps while there is a permit, and nothing is
+ * reserved: no lost wake-up, and no reservation that outlives its claimants. */
 #ifdef LOCK
 #define TAKE      assert(holder == 0); holder = me + 1; assert(permits(cell) == 0); WAITS(false)
 #define FREE      assert(holder == me + 1); holder = 0; assert(permits(cell) == 1)
@@ -192,15 +226,17 @@ bool died; /* one thread may */
 #define FREE      there = there + n; assert(permits(cell) == there)
 #define HAS       false
 #endif
-#define REST      busy--; assert(busy > 0 || died || ((!sleepers || (cell & HELD) != 0) && !reserved(cell)))
+#define REST      busy--; \
+	assert(busy > 0 || died || ((!sleepers || (cell & HELD) != 0) && !reserved(cell)))
 #define SET(next) \
 	cell = next; \
-	assert((cell & (HELD | WAITERS)) != WAITERS || handoffRequested(cell) || (cell & FOREIGN) != 0); \
+	assert((cell & (HELD | WAITERS)) != WAITERS || handoffRequested(cell) || \
+		(cell & FOREIGN) != 0); \
 	assert(((cell & HELD) != 0) == (permits(cell) == 0))
 
-/* Under a GIL nobody changes the word between a load and the store that follows: that is a property, and
- * a thread needs the GIL for all but its sleep. A lock that is shared with goroutines is one without it: the
- * GIL keeps its threads from some interleavings, and the goroutines from none. */
+/* With a GIL nobody changes the word between a load and the following store; that is checked. A
+ * thread needs the GIL except while it sleeps. A lock shared with goroutines is modelled without
+ * it: the GIL rules out some interleavings of threads, but none of goroutines. */
 #ifdef GIL
 bool gil; /* somebody has it */
 #define ATTACHED(label)   attach_##label
@@ -219,18 +255,21 @@ bool gil; /* somebody has it */
 #endif
 
 #ifdef LIVE
-/* What is fair. Every thread runs; the clock advances; the kernel wakes those on a channel in their order.
- * A call of the core is one step, as it is under a GIL: nobody is overtaken for ever in the middle of one,
- * by others that call again and again. And some time there is calm: no more time-outs, interruptions,
- * strangers' wakes, sleeps refused to thread 0, or patience that ends while a claimant is on its way.
- * Whatever came before, thread 0 then gets the lock, even if others take and free it for ever. */
+/* Liveness. These are fair: every thread runs; the clock advances; the kernel wakes those on a
+ * channel in order. A call of the core is one step, as it is with a GIL, so no thread is overtaken
+ * for ever during a call. Eventually it is calm: time-outs, interruptions, wakes from strangers,
+ * sleeps refused to thread 0, and patience that ends while a claimant is on its way no longer
+ * occur. Whatever came before, thread 0 then gets the lock, even if others take and release it for
+ * ever. */
 ltl served { [] (calm && waits -> <> !waits) }
-bool waits;                                /* thread 0 does */
+bool waits;                                /* thread 0 waits */
 bool calm;
-bool fcfs, coarse;                         /* the threshold is 0; it is more than the word can say */
+bool fcfs, coarse;
+	/* the threshold is 0; it is beyond what the word can express */
 bool overdue;                              /* the due time in the word has come */
 bool aged[THREADS];                        /* the thread has waited for the threshold */
-chan sleeping = [THREADS] of { byte };     /* the kernel's queue, of those on the channel of sleepers */
+chan sleeping = [THREADS] of { byte };
+	/* the kernel's queue of those on the channel of sleepers */
 chan before = [THREADS] of { byte, byte }; /* and of those on the others */
 #define FALL_ASLEEP(channel) \
 	asleep[me] = channel; \
@@ -263,7 +302,8 @@ chan before = [THREADS] of { byte, byte }; /* and of those on the others */
 #define AND_AT(label)  label:
 #define AND_SLEEP      if :: calm && me == 0 -> goto sleep_at_once :: else fi
 #else
-/* The kernel may wake anybody, and others may change the word between a load and a compare-and-swap. */
+/* The kernel may wake anybody, and others may change the word between a load and a
+ * compare-and-swap. */
 #define FALL_ASLEEP(channel) asleep[me] = channel
 #define WAKE_UP            asleep[me] = 0; busy++
 #define FIRST_CLAIMANT    some_on(CLAIMANT)
@@ -290,10 +330,11 @@ chan before = [THREADS] of { byte, byte }; /* and of those on the others */
 #define AND_SLEEP         skip
 #endif
 
-/* The channel of internal/core/waiter.go on which a waiter sleeps: requested is designated then. */
+/* The channel on which a waiter sleeps: internal/core/waiter.go. requested equals designated
+ * then. */
 #define CHANNEL (designated -> CLAIMANT : (returns -> RETURNER : SLEEPER))
 
-/* FUTEX_WAKE_BITSET. Goes to then when somebody was woken, otherwise to no. */
+/* FUTEX_WAKE_BITSET. Goes to `then` if somebody was woken, otherwise to `no`. */
 #define WAKE(first, then, no) atomic { \
 	who = THREADS; \
 	if \
@@ -305,7 +346,8 @@ chan before = [THREADS] of { byte, byte }; /* and of those on the others */
 	:: who == THREADS -> who = 0; goto no \
 	fi }
 
-/* internal/core/waiter.go announced: func (w *Waiter) announced(old uint32, at int64) (next, channel uint32) { */
+/* internal/core/waiter.go announced: func (w *Waiter) announced(old uint32, at int64) (next,
+   channel uint32) { */
 /* pyext/native/waiting/plain.c announced: (has_claimant(c, word) && !waiter->designated); */
 inline announced()
 {
@@ -313,10 +355,14 @@ inline announced()
 	next = old & BITS;
 	offered = (returns -> RETURNER : SLEEPER);
 	if
-	:: designated && (old & HELD) != 0 && !coreless && (requested || AGED && !handoffRequested(old)) -> next = HELD | WAITERS | HANDOFF | NAMED; offered = CLAIMANT
-	:: !designated || (old & HELD) == 0 || coreless || (!requested && (YOUNG || handoffRequested(old))) ->
+	:: designated && (old & HELD) != 0 && !coreless &&
+		(requested || AGED && !handoffRequested(old)) ->
+		next = HELD | WAITERS | HANDOFF | NAMED; offered = CLAIMANT
+	:: !designated || (old & HELD) == 0 || coreless ||
+		(!requested && (YOUNG || handoffRequested(old))) ->
 		if
-		:: (old & HELD) != 0 && !handoffRequested(old) && (designated || !hasClaimant(old)) -> next = (old & BITS & ~NAME) | WAITERS
+		:: (old & HELD) != 0 && !handoffRequested(old) && (designated || !hasClaimant(old)) ->
+			next = (old & BITS & ~NAME) | WAITERS
 		:: else
 		fi;
 		if
@@ -351,8 +397,12 @@ end_idle:
 	atomic {
 #ifdef LINE
 		if
-		:: claimant[me] -> claimant[me] = false; designated = true; goto ATTACHED(acquire) /* internal/core/wait.go takeClaimFromLine: w.designated, w.claimFromLine, w.since = true, true, now() */
-		:: claimant[me] -> claimant[me] = false; designated = true; reason = INTERRUPTED; goto ATTACHED(acquire) /* internal/core/wait.go Wait: w.designated = p.designated */
+		:: claimant[me] -> claimant[me] = false; designated = true; goto ATTACHED(acquire)
+			/* internal/core/wait.go takeClaimFromLine: w.designated, w.claimFromLine, w.since =
+			   true, true, now() */
+		:: claimant[me] -> claimant[me] = false; designated = true; reason = INTERRUPTED;
+			goto ATTACHED(acquire)
+			/* internal/core/wait.go Wait: w.designated = p.designated */
 		:: !claimant[me] && MAY_BEGIN -> idle[me] = false
 		fi;
 #endif
@@ -390,22 +440,29 @@ acquire:
 			/* internal/core/waiter.go TryAcquire: old := c.load() */
 			/* pyext/native/waiting/plain.c golock_plain_next: uint64_t old = load(c); */
 			/* pyext/native/waiting/plain.c golock_plain_try_acquire: uint64_t old = load(c); */
-			/* pyext/native/fastpath/fastpath.h golock_fast_acquire: uint32_t old = __atomic_load_n(word, __ATOMIC_RELAXED); */
-			/* pyext/native/fastpath/fastpath.h golock_fast_acquire_permit: uint64_t old = __atomic_load_n(&semaphore->both, __ATOMIC_RELAXED); */
+			/* pyext/native/fastpath/fastpath.h golock_fast_acquire: uint32_t old =
+			   __atomic_load_n(word, __ATOMIC_RELAXED); */
+			/* pyext/native/fastpath/fastpath.h golock_fast_acquire_permit: uint64_t old =
+			   __atomic_load_n(&semaphore->both, __ATOMIC_RELAXED); */
 		if
-		:: (old & HELD) == 0 && ((designated && (requested || !handoffRequested(old))) || outlived || !reserved(old)) ->
+		:: (old & HELD) == 0 &&
+			((designated && (requested || !handoffRequested(old))) || outlived || !reserved(old)) ->
 			reason = ENTERED;
 			designated = designated || reserved(old);
 			if
-			:: designated && ZERO && !coreless -> next = marked(old - PERMIT, (permits(old) > 1 -> NAMED : WAITERS) | HANDOFF)
-			:: designated && (POSITIVE || coreless) -> next = marked(old - PERMIT, (permits(old) > 1 -> NAMED : WAITERS))
+			:: designated && ZERO && !coreless ->
+				next = marked(old - PERMIT, (permits(old) > 1 -> NAMED : WAITERS) | HANDOFF)
+			:: designated && (POSITIVE || coreless) ->
+				next = marked(old - PERMIT, (permits(old) > 1 -> NAMED : WAITERS))
 #ifdef LINE
-			:: designated && POSITIVE && permits(old) == 1 && some_idle -> next = marked(old - PERMIT, NAMED); passesClaim = true
+			:: designated && POSITIVE && permits(old) == 1 && some_idle ->
+				next = marked(old - PERMIT, NAMED); passesClaim = true
 				/* internal/core/waiter.go claimed: if w.passesClaim || next.permits() > 0 { */
 #endif
 			:: !designated && hasClaimant(old) -> next = marked(old - PERMIT, old & NAME)
 			:: !designated && !hasClaimant(old) -> next = marked(old - PERMIT, 0)
-			:: !designated && (old & HANDOFF) == 0 -> next = marked(old - PERMIT, old) /* by the fast path */
+			:: !designated && (old & HANDOFF) == 0 -> next = marked(old - PERMIT, old)
+				/* by the fast path */
 			fi
 		:: else ->
 			if
@@ -429,19 +486,30 @@ acquire:
 		:: UNCHANGED && offered == 0 -> STORE(next); TAKE; has = true; goto took
 			/* internal/core/waiter.go decide: if !c.compareAndSwap(old, next) { */
 			/* internal/core/waiter.go TryAcquire: if c.compareAndSwap(old, barged(old)) { */
-			/* pyext/native/waiting/plain.c golock_plain_next: if (!compare_and_swap(c, old, new)) { */
-			/* pyext/native/waiting/plain.c golock_plain_try_acquire: if (compare_and_swap(c, old, barged(c, old))) { */
-			/* pyext/native/fastpath/fastpath.h golock_fast_acquire_permit: if (golock_change_permits(semaphore, shared, &old, new, __ATOMIC_ACQUIRE)) { */
-			/* pyext/native/fastpath/fastpath.h golock_change_permits: return __atomic_compare_exchange_n(&semaphore->both, old, new, false, order, __ATOMIC_RELAXED); */
-			/* pyext/native/fastpath/fastpath.h golock_change_permits: __atomic_store_n(&semaphore->both, new, __ATOMIC_RELAXED); */
-			/* pyext/native/fastpath/fastpath.h golock_change: return __atomic_compare_exchange_n(word, old, new, false, order, __ATOMIC_RELAXED); */
-			/* pyext/native/fastpath/fastpath.h golock_change: __atomic_store_n(word, new, __ATOMIC_RELAXED); */
+			/* pyext/native/waiting/plain.c golock_plain_next: if (!compare_and_swap(c, old,
+			   new)) { */
+			/* pyext/native/waiting/plain.c golock_plain_try_acquire: if (compare_and_swap(c,
+			   old, barged(c, old))) { */
+			/* pyext/native/fastpath/fastpath.h golock_fast_acquire_permit: if
+			   (golock_change_permits(semaphore, shared, &old, new, __ATOMIC_ACQUIRE)) { */
+			/* pyext/native/fastpath/fastpath.h golock_change_permits: return
+			   __atomic_compare_exchange_n(&semaphore->both, old, new, false, order,
+			   __ATOMIC_RELAXED); */
+			/* pyext/native/fastpath/fastpath.h golock_change_permits:
+			   __atomic_store_n(&semaphore->both, new, __ATOMIC_RELAXED); */
+			/* pyext/native/fastpath/fastpath.h golock_change: return
+			   __atomic_compare_exchange_n(word, old, new, false, order, __ATOMIC_RELAXED); */
+			/* pyext/native/fastpath/fastpath.h golock_change: __atomic_store_n(word, new,
+			   __ATOMIC_RELAXED); */
 		:: UNCHANGED && offered != 0 -> STORE(marked(old, next))
-			/* internal/core/waiter.go decide: if announced == word || c.compareAndSwap(old, old.withFlags(announced)) { */
-			/* pyext/native/waiting/plain.c golock_plain_next: if (next == word || compare_and_swap(c, old, with_flags(old, next))) { */
+			/* internal/core/waiter.go decide: if announced == word || c.compareAndSwap(old,
+			   old.withFlags(announced)) { */
+			/* pyext/native/waiting/plain.c golock_plain_next: if (next == word ||
+			   compare_and_swap(c, old, with_flags(old, next))) { */
 		fi;
 announces:
-		designated = (offered == CLAIMANT); requested = designated; outlived = false; offered = 0; old = 0;
+		designated = (offered == CLAIMANT); requested = designated; outlived = false; offered = 0;
+			old = 0;
 		DETACH;
 		AND_SLEEP
 	}
@@ -452,14 +520,17 @@ sleep:
 sleep_at_once:
 		if
 		:: (cell & BITS) == next -> FALL_ASLEEP(CHANNEL); REST; goto end_sleeps
-			/* internal/core/wait.go wait: reason = park(w.word, w.value, w.channel|channels, w.until) */
-			/* pyext/native/waiting/acquire.c park: if (golock_futex_wait(waiter->word, waiter->value, until, waiter->channel) == 0) { */
+			/* internal/core/wait.go wait: reason = park(w.word, w.value, w.channel|channels,
+			   w.until) */
+			/* pyext/native/waiting/acquire.c park: if (golock_futex_wait(waiter->word,
+			   waiter->value, until, waiter->channel) == 0) { */
 		:: (cell & BITS) != next || STORMY ->
 			if
 			:: next = 0; goto ATTACHED(load)
 			:: goto stay
 			fi
-		:: SELDOM -> reason = INTERRUPTED; goto ATTACHED(load) /* internal/core/wait.go wait: w.Next(Interrupted) */
+		:: SELDOM -> reason = INTERRUPTED; goto ATTACHED(load)
+			/* internal/core/wait.go wait: w.Next(Interrupted) */
 		fi
 	}
 
@@ -469,28 +540,32 @@ stay:
 			/* internal/core/waiter.go Stay: word := w.cell().load().word() */
 			/* pyext/native/waiting/plain.c golock_plain_stay: uint32_t word = (uint32_t)load(c); */
 		if
-		:: (old & HELD) == 0 && ((designated && (requested || !handoffRequested(old))) || !hasClaimant(old))
+		:: (old & HELD) == 0 &&
+			((designated && (requested || !handoffRequested(old))) || !hasClaimant(old))
 		:: else ->
 			announced();
 			if
-			:: next == (old & BITS) && offered == CHANNEL -> old = 0; offered = 0; AND_SLEEP; goto sleep
+			:: next == (old & BITS) && offered == CHANNEL ->
+				old = 0; offered = 0; AND_SLEEP; goto sleep
 			:: else
 			fi
 		fi;
 		old = 0; next = 0; offered = 0; goto ATTACHED(load)
 	}
 
-end_sleeps: /* beside a semaphore that nobody gives to any more */
+end_sleeps: /* possibly for ever, if nobody releases the semaphore */
 	atomic {
 		if
 		:: called[me] -> called[me] = false; reason = WOKEN; goto ATTACHED(acquire)
 		:: asleep[me] != 0 && timed && LATE -> WAKE_UP; reason = OVERDUE
 #ifdef PATIENT
-		:: asleep[me] != 0 && (STORMY || (reserved(cell) && !on_their_way)) -> WAKE_UP; reason = EXPIRED
+		:: asleep[me] != 0 && (STORMY || (reserved(cell) && !on_their_way)) ->
+			WAKE_UP; reason = EXPIRED
 #endif
 		:: asleep[me] != 0 && SELDOM -> WAKE_UP; reason = INTERRUPTED
 		:: asleep[me] != 0 && STORMY -> WAKE_UP; reason = WOKEN
-			/* by a wake for another lock that lived here, or internal/core/wait.go: cancel: wake(w.word, channelCancel) */
+			/* by a wake for another lock with this address, or internal/core/wait.go: cancel:
+			 * wake(w.word, channelCancel) */
 #ifdef DEATH
 		:: asleep[me] != 0 && !died && SELDOM -> WAKE_UP; died = true; goto dies
 		:: called[me] && !died && SELDOM -> called[me] = false; died = true; goto dies
@@ -540,12 +615,18 @@ resign:
 		if
 		:: CHANGED_MEANWHILE -> old = 0; goto owed
 		:: UNCHANGED && handoffRequested(old) && !requested -> goto resigned
-		:: UNCHANGED && !(handoffRequested(old) && !requested) && (old & HELD) != 0 -> STORE(marked(old, (old & ~NAME) | WAITERS)); goto resigned
-			/* internal/core/waiter.go resign: if c.compareAndSwap(old, old.withFlags(word&^nameMask|Waiters)) { */
-			/* pyext/native/waiting/plain.c resign: if (compare_and_swap(c, old, with_flags(old, (word & ~NAME_MASK) | GOLOCK_WAITERS))) { */
-		:: UNCHANGED && !(handoffRequested(old) && !requested) && (old & HELD) == 0 -> STORE(marked(old, (old & HANDOFF) | NAMED)); APPOINT; goto appoints
-			/* internal/core/waiter.go resign: if c.compareAndSwap(old, old.withFlags(word&Handoff|self)) { */
-			/* pyext/native/waiting/plain.c resign: } else if (compare_and_swap(c, old, with_flags(old, (word & GOLOCK_HANDOFF) | c.self))) { */
+		:: UNCHANGED && !(handoffRequested(old) && !requested) && (old & HELD) != 0 ->
+			STORE(marked(old, (old & ~NAME) | WAITERS)); goto resigned
+			/* internal/core/waiter.go resign: if c.compareAndSwap(old,
+			   old.withFlags(word&^nameMask|Waiters)) { */
+			/* pyext/native/waiting/plain.c resign: if (compare_and_swap(c, old, with_flags(old,
+			   (word & ~NAME_MASK) | GOLOCK_WAITERS))) { */
+		:: UNCHANGED && !(handoffRequested(old) && !requested) && (old & HELD) == 0 ->
+			STORE(marked(old, (old & HANDOFF) | NAMED)); APPOINT; goto appoints
+			/* internal/core/waiter.go resign: if c.compareAndSwap(old,
+			   old.withFlags(word&Handoff|self)) { */
+			/* pyext/native/waiting/plain.c resign: } else if (compare_and_swap(c, old,
+			   with_flags(old, (word & GOLOCK_HANDOFF) | c.self))) { */
 		fi
 	}
 
@@ -553,7 +634,8 @@ released:
 	atomic {
 		skip;
 holds:
-		old = 0; next = 0; has = false; designated = false; requested = false; returns = false; outlived = false; timed = false; tries = false;
+		old = 0; next = 0; has = false; designated = false; requested = false; returns = false;
+			outlived = false; timed = false; tries = false;
 		n = 1;
 		CHOOSE_WAY;
 		DETACH;
@@ -566,19 +648,26 @@ release:
 		old = cell;
 			/* internal/core/waiter.go Release: old := c.load() */
 			/* pyext/native/waiting/plain.c release: uint64_t old = load(c); */
-			/* pyext/native/fastpath/fastpath.h golock_fast_release: uint32_t old = __atomic_load_n(word, __ATOMIC_RELAXED); */
-			/* pyext/native/fastpath/fastpath.h golock_fast_release_permits: uint64_t old = __atomic_load_n(&semaphore->both, __ATOMIC_RELAXED); */
+			/* pyext/native/fastpath/fastpath.h golock_fast_release: uint32_t old =
+			   __atomic_load_n(word, __ATOMIC_RELAXED); */
+			/* pyext/native/fastpath/fastpath.h golock_fast_release_permits: uint64_t old =
+			   __atomic_load_n(&semaphore->both, __ATOMIC_RELAXED); */
 		if
 		:: permits(old) + n > PERMITS -> goto done
 		:: else
 		fi;
 		if
-		:: (old & (WAITERS | HANDOFF)) == 0 -> next = marked(old + n * PERMIT, old) /* by the fast path */
+		:: (old & (WAITERS | HANDOFF)) == 0 -> next = marked(old + n * PERMIT, old)
+			/* by the fast path */
 		:: (old & HELD) == 0 -> next = old + n * PERMIT
-		:: (old & HELD) != 0 && hasClaimant(old) && ((old & HANDOFF) != 0 || (DUE && !coreless)) -> next = marked(old + n * PERMIT, old | HANDOFF)
-		:: (old & HELD) != 0 && hasClaimant(old) && (old & HANDOFF) == 0 && (NOT_DUE || coreless) -> next = marked(old + n * PERMIT, old & NAME)
-		:: (old & HELD) != 0 && !hasClaimant(old) && (old & (HANDOFF | WAITERS)) != 0 -> next = marked(old + n * PERMIT, (old & HANDOFF) | NAMED)
-		:: (old & HELD) != 0 && !hasClaimant(old) && (old & (HANDOFF | WAITERS)) == 0 -> next = marked(old + n * PERMIT, 0)
+		:: (old & HELD) != 0 && hasClaimant(old) && ((old & HANDOFF) != 0 || (DUE && !coreless)) ->
+			next = marked(old + n * PERMIT, old | HANDOFF)
+		:: (old & HELD) != 0 && hasClaimant(old) && (old & HANDOFF) == 0 && (NOT_DUE || coreless) ->
+			next = marked(old + n * PERMIT, old & NAME)
+		:: (old & HELD) != 0 && !hasClaimant(old) && (old & (HANDOFF | WAITERS)) != 0 ->
+			next = marked(old + n * PERMIT, (old & HANDOFF) | NAMED)
+		:: (old & HELD) != 0 && !hasClaimant(old) && (old & (HANDOFF | WAITERS)) == 0 ->
+			next = marked(old + n * PERMIT, 0)
 		fi;
 		AND_THEN
 		if
@@ -586,19 +675,30 @@ release:
 		:: UNCHANGED && (old & HELD) == 0 -> STORE(next); FREE; goto done
 			/* internal/core/waiter.go Release: if c.compareAndSwap(old, next) { */
 			/* pyext/native/waiting/plain.c release: if (compare_and_swap(c, old, new)) { */
-		:: UNCHANGED && (old & HELD) != 0 && !hasClaimant(old) && (next & NAMED) == 0 -> STORE(next); FREE; goto done
+		:: UNCHANGED && (old & HELD) != 0 && !hasClaimant(old) && (next & NAMED) == 0 ->
+			STORE(next); FREE; goto done
 			/* internal/core/waiter.go Release: if c.compareAndSwap(old, next.withFlags(0)) { */
-			/* pyext/native/waiting/plain.c release: } else if (compare_and_swap(c, old, with_flags(new, 0))) { */
-			/* pyext/native/fastpath/fastpath.h golock_fast_release_permits: if (golock_change_permits(semaphore, shared, &old, new, __ATOMIC_RELEASE)) { */
-		:: UNCHANGED && (old & HELD) != 0 && !hasClaimant(old) && (next & NAMED) != 0 -> STORE(next); FREE; APPOINT; goto appoints
-			/* internal/core/waiter.go Release: if c.compareAndSwap(old, next.withFlags(word&Handoff|claimantBits(c.word))) { */
+			/* pyext/native/waiting/plain.c release: } else if (compare_and_swap(c, old,
+			   with_flags(new, 0))) { */
+			/* pyext/native/fastpath/fastpath.h golock_fast_release_permits: if
+			   (golock_change_permits(semaphore, shared, &old, new, __ATOMIC_RELEASE)) { */
+		:: UNCHANGED && (old & HELD) != 0 && !hasClaimant(old) && (next & NAMED) != 0 ->
+			STORE(next); FREE; APPOINT; goto appoints
+			/* internal/core/waiter.go Release: if c.compareAndSwap(old,
+			   next.withFlags(word&Handoff|claimantBits(c.word))) { */
 			/* pyext/native/waiting/plain.c release: if (compare_and_swap(c, old, next)) { */
-		:: UNCHANGED && (old & HELD) != 0 && hasClaimant(old) && (next & HANDOFF) == 0 -> STORE(next); FREE; goto done
-			/* internal/core/waiter.go Release: if c.compareAndSwap(old, next.withFlags(word&nameMask)) { */
-			/* pyext/native/waiting/plain.c release: if (compare_and_swap(c, old, with_flags(new, word & NAME_MASK))) { */
-		:: UNCHANGED && (old & HELD) != 0 && hasClaimant(old) && (next & HANDOFF) != 0 -> STORE(next); FREE; old = 0; next = 0
-			/* internal/core/waiter.go Release: if c.compareAndSwap(old, next.withFlags(word|Handoff)) { */
-			/* pyext/native/waiting/plain.c release: if (compare_and_swap(c, old, with_flags(new, word))) { */
+		:: UNCHANGED && (old & HELD) != 0 && hasClaimant(old) && (next & HANDOFF) == 0 ->
+			STORE(next); FREE; goto done
+			/* internal/core/waiter.go Release: if c.compareAndSwap(old,
+			   next.withFlags(word&nameMask)) { */
+			/* pyext/native/waiting/plain.c release: if (compare_and_swap(c, old, with_flags(new,
+			   word & NAME_MASK))) { */
+		:: UNCHANGED && (old & HELD) != 0 && hasClaimant(old) && (next & HANDOFF) != 0 ->
+			STORE(next); FREE; old = 0; next = 0
+			/* internal/core/waiter.go Release: if c.compareAndSwap(old,
+			   next.withFlags(word|Handoff)) { */
+			/* pyext/native/waiting/plain.c release: if (compare_and_swap(c, old, with_flags(new,
+			   word))) { */
 		fi;
 		AND_THEN
 		WAKE(FIRST_CLAIMANT, done, done)
@@ -611,8 +711,10 @@ appoint:
 		skip;
 appoints:
 		old = 0; next = 0;
-		/* internal/core/waiter.go wakeFirst: return wake(word, channelReturner|channelClaimant) || wake(word, channelAny) */
-		/* pyext/native/waiting/plain.c wake_first: return (any && wake(c.word, RETURNERS | CLAIMANTS)) || wake(c.word, GOLOCK_ANY_CHANNEL); */
+		/* internal/core/waiter.go wakeFirst: return wake(word, channelReturner|channelClaimant)
+		   || wake(word, channelAny) */
+		/* pyext/native/waiting/plain.c wake_first: return (any && wake(c.word, RETURNERS |
+		   CLAIMANTS)) || wake(c.word, GOLOCK_ANY_CHANNEL); */
 		/* pyext/native/waiting/plain.c wake: return golock_futex_wake(word, 1, channels) == 1; */
 		AND_THEN
 		WAKE(FIRST_BEFORE, resigned, else_any);
@@ -626,10 +728,13 @@ appoints:
 		if
 		:: CHANGED_MEANWHILE -> old = 0; goto take_back
 		:: UNCHANGED && handoffRequested(old) -> goto resigned
-		:: UNCHANGED && !handoffRequested(old) && (old & HELD) != 0 -> STORE(marked(old, (old & ~NAME) | WAITERS)); old = 0
+		:: UNCHANGED && !handoffRequested(old) && (old & HELD) != 0 ->
+			STORE(marked(old, (old & ~NAME) | WAITERS)); old = 0
 			/* internal/core/waiter.go appoint: if c.compareAndSwap(old, old.withFlags(bits)) { */
-			/* pyext/native/waiting/plain.c take_back: if (compare_and_swap(c, old, with_flags(old, bits))) { */
-		:: UNCHANGED && !handoffRequested(old) && (old & HELD) == 0 -> STORE(marked(old, 0)); old = 0
+			/* pyext/native/waiting/plain.c take_back: if (compare_and_swap(c, old,
+			   with_flags(old, bits))) { */
+		:: UNCHANGED && !handoffRequested(old) && (old & HELD) == 0 ->
+			STORE(marked(old, 0)); old = 0
 		fi;
 		AND_THEN
 		WAKE(FIRST_BEFORE, resigned, or_any);
@@ -649,7 +754,8 @@ resigned:
 		fi;
 #endif
 		if
-		:: reason == INTERRUPTED -> /* a handler runs; then the wait goes on, or the handler raised */
+		:: reason == INTERRUPTED ->
+			/* a handler runs; then the wait goes on, or the handler raised */
 			reason = ENTERED;
 			if
 			:: CHOOSE_WAY; DETACH; goto ATTACHED(load) /* it may have forked */
@@ -659,7 +765,8 @@ resigned:
 		fi;
 done:
 		assert(!HAS);
-		old = 0; next = 0; has = false; n = 0; reason = ENTERED; requested = false; returns = false; timed = false; tries = false; outlived = false;
+		old = 0; next = 0; has = false; n = 0; reason = ENTERED; requested = false; returns = false;
+			timed = false; tries = false; outlived = false;
 		FORGET_WAY;
 		REST;
 		BE_IDLE;
@@ -678,7 +785,8 @@ active proctype Clock()
 {
 end:
 	do
-	:: atomic { !overdue || !aged[0] || !aged[1] || !aged[2 % THREADS] -> overdue = true; aged[0] = true; aged[1] = true; aged[2 % THREADS] = true }
+	:: atomic { !overdue || !aged[0] || !aged[1] || !aged[2 % THREADS] ->
+		overdue = true; aged[0] = true; aged[1] = true; aged[2 % THREADS] = true }
 	:: atomic { !calm -> calm = true }
 	od
 }

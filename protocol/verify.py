@@ -1,14 +1,14 @@
-"""Verify the models of the protocol exhaustively, and that each seeded fault is found.
+"""Check the models of the protocol exhaustively, and that each seeded fault is found.
 
 Usage: python3 protocol/verify.py [--all] [--totals FILE]
 
 Without --all the largest searches are left out: a few minutes instead of a quarter of an hour.
-Every seeded fault is found in either.
+Both find every seeded fault.
 
 Needs spin (https://spinroot.com, Debian's package spin) and gcc, on PATH or as $SPIN and $CC.
-Prints a line for each run, and exits with 1 when a property does not hold, a search is cut short, a
-fault is not found, a statement is unreached without a reason, or a model quotes code that is no
-longer there.
+Prints a line for each run. Exits with 1 if a property does not hold, a search is incomplete, a
+fault is not found, a statement is unreached without a reason, or the models' quotations of the code
+are out of date.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ HERE = Path(__file__).resolve().parent
 SPIN = os.environ.get("SPIN", "spin")
 CC = os.environ.get("CC", "gcc")
 
-# How deep a search may go. One that meets the limit says so, and has failed.
+# The depth limit of a search. A search that reaches it has failed.
 DEPTH = 20_000_000
 MEMORY = 14_000  # MB
 
@@ -42,7 +42,7 @@ class Run:
     settings: str
     what: str
     large: bool = False
-    """Searched with --all alone: it takes more than 20 seconds."""
+    """Searched only with --all: it takes more than 20 seconds."""
 
     @property
     def live(self) -> bool:
@@ -116,18 +116,18 @@ PROOF = [
     Run("line.pml", "GOROUTINES=4", "the line of goroutines"),
 ]
 
-# Why a statement is reached in no run that has it: by the statement, or by its line in the model.
+# Why no run reaches a statement, by the statement or by a part of its line in the model.
 UNREACHED = {
     "-end-": "threads, and the clock, never end",
-    "WAKE(FIRST_BEFORE, resigned, or_any)": "where a call is one step, nobody lies down during it",
+    "WAKE(FIRST_BEFORE, resigned, or_any)": "where a call is one step, nobody falls asleep during it",
     "WAKE(FIRST_OF_ANY, resigned, resigned)": "the same",
-    "WAKE(FIRST_OF_ANY, resigned, take_back)": "whoever lies before the sleepers was found already",
+    "WAKE(FIRST_OF_ANY, resigned, take_back)": "a returner or a claimant was found already",
     "(old & HELD) == 0 -> STORE(next); FREE; goto done": "a lock that is released is held",
-    "wake_moved": "threads are alike: thread 0 is the one that is moved while a name is taken back",
+    "wake_moved": "all threads are alike: thread 0 is moved while a name is taken back",
 }
 
-# The lines of the code that access a word or what a listener is told, change a list of listeners,
-# or sleep or wake.
+# The lines of the code that access a word or a notification, change a list of listeners, or sleep
+# or wake, as regular expressions by file.
 ACCESS = {
     "internal/core/cell.go": r"atomic\.\w+Uint(32|64)\(",
     "internal/core/waiter.go": r"\.load\(\)|\.compareAndSwap\(|[^.\w]wake\(c?\.?word",
@@ -151,6 +151,9 @@ ACCESS = {
     "pyext/native/primitives/event.c": r"__atomic_\w+\(&self->word|golock_change\(|golock_futex_\w+\(|[^_]load\(",  # noqa: E501
 }
 
+# A comment in a model that quotes a line of the code: the file, the function and the line.
+QUOTATION = re.compile(r"/\* (\S+\.(?:go|c|h)) (\w+):\s(.*?) \*/", re.DOTALL)
+
 
 @dataclass
 class Outcome:
@@ -165,7 +168,7 @@ class Outcome:
 
 
 def search(run: Run, model: Path, every_statement: bool = False) -> Outcome:
-    """Search all states of the model; find out also which statements it has, on request."""
+    """Search all states of the model, and list its statements on request."""
     table = ""
     settings = [f"-D{setting}" for setting in run.settings.split()]
     with tempfile.TemporaryDirectory() as folder:
@@ -217,7 +220,7 @@ def prove(run: Run) -> Outcome:
 
 
 def find(patch: Path) -> bool:
-    """Report whether the fault that a patch seeds is found."""
+    """Return whether the fault that a patch seeds is found."""
     text = patch.read_text()
     described = re.match(r"(.*)\nRun: (.*)\n\n--- (\S+)", text)
     if described is None:
@@ -242,14 +245,14 @@ def find(patch: Path) -> bool:
 
 
 def by_function(path: str) -> list[tuple[int, str, str]]:
-    """Return the lines of a source file with their numbers and the function they stand in."""
+    """Return the lines of a source file with their numbers and functions."""
     lines = []
     function = ""
     for number, line in enumerate((HERE.parent / path).read_text().splitlines(), 1):
         header = re.match(r"func (?:\(.*?\) )?(\w+)|(?:static inline .*[ *])?(\w+)\(", line)
         if header is not None:
             function = header[1] or header[2]
-        lines.append((number, function, line.strip()))
+        lines.append((number, function, " ".join(line.split())))
     return lines
 
 
@@ -258,11 +261,11 @@ def quotes() -> list[str]:
     wrong = []
     quoted = set()
     for model in sorted(HERE.glob("*.pml")):
-        for quotation in re.findall(r"/\* (\S+\.(?:go|c|h)) (\w+): (.*?) \*/", model.read_text()):
-            path, function, code = quotation
+        for path, function, text in QUOTATION.findall(model.read_text()):
+            code = " ".join(text.split())
             if (function, code) not in {(inside, line) for _, inside, line in by_function(path)}:
                 wrong.append(f"{model.name} quotes {path}, which has no such line: {code}")
-            quoted.add(quotation)
+            quoted.add((path, function, code))
     for path, pattern in ACCESS.items():
         for number, function, line in by_function(path):
             if re.search(pattern, line) and (path, function, line) not in quoted:
@@ -271,7 +274,7 @@ def quotes() -> list[str]:
 
 
 def without_reason(outcomes: list[Outcome]) -> list[str]:
-    """Return the statements that no run reaches, and for which no reason is known."""
+    """Return the statements that no run reaches and that have no entry in UNREACHED."""
     wrong = []
     for model in sorted({outcome.run.model for outcome in outcomes}):
         of_model = [outcome for outcome in outcomes if outcome.run.model == model]
