@@ -63,15 +63,15 @@ func (b *Barrier) Wait(ctx context.Context) (int, error) {
 	b.lock.Unlock()
 	l.Await(ctx)
 
-	notified := l.Notification()
-	if notified == 0 {
+	notification := l.Notification()
+	if notification == 0 {
 		b.lock.Lock() // the action may be running: then nobody gives up any more
-		if notified = core.Withdraw(&b.word, l); notified == 0 {
+		if notification = core.Withdraw(&b.word, l); notification == 0 {
 			b.breaks()
 		}
 		b.lock.Unlock()
 	}
-	switch notified {
+	switch notification {
 	case 0:
 		return 0, ctx.Err()
 	case core.BarrierBroken:

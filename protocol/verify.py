@@ -119,7 +119,7 @@ PROOF = [
 # Why no run reaches a statement, by the statement or by a part of its line in the model.
 UNREACHED = {
     "-end-": "threads, and the clock, never end",
-    "WAKE(FIRST_BEFORE, resigned, or_any)": "where a call is one step, nobody falls asleep during it",
+    "WAKE(FIRST_BEFORE, resigned, or_any)": "a call is one step here: nobody falls asleep in it",
     "WAKE(FIRST_OF_ANY, resigned, resigned)": "the same",
     "WAKE(FIRST_OF_ANY, resigned, take_back)": "a returner or a claimant was found already",
     "(old & HELD) == 0 -> STORE(next); FREE; goto done": "a lock that is released is held",
@@ -135,20 +135,29 @@ ACCESS = {
     "golock/lock.go": r"atomic\.\w+Uint32\(",
     "golock/semaphore.go": r"\.load\(\)|memory\.\w+\(",
     "internal/core/wait.go": r"atomic\.\w+Uint32\(|[^.\w]wake\(|[^.\w]park\(",
-    "internal/core/listener.go": r"atomic\.\w+Uint32\(|l\.told ==|close\(|list\.(push|remove|take)\(",  # noqa: E501
+    "internal/core/listener.go": (
+        r"atomic\.\w+Uint32\(|l\.notification ==|close\(|list\.(push|remove|take)\("
+    ),
     "golock/condition.go": r"atomic\.\w+Uint32\(",
     "internal/core/event.go": r"atomic\.\w+Uint32\(|[^.\w](wakeAll|park|enter|abandon|leave)\(",
     "golock/barrier.go": r"atomic\.\w+Uint32\(",
-    "pyext/native/fastpath/fastpath.h": r"__atomic_\w+\((word|&semaphore)|if \(golock_change_permits\(",  # noqa: E501
+    "pyext/native/fastpath/fastpath.h": (
+        r"__atomic_\w+\((word|&semaphore)|if \(golock_change_permits\("
+    ),
     "pyext/native/core/loader.c": r"__atomic_\w+\(word",
-    "pyext/native/waiting/plain.c": r"__atomic_\w+\(|[ !(]load\(c\)|[ !(]compare_and_swap\(c, |[ (]wake\(c?\.?word|golock_futex_\w+\(",  # noqa: E501
+    "pyext/native/waiting/plain.c": (
+        r"__atomic_\w+\(|[ !(]load\(c\)|[ !(]compare_and_swap\(c, |[ (]wake\(c?\.?word"
+        r"|golock_futex_\w+\("
+    ),
     "pyext/native/waiting/mutex.h": r"__atomic_\w+\(&mutex->word",
     "pyext/native/waiting/mutex.c": r"__atomic_\w+\((&mutex->)?word",
     "pyext/native/primitives/semaphore.c": r"__atomic_\w+\(&self->semaphore",
     "pyext/native/waiting/spin.c": r"__atomic_load_n\(word",
     "pyext/native/waiting/acquire.c": r"golock_futex_\w+\(",
     "pyext/native/waiting/notify.c": r"__atomic_\w+\(|golock_futex_\w+\(",
-    "pyext/native/primitives/event.c": r"__atomic_\w+\(&self->word|golock_change\(|golock_futex_\w+\(|[^_]load\(",  # noqa: E501
+    "pyext/native/primitives/event.c": (
+        r"__atomic_\w+\(&self->word|golock_change\(|golock_futex_\w+\(|[^_]load\("
+    ),
 }
 
 # A comment in a model that quotes a line of the code: the file, the function and the line.

@@ -125,13 +125,14 @@ PyDoc_STRVAR(allocate_lock_doc,
 
 PyDoc_STRVAR(set_handoff_doc,
              "set_handoff($module, seconds, /)\n--\n\n"
-             "Set how long newcomers may go before the first waiter of a lock, for all\n"
-             "locks of the process; up to four times that where few threads wait.\n\n"
-             "With 0 a lock is first come, first served, at the price of the rate. The\n"
-             "environment variable GOLOCK_HANDOFF sets it at import. A core given to use_core\n"
-             "keeps the threshold that its program has set, unless this is called.\n\n"
-             "Raises ValueError for a negative or NaN threshold, OverflowError for one\n"
-             "past 292 years.");
+             "Set the hand-off threshold: for how many seconds newcomers may take a lock before\n"
+             "its first waiter, and up to four times as long if few threads wait. It holds for\n"
+             "all locks of the process.\n\n"
+             "With 0 a lock is first come, first served, at a lower rate. The environment\n"
+             "variable GOLOCK_HANDOFF sets the threshold at import. A core given to use_core\n"
+             "keeps the threshold of its program unless this is called.\n\n"
+             "Raises ValueError for a negative or NaN threshold, OverflowError above 292 years,\n"
+             "MemoryError when the core cannot be called.");
 
 PyDoc_STRVAR(get_handoff_doc,
              "get_handoff($module, /)\n--\n\n"
@@ -150,9 +151,9 @@ PyDoc_STRVAR(capsule_doc,
 PyDoc_STRVAR(at_doc,
              "at($module, address, /)\n--\n\n"
              "Return the object that was shared by this address. It must be alive.\n\n"
-             "Raises ValueError when there is none of this interpreter and this version at the\n"
-             "address, TypeError for what is no integer, OverflowError for one that no pointer\n"
-             "can hold.");
+             "Raises ValueError if there is no such object of this interpreter and version,\n"
+             "TypeError for anything but an integer, OverflowError for one beyond a pointer's\n"
+             "range.");
 
 PyDoc_STRVAR(hold_doc,
              "hold($module, primitive, /)\n--\n\n"
@@ -164,32 +165,33 @@ PyDoc_STRVAR(let_go_doc,
 
 PyDoc_STRVAR(core_address_doc,
              "core_address($module, /)\n--\n\n"
-             "Return the address of the lock core that this process waits by, for C code that\n"
-             "waits for shared objects as golock.h describes. Loads it if there is none yet.\n"
+             "Return the address of the lock core that this process uses, for C code that waits\n"
+             "for shared objects as golock.h describes. Load the core if there is none yet.\n"
              "A child made by fork has another.\n\n"
-             "Raises CoreError when it cannot be loaded.");
+             "Raises CoreError if it cannot be loaded.");
 
 PyDoc_STRVAR(use_core_doc,
              "use_core($module, address, /)\n--\n\n"
-             "Let the threads of this process wait by the lock core of a Go program or library\n"
-             "that is in it, at the address that its capi.Core() returns, so that no second Go\n"
-             "runtime is loaded. A child made by fork loads its own as usual.\n\n"
-             "Raises CoreError when there is no core at the address, or one of another version\n"
-             "or of a parent process, and when the process has loaded another already, which\n"
-             "it does when a thread first has to wait. TypeError for what is no integer,\n"
-             "OverflowError for one that no pointer can hold.");
+             "Let the threads of this process use the lock core of a Go program or library in\n"
+             "it, at the address that its capi.Core() returns, so that no second Go runtime is\n"
+             "loaded. A child made by fork loads its own as usual.\n\n"
+             "Raises CoreError if there is no core at the address, if it has another version or\n"
+             "belongs to a parent process, and if the process has loaded another core already,\n"
+             "which happens when a thread first has to wait. Raises TypeError for anything but\n"
+             "an integer, OverflowError for one beyond a pointer's range.");
 
-PyDoc_STRVAR(core_doc,
-             "core($module, /)\n--\n\n"
-             "Return what is known of the lock core, a dict: path, loaded (it is loaded when\n"
-             "a thread first has to wait), offered (by use_core), symbol (names the version of its "
-             "interface), go\n"
-             "(the version of its runtime, None before it is loaded), fastpath (false with\n"
-             "GOLOCK_FASTPATH=0), private_copies (of a child process).");
+PyDoc_STRVAR(
+    core_doc,
+    "core($module, /)\n--\n\n"
+    "Return a dict that describes the lock core: path; loaded (when a thread first has to\n"
+    "wait); offered (by use_core); symbol, which names the version of its interface; go,\n"
+    "the version of its Go runtime, or None before it is loaded; fastpath, false with\n"
+    "GOLOCK_FASTPATH=0; private_copies, mapped after forks; core_missing, why there is no\n"
+    "core, or None.");
 
 PyDoc_STRVAR(installation_doc,
              "installation($module, /)\n--\n\n"
-             "Return a dict that all copies of the package share in this interpreter.");
+             "Return the dict that all copies of the package in this interpreter share.");
 
 PyDoc_STRVAR(green_threads_doc,
              "green_threads($module, /)\n--\n\n"
@@ -200,11 +202,11 @@ PyDoc_STRVAR(rlock_is_replaced_doc,
              "rlock_is_replaced($module, /)\n--\n\n"
              "Return whether threading.RLock is neither the interpreter's nor golock's.");
 
-PyDoc_STRVAR(
-    on_green_threads_doc,
-    "on_green_threads($module, listener, /)\n--\n\n"
-    "Have the listener called with None when green_threads() becomes true, and with a\n"
-    "class of golock's, called meanwhile, to return the one whose object is made instead.");
+PyDoc_STRVAR(on_green_threads_doc,
+             "on_green_threads($module, listener, /)\n--\n\n"
+             "Register a function. It is called with None when green_threads() becomes true, and\n"
+             "with a class of golock's that is instantiated meanwhile, to return the class to\n"
+             "instantiate instead.");
 
 static PyMethodDef module_methods[] = {
     {"allocate_lock", allocate_lock, METH_NOARGS, allocate_lock_doc},
@@ -377,7 +379,7 @@ module_exec(PyObject *module)
     }
     state->core_error = PyErr_NewExceptionWithDoc(
         "golock.CoreError",
-        "The lock core was needed, by use_core or core_address, and cannot be had.",
+        "Raised by use_core and core_address when the lock core cannot be used or loaded.",
         PyExc_RuntimeError, NULL);
     if (state->core_error == NULL ||
         PyModule_AddObjectRef(module, "CoreError", state->core_error) < 0) {
@@ -469,7 +471,7 @@ static PyModuleDef_Slot module_slots[] = {
 PyModuleDef golock_module = {
     PyModuleDef_HEAD_INIT,
     .m_name = "golock._golock",
-    .m_doc = "golock's locks: the uncontended operations, and the way into the lock core.",
+    .m_doc = "golock's primitives, and the interface to the lock core.",
     .m_size = sizeof(golock_state),
     .m_methods = module_methods,
     .m_slots = module_slots,

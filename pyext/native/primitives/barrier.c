@@ -568,28 +568,27 @@ DEFINE_STEP(break, "_break")
 PyDoc_STRVAR(
     barrier_doc,
     "Barrier(parties, action=None, timeout=None)\n--\n\n"
-    "Lets threads wait until so many of them have arrived.\n\n"
-    "The last one calls the action before they go on. The timeout, in seconds, is that of\n"
+    "Lets threads wait until `parties` of them have arrived.\n\n"
+    "The last one calls the action before they go on. The timeout, in seconds, applies to\n"
     "every wait without one of its own.");
 
-PyDoc_STRVAR(
-    wait_doc,
-    "wait($self, /, timeout=None)\n--\n\n"
-    "Wait for the other parties; return how many had arrived before.\n\n"
-    "When timeout seconds pass before they are there, the barrier is broken. Raises\n"
-    "threading.BrokenBarrierError when it is broken, or is broken or reset meanwhile; what the\n"
-    "action raised, which breaks it too.");
+PyDoc_STRVAR(wait_doc,
+             "wait($self, /, timeout=None)\n--\n\n"
+             "Wait for the other parties; return how many had arrived before.\n\n"
+             "If timeout seconds pass before all have arrived, the barrier breaks. Raises\n"
+             "threading.BrokenBarrierError if the barrier is broken, or is broken or reset\n"
+             "meanwhile, and what the action raised, which breaks it as well.");
 
 static PyMethodDef barrier_methods[] = {
     {"wait", (PyCFunction)(void (*)(void))barrier_wait, METH_FASTCALL | METH_KEYWORDS, wait_doc},
     {"reset", barrier_reset, METH_NOARGS,
-     PyDoc_STR("reset($self, /)\n--\n\nMake the barrier whole and empty. Who waits gets "
+     PyDoc_STR("reset($self, /)\n--\n\nMake the barrier empty and unbroken. Waiters get "
                "BrokenBarrierError.")},
     {"abort", barrier_abort, METH_NOARGS,
-     PyDoc_STR(
-         "abort($self, /)\n--\n\nBreak the barrier. Who waits or comes gets BrokenBarrierError.")},
-    STEP("_enter", enter, "Wait until those of the round before have left."),
-    STEP("_release", release, "Run the action, and let all go on."),
+     PyDoc_STR("abort($self, /)\n--\n\nBreak the barrier. Waiting and arriving threads get "
+               "BrokenBarrierError.")},
+    STEP("_enter", enter, "Wait until the threads of the previous round have left."),
+    STEP("_release", release, "Run the action, and wake all."),
     STEP("_wait", wait_step, "Wait for the others."),
     STEP("_exit", exit, "Leave; the last one begins a new round."),
     STEP("_break", break, "Break the barrier."),
@@ -612,16 +611,16 @@ static const golock_field private_count = {&golock_barrier_class, "_count", nati
 
 static PyGetSetDef barrier_getset[] = {
     GOLOCK_OBJECT_DICT(golock_barrier_class),
-    PROPERTY(field_parties, "How many threads have to arrive."),
-    PROPERTY(field_waiting, "How many threads wait."),
+    PROPERTY(field_parties, "The number of threads that have to arrive."),
+    PROPERTY(field_waiting, "The number of threads that wait."),
     PROPERTY(field_broken, "Whether the barrier is broken."),
-    GOLOCK_FIELD(private_condition, "What those who arrive wait at."),
-    GOLOCK_FIELD(private_action, "What the last one calls."),
+    GOLOCK_FIELD(private_condition, "The condition at which threads wait."),
+    GOLOCK_FIELD(private_action, "The callable that the last thread calls, or None."),
     GOLOCK_FIELD(private_timeout, "The timeout of a wait without one."),
-    GOLOCK_FIELD(private_parties, "How many threads have to arrive."),
+    GOLOCK_FIELD(private_parties, "The number of threads that have to arrive."),
     GOLOCK_FIELD(private_state,
-                 "0, or 1 while those of a round leave, -1 after reset, -2 when broken."),
-    GOLOCK_FIELD(private_count, "How many threads are in the barrier."),
+                 "0; 1 while the threads of a round leave; -1 after reset; -2 when broken."),
+    GOLOCK_FIELD(private_count, "The number of threads in the barrier."),
     {NULL, NULL, NULL, NULL, NULL},
 };
 

@@ -792,55 +792,53 @@ static const golock_field field_waiters = {&golock_condition_class, "_waiters", 
 
 PyDoc_STRVAR(condition_doc,
              "Condition(lock=None)\n--\n\n"
-             "A place to wait at until what a lock guards has changed.\n\n"
-             "The lock is a Lock or an RLock, golock's or another; a new RLock if None is given.");
+             "Lets threads wait for a change of what a lock guards.\n\n"
+             "The lock is a Lock or an RLock, golock's or another; with None, a new RLock.");
 
 PyDoc_STRVAR(
     wait_doc,
     "wait($self, /, timeout=None)\n--\n\n"
-    "Free the lock, wait to be notified, take the lock again, and return True.\n\n"
-    "Return False when timeout seconds have passed before; the lock is taken again\n"
-    "first, and one that is notified until then returns True. A signal handler that raises\n"
-    "ends the wait; a notification goes to another then.\n\n"
-    "Raises RuntimeError when the lock is not taken, OverflowError for a timeout that\n"
-    "is too large, ValueError for NaN. The lock is taken whenever wait returns or raises.");
+    "Release the lock, wait for a notification, take the lock again, and return True.\n\n"
+    "Return False if there is none within timeout seconds (None: no limit); a notification\n"
+    "that arrives before the lock is taken again still counts. A signal handler that\n"
+    "raises ends the wait, and a notification is passed on.\n\n"
+    "Raises RuntimeError if the lock is not held, OverflowError for a timeout that is too\n"
+    "large, ValueError for NaN. The lock is held whenever wait returns or raises.");
 
-PyDoc_STRVAR(
-    wait_for_doc,
-    "wait_for($self, /, predicate, timeout=None)\n--\n\n"
-    "Wait until predicate() is true, and return what it returned last.\n\n"
-    "With a timeout that is what it returned when so many seconds had passed. Raises what\n"
-    "wait raises, and what the predicate raises.");
+PyDoc_STRVAR(wait_for_doc,
+             "wait_for($self, /, predicate, timeout=None)\n--\n\n"
+             "Wait until predicate() is true, and return its last result.\n\n"
+             "After timeout seconds (None: no limit) return its last result in any case. Raises\n"
+             "what wait and the predicate raise.");
 
 PyDoc_STRVAR(notify_doc, "notify($self, /, n=1)\n--\n\n"
-                         "Wake up to n of those that wait, those that have waited longest.\n\n"
-                         "Raises RuntimeError when the lock is not taken.");
+                         "Wake the n threads that have waited longest, or all if fewer wait.\n\n"
+                         "Raises RuntimeError if the lock is not held.");
 
 #define METHOD(name, function, doc)                                                                \
     {name, (PyCFunction)(void (*)(void))function, METH_FASTCALL | METH_KEYWORDS, doc}
 
 static PyMethodDef condition_methods[] = {
-    METHOD(
-        "acquire", condition_acquire,
-        PyDoc_STR(
-            "acquire($self, /, *args, **kwargs)\n--\n\nTake the lock, as its own acquire does.")),
+    METHOD("acquire", condition_acquire,
+           PyDoc_STR("acquire($self, /, *args, **kwargs)\n--\n\nCall the acquire of the lock.")),
     METHOD("release", condition_release,
-           PyDoc_STR("release($self, /)\n--\n\nFree the lock, as its own release does.")),
+           PyDoc_STR("release($self, /)\n--\n\nCall the release of the lock.")),
 #if PY_VERSION_HEX >= 0x030E0000
     METHOD("locked", condition_locked,
-           PyDoc_STR("locked($self, /)\n--\n\nReturn whether the lock is taken.")),
+           PyDoc_STR("locked($self, /)\n--\n\nReturn whether the lock is held.")),
 #endif
     {"__enter__", condition_enter, METH_NOARGS,
      PyDoc_STR("__enter__($self, /)\n--\n\nTake the lock.")},
     {"__exit__", (PyCFunction)(void (*)(void))condition_exit, METH_FASTCALL,
-     PyDoc_STR("__exit__($self, /, *args)\n--\n\nFree the lock.")},
+     PyDoc_STR("__exit__($self, /, *args)\n--\n\nRelease the lock.")},
     METHOD("wait", condition_wait, wait_doc),
     METHOD("wait_for", condition_wait_for, wait_for_doc),
     METHOD("notify", condition_notify, notify_doc),
     {"notify_all", condition_notify_all, METH_NOARGS,
-     PyDoc_STR("notify_all($self, /)\n--\n\nWake all that wait.\n\nRaises RuntimeError when the "
-               "lock is not "
-               "taken.")},
+     PyDoc_STR(
+         "notify_all($self, /)\n--\n\nWake all threads that wait.\n\nRaises RuntimeError when the "
+         "lock is not "
+         "taken.")},
     {"notifyAll", condition_notify_all_deprecated, METH_NOARGS,
      PyDoc_STR("notifyAll($self, /)\n--\n\nThe old name of notify_all.")},
     {"_is_owned", condition_is_owned, METH_NOARGS,
@@ -848,12 +846,12 @@ static PyMethodDef condition_methods[] = {
                "if it is "
                "an RLock.")},
     {"_release_save", condition_release_save, METH_NOARGS,
-     PyDoc_STR(
-         "_release_save($self, /)\n--\n\nFree the lock, and return what _acquire_restore wants.")},
+     PyDoc_STR("_release_save($self, /)\n--\n\nRelease the lock, and return what _acquire_restore "
+               "wants.")},
     {"_acquire_restore", condition_acquire_restore, METH_O,
      PyDoc_STR("_acquire_restore($self, x, /)\n--\n\nTake the lock as it was.")},
     {"_at_fork_reinit", condition_at_fork_reinit, METH_NOARGS,
-     PyDoc_STR("_at_fork_reinit($self, /)\n--\n\nForget lock and waiters, in a child process just "
+     PyDoc_STR("_at_fork_reinit($self, /)\n--\n\nReset lock and waiters, in a child process just "
                "forked.")},
     GOLOCK_OBJECT_METHODS,
     {NULL, NULL, 0, NULL},
@@ -862,7 +860,7 @@ static PyMethodDef condition_methods[] = {
 static PyGetSetDef condition_getset[] = {
     GOLOCK_OBJECT_DICT(golock_condition_class),
     GOLOCK_FIELD(field_lock, "The lock."),
-    GOLOCK_FIELD(field_waiters, "The locks of those that wait."),
+    GOLOCK_FIELD(field_waiters, "The locks of the threads that wait."),
     {NULL, NULL, NULL, NULL, NULL},
 };
 

@@ -382,15 +382,16 @@ static const char *const used[] = {"_cond", "_flag", "is_set", NULL};
 
 const golock_class golock_event_class = {3, "Event", used, event_open};
 
-PyDoc_STRVAR(event_doc, "Event()\n--\n\nA flag that threads can wait for. It is not set at first.");
+PyDoc_STRVAR(event_doc, "Event()\n--\n\nA flag that threads can wait for, not set at first.");
 
 PyDoc_STRVAR(
     wait_doc,
     "wait($self, /, timeout=None)\n--\n\n"
-    "Wait until the event is set, and return True: also when it was cleared since.\n\n"
-    "Return False when timeout seconds have passed. A signal handler that raises ends the\n"
-    "wait.\n\n"
-    "Raises OverflowError for a timeout that is too large, and from 3.14 on ValueError for NaN.");
+    "Wait until the event is set, and return True, even if it has been cleared since.\n\n"
+    "Return False after timeout seconds (None: no limit). A signal handler that raises\n"
+    "ends the wait.\n\n"
+    "Raises OverflowError for a timeout that is too large, and from 3.14 on ValueError for\n"
+    "NaN.");
 
 static PyMethodDef event_methods[] = {
     {"is_set", event_is_set, METH_NOARGS,
@@ -398,20 +399,20 @@ static PyMethodDef event_methods[] = {
     {"isSet", event_is_set_deprecated, METH_NOARGS,
      PyDoc_STR("isSet($self, /)\n--\n\nThe old name of is_set.")},
     {"set", event_set, METH_NOARGS,
-     PyDoc_STR("set($self, /)\n--\n\nSet the event, and let all threads go on that wait for it.")},
+     PyDoc_STR("set($self, /)\n--\n\nSet the event, and wake all threads that wait for it.")},
     {"clear", event_clear, METH_NOARGS, PyDoc_STR("clear($self, /)\n--\n\nClear the event.")},
     {"wait", (PyCFunction)(void (*)(void))event_wait, METH_FASTCALL | METH_KEYWORDS, wait_doc},
     GOLOCK_OBJECT_METHODS,
     {"_at_fork_reinit", event_at_fork_reinit, METH_NOARGS,
      PyDoc_STR(
-         "_at_fork_reinit($self, /)\n--\n\nForget who waits, in a child process just forked.")},
+         "_at_fork_reinit($self, /)\n--\n\nReset the waiters, in a child process just forked.")},
     {NULL, NULL, 0, NULL},
 };
 
 static PyGetSetDef event_getset[] = {
     GOLOCK_OBJECT_DICT(golock_event_class),
     GOLOCK_FIELD(field_flag, "Whether the event is set."),
-    GOLOCK_FIELD(field_condition, "What those who wait for the event wait at."),
+    GOLOCK_FIELD(field_condition, "The condition at which threads wait."),
     {NULL, NULL, NULL, NULL, NULL},
 };
 

@@ -176,14 +176,14 @@ lock_repr(LockObject *self)
 
 PyDoc_STRVAR(lock_doc,
              "lock()\n--\n\n"
-             "A mutual exclusion lock, free when new. Any thread may release it.\n\n"
+             "A mutual exclusion lock. It is free at first, and any thread may release it.\n\n"
              "Waiters are served in the order of their arrival; newcomers may go first, for\n"
              "get_handoff() seconds.");
 
 PyDoc_STRVAR(acquire_doc,
              "acquire($self, /, blocking=True, timeout=-1)\n--\n\n"
              "Take the lock and return True.\n\n"
-             "If it is taken, wait for it: for timeout seconds (0 to TIMEOUT_MAX), or\n"
+             "If it is held, wait for it: for timeout seconds (0 to TIMEOUT_MAX), or\n"
              "without limit with -1. Return False when the time has run out, and at once\n"
              "when blocking is false. A signal handler that raises ends the wait.\n\n"
              "Raises ValueError for a negative or NaN timeout and for a timeout without\n"
@@ -191,11 +191,11 @@ PyDoc_STRVAR(acquire_doc,
              "taken.");
 
 PyDoc_STRVAR(release_doc, "release($self, /)\n--\n\n"
-                          "Free the lock, and let one of the threads that wait for it go on.\n\n"
-                          "Any thread may do so. Raises RuntimeError when the lock is free.");
+                          "Release the lock, and let one of the waiting threads go on.\n\n"
+                          "Raises RuntimeError if the lock is free.");
 
 PyDoc_STRVAR(locked_doc, "locked($self, /)\n--\n\n"
-                         "Return whether the lock is taken, or promised to a waiter.");
+                         "Return whether the lock is held, or reserved for a waiter.");
 
 #define ACQUIRE(name, function)                                                                    \
     {name, (PyCFunction)(void (*)(void))function, METH_FASTCALL | METH_KEYWORDS, acquire_doc}

@@ -281,13 +281,13 @@ rlock_repr(RLockObject *self)
 
 PyDoc_STRVAR(rlock_doc, "RLock()\n--\n\n"
                         "A mutual exclusion lock that its owner may take again.\n\n"
-                        "It must be released by the thread that has it, as often as it was taken.\n"
+                        "Its owner must release it as often as it has taken it.\n"
                         "Waiters are served as those of a Lock.");
 
 PyDoc_STRVAR(acquire_doc,
              "acquire($self, /, blocking=True, timeout=-1)\n--\n\n"
-             "Take the lock, or take it once more, and return True.\n\n"
-             "If another thread has it, wait: for timeout seconds (0 to TIMEOUT_MAX), or\n"
+             "Take the lock, for the owner once more, and return True.\n\n"
+             "If another thread holds it, wait: for timeout seconds (0 to TIMEOUT_MAX), or\n"
              "without limit with -1. Return False when the time has run out, and at once\n"
              "when blocking is false. A signal handler that raises ends the wait.\n\n"
              "Raises ValueError for a negative or NaN timeout and for a timeout without\n"
@@ -296,7 +296,7 @@ PyDoc_STRVAR(acquire_doc,
 
 PyDoc_STRVAR(release_doc, "release($self, /)\n--\n\n"
                           "Undo one acquire; the last one frees the lock.\n\n"
-                          "Raises RuntimeError when the calling thread does not have the lock.");
+                          "Raises RuntimeError if the calling thread does not hold the lock.");
 
 #define ACQUIRE(name)                                                                              \
     {name, (PyCFunction)(void (*)(void))golock_rlock_acquire, METH_FASTCALL | METH_KEYWORDS,       \
@@ -313,19 +313,19 @@ static PyMethodDef rlock_methods[] = {
     {"__exit__", (PyCFunction)(void (*)(void))rlock_exit, METH_FASTCALL, release_doc},
 #if PY_VERSION_HEX >= 0x030E0000
     {"locked", (PyCFunction)rlock_locked, METH_NOARGS,
-     PyDoc_STR("locked($self, /)\n--\n\nReturn whether any thread has the lock.")},
+     PyDoc_STR("locked($self, /)\n--\n\nReturn whether any thread holds the lock.")},
 #endif
     {"_is_owned", (PyCFunction)rlock_is_owned, METH_NOARGS,
-     PyDoc_STR("_is_owned($self, /)\n--\n\nReturn whether the calling thread has the lock.")},
+     PyDoc_STR("_is_owned($self, /)\n--\n\nReturn whether the calling thread holds the lock.")},
     {"_acquire_restore", (PyCFunction)rlock_acquire_restore, RESTORE_FLAGS,
-     PyDoc_STR("_acquire_restore($self, state, /)\n--\n\nTake the lock as often as _release_save "
+     PyDoc_STR("_acquire_restore($self, state, /)\n--\n\nTake the lock as _release_save "
                "found it.")},
     {"_release_save", (PyCFunction)rlock_release_save, METH_NOARGS,
-     PyDoc_STR("_release_save($self, /)\n--\n\nFree the lock, and return how often it was taken, "
-               "and by whom.")},
+     PyDoc_STR("_release_save($self, /)\n--\n\nRelease the lock, and return its count "
+               "and owner.")},
     {"_recursion_count", (PyCFunction)rlock_recursion_count, METH_NOARGS,
      PyDoc_STR(
-         "_recursion_count($self, /)\n--\n\nReturn how often the calling thread has the lock.")},
+         "_recursion_count($self, /)\n--\n\nReturn how often the calling thread holds the lock.")},
     {"_at_fork_reinit", (PyCFunction)rlock_at_fork_reinit, METH_NOARGS,
      PyDoc_STR("_at_fork_reinit($self, /)\n--\n\nMake the lock free again, in a child process just "
                "forked.")},

@@ -472,12 +472,12 @@ static const golock_field field_initial_value = {&golock_bounded_semaphore_class
 
 PyDoc_STRVAR(semaphore_doc,
              "Semaphore(value=1)\n--\n\n"
-             "A number of permits, to be taken and given back by any thread.\n\n"
+             "A number of permits. Any thread may take and release them.\n\n"
              "Waiters are served in the order of their arrival; newcomers may go first, for\n"
              "get_handoff() seconds. Raises ValueError for a negative value.");
 
 PyDoc_STRVAR(bounded_doc, "BoundedSemaphore(value=1)\n--\n\n"
-                          "A semaphore that never has more permits than at first.\n\n"
+                          "A semaphore that never has more permits than its initial value.\n\n"
                           "Raises what Semaphore does.");
 
 PyDoc_STRVAR(acquire_doc,
@@ -490,14 +490,14 @@ PyDoc_STRVAR(acquire_doc,
              "that is too large; no permit is then taken.");
 
 PyDoc_STRVAR(release_doc, "release($self, /, n=1)\n--\n\n"
-                          "Give back n permits, and let so many of the threads that wait go on.\n\n"
-                          "Raises ValueError when n is less than 1.");
+                          "Release n permits, and let up to n waiting threads go on.\n\n"
+                          "Raises ValueError if n is less than 1.");
 
 PyDoc_STRVAR(bounded_release_doc,
              "release($self, /, n=1)\n--\n\n"
-             "Give back n permits, and let so many of the threads that wait go on.\n\n"
-             "Raises ValueError when n is less than 1, or when there would be more permits\n"
-             "than at first; there are then as many as before.");
+             "Release n permits, and let up to n waiting threads go on.\n\n"
+             "Raises ValueError, and releases none, if n is less than 1 or there would be more\n"
+             "permits than the initial value.");
 
 #define METHOD(name, function, doc)                                                                \
     {name, (PyCFunction)(void (*)(void))function, METH_FASTCALL | METH_KEYWORDS, doc}
@@ -507,7 +507,7 @@ static PyMethodDef semaphore_methods[] = {
     METHOD("release", semaphore_release, release_doc),
     METHOD("__enter__", semaphore_acquire, acquire_doc),
     METHOD("__exit__", semaphore_exit,
-           PyDoc_STR("__exit__($self, /, t, v, tb)\n--\n\nGive back a permit.")),
+           PyDoc_STR("__exit__($self, /, t, v, tb)\n--\n\nRelease a permit.")),
     GOLOCK_OBJECT_METHODS,
     {NULL, NULL, 0, NULL},
 };
@@ -519,13 +519,13 @@ static PyMethodDef bounded_methods[] = {
 
 static PyGetSetDef semaphore_getset[] = {
     GOLOCK_OBJECT_DICT(golock_semaphore_class),
-    GOLOCK_FIELD(field_condition, "What those who wait for a permit wait at."),
-    GOLOCK_FIELD(field_value, "How many permits there are."),
+    GOLOCK_FIELD(field_condition, "The condition at which threads wait."),
+    GOLOCK_FIELD(field_value, "The number of permits."),
     {NULL, NULL, NULL, NULL, NULL},
 };
 
 static PyGetSetDef bounded_getset[] = {
-    GOLOCK_FIELD(field_initial_value, "How many permits there may be."),
+    GOLOCK_FIELD(field_initial_value, "The greatest number of permits."),
     {NULL, NULL, NULL, NULL, NULL},
 };
 
