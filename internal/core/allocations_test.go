@@ -5,7 +5,8 @@ import (
 	"unsafe"
 )
 
-// The collector is off where the core is a guest: what a Python thread calls must allocate nothing.
+// The garbage collector is off where the core is a guest, so the calls of Python threads must not
+// allocate.
 func TestWhatThreadsCallAllocatesNothing(t *testing.T) {
 	defer SetHandoff(HandoffAfter())
 	for _, threshold := range []int64{0, int64(DefaultHandoff)} {

@@ -8,7 +8,7 @@ import (
 	"github.com/golock/golock/internal/waittest"
 )
 
-// of is the state with so many permits and these bits, Held among them if they say so.
+// of returns the state with that many permits and these bits, as they are.
 func of(permits, bits uint32) state { return state(permits)<<32 | state(bits) }
 
 // memory is a semaphore as its users see it: C's union golock_semaphore.
@@ -192,8 +192,8 @@ func TestSemaphoreTryTransitions(t *testing.T) {
 	}
 }
 
-// What a waiter makes of a semaphore that it takes a permit of. The claimant takes care of the
-// others: by Waiters, or where permits are left by naming the next.
+// The state after a waiter has taken a permit. A claimant provides for the others: it sets Waiters
+// or, if permits are left, names the next claimant.
 func TestClaimed(t *testing.T) {
 	for _, c := range []struct {
 		name       string
@@ -234,7 +234,7 @@ func newSemaphoreWaiter(m *memory, deadline int64) Waiter {
 	return w
 }
 
-// With nobody asleep the name of the next claimant is taken back.
+// If nobody sleeps, the name of the next claimant is taken back.
 func TestClaimantWithNobodyBehind(t *testing.T) {
 	m := remember(of(0, Held))
 	w := newSemaphoreWaiter(m, Forever)
@@ -246,7 +246,7 @@ func TestClaimantWithNobodyBehind(t *testing.T) {
 	}
 }
 
-// One release of two permits wakes one waiter, and that one the other.
+// One release of two permits wakes one waiter, which wakes the other.
 func TestClaimantWakesTheNext(t *testing.T) {
 	m := remember(of(0, Held))
 	reasons := make(chan Reason)

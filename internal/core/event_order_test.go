@@ -9,10 +9,10 @@ import (
 	"time"
 )
 
-// A producer stores, and sets an event that is set already. A consumer clears it, and looks. One of
-// them must see the other: the consumer what was stored, or whoever looks next that the event is
-// set again. The store and the look are plain, as those of a program in C or Python may be: the
-// detector of races does not like that.
+// A producer stores, and sets an event that is already set. A consumer clears it, and loads. One of
+// them must see the other: the consumer the stored value, or the next look at the event that it is
+// set again. The store and the load are plain, like those of a C or Python program, which the race
+// detector reports.
 func TestEventSetAgainIsSeenByWhoClears(t *testing.T) {
 	if runtime.GOMAXPROCS(0) < 2 {
 		t.Skip("needs two processors")

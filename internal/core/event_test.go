@@ -99,8 +99,8 @@ func TestEventWithAnEndedContext(t *testing.T) {
 	}
 }
 
-// All who wait when the event is set go on, though it is cleared at once; and they see what was
-// done before. Meanwhile the count wraps.
+// All that wait when the event is set go on, even if it is cleared at once, and see what was done
+// before. Meanwhile the number of sets wraps.
 func TestEventSetAndClearedAtOnce(t *testing.T) {
 	const threads, waiters, rounds = 3, 9, 300
 	e := Event{word: 1<<32 - rounds/2*SetOnce}
@@ -130,7 +130,7 @@ func TestEventSetAndClearedAtOnce(t *testing.T) {
 	}
 }
 
-// However many goroutines wait, one thread sleeps for them.
+// Only one thread sleeps, however many goroutines wait.
 func TestEventLineOccupiesOneThread(t *testing.T) {
 	const waiters, rounds = 200, 5
 	var e Event
@@ -153,8 +153,8 @@ func TestEventLineOccupiesOneThread(t *testing.T) {
 	}
 }
 
-// A goroutine that came before a set, and enters the line behind one that came after it, goes on at
-// once: the one before it may wait forever.
+// A goroutine whose wait began before a set, and which enters the line behind one that came after
+// it, goes on at once: the one before it may wait for ever.
 func TestEventLineBehindOneThatCameLater(t *testing.T) {
 	var e Event
 	defer leavesNothing(t, &e.word)()
@@ -182,7 +182,8 @@ func TestEventLineBehindOneThatCameLater(t *testing.T) {
 	leave(&e.word, false)
 }
 
-// Whose context ends leaves its place, in the kernel or in the line, to the next; the others stay.
+// A goroutine whose context ends leaves its place, in the kernel or in the line, to the next; the
+// others stay.
 func TestEventWaitUntilTheContextEnds(t *testing.T) {
 	const threads, goroutines = 2, 4
 	for cancelled := range goroutines {
@@ -229,7 +230,7 @@ func TestEventWaitUntilTheContextEnds(t *testing.T) {
 	}
 }
 
-// The event came first, so nobody answers that the context has ended, though it has.
+// The event was set before the context ended, so no wait returns the context's error.
 func TestEventSetBeforeTheContextEnds(t *testing.T) {
 	const waiters, rounds = 8, 200
 	var e Event
@@ -276,7 +277,7 @@ func TestEventAndContextsThatEnd(t *testing.T) {
 	}
 }
 
-// Setting, clearing and waiting all the time: whoever waits goes on, because it is set again.
+// Concurrent sets, clears and waits: every wait ends, because the event is set again.
 func TestEventStorm(t *testing.T) {
 	const threads, waiters, rounds = 2, 8, 2000
 	var e Event

@@ -8,13 +8,13 @@ import (
 	"testing"
 )
 
-// watched is a word with the listeners that are to be in its list, in order.
+// watched is a word with the listeners that should be in its list, in order.
 type watched struct {
 	word      uint32
 	listeners []*Listener
 }
 
-// check compares the word and the list, forwards and backwards, with what they are to be.
+// check compares the word and the list, forwards and backwards, with the expected listeners.
 func (w *watched) check() error {
 	if want := uint32(len(w.listeners)); w.word != want {
 		return fmt.Errorf("the word is %#x, want %#x", w.word, want)
@@ -86,7 +86,7 @@ func (w *watched) withdraw(i int) error {
 	return nil
 }
 
-// Every sequence of five calls, after each of which the word and the list are right.
+// After each call in every sequence of five, the word and the list are right.
 func TestEverySequenceOfListening(t *testing.T) {
 	const length = 5
 	actions := []struct {
@@ -132,7 +132,7 @@ func TestEverySequenceOfListening(t *testing.T) {
 	}
 }
 
-// A notification goes to the listeners of its own word, not to those of one in the same shard.
+// A notification reaches the listeners of its own word, not those of another in the same shard.
 func TestNotifyIsForOneWord(t *testing.T) {
 	var words [2 * 64 * 4]uint32 // a shard has 16 bytes in 1024
 	ours, theirs := &words[0], &words[len(words)/2]

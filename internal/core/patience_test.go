@@ -11,9 +11,9 @@ import (
 	"unsafe"
 )
 
-// Goroutines look again when their patience ends, which would hide a wake-up that was lost. Here
-// they have none: those whose contexts end at any moment, and waiters that stand in no line, as
-// threads do, leave nobody asleep.
+// Goroutines look again when their patience ends, which would hide a lost wake-up. Here they have
+// no patience. Goroutines whose contexts end at any moment, and waiters outside a line, like
+// threads, leave nobody asleep.
 func TestNoWakeUpIsLostWithoutPatience(t *testing.T) {
 	defer func(patience int64) { goroutinePatience = patience }(goroutinePatience)
 	goroutinePatience = 0

@@ -9,7 +9,7 @@ import (
 
 const foreign = ClaimantMask // a claimant that lives in no process: process ids do not reach it
 
-// step calls Next and checks its answer and the word it leaves, apart from the time.
+// step calls Next and checks its answer and the word afterwards, apart from the due time.
 func step(t *testing.T, w *Waiter, reason Reason, want Action, word uint32) {
 	t.Helper()
 	if got := w.Next(reason); got != want {
@@ -20,8 +20,8 @@ func step(t *testing.T, w *Waiter, reason Reason, want Action, word uint32) {
 	}
 }
 
-// promptly runs what the passing of time would change, again if it took longer than that needs, and
-// reports what was wrong.
+// promptly runs a check whose result depends on the time, again if it took too long, and reports
+// what was wrong.
 func promptly(t *testing.T, run func() (wrong []string)) {
 	t.Helper()
 	for {
@@ -73,7 +73,7 @@ func TestReleaseTransitions(t *testing.T) {
 	})
 }
 
-// The word has no room for longer thresholds, so they must not be taken for short ones.
+// Longer thresholds do not fit into the word, so they must not be mistaken for short ones.
 func TestLongThresholdIsNeverDue(t *testing.T) {
 	SetHandoff(time.Duration(dueLimit) + 1)
 	defer SetHandoff(DefaultHandoff)
@@ -108,8 +108,8 @@ func TestTryTransitions(t *testing.T) {
 	}
 }
 
-// A waiter whose sleep the kernel refused sleeps again where nothing has to be announced, and
-// otherwise leaves the word alone.
+// A waiter whose sleep was refused sleeps again if it need not change the word; otherwise it leaves
+// the word alone.
 func TestStay(t *testing.T) {
 	for _, c := range []struct {
 		name string
@@ -152,8 +152,8 @@ func TestNewcomerRespectsAReservation(t *testing.T) {
 	step(t, &claimant, Woken, Acquired, Held|Waiters)
 }
 
-// A claimant that finds the lock taken by a newcomer asks for the hand-off, if it has waited long
-// enough, and sleeps where the release will look for it first.
+// A claimant that finds the lock taken by a newcomer requests the hand-off if it has waited long
+// enough, and sleeps on the channel that the release wakes first.
 func TestClaimantAsksForTheHandoff(t *testing.T) {
 	word := uint32(Held)
 	w := NewWaiter(&word, Forever)
@@ -173,7 +173,7 @@ func TestClaimantAsksForTheHandoff(t *testing.T) {
 	}
 }
 
-// Two claimants may be on their way. What is reserved for the one that has asked is not the
+// Two claimants may be on their way. What is reserved for the one that has requested it is not the
 // other's, whatever that one does.
 func TestNobodyTakesWhatAnotherHasAskedFor(t *testing.T) {
 	word := uint32(Held | Waiters)
@@ -198,7 +198,7 @@ func TestNobodyTakesWhatAnotherHasAskedFor(t *testing.T) {
 	step(t, &asker, Changed, Acquired, Held|Waiters)
 }
 
-// With a threshold of 0 nobody gets in before those who wait.
+// With a threshold of 0 nobody takes the lock before those that wait.
 func TestFirstComeFirstServedAsksAtOnce(t *testing.T) {
 	SetHandoff(0)
 	defer SetHandoff(DefaultHandoff)
@@ -209,7 +209,7 @@ func TestFirstComeFirstServedAsksAtOnce(t *testing.T) {
 	step(t, &w, Woken, Acquired, Held|Waiters|Handoff)
 }
 
-// A woken waiter that leaves without the lock passes the wake on.
+// A woken waiter that leaves without the lock passes the wake-up on.
 func TestWokenWaiterTimesOut(t *testing.T) {
 	word := Held | self
 	w := NewWaiter(&word, now()-1)
@@ -254,7 +254,7 @@ func TestResigningWakesAnother(t *testing.T) {
 	step(t, &sleeper, Woken, Acquired, Held|Waiters)
 }
 
-// A reservation binds a waiter only for so long: its claimant may have died.
+// A waiter respects a reservation only within its patience: the claimant may have died.
 func TestReservationIsOutlived(t *testing.T) {
 	word := Handoff | self
 	w := NewWaiter(&word, Forever)
