@@ -11,11 +11,10 @@
 /* Flags of golock_wait. */
 #define GOLOCK_WAIT_FOR_PERMIT 0x1u  /* the word is a semaphore's */
 #define GOLOCK_WAIT_NO_HANDLERS 0x2u /* run no signal handlers */
-#define GOLOCK_WAIT_WOKEN                                                                          \
-    0x4u /* the thread slept on the word and was woken: it may be the claimant */
+#define GOLOCK_WAIT_WOKEN 0x4u       /* the thread was woken on the word: it may be the claimant */
+#define GOLOCK_WAIT_SHARED 0x8u      /* code outside Python may know the word */
 
-#define GOLOCK_WAIT_SHARED 0x8u /* code outside Python may know the word */
-
+/* A result of golock_wait. */
 #define GOLOCK_ENDED 2
 
 /* Takes the lock or a permit, and waits for it until the deadline, without the GIL. This is the
@@ -42,7 +41,7 @@ typedef struct {
     bool shared;
 } golock_unwoken;
 
-/* The same, but leaves the wake of the claimant to the caller. */
+/* The same as golock_word_release, but leaves the wake of the claimant to the caller. */
 bool golock_word_release_defer_wake(uint32_t *word, bool shared, golock_unwoken *unwoken);
 
 /* Wakes the claimant, if there is one. Needs no GIL. Returns false if nobody slept on the word; the

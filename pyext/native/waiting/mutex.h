@@ -66,7 +66,7 @@ golock_mutex_release(golock_mutex *mutex)
     return golock_mutex_fast_release(mutex) || golock_mutex_release_slow(mutex);
 }
 
-/* The same, but leaves the wake of the claimant to the caller. */
+/* The same as golock_mutex_release, but leaves the wake of the claimant to the caller. */
 static inline bool
 golock_mutex_release_defer_wake(golock_mutex *mutex, golock_unwoken *unwoken)
 {

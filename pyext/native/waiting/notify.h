@@ -67,8 +67,8 @@ int golock_await(golock_listener *listener, golock_deadline deadline,
 /* Removes the listener from its list. Returns the notification that it got, or 0. */
 uint32_t golock_withdraw(golock_listener *listener);
 
-/* The same for a listener of an object that has done without a notification. Returns false, and
- * does nothing, if the object was opened and the listener moved to a condition. */
+/* The same for a thread that waits at an object for something else than a notification. Returns
+ * false, and does nothing, if the object was opened and the listener moved to a condition. */
 bool golock_withdraw_native(PyObject *object, golock_listener *listener);
 
 /* Notifies the first n listeners. Where they take a lock next, `lock` is that lock, and they are
