@@ -151,9 +151,8 @@ struct golock_waiter {
  *         struct golock_waiter waiter = {.word = word, .deadline = GOLOCK_FOREVER};
  *         int reason = GOLOCK_ENTERED;
  *         while (core->next(&waiter, reason) == GOLOCK_PARK) {
- *             // Sleep as the waiter says: 0 is GOLOCK_WOKEN, ETIMEDOUT is GOLOCK_EXPIRED, EAGAIN
- * and
- *             // EINTR are GOLOCK_CHANGED.
+ *             // Sleep as the waiter says: 0 is GOLOCK_WOKEN, ETIMEDOUT is
+ *             // GOLOCK_EXPIRED, EAGAIN and EINTR are GOLOCK_CHANGED.
  *             reason = ...;
  *         }
  *     }
@@ -165,10 +164,9 @@ struct golock_waiter {
  * the GIL to sleep. Calls into a core run on a stack of some KiB: block the signals whose handlers
  * need more (core/call.h blocks all), or have SA_ONSTACK set for them. */
 
-/* The table of the core. golock_core_5, the only function that libgolock.so exports, returns it. It
- * never waits, and returns NULL while the library's Go runtime has not started or is short of
- * memory; a thread that has not called the core yet must not do so then. The number in its name is
- * the version. golock.use_core(address) takes another table. No function sleeps. Those that write
+/* The table of the core. GOLOCK_CORE_FUNCTION, the only function that libgolock.so exports, returns
+ * it. It never waits, and returns NULL while the library's Go runtime has not started or is short
+ * of memory; a thread that has not called the core yet must not do so then. golock.use_core(address) takes another table. No function sleeps. Those that write
  * the word of a lock that is not shared need the GIL: see fastpath.h. */
 struct golock_core {
     uint32_t magic;
@@ -197,7 +195,14 @@ struct golock_core {
 };
 
 #define GOLOCK_CORE_MAGIC 0x65726FC1u
-#define GOLOCK_CORE_SYMBOL "golock_core_5"
+
+/* The name of the function that returns the table, golock_core_VERSION, and the same as a string. */
+#define GOLOCK_CORE_FUNCTION GOLOCK_WITH_VERSION(golock_core_, GOLOCK_VERSION)
+#define GOLOCK_CORE_SYMBOL GOLOCK_QUOTE(GOLOCK_CORE_FUNCTION)
+#define GOLOCK_WITH_VERSION(name, version) GOLOCK_PASTE(name, version)
+#define GOLOCK_PASTE(name, version) name##version
+#define GOLOCK_QUOTE(name) GOLOCK_STRING(name)
+#define GOLOCK_STRING(name) #name
 typedef const struct golock_core *(*golock_core_function)(void);
 
 #endif

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -12,6 +13,10 @@ import pytest
 import golock
 
 PACKAGE = Path(golock.__file__).parent
+(VERSION,) = re.findall(
+    r"#define GOLOCK_VERSION (\d+)", Path(golock.get_include(), "golock.h").read_text("utf-8")
+)
+SYMBOL = f"golock_core_{VERSION}"
 needs_the_fast_path = pytest.mark.skipif(
     os.environ.get("GOLOCK_FASTPATH") == "0", reason="without it every operation needs the core"
 )
@@ -98,8 +103,9 @@ def spoil_other_machine(core):
 
 def spoil_other_version(core):
     content = core.read_bytes()
-    assert content.count(b"\0golock_core_5\0") >= 1
-    core.write_bytes(content.replace(b"\0golock_core_5\0", b"\0golock_core_0\0"))
+    symbol = f"\0{SYMBOL}\0".encode()
+    assert content.count(symbol) >= 1
+    core.write_bytes(content.replace(symbol, b"\0golock_core_0\0"))
 
 
 @pytest.mark.parametrize(
@@ -213,11 +219,11 @@ def test_library_exports_one_symbol():
     """Two Go runtimes, or two versions of the core, share a process without interfering."""
     command = ["nm", "-D", "--defined-only", str(PACKAGE / "libgolock.so")]
     symbols = subprocess.check_output(command, text=True).splitlines()
-    assert [line.split()[-1] for line in symbols] == ["golock_core_5"]
+    assert [line.split()[-1] for line in symbols] == [SYMBOL]
 
 
 def test_describes_itself():
     core = golock._golock.core()
     assert core["path"] == str(PACKAGE / "libgolock.so")
-    assert core["symbol"] == "golock_core_5"
+    assert core["symbol"] == SYMBOL
     assert core["fastpath"] == (os.environ.get("GOLOCK_FASTPATH") != "0")

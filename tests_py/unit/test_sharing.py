@@ -202,7 +202,7 @@ from pathlib import Path
 sys.path += [sys.argv[1], sys.argv[1] + '/..']
 
 import golock
-from test_sharing import Core
+from test_sharing import Core, words_of
 
 
 def refused(core):
@@ -215,7 +215,8 @@ def refused(core):
 if sys.argv[2] == "loaded":
     own = golock.core_address()
     golock.use_core(own)
-magic, version = 0x65726FC1, 5
+text = Path(golock.get_include(), "golock.h").read_text(encoding="utf-8")
+magic, version = words_of(text, "GOLOCK_CORE_MAGIC"), words_of(text, "GOLOCK_VERSION")
 refused(Core(magic + 1, version, os.getpid()))
 refused(Core(magic, version + 1, os.getpid()))
 refused(Core(magic, version, os.getppid()))

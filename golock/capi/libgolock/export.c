@@ -2,7 +2,7 @@
 #include "guest.h"
 
 const struct golock_core *
-golock_core_5(void)
+GOLOCK_CORE_FUNCTION(void)
 {
     return golock_guest_ready() ? golock_core_table() : NULL;
 }
