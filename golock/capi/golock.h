@@ -166,8 +166,9 @@ struct golock_waiter {
 
 /* The table of the core. GOLOCK_CORE_FUNCTION, the only function that libgolock.so exports, returns
  * it. It never waits, and returns NULL while the library's Go runtime has not started or is short
- * of memory; a thread that has not called the core yet must not do so then. golock.use_core(address) takes another table. No function sleeps. Those that write
- * the word of a lock that is not shared need the GIL: see fastpath.h. */
+ * of memory; a thread that has not called the core yet must not do so then.
+ * golock.use_core(address) takes another table. No function sleeps. Those that write the word of a
+ * lock that is not shared need the GIL: see fastpath.h. */
 struct golock_core {
     uint32_t magic;
     uint32_t version;
@@ -196,7 +197,7 @@ struct golock_core {
 
 #define GOLOCK_CORE_MAGIC 0x65726FC1u
 
-/* The name of the function that returns the table, golock_core_VERSION, and the same as a string. */
+/* The name of the function that returns the table, golock_core_VERSION, also as a string. */
 #define GOLOCK_CORE_FUNCTION GOLOCK_WITH_VERSION(golock_core_, GOLOCK_VERSION)
 #define GOLOCK_CORE_SYMBOL GOLOCK_QUOTE(GOLOCK_CORE_FUNCTION)
 #define GOLOCK_WITH_VERSION(name, version) GOLOCK_PASTE(name, version)
