@@ -147,7 +147,7 @@ def test_an_object_that_is_gone_is_none(make, kind):
     ids=lambda other: type(other).__name__,
 )
 def test_what_cannot_be_shared(other):
-    with pytest.raises(TypeError, match="only golock.s Lock, Semaphore and Event"):
+    with pytest.raises(TypeError, match=r"only golock's Lock, Semaphore and Event"):
         golock.shared(other)
 
 
