@@ -94,7 +94,7 @@ func Waiting() C.int {
 		state, frames, _ := strings.Cut(stack, "\n")
 		function, _, _ := strings.Cut(frames, "\n")
 		inLine := strings.Contains(state, "[select") &&
-			strings.Contains(function, "core.(*turn).wait(")
+			strings.Contains(function, "core.(*place).wait(")
 		if inLine || strings.Contains(frames, "core.park(") {
 			waiting++
 		}
