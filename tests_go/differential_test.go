@@ -96,7 +96,7 @@ func (c *pending) answer(t *rapid.T, what string) answer {
 }
 
 // waitInLine is the function in which a goroutine waits for its turn.
-const waitInLine = "github.com/golock/golock/internal/core.(*turn).wait("
+const waitInLine = "github.com/golock/golock/internal/core.(*place).wait("
 
 // goroutinesThatWait counts the goroutines that stand in a line or sleep on a word.
 func goroutinesThatWait() int {

@@ -36,7 +36,7 @@ func waitForALock(t *testing.T) int {
 	}
 	count := 0
 	for _, stack := range stacks.FindAllStringSubmatch(profile.String(), -1) {
-		if strings.Contains(stack[2], "core.(*turn).wait+") ||
+		if strings.Contains(stack[2], "core.(*place).wait+") ||
 			strings.Contains(stack[2], "core.park+") {
 			n, err := strconv.Atoi(stack[1])
 			if err != nil {
