@@ -1,5 +1,5 @@
 # make demo          set up, and compare threaded programs and calls without golock and on it
-# make check         formatters, linters, and the tests that take seconds
+# make check         formatters, linters, and the quick tests, in a minute
 # make test          set up, and pass all tests on one interpreter, Go and Python
 # make test-all      the same with and without the fast path, all models, and every interpreter
 #                    found here (an hour)
@@ -84,7 +84,7 @@ test-all: test verify-all lint
 
 check: $(VENV)/lint lint
 	$(GO) test ./golock/... ./internal/...
-	$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m "not slow" tests_py/unit tests_py/regressions
+	$(BIN)/python -m pytest -n 3 --dist worksteal -m "not slow" tests_py/unit tests_py/regressions
 
 verify: $(SPIN)
 	SPIN=$(SPIN) $(PYTHON) protocol/verify.py

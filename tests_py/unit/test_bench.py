@@ -18,6 +18,8 @@ import pytest
 import golock
 from golock import bench
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def report() -> dict[str, Any]:

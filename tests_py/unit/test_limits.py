@@ -9,6 +9,8 @@ import pytest
 
 from limits import LIMITS, MOMENTS, NAMES, outcome_of
 
+pytestmark = pytest.mark.slow
+
 SPARE = {  # more and less than a core needs: threads, or MB
     "threads": range(3, 12),
     "memory": range(8, 120, 8),
