@@ -43,7 +43,7 @@ from typing import Any, NamedTuple
 
 FOLDER = Path(__file__).parent
 
-TYPES = ("Lock", "RLock", "Condition", "Semaphore", "BoundedSemaphore", "Event", "Barrier")
+KINDS = ("Lock", "RLock", "Condition", "Semaphore", "BoundedSemaphore", "Event", "Barrier")
 FILES = {
     "Lock": "lock.json",
     "RLock": "rlock.json",
@@ -114,7 +114,7 @@ class Made(NamedTuple):
 class Case(NamedTuple):
     """A sequence of calls on an object of one type, and on those that it is made with."""
 
-    type: str
+    kind: str
     name: str
     group: str
     start: str
