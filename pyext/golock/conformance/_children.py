@@ -17,16 +17,19 @@ from typing import Any, NamedTuple
 from ._subject import Named, UnusableError
 from ._worker import Job
 
-TIMEOUT = 20.0
+TIMEOUT = 10.0
 """Seconds after which a case, a test or a check hangs, for the first time."""
 
-HANGS_ALLOWED = 6
+HANGS_ALLOWED = 12
 """How often one kind may hang before the rest of its jobs are given up."""
+
+GROUPS_HANGS_ALLOWED = 3
+"""How often it may hang in one group of jobs before the rest of the group is given up."""
 
 CRASHES_ALLOWED = 25
 """How often one kind may end the process before the rest of its jobs are given up."""
 
-_SHORTEST = {"cases": 1.0, "lock_tests": 8.0, "contention": 12.0, "traits": 5.0}
+_SHORTEST = {"traits": 5.0, "cases": 1.0, "lock_tests": 15.0, "contention": 30.0}
 _GRACE = 2.0
 
 
@@ -53,7 +56,7 @@ class Children:
     def __init__(self, subject: Named, timeout: float = TIMEOUT) -> None:
         self._subject = subject
         self._timeout = timeout
-        self._hangs: Counter[str] = Counter()
+        self._hangs: Counter[tuple[str, str, str]] = Counter()
         self._crashes: Counter[str] = Counter()
 
     def do(self, jobs: list[Job], begin: Callable[[Job], None] = lambda job: None) -> list[Done]:
@@ -68,23 +71,28 @@ class Children:
         return [done[number] for number in range(len(jobs))]
 
     def _give_up(self, number: int, job: Job, done: dict[int, Done]) -> bool:
-        kind = job[1]
-        if self._hangs[kind] < HANGS_ALLOWED and self._crashes[kind] < CRASHES_ALLOWED:
+        part, kind, group, _ = job
+        hangs = sum(count for key, count in self._hangs.items() if key[1] == kind)
+        if (
+            hangs < HANGS_ALLOWED
+            and self._hangs[part, kind, group] < GROUPS_HANGS_ALLOWED
+            and self._crashes[kind] < CRASHES_ALLOWED
+        ):
             return False
         done[number] = Done(job, None, None, None, given_up=True)
         return True
 
     def limit(self, part: str) -> float:
-        """Return how long a job may take: less after each hang, of whichever kind."""
+        """Return how long a job may take, in seconds: less after each hang, of whichever kind."""
         return max(_SHORTEST[part], self._timeout / 4.0 ** sum(self._hangs.values()))
 
-    def hung(self, kind: str) -> None:
-        """Note that a job of this kind has hung."""
-        self._hangs[kind] += 1
+    def hung(self, job: Job) -> None:
+        """Note that a job has hung."""
+        self._hangs[job[:3]] += 1
 
-    def crashed(self, kind: str) -> None:
-        """Note that a job of this kind has ended its process."""
-        self._crashes[kind] += 1
+    def crashed(self, job: Job) -> None:
+        """Note that a job has ended its process."""
+        self._crashes[job[1]] += 1
 
     def orders(self, jobs: list[tuple[int, Job]]) -> bytes:
         """Return what the process is told."""
@@ -174,7 +182,7 @@ class _Child:
             job = self._jobs[number]
             self._done[number] = Done(job, self._theirs, mine, None)
             if job[0] == "cases" and ["hangs", None, ""] in mine[0]:
-                self._children.hung(job[1])
+                self._children.hung(job)
             self._running = None
 
     def _bury(self, death: Death) -> None:
@@ -185,7 +193,7 @@ class _Child:
             self._running = next(iter(self._jobs))
         job = self._jobs[self._running]
         self._done[self._running] = Done(job, self._theirs, None, death)
-        (self._children.hung if death.how == "hangs" else self._children.crashed)(job[1])
+        (self._children.hung if death.how == "hangs" else self._children.crashed)(job)
 
 
 def _how(status: int) -> str:
