@@ -143,6 +143,12 @@ FAULTS = {
         "three threads, indices in order of arrival",
     ),
 }
+SEVERITIES = {
+    "release of nothing": "exceptions",
+    "no bound": "exceptions",
+    "a waiter that ran out is notified": "lost wake-ups",
+    "released by anybody": "exclusion",
+}
 
 
 def conformance(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -229,7 +235,8 @@ def test_planted_fault_is_found(fault: str, tmp_path: Path) -> None:
     assert status == 1
     assert document["subject"] == "faulty"
     assert cases[name]["verdict"] == "different"
-    assert name in [finding["name"] for finding in document["findings"]]
+    (severity,) = {each["severity"] for each in document["findings"] if each["name"] == name}
+    assert severity == SEVERITIES.get(fault, "values and states")
     assert sum(case["verdict"] == "same" for case in cases.values()) > len(cases) / 2
 
 

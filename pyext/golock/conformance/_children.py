@@ -210,7 +210,7 @@ def _end(process: subprocess.Popen[bytes], hung: bool) -> int:
     if hung:
         process.send_signal(signal.SIGABRT)
     with suppress(subprocess.TimeoutExpired):
-        process.wait(5)
+        process.wait(2)
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
     return process.wait()

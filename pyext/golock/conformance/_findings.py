@@ -10,7 +10,7 @@ from ._children import Death, Done
 from ._contention import MUTEXES, Fault, Found
 from ._play import Played
 from ._subject import Traits
-from ._vectors import BLOCKS, HANGS, KINDS, Case, Outcome
+from ._vectors import BLOCKS, HANGS, KINDS, Case, Outcome, Step
 
 SEVERITIES = (
     "crashes and hangs",
@@ -135,11 +135,13 @@ class CaseReport(NamedTuple):
             return "crashes and hangs", f"{step}{': ' * bool(step)}{self.death.how}"
         for step, mine in zip(case.steps, self.subject.outcomes, strict=False):
             if mine == HANGS:
+                if step.call.startswith("come"):
+                    return "lost wake-ups", f"{step}: a thread that must be woken is not"
                 return "crashes and hangs", f"{step}: hangs"
             if not mine.same_as(step.expected):
                 text = f"{step} gives {names.mine(str(mine), kind)}, "
                 text += f"the interpreter's {names.theirs(str(step.expected), kind)}"
-                return _severity(kind, step.call, step.expected, mine), text
+                return _severity(kind, step, mine), text
         if len(self.subject.outcomes) < len(case.steps):
             reason = self.subject.end.partition(": ")[2] or "no answer"
             return "exceptions", f"cannot be made, or brought to the start: {reason}"
@@ -154,10 +156,14 @@ def _agrees(case: Case, played: Played, with_state: bool) -> bool:
     return all(mine.same_as(theirs) for mine, theirs in zip(played.outcomes, expected, strict=True))
 
 
-def _severity(kind: str, call: str, expected: Outcome, mine: Outcome) -> str:
+def _severity(kind: str, step: Step, mine: Outcome) -> str:
+    expected = step.expected
     refused = expected == BLOCKS or expected[:2] == ("returns", False)
-    if kind in MUTEXES and call in ("acquire", "acquire_lock") and refused and mine.value is True:
-        return "exclusion"
+    if kind in MUTEXES and mine.kind == "returns":
+        if step.call in ("acquire", "acquire_lock") and refused and mine.value is True:
+            return "exclusion"
+        if step.call == "release" and step.thread and expected.kind == "raises":
+            return "exclusion"
     return "exceptions" if "raises" in (expected.kind, mine.kind) else "values and states"
 
 
