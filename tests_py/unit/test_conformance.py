@@ -298,7 +298,7 @@ def test_wrong_lock_is_named(tmp_path: Path) -> None:
     assert done.stdout.startswith("wrong:Lock beside CPython ")
     assert "DIFFERENT    release of a free lock (Lock, free at first)" in done.stdout
     assert "        expected    RuntimeError: release unlocked lock\n" in done.stdout
-    assert "        subject     null\n" in done.stdout
+    assert "        subject     None\n" in done.stdout
     status, document = report(*options, cwd=tmp_path)
     verdicts = {case["name"]: case["verdict"] for case in document["cases"]}
     assert status == 1

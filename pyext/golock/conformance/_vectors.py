@@ -69,7 +69,17 @@ class Outcome(NamedTuple):
     def __str__(self) -> str:
         if self.kind == "raises":
             return f"{self.value}: {self.message}" if self.message else str(self.value)
-        return json.dumps(self.value) if self.kind == "returns" else self.kind
+        return _shown(self.value) if self.kind == "returns" else self.kind
+
+
+def _shown(value: Any) -> str:
+    """Return a result as Python would write it, and objects as ``<new, free>`` or ``<tuple>``."""
+    if isinstance(value, list):
+        return f"[{', '.join(_shown(part) for part in value)}]"
+    if isinstance(value, dict) and len(value) == 1:
+        ((key, content),) = value.items()
+        return f"<new, {content}>" if key == "$new" else f"<{content}>"
+    return repr(value)
 
 
 BLOCKS = Outcome("blocks", None)
