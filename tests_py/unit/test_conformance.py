@@ -185,6 +185,7 @@ def test_golock_answers_as_the_interpreter_does(kind: str) -> None:
     assert (document["lock_tests"], document["contention"]) == (None, None)
 
 
+@pytest.mark.slow
 def test_golock_passes_the_interpreters_own_tests() -> None:
     """Half of the kinds beside the other half: these tests mostly sleep."""
     lock_tests = pytest.importorskip(

@@ -88,6 +88,7 @@ def test_a_hang_is_named_and_the_rest_goes_on(name: str) -> None:
     assert verdicts(document)["release of a held lock"] == "same"
 
 
+@pytest.mark.slow
 def test_hangs_have_a_budget() -> None:
     document = report("HangsAlways", "--timeout", "1")
     assert len(deaths(document)) == HANGS_ALLOWED
