@@ -115,13 +115,25 @@ class TimesOutLate(Sound):
 
 
 class RestartsTimeOut(Sound):
-    """Waits for the whole time again whenever it was woken in vain."""
+    """Lets those without a time-out go first, and waits the whole time again after each of them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._patient = 0
 
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
         with self._changed:
-            while self._held:
-                if not blocking or not self._changed.wait(None if timeout < 0 else timeout):
+            if timeout < 0:
+                self._patient += 1
+                while self._held and blocking:
+                    self._changed.wait()
+                self._patient -= 1
+                if self._held:
                     return False
+            else:
+                while self._held or self._patient:
+                    if not self._changed.wait(timeout):
+                        return False
             self._held = True
             return True
 
