@@ -100,6 +100,19 @@ def test_crashes_have_a_budget() -> None:
     assert len(deaths(document)) == CRASHES_ALLOWED
 
 
+@pytest.mark.parametrize("part", ["lock_tests", "contention"])
+def test_a_crash_in_another_part(part: str) -> None:
+    if part == "lock_tests":
+        pytest.importorskip("test.lock_tests", reason="this interpreter has no test package")
+    done = run("CrashesAlways", "-q", "--json", "--only", part)
+    document = json.loads(done.stdout)
+    found = deaths(document)
+    assert done.returncode == 1
+    assert {text.partition(" ")[0].rstrip(",") for text in found.values()} == {"SIGSEGV"}
+    assert {finding["part"] for finding in document["findings"]} == {part}
+    assert len(found) > 5
+
+
 def test_missing_names_are_told_once() -> None:
     document = report("Bare")
     lacks = {lack["name"]: lack["cases"] for lack in document["lacks"]}
