@@ -149,7 +149,7 @@ def test_the_types_name_stands_in_messages() -> None:
 
 def test_progress_on_a_terminal_is_one_line() -> None:
     main, other = pty.openpty()
-    subject = ("--subject", "dying_locks:Hangs", "--kind", "Lock", "--timeout", "1")
+    subject = ("--subject", "dying_locks:Hangs", "--kind", "Lock", "--timeout", "3")
     process = subprocess.Popen(
         [sys.executable, "-m", "golock", "conformance", "--only", "cases", *subject],
         stdout=subprocess.DEVNULL,
@@ -168,7 +168,7 @@ def test_progress_on_a_terminal_is_one_line() -> None:
 
 
 def test_progress_elsewhere_is_a_line_now_and_then() -> None:
-    said = run("Hangs", "--timeout", "1").stderr
+    said = run("Hangs", "--timeout", "3").stderr
     assert said.startswith("Lock, cases, ")
     assert said.endswith("\n")
-    assert run("Hangs", "-q", "--timeout", "1").stderr == ""
+    assert run("Hangs", "-q", "--timeout", "3").stderr == ""
