@@ -16,6 +16,9 @@ from typing import Any
 import pytest
 
 from golock.conformance import _lock_tests, _vectors
+from golock.conformance._family import INTERPRETER
+from golock.conformance._findings import CaseReport, Names
+from golock.conformance._play import Played, play
 
 WRONG = """
 import threading
@@ -45,6 +48,10 @@ class Lock:
 class Broken:
     def __init__(self):
         raise LookupError('no lock today')
+
+def dies():
+    import os
+    os._exit(3)
 """
 
 
@@ -136,11 +143,17 @@ FAULTS = {
         "three threads, indices in order of arrival",
     ),
 }
+SEVERITIES = {
+    "release of nothing": "exceptions",
+    "no bound": "exceptions",
+    "a waiter that ran out is notified": "lost wake-ups",
+    "released by anybody": "exclusion",
+}
 
 
 def conformance(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "golock", "conformance", *arguments],
+        [sys.executable, "-m", "golock", "conformance", "-q", *arguments],
         capture_output=True,
         text=True,
         cwd=cwd,
@@ -159,30 +172,31 @@ def raw_cases(kind: str) -> list[dict[str, Any]]:
     return cases
 
 
-each_type = pytest.mark.parametrize("kind", _vectors.TYPES)
+each_kind = pytest.mark.parametrize("kind", _vectors.KINDS)
 
 
-@each_type
+@each_kind
 def test_golock_answers_as_the_interpreter_does(kind: str) -> None:
-    status, document = report("--only", "cases", "--type", kind)
-    wrong = [case for case in document["cases"] if not case["same"]]
+    status, document = report("--only", "cases", "--kind", kind)
+    wrong = [case for case in document["cases"] if case["verdict"] != "same"]
     assert (wrong, status) == ([], 0)
     assert len(document["cases"]) >= 120
-    assert {case["type"] for case in document["cases"]} == {kind}
-    assert document["lock_tests"] is None
+    assert {case["kind"] for case in document["cases"]} == {kind}
+    assert (document["lock_tests"], document["contention"]) == (None, None)
 
 
+@pytest.mark.slow
 def test_golock_passes_the_interpreters_own_tests() -> None:
-    """Half of the types beside the other half: these tests mostly sleep."""
+    """Half of the kinds beside the other half: these tests mostly sleep."""
     lock_tests = pytest.importorskip(
         "test.lock_tests", reason="this interpreter has no test package"
     )
     halves = [("Condition", "Lock"), ("RLock", "Semaphore", "BoundedSemaphore", "Event", "Barrier")]
-    chosen = [[word for kind in half for word in ("--type", kind)] for half in halves]
+    chosen = [[word for kind in half for word in ("--kind", kind)] for half in halves]
     with ThreadPoolExecutor() as pool:
-        reports = list(pool.map(lambda types: report("--only", "lock_tests", *types), chosen))
+        reports = list(pool.map(lambda kinds: report("--only", "lock_tests", *kinds), chosen))
     for status, document in reports:
-        assert (status, document["cases"], document["differences"]) == (0, [], 0)
+        assert (status, document["cases"], document["findings"]) == (0, None, [])
     tests = [test for _, document in reports for test in document["lock_tests"]["tests"]]
     assert {(test["group"], test["name"]) for test in tests} == {
         (suite.name, name)
@@ -193,21 +207,21 @@ def test_golock_passes_the_interpreters_own_tests() -> None:
     assert {test["subject"] for test in tests} == {"ok"}
 
 
-def test_table_and_count() -> None:
-    done = conformance("--only", "cases", "--type", "Event", "--type", "Barrier")
+def test_nothing_differs() -> None:
+    done = conformance("--only", "cases", "--kind", "event", "--kind", "barrier")
     assert done.returncode == 0
-    assert "\nEvent  " in done.stdout
-    assert "\nBarrier  " in done.stdout
-    assert "  abort and reset  " in done.stdout
-    assert "\nLock  " not in done.stdout
-    assert "0 different" in done.stdout
-    assert done.stdout.endswith("\n0 differences\n")
+    first, second = done.stdout.splitlines()
+    assert first.startswith("golock beside CPython ")
+    assert first.endswith(": nothing differs")
+    assert second.startswith("  compared: ")
 
 
 def test_verbose_shows_every_case() -> None:
-    done = conformance("--only", "cases", "-v", "--type", "Semaphore")
+    done = conformance("--only", "cases", "-v", "--kind", "Semaphore")
     for case in _vectors.load("Semaphore"):
         assert f" {case.name} (Semaphore, {case.start} at first)" in done.stdout
+    assert "\nSemaphore  " in done.stdout
+    assert "  __enter__ and __exit__  " in done.stdout
 
 
 @pytest.mark.skipif(os.environ.get("GOLOCK_FASTPATH") == "0", reason="none of golock's is played")
@@ -216,117 +230,119 @@ def test_planted_fault_is_found(fault: str, tmp_path: Path) -> None:
     kind, code, name = FAULTS[fault]
     source = "import threading\nfrom threading import *\n" + textwrap.dedent(code)
     (tmp_path / "faulty.py").write_text(source, encoding="utf-8")
-    script = """
-import sys
-from golock import conformance
-from golock.conformance import _play
-_play.TIME_LIMIT = 1.0
-raise SystemExit(conformance.main(sys.argv[1:]))
-"""
-    options = ["--only", "cases", "--json", "--family", "faulty", "--type", kind]
-    done = subprocess.run(
-        [sys.executable, "-c", script, *options],
-        capture_output=True,
-        text=True,
-        cwd=tmp_path,
-        check=False,
-    )
-    document = json.loads(done.stdout)
+    options = ["--only", "cases", "--timeout", "1", "--family", "faulty", "--kind", kind]
+    status, document = report(*options, cwd=tmp_path)
     cases = {case["name"]: case for case in document["cases"]}
-    assert done.returncode == 1
+    assert status == 1
     assert document["subject"] == "faulty"
-    assert not cases[name]["same"]
-    assert not cases[name]["expectation_is_stale"]
-    assert sum(case["same"] for case in cases.values()) > len(cases) / 2
+    assert cases[name]["verdict"] == "different"
+    (severity,) = {each["severity"] for each in document["findings"] if each["name"] == name}
+    assert severity == SEVERITIES.get(fault, "values and states")
+    assert sum(case["verdict"] == "same" for case in cases.values()) > len(cases) / 2
 
 
 def test_another_family_passes() -> None:
     """The standard module, whose types are the interpreter's own."""
-    status, document = report("--only", "cases", "--family", "threading", "--type", "Event")
-    assert (status, document["differences"], document["subject"]) == (0, 0, "threading")
-    assert [case["notes"] for case in document["cases"] if case["notes"]] == []
-
-
-@pytest.mark.parametrize("module", ["no_such_module", "json", ""])
-def test_wrong_name_of_a_family(module: str) -> None:
-    done = conformance("--family", module)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert "error: argument --family" in done.stderr
+    status, document = report("--only", "cases", "--family", "threading", "--kind", "Event")
+    assert (status, document["findings"], document["subject"]) == (0, [], "threading")
 
 
 @pytest.mark.parametrize(
-    "options",
+    ("options", "said"),
     [
-        ("--type", "Thread"),
-        ("--lock", "_thread:allocate_lock", "--type", "Event"),
-        ("--lock", "_thread:allocate_lock", "--family", "threading"),
+        (("--family", "no_such_module"), "No module named 'no_such_module'"),
+        (("--family", "json"), "json has none of the seven kinds"),
+        (("--family", ""), "Empty module name"),
+        (("--subject", "golock", "--kind", "Lock"), "'golock' is not MODULE:CALLABLE"),
+        (("--subject", "golock:", "--kind", "Lock"), "'golock:' is not MODULE:CALLABLE"),
+        (("--subject", "no_such_module:Lock", "--kind", "Lock"), "No module named"),
+        (("--subject", "golock:no_such_name", "--kind", "Lock"), "no attribute 'no_such_name'"),
+        (("--subject", "golock:TIMEOUT_MAX", "--kind", "Lock"), "cannot be called"),
+        (("--subject", "golock:Lock"), "needs one --kind"),
+        (("--subject", "golock:Lock", "--kind", "Lock", "--kind", "RLock"), "needs one --kind"),
+        (("--subject", "golock:Lock", "--kind", "Thread"), "'Thread' is none of Lock, RLock, "),
+        (("--subject", "golock:Lock", "--family", "golock"), "not allowed with argument"),
+        (("--subject", "builtins:object", "--kind", "Lock"), "they lack acquire() and release()"),
+        (("--subject", "golock:Lock", "--kind", "Event"), "they lack is_set() and set() and "),
+        (("--family", "queue", "--kind", "Lock"), "queue has none of the seven kinds"),
+        (("--subject", "wrong:Broken", "--kind", "Lock"), "LookupError: no lock today"),
+        (("--subject", "wrong:dies", "--kind", "Lock"), "cannot make a Lock: exit status 3"),
+        (("--subject", "fails:Lock", "--kind", "Lock"), "ZeroDivisionError: division by zero"),
     ],
 )
-def test_options_that_exclude_each_other(options: tuple[str, ...]) -> None:
-    done = conformance(*options)
+def test_nothing_to_examine(options: tuple[str, ...], said: str, tmp_path: Path) -> None:
+    (tmp_path / "wrong.py").write_text(WRONG, encoding="utf-8")
+    (tmp_path / "fails.py").write_text("1 / 0", encoding="utf-8")
+    done = conformance(*options, cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
-    assert "error: argument --" in done.stderr
+    assert "python -m golock conformance: error: " in done.stderr
+    assert said in done.stderr
+
+
+def test_a_family_lacks_some_of_the_seven(tmp_path: Path) -> None:
+    code = "from threading import Event\nRLock = 7\nLock = object\n"
+    (tmp_path / "some.py").write_text(code, encoding="utf-8")
+    kinds = [word for kind in ("Event", "RLock", "Lock") for word in ("--kind", kind)]
+    done = conformance("--only", "cases", "--family", "some", *kinds, cwd=tmp_path)
+    assert done.returncode == 0
+    lines = done.stdout.splitlines()
+    assert "  not examined: Lock, RLock" in lines
+    assert "  RLock not examined: some has no RLock" in lines
+    assert any("which are no Lock: they lack acquire() and release()" in line for line in lines)
 
 
 def test_wrong_lock_is_named(tmp_path: Path) -> None:
     (tmp_path / "wrong.py").write_text(WRONG, encoding="utf-8")
-    done = conformance("--only", "cases", "--lock", "wrong:Lock", cwd=tmp_path)
+    options = ("--only", "cases", "--subject", "wrong:Lock", "--kind", "Lock")
+    done = conformance(*options, "-v", cwd=tmp_path)
     assert done.returncode == 1
-    assert "wrong:Lock" in done.stdout
-    assert "DIFFERENT release of a free lock (Lock, free at first)" in done.stdout
+    assert done.stdout.startswith("wrong:Lock beside CPython ")
+    assert "DIFFERENT    release of a free lock (Lock, free at first)" in done.stdout
     assert "        expected    RuntimeError: release unlocked lock\n" in done.stdout
-    assert "        subject     null\n" in done.stdout
-    status, document = report("--only", "cases", "--lock", "wrong:Lock", cwd=tmp_path)
-    verdicts = {case["name"]: case["same"] for case in document["cases"]}
+    assert "        subject     None\n" in done.stdout
+    status, document = report(*options, cwd=tmp_path)
+    verdicts = {case["name"]: case["verdict"] for case in document["cases"]}
     assert status == 1
     assert document["subject"] == "wrong:Lock"
-    assert document["differences"] == list(verdicts.values()).count(False)
-    assert not verdicts["release of a free lock"]
-    assert verdicts["release of a held lock"]
-    assert not any(case["expectation_is_stale"] for case in document["cases"])
+    assert verdicts["release of a free lock"] == "different"
+    assert verdicts["release of a held lock"] == "same"
+    assert "stale" not in verdicts.values()
+    found = [finding for finding in document["findings"] if finding["severity"] != "messages"]
+    assert len(found) == list(verdicts.values()).count("different")
+    assert document["differences"] == len(found) + len(document["lacks"])
 
 
 def test_wrong_lock_fails_the_interpreters_own_tests(tmp_path: Path) -> None:
     pytest.importorskip("test.lock_tests", reason="this interpreter has no test package")
     (tmp_path / "wrong.py").write_text(WRONG, encoding="utf-8")
-    status, document = report("--only", "lock_tests", "--lock", "wrong:Lock", cwd=tmp_path)
+    options = ("--only", "lock_tests", "--subject", "wrong:Lock", "--kind", "Lock")
+    status, document = report(*options, cwd=tmp_path)
     wrong = {
         test["name"]: test["subject"]
         for test in document["lock_tests"]["tests"]
-        if not test["same"]
+        if test["verdict"] == "different"
     }
     assert status == 1
     assert wrong["test_timeout"] == "failed"
-    assert document["differences"] == len(wrong)
+    assert len(document["findings"]) == len(wrong)
 
 
 def test_the_interpreters_lock_differs_from_itself_in_nothing() -> None:
-    status, document = report("--only", "cases", "--lock", "_thread:allocate_lock")
-    assert (status, document["differences"]) == (0, 0)
-    assert [case["notes"] for case in document["cases"] if case["notes"]] == []
+    options = ("--only", "cases", "--subject", "_thread:allocate_lock", "--kind", "Lock")
+    status, document = report(*options)
+    assert (status, document["findings"], document["lacks"]) == (0, [], [])
 
 
-def test_stale_expectation_is_a_difference(tmp_path: Path) -> None:
+def test_stale_expectation_is_a_difference() -> None:
     """An expectation that the examined lock meets, and the interpreter does not."""
-    (tmp_path / "wrong.py").write_text(WRONG, encoding="utf-8")
-    document = json.loads((_vectors.FOLDER / "lock.json").read_text(encoding="utf-8"))
-    (case,) = [case for case in document["cases"] if case["name"] == "release of a free lock"]
-    case["steps"] = [{"call": "release", "returns": None}]
-    document["cases"] = [case]
-    (tmp_path / "lock.json").write_text(json.dumps(document), encoding="utf-8")
-    script = """
-from pathlib import Path
-from golock import conformance
-from golock.conformance import _vectors
-_vectors.FOLDER = Path()
-raise SystemExit(conformance.main(['--only', 'cases', '--lock', 'wrong:Lock']))
-"""
-    done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, cwd=tmp_path, check=False
-    )
-    assert done.returncode == 1
-    assert "STALE     release of a free lock" in done.stdout
-    assert done.stdout.endswith("\n1 difference\n")
+    raw = {"name": "release", "group": "release", "start": "free", "end": "free"}
+    case = _vectors.case("Lock", {**raw, "steps": [{"call": "release", "returns": None}]})
+    theirs = play(case, INTERPRETER)
+    mine = Played([_vectors.Outcome("returns", None)], "free")
+    found = CaseReport(case, theirs, mine)
+    assert (found.stale, found.same) == (True, False)
+    (finding,) = found.findings(Names({}, {}))
+    assert (finding.severity, finding.counts) == ("values and states", True)
 
 
 def test_examines_the_interpreters_own_types_even_when_installed() -> None:
@@ -336,37 +352,16 @@ golock.install()
 import threading
 from golock import conformance
 from golock.conformance._family import INTERPRETER
-compared = []
-conformance.compare = lambda *arguments: compared.append(arguments) or []
-conformance.main(['--only', 'cases'])
-interpreter, subject, types = compared[0]
-print(interpreter is INTERPRETER, subject.factories['Condition'] is golock.Condition)
-made = [interpreter.new(kind) for kind in types]
-made += [interpreter.new('Condition')._lock, interpreter.new('Semaphore')._cond._lock]
-print(any(type(one) in vars(golock).values() for one in made))
+status = conformance.main(['-q', '--only', 'cases', '--kind', 'Event', '--family', 'threading'])
+made = [INTERPRETER.new(kind) for kind in INTERPRETER.factories]
+made += [INTERPRETER.new('Condition')._lock, INTERPRETER.new('Semaphore')._cond._lock]
+print(status, any(type(one) in vars(golock).values() for one in made))
 print(golock.installed(), threading.Semaphore is golock.Semaphore)
 """
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=False
     )
-    answers = "True True\nFalse\nTrue True\n"
-    assert done.stdout.endswith(f"\n{answers}")
-
-
-@pytest.mark.parametrize(
-    "lock", ["golock", "no_such_module:Lock", "golock:no_such_name", "golock:TIMEOUT_MAX"]
-)
-def test_wrong_name_of_a_lock(lock: str) -> None:
-    done = conformance("--lock", lock)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert "error: argument --lock" in done.stderr
-
-
-def test_lock_that_cannot_be_made(tmp_path: Path) -> None:
-    (tmp_path / "wrong.py").write_text(WRONG, encoding="utf-8")
-    status, document = report("--only", "cases", "--lock", "wrong:Broken", cwd=tmp_path)
-    assert status == 1
-    assert not any(case["same"] for case in document["cases"])
+    assert done.stdout.endswith("\n0 False\nTrue True\n")
 
 
 def test_missing_test_package(tmp_path: Path) -> None:
@@ -374,7 +369,17 @@ def test_missing_test_package(tmp_path: Path) -> None:
     (tmp_path / "test").mkdir()
     (tmp_path / "test" / "__init__.py").write_text("", encoding="utf-8")
     done = subprocess.run(
-        [sys.executable, "-m", "golock", "conformance", "--type", "Event"],
+        [
+            sys.executable,
+            "-m",
+            "golock",
+            "conformance",
+            "-q",
+            "--only",
+            "lock_tests",
+            "--kind",
+            "Event",
+        ],
         capture_output=True,
         text=True,
         cwd=tmp_path,
@@ -382,8 +387,8 @@ def test_missing_test_package(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0
-    assert "not run: this interpreter has no 'test' package" in done.stdout
-    assert "0 different" in done.stdout
+    assert "this interpreter has no 'test' package" in done.stdout
+    assert "nothing differs" in done.stdout
 
 
 @pytest.mark.parametrize(
@@ -404,7 +409,7 @@ def test_system_package_is_named(
     assert package.format(*sys.version_info) in _lock_tests.missing_package_sentence()
 
 
-@each_type
+@each_kind
 def test_names_are_unique_and_groups_together(kind: str) -> None:
     names = [case["name"] for case in raw_cases(kind)]
     assert len(names) == len(set(names))
@@ -415,7 +420,7 @@ def test_names_are_unique_and_groups_together(kind: str) -> None:
     assert len(changes) == len(set(groups))
 
 
-@each_type
+@each_kind
 def test_every_step_says_what_it_expects(kind: str) -> None:
     for case in raw_cases(kind):
         for step in case["steps"]:
@@ -425,7 +430,7 @@ def test_every_step_says_what_it_expects(kind: str) -> None:
         assert bool(waits) == bool(ends), case["name"]
 
 
-@each_type
+@each_kind
 def test_no_version_has_a_case_twice(kind: str) -> None:
     """The parts of a case that is split by version follow each other without an overlap.
 

@@ -1,78 +1,112 @@
-"""``python -m golock conformance``: the interpreter's lock types and others, case by case.
+"""``python -m golock conformance``: the interpreter's lock types and others, side by side.
 
-Two parts: the vectors in the JSON files, each compared with what CPython is recorded to answer, and
-the interpreter's own ``test.lock_tests``, unmodified. Another library's types can stand in golock's
-place with ``--family``, another lock with ``--lock``. With ``--standard-library`` the interpreter's
-own test modules are run instead, without golock and on it, and compared test by test.
+Three parts: the cases in the JSON files, each compared with what CPython is recorded to answer; the
+interpreter's own ``test.lock_tests``, unmodified; and the contention battery. Another library's
+types can stand in golock's place with ``--family``, one class with ``--subject`` and ``--kind``.
+Everything happens in child processes, so a type that crashes or hangs costs one case.
+
+With ``--standard-library`` the interpreter's own test modules are run instead, without golock and
+on it, and compared test by test.
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib
 import json
 import sys
-from typing import Any
 
-import golock
-
-from .._install import install, installed, uninstall
-from ._family import INTERPRETER, Family, family_of
-from ._lock_tests import LockTestsReport, run_lock_tests
-from ._report import CaseReport, compare, print_cases, print_lock_tests
-from ._standard_library import TIMEOUT
+from ._children import TIMEOUT, Children
+from ._contention import checks
+from ._findings import (
+    CaseReport,
+    case_report,
+    check_report,
+    lock_test_report,
+    names_of,
+)
+from ._lock_tests import tests
+from ._play import Played
+from ._progress import Progress
+from ._report import Report, print_report
+from ._standard_library import TIMEOUT as TEST_TIMEOUT
 from ._standard_library import run as run_standard_library
-from ._vectors import TYPES
+from ._subject import Named, Traits, UnusableError, needed
+from ._vectors import KINDS, load
+from ._worker import Job
 
 __all__ = ["main"]
 
+PARTS = ("cases", "lock_tests", "contention")
+
 
 def main(arguments: list[str]) -> int:
-    """Run the comparison; 0 when nothing differs, 1 when something does, 2 for wrong arguments."""
+    """Run the comparison.
+
+    Return 0 when nothing differs, 1 when something does, 2 when there is nothing to examine. Wrong
+    arguments end the program with status 2.
+    """
     options = _options(arguments)
     if options.standard_library:
         return run_standard_library(options)
-    on_golock = installed()
-    uninstall()
+    progress = Progress(options.quiet)
     try:
-        return _compare(options)
-    finally:
-        if on_golock:
-            install()
+        report = _compare(options, progress)
+    except UnusableError as error:
+        progress.end()
+        print(f"python -m golock conformance: error: {error}", file=sys.stderr)
+        return 2
+    progress.end()
+    if options.json:
+        json.dump(report.as_json(), sys.stdout, indent=2)
+        print()
+    else:
+        print_report(report, options.verbose)
+    return 1 if report.differences else 0
 
 
 def _options(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m golock conformance",
-        description="Compare the running interpreter's lock types with golock's, case by case. "
-        "The exit status is 1 when anything differs.",
-    )
-    parser.add_argument(
-        "--json", action="store_true", help="print one JSON document instead of the table"
-    )
-    parser.add_argument("--only", choices=["cases", "lock_tests"], help="run one of the two parts")
-    parser.add_argument(
-        "-v", "--verbose", action="store_true", help="print every case, not only those that differ"
-    )
-    parser.add_argument(
-        "--type",
-        action="append",
-        choices=TYPES,
-        dest="types",
-        help="examine this type alone; may be given several times",
+        description="Compare lock types with the running interpreter's: golock's, or others.",
+        epilog="The exit status is 0 when nothing differs, 1 when something does, and 2 when the "
+        "arguments are wrong or there is nothing to examine.",
     )
     subject = parser.add_mutually_exclusive_group()
     subject.add_argument(
         "--family",
         metavar="MODULE",
-        type=_family,
-        help="examine the types of this module, in place of golock's; it offers all seven names",
+        help="examine the types of this module, as many of the seven kinds as it has "
+        "(default: golock)",
     )
     subject.add_argument(
-        "--lock",
+        "--subject",
         metavar="MODULE:CALLABLE",
-        type=_lock,
-        help="examine the locks this callable makes, and no other type",
+        help="examine the objects that this callable makes; --kind says of which kind they are",
+    )
+    parser.add_argument(
+        "--kind",
+        action="append",
+        metavar="KIND",
+        type=_kind,
+        dest="kinds",
+        help=f"examine this kind alone, one of {', '.join(KINDS)}; may be repeated with a family",
+    )
+    parser.add_argument("--only", choices=PARTS, help="run one of the three parts")
+    parser.add_argument(
+        "--json", action="store_true", help="print a JSON document (report.schema.json)"
+    )
+    parser.add_argument(
+        "-v", "--verbose", action="store_true", help="print everything after the summary"
+    )
+    parser.add_argument(
+        "-q", "--quiet", action="store_true", help="do not say on stderr how far the run has got"
+    )
+    parser.add_argument(
+        "--timeout",
+        type=float,
+        metavar="SECONDS",
+        help=f"until a case or a test counts as hanging (default: {TIMEOUT:g}; with "
+        f"--standard-library {TEST_TIMEOUT:g})",
     )
     standard_library = parser.add_argument_group("the interpreter's own test modules")
     standard_library.add_argument(
@@ -83,69 +117,99 @@ def _options(arguments: list[str]) -> argparse.Namespace:
     standard_library.add_argument(
         "--module", action="append", metavar="MODULE", help="this test module; may be repeated"
     )
-    standard_library.add_argument(
-        "--timeout",
-        type=float,
-        default=TIMEOUT,
-        metavar="SECONDS",
-        help="for one test (default: %(default)g)",
-    )
     options = parser.parse_args(arguments)
-    options.subject = options.lock or options.family or family_of(golock)
-    options.types = [kind for kind in TYPES if kind in (options.types or options.subject.factories)]
-    if options.lock and options.types != ["Lock"]:
-        parser.error("argument --type: --lock examines the type Lock alone")
+    if options.timeout is None:
+        options.timeout = TEST_TIMEOUT if options.standard_library else TIMEOUT
+    if options.timeout <= 0:
+        parser.error("argument --timeout: a number above 0")
+    if options.subject:
+        module, _, path = options.subject.partition(":")
+        if not (module and path):
+            parser.error(f"argument --subject: {options.subject!r} is not MODULE:CALLABLE")
+        if len(options.kinds or []) != 1:
+            parser.error("argument --subject: needs one --kind")
+        options.named = Named(module, path, options.kinds[0])
+    else:
+        options.named = Named(options.family if options.family is not None else "golock")
     return options
 
 
-def _family(name: str) -> Family:
+def _kind(text: str) -> str:
+    for kind in KINDS:
+        if kind.lower() == text.lower():
+            return kind
+    raise argparse.ArgumentTypeError(f"{text!r} is none of {', '.join(KINDS)}")
+
+
+def _compare(options: argparse.Namespace, progress: Progress) -> Report:
+    named: Named = options.named
+    children = Children(named, options.timeout)
+    wanted = [kind for kind in KINDS if kind in (options.kinds or KINDS)]
+    traits, not_examined = _look(children, wanted)
+    kinds = list(traits)
+    if not kinds:
+        raise UnusableError(f"{named} {', '.join(not_examined.values())}")
+    lacking = {kind: set(mine.lacks) for kind, (_, mine) in traits.items()}
+    cases = [case for kind in kinds for case in load(kind)]
+    short = [(case, tuple(sorted(needed(case) & lacking[case.kind]))) for case in cases]
+    jobs: dict[str, list[Job]] = {
+        "cases": [("cases", case.kind, case.group, case.name) for case, lacks in short if not lacks]
+    }
+    missing = ""
     try:
-        return family_of(importlib.import_module(name))
-    except (ImportError, AttributeError, ValueError) as error:
-        raise argparse.ArgumentTypeError(f"{name!r}: {error}") from None
+        jobs["lock_tests"] = [("lock_tests", *test) for test in tests(kinds)]
+    except ImportError as error:
+        missing, jobs["lock_tests"] = str(error), []
+    jobs["contention"] = [
+        ("contention", kind, "", check) for kind in kinds for check in checks(kind)
+    ]
+    parts = [options.only] if options.only else PARTS
+    for part in parts:
+        progress.expect(jobs[part])
+    done = {part: children.do(jobs[part], progress.begin) for part in parts}
+    reports: list[CaseReport] = []
+    if "cases" in done:
+        played = iter(done["cases"])
+        nothing = Played([], "unknown")
+        reports = [
+            CaseReport(case, nothing, nothing, lacks=lacks)
+            if lacks
+            else case_report(case, next(played), traits[case.kind][1].has_state)
+            for case, lacks in short
+        ]
+    return Report(
+        interpreter=sys.version.split()[0],
+        subject=str(named),
+        kinds=kinds,
+        not_examined=not_examined,
+        names=names_of(traits),
+        cases=reports if "cases" in done else None,
+        tests=[lock_test_report(each, lacking[each.job[1]]) for each in done["lock_tests"]]
+        if "lock_tests" in done
+        else None,
+        tests_missing=missing if "lock_tests" in done else "",
+        checks=[check_report(each) for each in done["contention"]]
+        if "contention" in done
+        else None,
+        without_state=[kind for kind, (_, mine) in traits.items() if not mine.has_state],
+    )
 
 
-def _lock(text: str) -> Family:
-    module, _, path = text.partition(":")
-    if not path:
-        raise argparse.ArgumentTypeError(f"{text!r} is not MODULE:CALLABLE")
-    try:
-        target: Any = importlib.import_module(module)
-        for name in path.split("."):
-            target = getattr(target, name)
-    except (ImportError, AttributeError) as error:
-        raise argparse.ArgumentTypeError(f"{text!r}: {error}") from None
-    if not callable(target):
-        raise argparse.ArgumentTypeError(f"{text!r} cannot be called")
-    return Family(text, {"Lock": target})
-
-
-def _compare(options: argparse.Namespace) -> int:
-    subject: Family = options.subject
-    cases: list[CaseReport] = []
-    lock_tests: LockTestsReport | None = None
-    if options.only != "lock_tests":
-        cases = compare(INTERPRETER, subject, options.types)
-    if options.only != "cases":
-        lock_tests = run_lock_tests(INTERPRETER, subject, options.types)
-    differences = sum(not case.same for case in cases)
-    differences += lock_tests.differences if lock_tests else 0
-    if options.json:
-        document = {
-            "interpreter": sys.version.split()[0],
-            "subject": subject.name,
-            "types": options.types,
-            "cases": [case.as_json() for case in cases],
-            "lock_tests": lock_tests.as_json() if lock_tests else None,
-            "differences": differences,
-        }
-        json.dump(document, sys.stdout, indent=2)
-        print()
-    else:
-        print(f"The interpreter's own (CPython {sys.version.split()[0]}) beside {subject.name}")
-        if options.only != "lock_tests":
-            print_cases(cases, options.verbose)
-        if lock_tests:
-            print_lock_tests(lock_tests, options.verbose)
-        print(f"\n{differences} difference{'' if differences == 1 else 's'}")
-    return 1 if differences else 0
+def _look(
+    children: Children, wanted: list[str]
+) -> tuple[dict[str, tuple[Traits, Traits]], dict[str, str]]:
+    """Return the traits of the kinds that can be examined, the interpreter's first; and why not."""
+    usable: dict[str, tuple[Traits, Traits]] = {}
+    not_examined: dict[str, str] = {}
+    for done in children.do([("traits", kind, "", "") for kind in wanted]):
+        kind = done.job[1]
+        if done.subject is None:
+            how = done.death.how if done.death else "given up"
+            not_examined[kind] = f"cannot make a {kind}: {how}"
+            continue
+        theirs, mine = Traits(*done.interpreter), Traits(*done.subject)
+        if mine.unusable:
+            not_examined[kind] = mine.unusable
+        else:
+            usable[kind] = (theirs, mine)
+    return usable, not_examined

@@ -9,12 +9,10 @@ import threading
 import warnings
 import weakref
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ._insides import INSIDES
-
-if TYPE_CHECKING:
-    from ._play import Stage
+from ._stage import Stage
 
 Call = Callable[..., Any]
 

@@ -7,7 +7,7 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 from .. import _interpreter
-from ._vectors import TYPES
+from ._vectors import KINDS
 
 Factory = Callable[..., Any]
 
@@ -16,14 +16,18 @@ LEAST = {"Barrier": [2]}
 
 
 class Family(NamedTuple):
-    """Types to examine: a name for reports, and what makes an object of each."""
+    """Types to examine: a name for reports, and what makes an object of each kind."""
 
     name: str
     factories: dict[str, Factory]
 
     def new(self, kind: str) -> Any:
-        """Return a new object of the type ``kind``, made with as few arguments as it takes."""
-        return self.factories[kind](*LEAST.get(kind, []))
+        """Return a new object of a kind, made with as few arguments as it takes.
+
+        It is the interpreter's where the family does not have the kind.
+        """
+        factory = self.factories.get(kind) or INTERPRETER.factories[kind]
+        return factory(*LEAST.get(kind, []))
 
     def types(self) -> dict[str, type]:
         """Return the type of each kind of object; a kind that cannot be made is left out."""
@@ -37,8 +41,10 @@ class Family(NamedTuple):
 
 
 def family_of(module: ModuleType) -> Family:
-    """Return the family that a module offers; ``AttributeError`` names a type it lacks."""
-    return Family(module.__name__, {kind: getattr(module, kind) for kind in TYPES})
+    """Return the family of the kinds that a module has."""
+    found = {kind: getattr(module, kind, None) for kind in KINDS}
+    callables = {kind: factory for kind, factory in found.items() if callable(factory)}
+    return Family(module.__name__, callables)
 
 
 def _interpreters() -> Family:

@@ -13,11 +13,10 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from unittest import mock
 
-if TYPE_CHECKING:
-    from ._play import Stage
+from ._stage import Stage
 
 Call = Callable[..., Any]
 

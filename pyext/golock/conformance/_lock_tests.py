@@ -1,4 +1,4 @@
-"""Runs the interpreter's own ``test.lock_tests``, unmodified, over two families.
+"""Runs the interpreter's own ``test.lock_tests``, unmodified, over a family.
 
 Each of its classes is given a type to test as ``test.test_threading`` gives it.
 """
@@ -10,21 +10,21 @@ import platform
 import sys
 import unittest
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from ._family import Factory, Family
+from ._family import Family
 
 ATTEMPTS = 3
 """How often a test may fare differently before it counts: some measure times."""
 
 
 class Suite(NamedTuple):
-    """A class of lock_tests, the attribute that names the type to test, and that type."""
+    """A class of lock_tests, the attribute that names the type to test, and that type's kind."""
 
     name: str
     base: str
     attribute: str
-    type: str
+    kind: str
     skipped: tuple[str, ...] = ()
 
 
@@ -47,92 +47,37 @@ SUITES = (
 )
 
 
-class TestReport(NamedTuple):
-    """One test method over both families: ``ok``, ``failed``, ``error`` or ``skipped``."""
-
-    group: str
-    name: str
-    interpreter: str
-    subject: str
-    detail: str
-
-    @property
-    def same(self) -> bool:
-        """Return whether both fared alike."""
-        return self.interpreter == self.subject
-
-
-class LockTestsReport(NamedTuple):
-    """The outcome of all test methods, or why there are none."""
-
-    title: str
-    tests: list[TestReport]
-    missing: str
-
-    @property
-    def differences(self) -> int:
-        """Return how many tests fared differently."""
-        return sum(not test.same for test in self.tests)
-
-    @property
-    def passed(self) -> int:
-        """Return how many tests passed over both families."""
-        return sum(test.same and test.subject == "ok" for test in self.tests)
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the report for machines."""
-        return {
-            "missing": self.missing or None,
-            "tests": [{**test._asdict(), "same": test.same} for test in self.tests],
-            "passed": self.passed,
-            "differences": self.differences,
-        }
-
-
-def run_lock_tests(interpreter: Family, subject: Family, types: Iterable[str]) -> LockTestsReport:
-    """Run every method of the types' classes over both families, one after the other."""
-    title = "The interpreter's own test.lock_tests"
+def tests(kinds: Iterable[str]) -> list[tuple[str, str, str]]:
+    """Return each test's kind, class and name; `ImportError` says that there is no such package."""
     try:
         from test import lock_tests  # type: ignore[import-not-found]  # noqa: PLC0415
     except ImportError:
-        return LockTestsReport(title, [], f"not run: {missing_package_sentence()}")
-    wanted = set(types)
-    tests: list[TestReport] = []
-    for suite in SUITES:
-        if suite.type in wanted and hasattr(lock_tests, suite.base):
-            base = getattr(lock_tests, suite.base)
-            theirs = _case(suite, base, interpreter.factories[suite.type])
-            mine = _case(suite, base, subject.factories[suite.type])
-            tests += [
-                _compared(suite, name, theirs, mine)
-                for name in unittest.defaultTestLoader.getTestCaseNames(base)
-                if name not in suite.skipped
-            ]
-    return LockTestsReport(title, tests, "")
+        raise ImportError(missing_package_sentence()) from None
+    wanted = set(kinds)
+    return [
+        (suite.kind, suite.name, name)
+        for suite in SUITES
+        if suite.kind in wanted and hasattr(lock_tests, suite.base)
+        for name in unittest.defaultTestLoader.getTestCaseNames(getattr(lock_tests, suite.base))
+        if name not in suite.skipped
+    ]
 
 
-def _case(suite: Suite, base: type[Any], factory: Factory) -> type[Any]:
-    return type(suite.name, (base,), {suite.attribute: staticmethod(factory)})
+def run_test(group: str, name: str, family: Family) -> tuple[str, str]:
+    """Return how a test fared (ok, failed, error or skipped), and what was said of it."""
+    from test import lock_tests  # noqa: PLC0415
 
-
-def _compared(suite: Suite, name: str, theirs: type[Any], mine: type[Any]) -> TestReport:
-    for _ in range(ATTEMPTS):
-        status, _ = _run(theirs(name))
-        report = TestReport(suite.name, name, status, *_run(mine(name)))
-        if report.same:
-            break
-    return report
-
-
-def _run(test: Any) -> tuple[str, str]:
-    """Return how a test fared, and what was said of it."""
+    (suite,) = [suite for suite in SUITES if suite.name == group]
+    factory = family.factories[suite.kind]
+    base = getattr(lock_tests, suite.base)
+    test = type(suite.name, (base,), {suite.attribute: staticmethod(factory)})(name)
     result = unittest.TextTestRunner(stream=io.StringIO()).run(unittest.TestSuite([test]))
-    for status, group in (
+    for status, notes in (
         ("failed", result.failures),
         ("error", result.errors),
         ("skipped", result.skipped),
     ):
-        for _, detail in group:
+        for _, detail in notes:
             return status, detail
     return "ok", ""
 

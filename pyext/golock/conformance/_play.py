@@ -1,20 +1,19 @@
-"""Plays a case: makes its objects and its calls, each in its thread, and notes what they give."""
+"""Plays a case: makes its calls, each in its thread, and notes what they give."""
 
 from __future__ import annotations
 
-import re
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from queue import Empty, SimpleQueue
+from queue import SimpleQueue
 from typing import Any, NamedTuple
 
-from . import _calls
-from ._arguments import decode
-from ._family import INTERPRETER, Factory, Family
-from ._state import arguments, prepare, state
-from ._vectors import BLOCKS, HANGS, Case, Made, Outcome, Step
+from ._calls import CALLS
+from ._family import Family
+from ._stage import Stage
+from ._state import state
+from ._vectors import BLOCKS, HANGS, Case, Outcome, Step
 
 TIME_LIMIT = 20.0
 """Seconds after which a case counts as hanging. The longest waits a few milliseconds."""
@@ -27,7 +26,7 @@ class Played(NamedTuple):
     end: str
 
 
-def play(case: Case, family: Family) -> Played:
+def play(case: Case, family: Family, limit: float = TIME_LIMIT) -> Played:
     """Run the case on new objects, in a thread, so that one that never answers can be named."""
     played = Played([], "unknown")
     results = [played]
@@ -37,7 +36,7 @@ def play(case: Case, family: Family) -> Played:
 
     thread = threading.Thread(target=body, daemon=True)
     thread.start()
-    thread.join(TIME_LIMIT)
+    thread.join(limit)
     if thread.is_alive():
         return Played([*played.outcomes, HANGS], "unknown")
     return results[0]
@@ -45,57 +44,28 @@ def play(case: Case, family: Family) -> Played:
 
 def _play(case: Case, family: Family, outcomes: list[Outcome]) -> Played:
     try:
-        stage = Stage(case, family)
+        cast = _Cast(Stage(case, family))
     except Exception as error:
         return Played(outcomes, f"unknown: {type(error).__name__}")
     threaded = any(step.thread for step in case.steps)
     for step in case.steps:
-        outcomes.append(stage.perform(step))
+        outcomes.append(cast.perform(step))
         if threaded and not outcomes[-1].same_as(step.expected):
             return Played(outcomes, "unknown")  # the threads are not where the rest expects them
-    stage.leave()
-    return Played(outcomes, state(case.type, stage.self))
+    cast.leave()
+    return Played(outcomes, state(case.kind, cast.stage.self))
 
 
-_INTERPRETERS = INTERPRETER.types()
 _RELEASE = Step("release", [], {}, Outcome("returns", None))
 
 
-class Stage:
-    """A case under way: its objects, and its threads."""
+class _Cast:
+    """The threads of a case, and the calls that they make on its stage."""
 
-    def __init__(self, case: Case, family: Family) -> None:
-        self.kind = case.type
-        self.family = family
-        self.types = family.types()
-        self.factory = family.factories[case.type]
+    def __init__(self, stage: Stage) -> None:
+        self.stage = stage
         self._actors: dict[str, _Actor] = {}
         self._returned: SimpleQueue[tuple[str, int]] = SimpleQueue()
-        self.objects: dict[str, Any] = {}
-        for name, value in case.objects.items():
-            self.objects[name] = self._decoded(value)
-        self._make = case.make or Made(arguments(case.type, case.start), {})
-        self.self = self.objects["self"] = self.another()
-        self.type = type(self.self)
-        prepare(self.self, case.start)
-
-    def _decoded(self, value: Any) -> Any:
-        return decode(value, self.family, self.objects)
-
-    def arguments(self) -> Made:
-        """Return the arguments that the object under test is made with."""
-        args, kwargs = self._make
-        decoded = {name: self._decoded(value) for name, value in kwargs.items()}
-        return Made([self._decoded(value) for value in args], decoded)
-
-    def made(self, factory: Factory) -> Any:
-        """Return what a factory makes of these arguments."""
-        args, kwargs = self.arguments()
-        return factory(*args, **kwargs)
-
-    def another(self) -> Any:
-        """Return another object like the one under test."""
-        return self.made(self.factory)
 
     def perform(self, step: Step) -> Outcome:
         """Make the call of a step, and return what came of it."""
@@ -118,10 +88,7 @@ class Stage:
     def _first(self, names: list[str]) -> Outcome:
         """Return which of these threads is the first whose call has come back."""
         while True:
-            try:
-                name, call = self._returned.get(timeout=TIME_LIMIT)
-            except Empty:
-                return HANGS
+            name, call = self._returned.get()
             if name in names and call > self._actors[name].told:
                 return Outcome("returns", name)
 
@@ -130,8 +97,6 @@ class Stage:
         got: dict[str, Any] = {}
         while len(got) < len(names):
             first = self._first(names)
-            if first == HANGS:
-                return HANGS
             outcome = self._actors[first.value].outcome()
             got[first.value] = outcome.value if outcome.kind == "returns" else str(outcome)
             self._actors[first.value].begin(lambda: self._outcome(_RELEASE))
@@ -144,46 +109,20 @@ class Stage:
             actor.end()
 
     def _outcome(self, step: Step) -> Outcome:
-        args = [self._decoded(value) for value in step.args]
-        kwargs = {name: self._decoded(value) for name, value in step.kwargs.items()}
+        stage = self.stage
+        args = [stage.decoded(value) for value in step.args]
+        kwargs = {name: stage.decoded(value) for name, value in step.kwargs.items()}
         try:
-            owner = self.objects[step.on]
-            if step.call in _calls.CALLS:
-                result = _calls.CALLS[step.call](owner, self, *args, **kwargs)
+            owner = stage.objects[step.on]
+            if step.call in CALLS:
+                result = CALLS[step.call](owner, stage, *args, **kwargs)
             else:
                 result = getattr(owner, step.call)(*args, **kwargs)
             if step.keep:
-                self.objects[step.keep] = result
-            return Outcome("returns", self.encode(result))
+                stage.objects[step.keep] = result
+            return Outcome("returns", stage.encode(result))
         except Exception as error:
-            return Outcome("raises", type(error).__name__, self._anonymous(str(error)))
-
-    def encode(self, result: Any) -> Any:
-        """Return a result as JSON has it."""
-        if isinstance(result, str):
-            return self._anonymous(result)
-        if result is None or isinstance(result, (bool, int, float)):
-            return result
-        if isinstance(result, list):
-            return [self.encode(value) for value in result]
-        for name, known in self.objects.items():
-            if result is known:
-                return {"$the": name}
-        if type(result) is self.type:
-            return {"$new": state(self.kind, result)}
-        return {"$type": type(result).__name__}
-
-    def _anonymous(self, text: str) -> str:
-        """Return the text without addresses, threads and modules, ``{type}`` for the type."""
-        text = re.sub(r"0x[0-9a-f]+", "0x...", text)
-        text = re.sub(r"\bowner=[1-9]\d*", "owner=...", text)
-        kinds = [("type", self.type), *self.types.items(), *_INTERPRETERS.items()]
-        for name, kind in kinds:
-            full = re.escape(f"{kind.__module__}.{kind.__qualname__}")
-            text = re.sub(rf"(?<![\w.]){full}\b", f"{{{name}}}", text)
-        text = text.replace(f"'{self.type.__name__}'", "'{type}'")
-        text = text.replace(f" on {self.type.__module__} failed", " on its module failed")
-        return re.sub(r"\b[\w.]+\.(\w+\(\))", r"\1", text)
+            return Outcome("raises", type(error).__name__, stage.anonymous(str(error)))
 
 
 class _Actor:
@@ -214,10 +153,7 @@ class _Actor:
     def outcome(self) -> Outcome:
         """Wait for the end of the call, and return what it gave."""
         self.told += 1
-        try:
-            return self._outcomes.get(timeout=TIME_LIMIT)
-        except Empty:
-            return HANGS
+        return self._outcomes.get()
 
     def sleeps(self) -> bool:
         """Wait until the call has come back, or its thread has been asleep for a while."""

@@ -26,6 +26,9 @@ from typing import Any, NamedTuple
 
 from ._vectors import applies
 
+VERSION = 1
+"""Of the JSON document; ``report.schema.json`` describes it."""
+
 MODULES = tuple(
     f"test.{name}"
     for name in (
@@ -168,6 +171,7 @@ def run(options: Any) -> int:
     differences = sum(report.count("different") + report.count("stale") for report in reports)
     if options.json:
         document = {
+            "version": VERSION,
             "interpreter": version,
             "modules": [report.as_json() for report in reports],
             "differences": differences,

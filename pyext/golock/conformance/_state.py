@@ -1,4 +1,4 @@
-"""What a case's start state asks for, and how the state after it is told, type by type."""
+"""What a case's start state asks for, and how the state after it is told, kind by kind."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ MOST = 1000
 
 
 def arguments(kind: str, start: str) -> list[Any]:
-    """Return what an object of the type is made with: the number in ``value 2``, ``parties 3``."""
+    """Return what an object of the kind is made with: the number in ``value 2``, ``parties 3``."""
     return [int(start.partition(" ")[2])] if kind in _NUMBERED else []
 
 
@@ -20,8 +20,13 @@ _NUMBERED = {"Semaphore", "BoundedSemaphore", "Barrier"}
 
 def prepare(thing: Any, start: str) -> None:
     """Bring a new object into its start state."""
-    if start == "held" and thing.acquire(False) is not True:
-        raise RuntimeError("a new lock cannot be taken")
+    if start == "held":
+        try:
+            taken = thing.acquire(False)
+        except TypeError:  # it cannot be told not to block
+            taken = thing.acquire()
+        if taken is False:
+            raise RuntimeError("a new lock cannot be taken")
     if start == "set":
         thing.set()
 
@@ -35,6 +40,8 @@ def state(kind: str, thing: Any) -> str:
 
 
 def _lock(lock: Any) -> str:
+    if not hasattr(lock, "locked"):
+        return _rlock(lock)
     return "held" if lock.locked() else "free"
 
 

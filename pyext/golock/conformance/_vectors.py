@@ -43,7 +43,7 @@ from typing import Any, NamedTuple
 
 FOLDER = Path(__file__).parent
 
-TYPES = ("Lock", "RLock", "Condition", "Semaphore", "BoundedSemaphore", "Event", "Barrier")
+KINDS = ("Lock", "RLock", "Condition", "Semaphore", "BoundedSemaphore", "Event", "Barrier")
 FILES = {
     "Lock": "lock.json",
     "RLock": "rlock.json",
@@ -69,7 +69,17 @@ class Outcome(NamedTuple):
     def __str__(self) -> str:
         if self.kind == "raises":
             return f"{self.value}: {self.message}" if self.message else str(self.value)
-        return json.dumps(self.value) if self.kind == "returns" else self.kind
+        return _shown(self.value) if self.kind == "returns" else self.kind
+
+
+def _shown(value: Any) -> str:
+    """Return a result as Python would write it, and objects as ``<new, free>`` or ``<tuple>``."""
+    if isinstance(value, list):
+        return f"[{', '.join(_shown(part) for part in value)}]"
+    if isinstance(value, dict) and len(value) == 1:
+        ((key, content),) = value.items()
+        return f"<new, {content}>" if key == "$new" else f"<{content}>"
+    return repr(value)
 
 
 BLOCKS = Outcome("blocks", None)
@@ -114,7 +124,7 @@ class Made(NamedTuple):
 class Case(NamedTuple):
     """A sequence of calls on an object of one type, and on those that it is made with."""
 
-    type: str
+    kind: str
     name: str
     group: str
     start: str
