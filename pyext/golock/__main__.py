@@ -9,7 +9,7 @@ import sys
 
 _COMMANDS = {
     "run": "run an unchanged Python program on golock's locks",
-    "conformance": "compare the interpreter's lock with golock's, case by case",
+    "conformance": "compare golock's types, or another library's, with the interpreter's",
     "bench": "measure golock beside the interpreter's own",
     "info": "print versions, the core and its settings",
 }

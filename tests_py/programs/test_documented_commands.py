@@ -50,7 +50,8 @@ def commands() -> list[str]:
         spans = [" ".join(span.split()) for span in re.findall(r"`([^`]+)`", text)]
         found += [span for span in spans if PROGRAM.match(span)]
     for _, block in blocks(""):
-        found += [line.partition(" #")[0].strip() for line in block.splitlines() if line.strip()]
+        lines = [line.partition("#")[0].strip() for line in block.splitlines()]
+        found += filter(None, lines)
     return list(dict.fromkeys(found))
 
 
@@ -184,7 +185,7 @@ class Example:
         """Run a part; make conformance runs the whole."""
         command = self.command
         for placeholder, name in {
-            "module:callable": "threading:Lock",
+            "module:callable": "threading:RLock",
             "module": "threading",
         }.items():
             command = re.sub(rf"(?<= ){placeholder}(?= |$)", name, command)

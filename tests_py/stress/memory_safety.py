@@ -379,7 +379,7 @@ KINDS = [kind for base in BASES for kind in (base, *derive(base))]
 
 # The attributes of each type: the number of arguments of a method, None for a field.
 LOCK = {"acquire": 2, "release": 0, "__enter__": 0, "__exit__": 3}
-INSIDES_OF_LOCK = {"_is_owned": 0, "_release_save": 0, "_acquire_restore": 1, "_at_fork_reinit": 0}
+INTERNALS_OF_LOCK = {"_is_owned": 0, "_release_save": 0, "_acquire_restore": 1, "_at_fork_reinit": 0}
 ALL = {
     "__repr__": 0,
     "__getstate__": 0,
@@ -391,7 +391,7 @@ ALL = {
 ALL |= dict.fromkeys(["__dict__", "__class__", "__weakref__", "extra"])
 CONDITION = (
     LOCK
-    | INSIDES_OF_LOCK
+    | INTERNALS_OF_LOCK
     | ALL
     | {"wait": 1, "wait_for": 2, "notify": 1, "notify_all": 0, "_lock": None}
 )
@@ -419,7 +419,7 @@ BARRIER = ALL | {
 }
 BARRIER |= dict.fromkeys(["_cond", "_parties", "_state", "_count", "_action", "_timeout"])
 BARRIER |= dict.fromkeys(["parties", "n_waiting", "broken"])
-RLOCK = LOCK | INSIDES_OF_LOCK | ALL | {"_recursion_count": 0, "locked": 0}
+RLOCK = LOCK | INTERNALS_OF_LOCK | ALL | {"_recursion_count": 0, "locked": 0}
 PARTS = [CONDITION, SEMAPHORE, SEMAPHORE, EVENT, BARRIER, RLOCK]
 OF_ALL = functools.reduce(dict.__or__, PARTS)
 

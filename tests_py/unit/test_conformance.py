@@ -253,21 +253,20 @@ def test_another_family_passes() -> None:
         (("--family", "no_such_module"), "No module named 'no_such_module'"),
         (("--family", "json"), "json has none of the seven kinds"),
         (("--family", ""), "Empty module name"),
-        (("--subject", "golock", "--kind", "Lock"), "'golock' is not MODULE:CALLABLE"),
-        (("--subject", "golock:", "--kind", "Lock"), "'golock:' is not MODULE:CALLABLE"),
-        (("--subject", "no_such_module:Lock", "--kind", "Lock"), "No module named"),
-        (("--subject", "golock:no_such_name", "--kind", "Lock"), "no attribute 'no_such_name'"),
-        (("--subject", "golock:TIMEOUT_MAX", "--kind", "Lock"), "cannot be called"),
-        (("--subject", "golock:Lock"), "needs one --kind"),
-        (("--subject", "golock:Lock", "--kind", "Lock", "--kind", "RLock"), "needs one --kind"),
-        (("--subject", "golock:Lock", "--kind", "Thread"), "'Thread' is none of Lock, RLock, "),
-        (("--subject", "golock:Lock", "--family", "golock"), "not allowed with argument"),
-        (("--subject", "builtins:object", "--kind", "Lock"), "they lack acquire() and release()"),
-        (("--subject", "golock:Lock", "--kind", "Event"), "they lack is_set() and set() and "),
-        (("--family", "queue", "--kind", "Lock"), "queue has none of the seven kinds"),
-        (("--subject", "wrong:Broken", "--kind", "Lock"), "LookupError: no lock today"),
-        (("--subject", "wrong:dies", "--kind", "Lock"), "cannot make a Lock: exit status 3"),
-        (("--subject", "fails:Lock", "--kind", "Lock"), "ZeroDivisionError: division by zero"),
+        (("--lock", "golock"), "'golock' is not MODULE:CALLABLE"),
+        (("--lock", "golock:"), "'golock:' is not MODULE:CALLABLE"),
+        (("--lock", "no_such_module:Lock"), "No module named"),
+        (("--lock", "golock:no_such_name"), "no attribute 'no_such_name'"),
+        (("--lock", "golock:TIMEOUT_MAX"), "cannot be called"),
+        (("--lock", "golock:Lock", "--kind", "Lock", "--kind", "RLock"), "is of one --kind"),
+        (("--lock", "golock:Lock", "--kind", "Thread"), "'Thread' is none of Lock, RLock, "),
+        (("--lock", "golock:Lock", "--family", "golock"), "not allowed with argument"),
+        (("--lock", "builtins:object"), "they lack acquire() and release()"),
+        (("--lock", "golock:Lock", "--kind", "Event"), "they lack is_set() and set() and "),
+        (("--family", "queue"), "queue has none of the seven kinds"),
+        (("--lock", "wrong:Broken"), "LookupError: no lock today"),
+        (("--lock", "wrong:dies"), "cannot make a Lock: exit status 3"),
+        (("--lock", "fails:Lock"), "ZeroDivisionError: division by zero"),
     ],
 )
 def test_nothing_to_examine(options: tuple[str, ...], said: str, tmp_path: Path) -> None:
@@ -293,7 +292,7 @@ def test_a_family_lacks_some_of_the_seven(tmp_path: Path) -> None:
 
 def test_wrong_lock_is_named(tmp_path: Path) -> None:
     (tmp_path / "wrong.py").write_text(WRONG, encoding="utf-8")
-    options = ("--only", "cases", "--subject", "wrong:Lock", "--kind", "Lock")
+    options = ("--only", "cases", "--lock", "wrong:Lock")
     done = conformance(*options, "-v", cwd=tmp_path)
     assert done.returncode == 1
     assert done.stdout.startswith("wrong:Lock beside CPython ")
@@ -315,7 +314,7 @@ def test_wrong_lock_is_named(tmp_path: Path) -> None:
 def test_wrong_lock_fails_the_interpreters_own_tests(tmp_path: Path) -> None:
     pytest.importorskip("test.lock_tests", reason="this interpreter has no test package")
     (tmp_path / "wrong.py").write_text(WRONG, encoding="utf-8")
-    options = ("--only", "lock_tests", "--subject", "wrong:Lock", "--kind", "Lock")
+    options = ("--only", "lock_tests", "--lock", "wrong:Lock")
     status, document = report(*options, cwd=tmp_path)
     wrong = {
         test["name"]: test["subject"]
@@ -328,7 +327,7 @@ def test_wrong_lock_fails_the_interpreters_own_tests(tmp_path: Path) -> None:
 
 
 def test_the_interpreters_lock_differs_from_itself_in_nothing() -> None:
-    options = ("--only", "cases", "--subject", "_thread:allocate_lock", "--kind", "Lock")
+    options = ("--only", "cases", "--lock", "_thread:allocate_lock")
     status, document = report(*options)
     assert (status, document["findings"], document["lacks"]) == (0, [], [])
 

@@ -108,7 +108,7 @@ def test_golock_passes() -> None:
 
 @pytest.mark.slow
 def test_findings_are_ranked() -> None:
-    arguments = ("--only", "contention", "--subject", "faulty_locks:AdmitsTwo", "--kind", "Lock")
+    arguments = ("--only", "contention", "--lock", "faulty_locks:AdmitsTwo")
     status, document = report(*arguments)
     assert status == 1
     assert document["findings"][0]["severity"] == "exclusion"

@@ -20,7 +20,7 @@ FOLDER = Path(__file__).parent
 
 
 def run(name: str, *options: str) -> subprocess.CompletedProcess[str]:
-    subject = ("--subject", f"dying_locks:{name}", "--kind", "Lock")
+    subject = ("--lock", f"dying_locks:{name}")
     return subprocess.run(
         [sys.executable, "-m", "golock", "conformance", "--only", "cases", *subject, *options],
         capture_output=True,
@@ -149,7 +149,7 @@ def test_the_types_name_stands_in_messages() -> None:
 
 def test_progress_on_a_terminal_is_one_line() -> None:
     main, other = pty.openpty()
-    subject = ("--subject", "dying_locks:Hangs", "--kind", "Lock", "--timeout", "3")
+    subject = ("--lock", "dying_locks:Hangs", "--timeout", "3")
     process = subprocess.Popen(
         [sys.executable, "-m", "golock", "conformance", "--only", "cases", *subject],
         stdout=subprocess.DEVNULL,

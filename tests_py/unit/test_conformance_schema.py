@@ -28,9 +28,9 @@ def test_the_schema_is_one() -> None:
         ("comparison", ("--only", "lock_tests", "--kind", "Event")),
         (
             "comparison",
-            ("--only", "contention", "--subject", "dying_locks:Bare", "--kind", "Lock"),
+            ("--only", "contention", "--lock", "dying_locks:Bare"),
         ),
-        ("comparison", ("--only", "cases", "--subject", "dying_locks:Crashes", "--kind", "Lock")),
+        ("comparison", ("--only", "cases", "--lock", "dying_locks:Crashes")),
         ("comparison", ("--only", "cases", "--family", "some_kinds")),
         ("standard_library", ("--standard-library", "--module", "test.test_sched")),
         ("standard_library", ("--standard-library", "--module", "no_such_module")),

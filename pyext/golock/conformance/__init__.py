@@ -2,7 +2,7 @@
 
 Three parts: the cases in the JSON files, each compared with what CPython is recorded to answer; the
 interpreter's own ``test.lock_tests``, unmodified; and the contention battery. Another library's
-types can stand in golock's place with ``--family``, one class with ``--subject`` and ``--kind``.
+types can stand in golock's place with ``--family``, one class with ``--lock`` and ``--kind``.
 Everything happens in child processes, so a type that crashes or hangs costs one case.
 
 With ``--standard-library`` the interpreter's own test modules are run instead, without golock and
@@ -79,9 +79,10 @@ def _options(arguments: list[str]) -> argparse.Namespace:
         "(default: golock)",
     )
     subject.add_argument(
-        "--subject",
+        "--lock",
         metavar="MODULE:CALLABLE",
-        help="examine the objects that this callable makes; --kind says of which kind they are",
+        help="examine the objects that this callable makes; --kind names their kind "
+        "(default: Lock)",
     )
     parser.add_argument(
         "--kind",
@@ -89,7 +90,8 @@ def _options(arguments: list[str]) -> argparse.Namespace:
         metavar="KIND",
         type=_kind,
         dest="kinds",
-        help=f"examine this kind alone, one of {', '.join(KINDS)}; may be repeated with a family",
+        help=f"examine this kind alone, one of {', '.join(KINDS)}; may be repeated, except with "
+        "--lock",
     )
     parser.add_argument("--only", choices=PARTS, help="run one of the three parts")
     parser.add_argument(
@@ -122,12 +124,13 @@ def _options(arguments: list[str]) -> argparse.Namespace:
         options.timeout = TEST_TIMEOUT if options.standard_library else TIMEOUT
     if options.timeout <= 0:
         parser.error("argument --timeout: a number above 0")
-    if options.subject:
-        module, _, path = options.subject.partition(":")
+    if options.lock:
+        options.kinds = options.kinds or ["Lock"]
+        module, _, path = options.lock.partition(":")
         if not (module and path):
-            parser.error(f"argument --subject: {options.subject!r} is not MODULE:CALLABLE")
-        if len(options.kinds or []) != 1:
-            parser.error("argument --subject: needs one --kind")
+            parser.error(f"argument --lock: {options.lock!r} is not MODULE:CALLABLE")
+        if len(options.kinds) != 1:
+            parser.error("argument --lock: the object is of one --kind")
         options.named = Named(module, path, options.kinds[0])
     else:
         options.named = Named(options.family if options.family is not None else "golock")

@@ -11,7 +11,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
-from ._insides import INSIDES
+from ._internals import INTERNALS
 from ._stage import Stage
 
 Call = Callable[..., Any]
@@ -237,5 +237,5 @@ CALLS: dict[str, Call] = {
     "release in a thread": _release_in_thread,
     "acquire in a thread": _acquire_in_thread,
     "wake a waiter": _wake,
-    **INSIDES,
+    **INTERNALS,
 }

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from ._calls import CALLS
 from ._family import INTERPRETER, Family, family_of
-from ._insides import SCRIPTS
+from ._internals import SCRIPTS
 from ._state import state
 from ._vectors import Case
 

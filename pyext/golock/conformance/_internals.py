@@ -1,6 +1,6 @@
-"""The calls of cases about insides: private attributes, overrides, copies, own classes.
+"""The calls of cases about internals: private attributes, overrides, copies, own classes.
 
-An object of golock works in C until its insides are used. So the cases look at objects in three
+An object of golock works in C until its internals are used. So the cases look at objects in three
 states: ``fresh``, made by ``__new__`` alone; ``new``, as its type makes it; and ``opened``, after a
 look at its ``__dict__``.
 """
@@ -356,7 +356,7 @@ class _Tuple(tuple[Any, ...]):
         return True
 
 
-INSIDES: dict[str, Call] = {
+INTERNALS: dict[str, Call] = {
     "touched": _touched,
     "called": _called,
     "names inside": _names,
