@@ -379,7 +379,12 @@ KINDS = [kind for base in BASES for kind in (base, *derive(base))]
 
 # The attributes of each type: the number of arguments of a method, None for a field.
 LOCK = {"acquire": 2, "release": 0, "__enter__": 0, "__exit__": 3}
-INTERNALS_OF_LOCK = {"_is_owned": 0, "_release_save": 0, "_acquire_restore": 1, "_at_fork_reinit": 0}
+INTERNALS_OF_LOCK = {
+    "_is_owned": 0,
+    "_release_save": 0,
+    "_acquire_restore": 1,
+    "_at_fork_reinit": 0,
+}
 ALL = {
     "__repr__": 0,
     "__getstate__": 0,

@@ -225,6 +225,7 @@ def test_verbose_shows_every_case() -> None:
 
 
 @pytest.mark.skipif(os.environ.get("GOLOCK_FASTPATH") == "0", reason="none of golock's is played")
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", FAULTS)
 def test_planted_fault_is_found(fault: str, tmp_path: Path) -> None:
     kind, code, name = FAULTS[fault]

@@ -12,6 +12,8 @@ import pytest
 
 from golock.conformance._contention import CHECKS, checks
 
+pytestmark = pytest.mark.slow
+
 FAULTS = {
     "AdmitsTwo": ("Lock", "mutual exclusion", "exclusion"),
     "SharedByThreads": ("RLock", "mutual exclusion", "exclusion"),
@@ -97,7 +99,6 @@ def report(*arguments: str) -> tuple[int, dict[str, Any]]:
     return done.returncode, json.loads(done.stdout)
 
 
-@pytest.mark.slow
 def test_golock_passes() -> None:
     status, document = report("--only", "contention")
     assert (status, document["findings"], document["cases"]) == (0, [], None)
@@ -106,7 +107,6 @@ def test_golock_passes() -> None:
     assert {check["verdict"] for check in document["contention"]} == {"same"}
 
 
-@pytest.mark.slow
 def test_findings_are_ranked() -> None:
     arguments = ("--only", "contention", "--lock", "faulty_locks:AdmitsTwo")
     status, document = report(*arguments)

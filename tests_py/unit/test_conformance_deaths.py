@@ -18,6 +18,8 @@ from golock.conformance._children import CRASHES_ALLOWED, HANGS_ALLOWED
 
 FOLDER = Path(__file__).parent
 
+pytestmark = pytest.mark.slow
+
 
 def run(name: str, *options: str) -> subprocess.CompletedProcess[str]:
     subject = ("--lock", f"dying_locks:{name}")
@@ -89,7 +91,6 @@ def test_a_hang_is_named_and_the_rest_goes_on(name: str) -> None:
     assert verdicts(document)["release of a held lock"] == "same"
 
 
-@pytest.mark.slow
 def test_hangs_have_a_budget() -> None:
     document = report("HangsAlways", "--timeout", "1")
     assert len(deaths(document)) == HANGS_ALLOWED
