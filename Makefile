@@ -84,7 +84,7 @@ test-all: test verify-all lint
 
 check: $(VENV)/lint lint
 	$(GO) test ./golock/... ./internal/...
-	$(BIN)/python -m pytest -n 3 --dist worksteal -m "not slow" tests_py/unit tests_py/regressions
+	$(BIN)/python -m pytest -n 4 --dist worksteal -m "not slow" tests_py/unit tests_py/regressions
 
 verify: $(SPIN)
 	SPIN=$(SPIN) $(PYTHON) protocol/verify.py

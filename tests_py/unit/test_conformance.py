@@ -207,6 +207,7 @@ def test_golock_passes_the_interpreters_own_tests() -> None:
     assert {test["subject"] for test in tests} == {"ok"}
 
 
+@pytest.mark.slow
 def test_nothing_differs() -> None:
     done = conformance("--only", "cases", "--kind", "event", "--kind", "barrier")
     assert done.returncode == 0
@@ -216,6 +217,7 @@ def test_nothing_differs() -> None:
     assert second.startswith("  compared: ")
 
 
+@pytest.mark.slow
 def test_verbose_shows_every_case() -> None:
     done = conformance("--only", "cases", "-v", "--kind", "Semaphore")
     for case in _vectors.load("Semaphore"):
@@ -312,6 +314,7 @@ def test_wrong_lock_is_named(tmp_path: Path) -> None:
     assert document["differences"] == len(found) + len(document["lacks"])
 
 
+@pytest.mark.slow
 def test_wrong_lock_fails_the_interpreters_own_tests(tmp_path: Path) -> None:
     pytest.importorskip("test.lock_tests", reason="this interpreter has no test package")
     (tmp_path / "wrong.py").write_text(WRONG, encoding="utf-8")
