@@ -4,6 +4,7 @@
 #include "base/compat.h"
 #include "base/process.h"
 #include "core/loader.h"
+#include "sight/waits.h"
 #include "waiting/counters.h"
 #include "waiting/notify.h"
 
@@ -16,6 +17,7 @@ in_child(void)
     golock_core_after_fork_in_child();
     golock_listen_after_fork();
     golock_counters_after_fork();
+    golock_waits_after_fork();
 }
 
 int

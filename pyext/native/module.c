@@ -11,6 +11,7 @@
 #include "primitives/object.h"
 #include "primitives/types.h"
 #include "sharing/share.h"
+#include "sight/waits.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -50,6 +51,50 @@ static PyObject *
 describe_core(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
 {
     return golock_core_describe();
+}
+
+static PyObject *
+sight_level(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
+{
+    return PyLong_FromLong(__atomic_load_n(&golock_sight, __ATOMIC_RELAXED));
+}
+
+static PyObject *
+set_sight_level(PyObject *Py_UNUSED(module), PyObject *argument)
+{
+    long level = PyLong_AsLong(argument);
+    if (level == -1 && PyErr_Occurred()) {
+        return NULL;
+    }
+    if (level < GOLOCK_SIGHT_OFF || level > GOLOCK_SIGHT_WAITS) {
+        PyErr_SetString(PyExc_ValueError, "no such level");
+        return NULL;
+    }
+    __atomic_store_n(&golock_sight, (int)level, __ATOMIC_RELAXED);
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+waits(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
+{
+    return golock_waits();
+}
+
+static PyObject *
+waits_dropped(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
+{
+    return PyLong_FromUnsignedLongLong(__atomic_load_n(&golock_waits_dropped, __ATOMIC_RELAXED));
+}
+
+static PyObject *
+owner(PyObject *module, PyObject *object)
+{
+    golock_state *state = PyModule_GetState(module);
+    if (!PyObject_TypeCheck(object, state->rlock_type)) {
+        Py_RETURN_NONE;
+    }
+    unsigned long thread = golock_rlock_owner((RLockObject *)object);
+    return thread == 0 ? Py_NewRef(Py_None) : PyLong_FromUnsignedLong(thread);
 }
 
 static PyObject *
@@ -208,7 +253,33 @@ PyDoc_STRVAR(on_green_threads_doc,
              "with a class of golock's that is instantiated meanwhile, to return the class to\n"
              "instantiate instead.");
 
+PyDoc_STRVAR(sight_level_doc, "sight_level($module, /)\n--\n\n"
+                              "Return what golock.sight records: 0 nothing, 1 waits.");
+
+PyDoc_STRVAR(set_sight_level_doc,
+             "set_sight_level($module, level, /)\n--\n\n"
+             "Set what golock.sight records, for the whole process. Raises ValueError for a level\n"
+             "that does not exist.");
+
+PyDoc_STRVAR(waits_doc,
+             "waits($module, /)\n--\n\n"
+             "Return the recorded waits of this interpreter's threads, a list of tuples: the\n"
+             "object, the thread's identifier, the CLOCK_MONOTONIC nanoseconds when the wait\n"
+             "began, and whether it has a time-out.");
+
+PyDoc_STRVAR(waits_dropped_doc, "waits_dropped($module, /)\n--\n\n"
+                                "Return how many waits were not recorded for lack of memory.");
+
+PyDoc_STRVAR(owner_doc, "owner($module, lock, /)\n--\n\n"
+                        "Return the identifier of the thread that owns an RLock. Return None if\n"
+                        "nobody does, and for other objects.");
+
 static PyMethodDef module_methods[] = {
+    {"sight_level", sight_level, METH_NOARGS, sight_level_doc},
+    {"set_sight_level", set_sight_level, METH_O, set_sight_level_doc},
+    {"waits", waits, METH_NOARGS, waits_doc},
+    {"waits_dropped", waits_dropped, METH_NOARGS, waits_dropped_doc},
+    {"owner", owner, METH_O, owner_doc},
     {"allocate_lock", allocate_lock, METH_NOARGS, allocate_lock_doc},
     {"set_handoff", set_handoff, METH_O, set_handoff_doc},
     {"get_handoff", get_handoff, METH_NOARGS, get_handoff_doc},
@@ -227,8 +298,9 @@ static PyMethodDef module_methods[] = {
     {NULL, NULL, 0, NULL},
 };
 
-/* Reads GOLOCK_FASTPATH, GOLOCK_CORE and GOLOCK_HANDOFF, at the first import in the process, so
- * that a later interpreter does not undo set_handoff. Returns 0, or -1 with ValueError set. */
+/* Reads GOLOCK_FASTPATH, GOLOCK_CORE, GOLOCK_SIGHT and GOLOCK_HANDOFF, at the first import in the
+ * process, so that a later interpreter does not undo set_handoff. Returns 0, or -1 with ValueError
+ * set. */
 static int
 read_environment(void)
 {
@@ -241,6 +313,14 @@ read_environment(void)
     const char *core = getenv("GOLOCK_CORE");
     golock_core_wanted = core == NULL || strcmp(core, "0") != 0;
 
+    const char *sight = getenv("GOLOCK_SIGHT");
+    if (sight != NULL && strcmp(sight, "waits") == 0) {
+        golock_sight = GOLOCK_SIGHT_WAITS;
+    } else if (sight != NULL && *sight != '\0' && strcmp(sight, "off") != 0) {
+        __atomic_store_n(&done, false, __ATOMIC_RELAXED);
+        PyErr_Format(PyExc_ValueError, "GOLOCK_SIGHT is neither off nor waits: '%s'", sight);
+        return -1;
+    }
     const char *handoff = getenv("GOLOCK_HANDOFF");
     if (handoff == NULL || *handoff == '\0') {
         return 0;

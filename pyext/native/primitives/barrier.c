@@ -377,7 +377,7 @@ wait_for_the_others(BarrierObject *self, golock_listener *listener, uint32_t ind
                     golock_deadline deadline)
 {
     unlock_barrier(self);
-    int result = golock_await(listener, deadline, NULL);
+    int result = golock_await(listener, (PyObject *)self, deadline, NULL);
     uint32_t notification = result > 0 ? (uint32_t)result : 0;
     if (result <= 0 || listener->condition != NULL) {
         PyObject *raised = result < 0 ? golock_raised() : NULL;

@@ -404,7 +404,7 @@ static int
 await_and_lock(ConditionObject *self, golock_listener *listener, saved *lock,
                golock_deadline deadline)
 {
-    int result = golock_await(listener, deadline, &lock->unwoken);
+    int result = golock_await(listener, (PyObject *)self, deadline, &lock->unwoken);
     PyObject *raised = result < 0 ? golock_raised() : NULL;
     acquire_restore(lock, listener->woken);
     if (raised != NULL) {
@@ -423,7 +423,7 @@ int
 golock_condition_resume(golock_listener *listener, golock_deadline deadline)
 {
     ConditionObject *condition = (ConditionObject *)listener->condition;
-    int result = golock_await(listener, deadline, NULL);
+    int result = golock_await(listener, (PyObject *)condition, deadline, NULL);
     PyObject *raised = result < 0 ? golock_raised() : NULL;
     golock_mutex_reacquire(&((LockObject *)condition->lock)->mutex, listener->woken);
     if (raised != NULL) {

@@ -9,6 +9,7 @@
 #include "primitives/object.h"
 #include "primitives/types.h"
 #include "sharing/share.h"
+#include "sight/waits.h"
 #include "waiting/notify.h"
 #include "waiting/spin.h"
 
@@ -325,7 +326,10 @@ wait_slow(PyObject *op, uint32_t initial, PyObject *limit)
     if (listener == NULL) {
         return NULL;
     }
+    golock_wait_record *record =
+        golock_may_wait(deadline) ? golock_wait_begins(op, deadline) : NULL;
     int result = wait_listening(self, listener, initial, deadline);
+    golock_wait_ends(record);
     golock_listener_free(listener);
     if (result == WAIT_OPENED) { /* reading the timeout may have run code that opened it */
         return call(op, "wait", &limit, 1);

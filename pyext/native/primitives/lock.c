@@ -19,7 +19,7 @@ golock_lock_new(PyTypeObject *type)
         return NULL;
     }
     self->header = (struct golock_header){0};
-    self->mutex = (golock_mutex){0};
+    self->mutex = (golock_mutex){.offset = offsetof(LockObject, mutex)};
     self->weakrefs = NULL;
     return (PyObject *)self;
 }

@@ -47,6 +47,13 @@ golock_rlock_owned(const RLockObject *self)
     return __atomic_load_n(&self->owner, __ATOMIC_RELAXED) == golock_thread();
 }
 
+/* Returns the owner, or 0; it may be out of date when the caller gets it. */
+static inline unsigned long
+golock_rlock_owner(const RLockObject *self)
+{
+    return __atomic_load_n(&self->owner, __ATOMIC_RELAXED);
+}
+
 /* Returns a new reference to a free lock, or NULL with MemoryError set. */
 PyObject *golock_lock_new(PyTypeObject *type);
 #if PY_VERSION_HEX >= 0x030D0000

@@ -26,7 +26,11 @@ rlock_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     (void)args;
     (void)kwargs;
 #endif
-    return type->tp_alloc(type, 0);
+    RLockObject *self = (RLockObject *)type->tp_alloc(type, 0);
+    if (self != NULL) {
+        self->mutex.offset = offsetof(RLockObject, mutex);
+    }
+    return (PyObject *)self;
 }
 
 static void

@@ -245,7 +245,8 @@ wait_for_a_permit(SemaphoreObject *self, golock_listener *listener, golock_deadl
 {
     unsigned flags =
         GOLOCK_WAIT_FOR_PERMIT | (golock_is_shared(&self->header) ? GOLOCK_WAIT_SHARED : 0);
-    int taken = golock_wait(&self->semaphore.word, deadline, flags, &self->base.opened);
+    int taken =
+        golock_wait(&self->semaphore.word, (PyObject *)self, deadline, flags, &self->base.opened);
     if (taken == GOLOCK_ENDED) {
         return acquire_opened((PyObject *)self, listener, deadline);
     }

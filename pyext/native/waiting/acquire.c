@@ -9,6 +9,7 @@
 #include "core/call.h"
 #include "core/loader.h"
 #include "fastpath/fastpath.h"
+#include "sight/waits.h"
 #include "waiting/counters.h"
 #include "waiting/plain.h"
 #include "waiting/spin.h"
@@ -188,9 +189,11 @@ drive(wait *w, const struct golock_waiter *fresh, unsigned flags, const bool *en
 }
 
 int
-golock_wait(uint32_t *word, golock_deadline deadline, unsigned flags, const bool *ended)
+golock_wait(uint32_t *word, PyObject *object, golock_deadline deadline, unsigned flags,
+            const bool *ended)
 {
     const bool woken = flags & GOLOCK_WAIT_WOKEN;
+    golock_wait_record *record = golock_wait_begins(object, deadline);
     golock_spin spin = golock_spin_begin(deadline, LEAST_SPIN);
     int result = !woken && spin_for(word, flags, ended, &spin);
     if (!result) {
@@ -207,6 +210,7 @@ golock_wait(uint32_t *word, golock_deadline deadline, unsigned flags, const bool
         golock_uncount(w.core, &w.waiter);
     }
     golock_spin_learn(&spin);
+    golock_wait_ends(record);
     return result;
 }
 

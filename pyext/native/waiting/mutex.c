@@ -7,7 +7,7 @@ golock_mutex_acquire_slow(golock_mutex *mutex, golock_deadline deadline, unsigne
 {
     if (golock_may_wait(deadline)) {
         flags |= golock_mutex_is_shared(mutex) ? GOLOCK_WAIT_SHARED : 0;
-        return golock_wait(&mutex->word, deadline, flags, NULL);
+        return golock_wait(&mutex->word, golock_mutex_object(mutex), deadline, flags, NULL);
     }
     if (golock_fastpath && __atomic_load_n(&mutex->word, __ATOMIC_RELAXED) & GOLOCK_HELD) {
         return 0;

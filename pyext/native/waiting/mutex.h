@@ -10,8 +10,16 @@
 typedef struct golock_mutex {
     uint32_t word;
     uint8_t releases;
-    bool shared; /* code outside Python knows the word */
+    bool shared;    /* code outside Python knows the word */
+    uint8_t offset; /* of the mutex in its object */
 } golock_mutex;
+
+/* Returns the object that the mutex is a part of, a borrowed reference. */
+static inline PyObject *
+golock_mutex_object(golock_mutex *mutex)
+{
+    return (PyObject *)((char *)mutex - mutex->offset);
+}
 
 static inline bool
 golock_mutex_is_shared(const golock_mutex *mutex)

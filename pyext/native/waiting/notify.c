@@ -166,6 +166,9 @@ notify_first(golock_listeners *listeners, uint32_t notification, const struct go
             golock_plain_move(core, word, notification, &lock->word,
                               golock_mutex_is_shared(lock))) {
             listener->counter = golock_count_moved(core, &lock->word);
+#ifndef Py_GIL_DISABLED /* where the thread may wake and end its wait meanwhile */
+            golock_wait_moves(listener->record, golock_mutex_object(lock));
+#endif
         }
         unlink_listener(listener);
     }
@@ -326,9 +329,14 @@ sleep_until_notified(golock_listener *listener, golock_deadline deadline, golock
 }
 
 int
-golock_await(golock_listener *listener, golock_deadline deadline, const golock_unwoken *unwoken)
+golock_await(golock_listener *listener, PyObject *object, golock_deadline deadline,
+             const golock_unwoken *unwoken)
 {
+    golock_wait_record *record = golock_wait_begins(object, deadline);
+    listener->record = record;
     int result =
         sleep_until_notified(listener, deadline, unwoken != NULL ? *unwoken : (golock_unwoken){0});
+    listener->record = NULL;
+    golock_wait_ends(record);
     return result == GOLOCK_OPENED ? await_lock(listener, deadline) : result;
 }

@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/compat.h"
+#include "sight/waits.h"
 #include "waiting/acquire.h"
 
 #include <stdbool.h>
@@ -16,9 +17,10 @@ typedef struct golock_listener {
     PyObject *condition;                /* to which it was moved; a reference */
     PyObject *lock;                     /* a reference; with GOLOCK_OPENED it waits for this lock */
     struct golock_mutex *mutex;         /* the lock's */
-    uint32_t notification; /* or GOLOCK_SPINNING, or 0: the thread sleeps on this word */
-    bool woken;            /* by a release of the lock to whose word it was moved */
-    int32_t *counter;      /* which counted it there, or NULL */
+    uint32_t notification;      /* or GOLOCK_SPINNING, or 0: the thread sleeps on this word */
+    bool woken;                 /* by a release of the lock to whose word it was moved */
+    int32_t *counter;           /* which counted it there, or NULL */
+    golock_wait_record *record; /* of the wait, or NULL */
 } golock_listener;
 
 /* The listeners of one object, in the order of arrival. All zero at first. The GIL guards it;
@@ -54,14 +56,14 @@ uint32_t golock_count_listeners(golock_listeners *listeners);
 /* Appends a listener. */
 void golock_listen(golock_listeners *listeners, golock_listener *listener);
 
-/* Waits for a notification until the deadline. Needs the GIL, and drops it while it waits. Wakes
- * `unwoken`, unless it is NULL, first; then it looks for no signals before it sleeps.
+/* Waits for a notification at the object until the deadline. Needs the GIL, and drops it while it
+ * waits. Wakes `unwoken`, unless it is NULL, first; then it looks for no signals before it sleeps.
  *
  * Returns the notification; GOLOCK_NOTIFIED also for GOLOCK_MOVED, and for GOLOCK_OPENED once it
  * has got the lock. Returns 0 when the deadline has passed, and -1 with an exception set when a
  * signal handler raised. In both cases a notification may still arrive until the listener is
  * withdrawn. */
-int golock_await(golock_listener *listener, golock_deadline deadline,
+int golock_await(golock_listener *listener, PyObject *object, golock_deadline deadline,
                  const golock_unwoken *unwoken);
 
 /* Removes the listener from its list. Returns the notification that it got, or 0. */

@@ -1,0 +1,75 @@
+/* The waits of this process while golock.sight is on: which thread waits for which object. */
+#ifndef GOLOCK_WAITS_H
+#define GOLOCK_WAITS_H
+
+#include "base/clock.h"
+#include "base/compat.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* What is recorded. */
+enum golock_sight_level {
+    GOLOCK_SIGHT_OFF,
+    GOLOCK_SIGHT_WAITS, /* waits of Python threads */
+};
+
+/* Access it atomically. */
+extern int golock_sight;
+
+/* A wait under way. The object is the one that the thread waits for; the waiting call keeps it
+ * alive. */
+typedef struct golock_wait_record {
+    PyObject *object; /* or NULL: the record is free */
+    PyInterpreterState *interpreter;
+    unsigned long thread; /* threading.get_ident() */
+    int64_t since;
+    golock_deadline deadline;
+    struct golock_wait_record *next_free;
+} golock_wait_record;
+
+golock_wait_record *golock_record_wait(PyObject *object, golock_deadline deadline);
+void golock_forget_wait(golock_wait_record *record);
+
+/* Records that the calling thread begins to wait for the object. Returns NULL if sight is off, or
+ * if there is no memory for the record: golock_sight_dropped counts those. Needs the GIL. */
+static inline golock_wait_record *
+golock_wait_begins(PyObject *object, golock_deadline deadline)
+{
+    return __atomic_load_n(&golock_sight, __ATOMIC_RELAXED) == GOLOCK_SIGHT_OFF
+               ? NULL
+               : golock_record_wait(object, deadline);
+}
+
+void golock_move_wait(golock_wait_record *record, PyObject *object);
+
+/* Records that a thread waits for another object, which it keeps alive, before its wait ends. */
+static inline void
+golock_wait_moves(golock_wait_record *record, PyObject *object)
+{
+    if (record != NULL) {
+        golock_move_wait(record, object);
+    }
+}
+
+/* Call this when the wait has ended, while the caller still has its reference to the object. */
+static inline void
+golock_wait_ends(golock_wait_record *record)
+{
+    if (record != NULL) {
+        golock_forget_wait(record);
+    }
+}
+
+/* Returns a list of the waits of this interpreter as tuples (object, thread, since, limited): the
+ * thread's identifier, the nanoseconds of CLOCK_MONOTONIC when the wait began, and whether it has a
+ * time-out. Returns NULL with MemoryError set. Needs the GIL. */
+PyObject *golock_waits(void);
+
+/* How many waits were not recorded for lack of memory. */
+extern uint64_t golock_waits_dropped;
+
+/* Call this in a child process: the waits of threads that do not exist there are forgotten. */
+void golock_waits_after_fork(void);
+
+#endif
