@@ -48,7 +48,7 @@
 	/* internal/core/wait.go spin: if atomic.LoadUint32(c.word)&Held == 0 { */
 	/* internal/core/waiter.go Locked: func (c Cell) Locked() bool { return
 	   taken(c.load().word()) } */
-	/* pyext/native/waiting/mutex.c golock_mutex_acquire_slow: if (golock_fastpath &&
+	/* pyext/native/waiting/mutex.c acquire: if (golock_plain_path &&
 	   __atomic_load_n(&mutex->word, __ATOMIC_RELAXED) & GOLOCK_HELD) { */
 	/* pyext/native/waiting/mutex.h golock_mutex_locked: uint32_t word =
 	   __atomic_load_n(&mutex->word, __ATOMIC_RELAXED); */

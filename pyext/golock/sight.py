@@ -1,11 +1,13 @@
-"""Which threads wait for which locks, since when and from where; which are deadlocked.
+"""Who waits for which lock, who holds it, since when and from where; who is deadlocked.
 
-Off unless switched on, by ``start()`` or by ``GOLOCK_SIGHT=waits`` in the environment, for the
-whole process, at any time. At the level ``waits`` every wait of a Python thread for one of golock's
-primitives is recorded while it lasts. Calls that do not wait cost the same as before.
+Off unless switched on, by ``start()`` or by ``GOLOCK_SIGHT`` in the environment, for the whole
+process, at any time. At the level ``waits`` every wait of a Python thread for one of golock's
+primitives is recorded while it lasts; calls that do not wait cost the same as before. At the level
+``owners`` the holder of every `Lock` and `RLock` is recorded as well, which slows down each acquire
+and release.
 
-The owner of an `RLock` is known, because an RLock has to know it. Whoever holds another lock is
-unknown at this level, and never guessed.
+What is not known is not guessed. At ``waits`` only an RLock has a known holder, because it has to
+know it. A lock that was taken before the level ``owners`` was set has none.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ import time
 import weakref
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from types import FrameType
+from types import CodeType, FrameType
 from typing import Any
 
 from . import _golock
@@ -26,6 +28,7 @@ __all__ = [
     "LEVELS",
     "Deadlock",
     "Frame",
+    "Hold",
     "Lock",
     "Snapshot",
     "Wait",
@@ -37,8 +40,8 @@ __all__ = [
     "stop",
 ]
 
-LEVELS = ("off", "waits")
-"""What is recorded: nothing; the waits of Python threads."""
+LEVELS = ("off", "waits", "owners")
+"""What is recorded: nothing; the waits of Python threads; also who holds locks."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,23 @@ class Frame:
 
 
 @dataclass(frozen=True)
+class Hold:
+    """A lock that a thread holds."""
+
+    lock: int
+    """``id()`` of the lock."""
+    name: str
+    """As given by `name`, or the lock's address."""
+    thread: int
+    """The identifier of its thread; 0 for one that did not survive a fork."""
+    thread_name: str
+    seconds: float | None
+    """For how long it has held the lock, to some milliseconds; None if that is unknown."""
+    acquired_at: Frame | None
+    """Where it took the lock, or None if that is unknown."""
+
+
+@dataclass(frozen=True)
 class Lock:
     """An object that somebody waits for."""
 
@@ -65,8 +85,13 @@ class Lock:
     """The name of its class."""
     name: str
     """As given by `name`, or its kind and address."""
-    holder: int | None
-    """The identifier of the thread that owns it, if it is an RLock; otherwise None: unknown."""
+    hold: Hold | None
+    """Who holds it, or None: unknown, or nobody."""
+    released_by_another: bool
+    """
+    Whether another thread than its holder has released it, or may do so because code outside Python
+    knows the lock.
+    """
 
 
 @dataclass(frozen=True)
@@ -92,6 +117,8 @@ class Snapshot:
     level: str
     waits: tuple[Wait, ...]
     """In the order in which they began."""
+    holds: tuple[Hold, ...]
+    """The locks that are held, in the order in which they were taken."""
     dropped: int
     """How many waits were not recorded, for lack of memory, since the process began."""
 
@@ -107,12 +134,14 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class Deadlock:
-    """Threads that wait in a circle: each for a lock that the next one owns."""
+    """Threads that wait in a circle: each for a lock that the next one holds."""
 
     waits: tuple[Wait, ...]
     certain: bool
-    """Whether none of the waits has a time-out."""
-
+    """
+    Whether none of the waits has a time-out, and none of the locks is released by other threads
+    than its holder.
+    """
     has_main_thread: bool
     """Whether the main thread is one of them. A signal handler that raises may end its wait."""
 
@@ -120,22 +149,25 @@ class Deadlock:
         return "\n".join(self._lines())
 
     def _lines(self) -> Iterator[str]:
-        yield f"{'Deadlock' if self.certain else 'Possible deadlock'} of {len(self.waits)} threads:"
-        names = {wait.thread: wait.thread_name for wait in self.waits}
+        count = "a thread with itself" if len(self.waits) == 1 else f"{len(self.waits)} threads"
+        yield f"{'Deadlock' if self.certain else 'Possible deadlock'} of {count}:"
         for wait in self.waits:
-            holder = names[wait.lock.holder] if wait.lock.holder is not None else "unknown"
             limit = " with a time-out" if wait.limited else ""
+            holder = wait.lock.hold.thread_name if wait.lock.hold else "unknown"
             yield (
                 f"{wait.thread_name} has waited {wait.seconds:.1f} s{limit} for {wait.lock.name}, "
-                f"which {holder} owns:"
+                f"which {holder} holds:"
             )
             yield from map(str, wait.stack)
+            if wait.lock.hold and wait.lock.hold.acquired_at:
+                yield f"  {holder} took it at:"
+                yield str(wait.lock.hold.acquired_at)
         if self.has_main_thread:
             yield "A signal handler that raises may end the wait of the main thread."
 
 
 def start(level: str = "waits") -> None:
-    """Record from now on. Waits under way are not recorded.
+    """Record from now on. Waits under way are not recorded, and locks that are held have no holder.
 
     Raises ValueError for a level that is none of `LEVELS`.
     """
@@ -167,54 +199,104 @@ def name(lock: object, name: str) -> None:
     _names[key] = weakref.ref(lock, forget), name
 
 
-def _lock(thing: object) -> Lock:
-    kind = type(thing).__name__
-    given = _names.get(id(thing))
-    called = f"{kind} at {id(thing):#x}" if given is None else given[1]
-    return Lock(id(thing), kind, called, _golock.owner(thing))
+def snapshot() -> Snapshot:
+    """Return who waits for what and who holds what now."""
+    return _Look().snapshot()
+
+
+class _Look:
+    """A look at the threads, with what is the same for all of them."""
+
+    def __init__(self) -> None:
+        self._waits = _golock.waits()
+        self._holds = _golock.holds()
+        self._now = time.monotonic_ns()
+        # Without the lock of threading.enumerate(), which may be one of those that are waited for.
+        threads = threading._active  # type: ignore[attr-defined]
+        self._threads = {thread: each.name for thread, each in dict(threads).items()}
+
+    def snapshot(self) -> Snapshot:
+        stacks = _stacks({thread for _, thread, _, _ in self._waits})
+        waits = [
+            Wait(
+                thread,
+                self._thread(thread),
+                self._lock(thing),
+                (self._now - since) / 1e9,
+                limited,
+                stacks.get(thread, ()),
+            )
+            for thing, thread, since, limited in sorted(self._waits, key=lambda wait: wait[2])
+        ]
+        holds = [self._hold(*hold) for hold in sorted(self._holds, key=lambda hold: hold[2])]
+        return Snapshot(level(), tuple(waits), tuple(holds), _golock.waits_dropped())
+
+    def lasting(self, waits: tuple[Wait, ...]) -> list[Wait]:
+        """Return those of the waits that have lasted until now.
+
+        All of these went on while the holders were read, so a circle of them was one at that time.
+        """
+        now = {(id(thing), thread, since) for thing, thread, since, _ in _golock.waits()}
+        begun = {(id(thing), thread): since for thing, thread, since, _ in self._waits}
+        keys = [(wait.lock.id, wait.thread) for wait in waits]
+        return [wait for wait, key in zip(waits, keys, strict=True) if (*key, begun[key]) in now]
+
+    def _thread(self, thread: int) -> str:
+        if thread == 0:
+            return "a thread that did not survive a fork"
+        return self._threads.get(thread, f"thread {thread:#x}")
+
+    def _hold(
+        self, lock: int, thread: int, since: int, code: CodeType | None, line: int | None
+    ) -> Hold:
+        named = _names[lock][1] if lock in _names else f"lock at {lock:#x}"
+        place = None if code is None or line is None else Frame(code.co_filename, line, _name(code))
+        seconds = max(0.0, (self._now - since) / 1e9)
+        return Hold(lock, named, thread, self._thread(thread), seconds, place)
+
+    def _lock(self, thing: object) -> Lock:
+        kind = type(thing).__name__
+        named = _names[id(thing)][1] if id(thing) in _names else f"{kind} at {id(thing):#x}"
+        hold = None
+        recorded, owner = _golock.hold_of(thing), _golock.owner(thing)
+        if recorded is not None:
+            hold = self._hold(id(thing), *recorded)
+        elif owner is not None:
+            hold = Hold(id(thing), named, owner, self._thread(owner), None, None)
+        return Lock(id(thing), kind, named, hold, _golock.released_by_another(thing))
+
+
+def _name(code: CodeType) -> str:
+    name: str = getattr(code, "co_qualname", code.co_name)
+    return name
+
+
+def _stacks(threads: set[int]) -> dict[int, tuple[Frame, ...]]:
+    frames = sys._current_frames()
+    del frames[threading.get_ident()]  # a cycle, through this variable
+    return {thread: _stack(frame) for thread, frame in frames.items() if thread in threads}
 
 
 def _stack(frame: FrameType | None) -> tuple[Frame, ...]:
     frames: list[Frame] = []
     while frame is not None:
-        code = frame.f_code
-        frames.append(
-            Frame(code.co_filename, frame.f_lineno, getattr(code, "co_qualname", code.co_name))
-        )
+        frames.append(Frame(frame.f_code.co_filename, frame.f_lineno, _name(frame.f_code)))
         frame = frame.f_back
     return tuple(reversed(frames))
 
 
-def snapshot() -> Snapshot:
-    """Return who waits for what now."""
-    recorded = _golock.waits()
-    now = time.monotonic_ns()
-    frames = sys._current_frames()
-    del frames[threading.get_ident()]  # a cycle, through this variable
-    # Without the lock of threading.enumerate(), which may be one of those that are waited for.
-    threads = {thread: each.name for thread, each in dict(threading._active).items()}  # type: ignore[attr-defined]
-    waits = [
-        Wait(
-            thread,
-            threads.get(thread, f"thread {thread:#x}"),
-            _lock(thing),
-            (now - since) / 1e9,
-            limited,
-            _stack(frames.get(thread)),
-        )
-        for thing, thread, since, limited in sorted(recorded, key=lambda record: record[2])
-    ]
-    return Snapshot(level(), tuple(waits), _golock.waits_dropped())
-
-
 def deadlocks() -> tuple[Deadlock, ...]:
-    """Return the circles of threads that wait for each other now, each once."""
-    return _deadlocks(snapshot())
+    """Return the circles of threads that wait for each other now, each once.
+
+    A thread that waits for a `Lock` that it holds itself is a circle of one.
+    """
+    look = _Look()
+    return _deadlocks(look.lasting(look.snapshot().waits))
 
 
-def _deadlocks(seen: Snapshot) -> tuple[Deadlock, ...]:
+def _deadlocks(seen: list[Wait]) -> tuple[Deadlock, ...]:
     # A signal handler may wait within a wait: the last one is what the thread is in.
-    waits = {wait.thread: wait for wait in seen.waits}
+    waits = {wait.thread: wait for wait in seen}
     main = threading.main_thread().ident
     found: list[Deadlock] = []
     done: set[int] = set()
@@ -223,10 +305,11 @@ def _deadlocks(seen: Snapshot) -> tuple[Deadlock, ...]:
         thread: int | None = first
         while thread in waits and thread not in done and thread not in path:
             path.append(thread)
-            thread = waits[thread].lock.holder
+            hold = waits[thread].lock.hold
+            thread = None if hold is None else hold.thread
         if thread in path:
             circle = tuple(waits[member] for member in path[path.index(thread) :])
-            certain = not any(wait.limited for wait in circle)
+            certain = not any(wait.limited or wait.lock.released_by_another for wait in circle)
             found.append(Deadlock(circle, certain, any(wait.thread == main for wait in circle)))
         done.update(path)
     return tuple(found)

@@ -4,6 +4,7 @@
 #include "base/compat.h"
 #include "base/process.h"
 #include "core/loader.h"
+#include "sight/holds.h"
 #include "sight/waits.h"
 #include "waiting/counters.h"
 #include "waiting/notify.h"
@@ -18,6 +19,7 @@ in_child(void)
     golock_listen_after_fork();
     golock_counters_after_fork();
     golock_waits_after_fork();
+    golock_holds_after_fork();
 }
 
 int

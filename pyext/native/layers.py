@@ -19,7 +19,7 @@ LAYERS = {
     "install": "what has become of the interpreter's threading",
     "waiting": "acquire, release, notify: parking and waking, spinning",
     "core": "the core's library: found, loaded, called",
-    "sight": "which thread waits for what, while golock.sight is on",
+    "sight": "who waits for what and who holds it, while golock.sight is on",
     "fastpath": "what never waits, in line",
     "args": "arguments and timeouts",
     "base": "module state, exceptions, clock, futex",

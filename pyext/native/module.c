@@ -11,6 +11,7 @@
 #include "primitives/object.h"
 #include "primitives/types.h"
 #include "sharing/share.h"
+#include "sight/holds.h"
 #include "sight/waits.h"
 
 #include <math.h>
@@ -56,7 +57,17 @@ describe_core(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
 static PyObject *
 sight_level(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
 {
-    return PyLong_FromLong(__atomic_load_n(&golock_sight, __ATOMIC_RELAXED));
+    return PyLong_FromLong(golock_sight_now());
+}
+
+static void
+set_level(int level)
+{
+    if (level == GOLOCK_SIGHT_OWNERS && golock_sight_now() != level) {
+        golock_restart_holds();
+    }
+    __atomic_store_n(&golock_sight, level, __ATOMIC_RELAXED);
+    golock_fastpath = golock_plain_path && level < GOLOCK_SIGHT_OWNERS;
 }
 
 static PyObject *
@@ -66,11 +77,11 @@ set_sight_level(PyObject *Py_UNUSED(module), PyObject *argument)
     if (level == -1 && PyErr_Occurred()) {
         return NULL;
     }
-    if (level < GOLOCK_SIGHT_OFF || level > GOLOCK_SIGHT_WAITS) {
+    if (level < GOLOCK_SIGHT_OFF || level > GOLOCK_SIGHT_OWNERS) {
         PyErr_SetString(PyExc_ValueError, "no such level");
         return NULL;
     }
-    __atomic_store_n(&golock_sight, (int)level, __ATOMIC_RELAXED);
+    set_level((int)level);
     Py_RETURN_NONE;
 }
 
@@ -86,15 +97,53 @@ waits_dropped(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
     return PyLong_FromUnsignedLongLong(__atomic_load_n(&golock_waits_dropped, __ATOMIC_RELAXED));
 }
 
+/* Returns the mutex of a lock, or NULL for another object. */
+static golock_mutex *
+mutex_of(golock_state *state, PyObject *object)
+{
+    if (Py_TYPE(object) == state->lock_type) {
+        return &((LockObject *)object)->mutex;
+    }
+    return PyObject_TypeCheck(object, state->rlock_type) ? &((RLockObject *)object)->mutex : NULL;
+}
+
 static PyObject *
 owner(PyObject *module, PyObject *object)
 {
     golock_state *state = PyModule_GetState(module);
-    if (!PyObject_TypeCheck(object, state->rlock_type)) {
+    golock_mutex *mutex = mutex_of(state, object);
+    if (mutex == NULL) {
         Py_RETURN_NONE;
     }
-    unsigned long thread = golock_rlock_owner((RLockObject *)object);
-    return thread == 0 ? Py_NewRef(Py_None) : PyLong_FromUnsignedLong(thread);
+    if (mutex->offset == offsetof(RLockObject, mutex)) {
+        unsigned long thread = golock_rlock_owner((RLockObject *)object);
+        return thread == 0 ? Py_NewRef(Py_None) : PyLong_FromUnsignedLong(thread);
+    }
+    PyObject *hold = golock_describe_hold(mutex->hold);
+    if (hold != NULL && hold != Py_None) {
+        Py_SETREF(hold, Py_NewRef(PyTuple_GET_ITEM(hold, 0)));
+    }
+    return hold;
+}
+
+static PyObject *
+hold_of(PyObject *module, PyObject *object)
+{
+    golock_mutex *mutex = mutex_of(PyModule_GetState(module), object);
+    return mutex == NULL ? Py_NewRef(Py_None) : golock_describe_hold(mutex->hold);
+}
+
+static PyObject *
+released_by_another(PyObject *module, PyObject *object)
+{
+    golock_mutex *mutex = mutex_of(PyModule_GetState(module), object);
+    return PyBool_FromLong(mutex != NULL && (mutex->strange || golock_mutex_is_shared(mutex)));
+}
+
+static PyObject *
+holds(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
+{
+    return golock_holds();
 }
 
 static PyObject *
@@ -253,8 +302,9 @@ PyDoc_STRVAR(on_green_threads_doc,
              "with a class of golock's that is instantiated meanwhile, to return the class to\n"
              "instantiate instead.");
 
-PyDoc_STRVAR(sight_level_doc, "sight_level($module, /)\n--\n\n"
-                              "Return what golock.sight records: 0 nothing, 1 waits.");
+PyDoc_STRVAR(sight_level_doc,
+             "sight_level($module, /)\n--\n\n"
+             "Return what golock.sight records: 0 nothing, 1 waits, 2 owners too.");
 
 PyDoc_STRVAR(set_sight_level_doc,
              "set_sight_level($module, level, /)\n--\n\n"
@@ -270,9 +320,26 @@ PyDoc_STRVAR(waits_doc,
 PyDoc_STRVAR(waits_dropped_doc, "waits_dropped($module, /)\n--\n\n"
                                 "Return how many waits were not recorded for lack of memory.");
 
-PyDoc_STRVAR(owner_doc, "owner($module, lock, /)\n--\n\n"
-                        "Return the identifier of the thread that owns an RLock. Return None if\n"
-                        "nobody does, and for other objects.");
+PyDoc_STRVAR(owner_doc,
+             "owner($module, lock, /)\n--\n\n"
+             "Return the identifier of the thread that owns a Lock or an RLock. Return 0\n"
+             "if it ended in a fork, and None if the owner is unknown, if there is none,\n"
+             "and for other objects.");
+
+PyDoc_STRVAR(hold_of_doc,
+             "hold_of($module, lock, /)\n--\n\n"
+             "Return who holds a Lock or an RLock, since when and from where: the\n"
+             "thread's identifier, CLOCK_MONOTONIC nanoseconds, the code and the line,\n"
+             "or None for these two. Return None if nothing is recorded.");
+
+PyDoc_STRVAR(released_by_another_doc,
+             "released_by_another($module, lock, /)\n--\n\n"
+             "Return whether another thread than the owner has released the lock, while owners\n"
+             "were recorded, or may do so: code outside Python knows it.");
+
+PyDoc_STRVAR(holds_doc, "holds($module, /)\n--\n\n"
+                        "Return the recorded holds, a list of tuples as hold_of() returns, each\n"
+                        "with the id() of the lock in front.");
 
 static PyMethodDef module_methods[] = {
     {"sight_level", sight_level, METH_NOARGS, sight_level_doc},
@@ -280,6 +347,9 @@ static PyMethodDef module_methods[] = {
     {"waits", waits, METH_NOARGS, waits_doc},
     {"waits_dropped", waits_dropped, METH_NOARGS, waits_dropped_doc},
     {"owner", owner, METH_O, owner_doc},
+    {"hold_of", hold_of, METH_O, hold_of_doc},
+    {"holds", holds, METH_NOARGS, holds_doc},
+    {"released_by_another", released_by_another, METH_O, released_by_another_doc},
     {"allocate_lock", allocate_lock, METH_NOARGS, allocate_lock_doc},
     {"set_handoff", set_handoff, METH_O, set_handoff_doc},
     {"get_handoff", get_handoff, METH_NOARGS, get_handoff_doc},
@@ -309,18 +379,23 @@ read_environment(void)
         return 0;
     }
     const char *fastpath = getenv("GOLOCK_FASTPATH");
-    golock_fastpath = fastpath == NULL || strcmp(fastpath, "0") != 0;
+    golock_plain_path = fastpath == NULL || strcmp(fastpath, "0") != 0;
+    golock_fastpath = golock_plain_path;
     const char *core = getenv("GOLOCK_CORE");
     golock_core_wanted = core == NULL || strcmp(core, "0") != 0;
 
     const char *sight = getenv("GOLOCK_SIGHT");
-    if (sight != NULL && strcmp(sight, "waits") == 0) {
-        golock_sight = GOLOCK_SIGHT_WAITS;
-    } else if (sight != NULL && *sight != '\0' && strcmp(sight, "off") != 0) {
+    const char *levels[] = {"off", "waits", "owners"};
+    int level = sight == NULL || *sight == '\0' ? GOLOCK_SIGHT_OFF : -1;
+    for (int i = GOLOCK_SIGHT_OFF; level < 0 && i <= GOLOCK_SIGHT_OWNERS; i++) {
+        level = strcmp(sight, levels[i]) == 0 ? i : level;
+    }
+    if (level < 0) {
         __atomic_store_n(&done, false, __ATOMIC_RELAXED);
-        PyErr_Format(PyExc_ValueError, "GOLOCK_SIGHT is neither off nor waits: '%s'", sight);
+        PyErr_Format(PyExc_ValueError, "GOLOCK_SIGHT is none of off, waits, owners: '%s'", sight);
         return -1;
     }
+    set_level(level);
     const char *handoff = getenv("GOLOCK_HANDOFF");
     if (handoff == NULL || *handoff == '\0') {
         return 0;

@@ -177,10 +177,11 @@ def test_a_level_that_does_not_exist(level):
 
 def test_environment(python, check):
     code = "import golock; print(golock.sight.level())"
-    for value, level in {"waits": "waits", "off": "off", "": "off"}.items():
+    values = {"waits": "waits", "owners": "owners", "off": "off", "": "off"}
+    for value, level in values.items():
         check(python(code, env={**os.environ, "GOLOCK_SIGHT": value}), f"{level}\n")
     refused = python(code, env={**os.environ, "GOLOCK_SIGHT": "everything"})
-    assert "ValueError: GOLOCK_SIGHT is neither off nor waits: 'everything'" in refused.stderr
+    assert "ValueError: GOLOCK_SIGHT is none of off, waits, owners: 'everything'" in refused.stderr
 
 
 def test_json():
@@ -200,9 +201,9 @@ import threading
 import golock
 from golock import sight
 
-sight.start()
-members, timeout = int(sys.argv[1]), float(sys.argv[2])
-locks = [golock.RLock() for _ in range(members)]
+members, timeout, kind, level = int(sys.argv[1]), float(sys.argv[2]), sys.argv[3], sys.argv[4]
+sight.start(level)
+locks = [getattr(golock, kind)() for _ in range(members)]
 all_own_one = threading.Barrier(members + 1)
 
 def work(index):
@@ -232,24 +233,26 @@ os._exit(0)
 """
 
 
+@pytest.mark.parametrize("known", [("RLock", "waits"), ("Lock", "owners"), ("RLock", "owners")])
 @pytest.mark.parametrize("members", [2, 3, 64])
 @pytest.mark.parametrize("timeout", [-1, 1000])
-def test_a_deadlock_is_found(python, check, members, timeout):
+def test_a_deadlock_is_found(python, check, members, timeout, known):
     workers = sorted(f"worker {index}" for index in range(members))
+    lines = members * (2 if "owners" in known else 1)  # where it waits, and where it took its own
     check(
-        python(CIRCLE, str(members), str(timeout)),
-        f"{workers} {timeout == -1}\nTrue\n{members} {members} False\n",
+        python(CIRCLE, str(members), str(timeout), *known),
+        f"{workers} {timeout == -1}\nTrue\n{members} {lines} False\n",
     )
 
 
 def test_threads_that_wait_for_a_deadlocked_one_are_no_part_of_it():
     def wait(thread, lock, holder):
-        return sight.Wait(
-            thread, f"thread {thread}", sight.Lock(lock, "RLock", "", holder), 1.0, False, ()
-        )
+        hold = None if holder is None else sight.Hold(lock, "", holder, "", None, None)
+        place = sight.Lock(lock, "RLock", "", hold, False)
+        return sight.Wait(thread, f"thread {thread}", place, 1.0, False, ())
 
-    waits = (wait(1, 10, 2), wait(2, 20, 3), wait(3, 30, 2), wait(4, 40, None), wait(5, 10, 2))
-    (deadlock,) = sight._deadlocks(sight.Snapshot("waits", waits, 0))
+    waits = [wait(1, 10, 2), wait(2, 20, 3), wait(3, 30, 2), wait(4, 40, None), wait(5, 10, 2)]
+    (deadlock,) = sight._deadlocks(waits)
     assert {each.thread for each in deadlock.waits} == {2, 3}
     assert deadlock.certain
     assert not deadlock.has_main_thread
@@ -305,9 +308,175 @@ def test_the_level_changes_under_contention():
 
     threads = [start(contend) for _ in range(4)]
     for turn in range(500):
-        sight.start(sight.LEVELS[turn % 2])
+        sight.start(sight.LEVELS[turn % 3])
         sight.snapshot()
     ended.set()
     join(threads)
     assert all(counts)
     assert sight.snapshot().waits == ()
+
+
+def holds_of(lock):
+    return [hold for hold in sight.snapshot().holds if hold.lock == id(lock)]
+
+
+@pytest.fixture
+def _owners():
+    sight.start("owners")
+
+
+@pytest.mark.parametrize("make", [golock.Lock, golock.RLock])
+@pytest.mark.usefixtures("_owners")
+class TestOwners:
+    def test_a_holder_is_seen_while_it_holds(self, make):
+        lock = make()
+        assert holds_of(lock) == []
+        with lock:
+            (hold,) = holds_of(lock)
+            assert (hold.thread, hold.thread_name) == (threading.get_ident(), "MainThread")
+            assert hold.acquired_at.function.endswith("test_a_holder_is_seen_while_it_holds")
+            assert "with lock:" in str(hold.acquired_at)
+        assert holds_of(lock) == []
+
+    def test_one_that_waited_is_seen_afterwards(self, make):
+        lock, acquired, done = make(), threading.Event(), threading.Event()
+
+        def hold():
+            with lock:
+                acquired.set()
+                done.wait()
+
+        with lock:
+            thread = start(hold)
+            wait_until(lambda: waits_for(lock), "waits")
+            (wait,) = waits_for(lock)
+            assert wait.lock.hold.thread == threading.get_ident()
+        acquired.wait()
+        assert [hold.thread for hold in holds_of(lock)] == [thread.ident]
+        done.set()
+        join([thread])
+        assert holds_of(lock) == []
+
+    def test_a_condition_takes_and_gives_it(self, make):
+        condition = golock.Condition(lock := make())
+
+        def wait():
+            with condition:
+                condition.wait()
+
+        thread = start(wait)
+        wait_until(lambda: waits_for(condition), "waits")
+        assert holds_of(lock) == []
+        with condition:
+            condition.notify()
+            assert [hold.thread for hold in holds_of(lock)] == [threading.get_ident()]
+        join([thread])
+        assert holds_of(lock) == []
+
+    def test_what_was_held_before_the_start_has_no_holder(self, make):
+        sight.start("waits")
+        lock = make()
+        with lock:
+            sight.start("owners")
+            assert holds_of(lock) == []
+        with lock:
+            assert len(holds_of(lock)) == 1
+
+    def test_what_was_recorded_before_a_stop_counts_no_more(self, make):
+        lock = make()
+        lock.acquire()
+        sight.stop()
+        lock.release()
+        sight.start("owners")
+        assert holds_of(lock) == []
+        with lock:
+            sight.stop()
+            sight.start("owners")
+            assert holds_of(lock) == []
+
+    def test_a_lock_that_goes_while_it_is_held(self, make):
+        lock = make()
+        lock.acquire()
+        gone = id(lock)
+        del lock
+        assert [hold for hold in sight.snapshot().holds if hold.lock == gone] == []
+
+    def test_tries(self, make):
+        lock = make()
+        assert lock.acquire(False)
+        assert len(holds_of(lock)) == 1
+        lock.release()
+        assert lock.acquire(timeout=1)
+        assert len(holds_of(lock)) == 1
+        lock.release()
+
+
+@pytest.mark.usefixtures("_owners")
+def test_a_release_by_another_thread_is_remembered():
+    lock = golock.Lock()
+    lock.acquire()
+    join([start(lock.release)])
+    assert holds_of(lock) == []
+    lock.acquire()
+    thread = start(lock.acquire)
+    wait_until(lambda: waits_for(lock), "waits")
+    assert waits_for(lock)[0].lock.released_by_another
+    lock.release()
+    join([thread])
+
+
+@pytest.mark.usefixtures("_owners")
+def test_a_thread_that_waits_for_itself():
+    lock = golock.Lock()
+    ended = threading.Event()
+
+    def work():
+        lock.acquire()
+        lock.acquire()
+        ended.set()
+
+    thread = start(work)
+    wait_until(sight.deadlocks, "found")
+    (deadlock,) = sight.deadlocks()
+    assert [wait.thread for wait in deadlock.waits] == [thread.ident]
+    assert deadlock.certain
+    assert str(deadlock).startswith("Deadlock of a thread with itself:")
+    lock.release()
+    ended.wait()
+
+
+@pytest.mark.usefixtures("_owners")
+def test_a_child_of_fork_knows_who_is_left(python, check):
+    check(
+        python(
+            """
+import os
+import threading
+import golock
+from golock import sight
+
+sight.start("owners")
+mine, other, taken, done = golock.Lock(), golock.Lock(), threading.Event(), threading.Event()
+
+def hold():
+    with other:
+        taken.set()
+        done.wait()
+
+thread = threading.Thread(target=hold)
+thread.start()
+taken.wait()
+mine.acquire()
+child = os.fork()
+if child == 0:
+    holds = {hold.lock: hold.thread for hold in sight.snapshot().holds}
+    assert holds[id(mine)] == threading.get_ident()
+    assert holds[id(other)] == 0
+    os._exit(0)
+print(os.waitpid(child, 0)[1])
+done.set()
+thread.join()
+"""
+        ),
+        "0\n",
+    )

@@ -572,5 +572,5 @@ golock_core_describe(void)
         "{s:N,s:O,s:O,s:s,s:z,s:O,s:i,s:N}", "path", path, "loaded",
         table != NULL ? Py_True : Py_False, "offered", offered ? Py_True : Py_False, "symbol",
         GOLOCK_CORE_SYMBOL, "go", table != NULL ? table->go_version : NULL, "fastpath",
-        golock_fastpath ? Py_True : Py_False, "private_copies", copies, "core_missing", why);
+        golock_plain_path ? Py_True : Py_False, "private_copies", copies, "core_missing", why);
 }

@@ -9,7 +9,10 @@
 
 #include <stdbool.h>
 
-/* False with GOLOCK_FASTPATH=0 in the environment: every operation takes the slow path. */
+/* False with GOLOCK_FASTPATH=0 in the environment: every operation goes through the core. */
+extern bool golock_plain_path;
+
+/* False then too, and while golock.sight records owners: every operation takes the slow path. */
 extern bool golock_fastpath;
 
 /* Changes the word from *old to new and returns true, or returns false with the word's value in

@@ -28,6 +28,7 @@ static void
 lock_dealloc(LockObject *self)
 {
     PyTypeObject *type = Py_TYPE(self);
+    golock_hold_ends(&self->mutex.hold);
     golock_unshare(&self->header);
     if (self->weakrefs != NULL) {
         PyObject_ClearWeakRefs((PyObject *)self);

@@ -37,6 +37,7 @@ static void
 rlock_dealloc(RLockObject *self)
 {
     PyTypeObject *type = Py_TYPE(self);
+    golock_hold_ends(&self->mutex.hold);
     if (self->weakrefs != NULL) {
         PyObject_ClearWeakRefs((PyObject *)self);
     }

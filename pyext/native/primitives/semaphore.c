@@ -217,7 +217,7 @@ golock_semaphore_from_header(struct golock_header *header)
 static bool
 try_acquire(SemaphoreObject *self)
 {
-    return (!golock_fastpath || permits(self) > 0) && golock_permit_try_acquire(&self->semaphore);
+    return (!golock_plain_path || permits(self) > 0) && golock_permit_try_acquire(&self->semaphore);
 }
 
 /* Continues an acquire whose semaphore was opened while it waited: at the interpreter's condition,

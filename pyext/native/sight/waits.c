@@ -1,7 +1,8 @@
 #include "sight/waits.h"
 
+#include "sight/table.h"
+
 #include <pthread.h>
-#include <sched.h>
 #include <stdlib.h>
 
 int golock_sight = GOLOCK_SIGHT_OFF;
@@ -11,30 +12,15 @@ uint64_t golock_waits_dropped;
 #define BLOCK 256
 #define MOST_BLOCKS 256
 
+bool golock_tables_locked;
+
 static struct {
-    bool locked;
     golock_wait_record *free;
     int length;
     golock_wait_record *blocks[MOST_BLOCKS];
 } table;
 
-/* The lock of the table is held for some instructions, never while Python code may run. With one
- * GIL nobody contends for it. */
-static void
-lock_table(void)
-{
-    while (__atomic_exchange_n(&table.locked, true, __ATOMIC_ACQUIRE)) {
-        sched_yield();
-    }
-}
-
-static void
-unlock_table(void)
-{
-    __atomic_store_n(&table.locked, false, __ATOMIC_RELEASE);
-}
-
-/* Adds a block to the free records, if there is memory. Needs the table's lock. */
+/* Adds a block to the free records, if there is memory. Needs the lock of the tables. */
 static void
 grow(void)
 {
@@ -60,7 +46,7 @@ golock_record_wait(PyObject *object, golock_deadline deadline)
         .since = golock_now(),
         .deadline = deadline,
     };
-    lock_table();
+    golock_tables_lock();
     if (table.free == NULL) {
         grow();
     }
@@ -71,7 +57,7 @@ golock_record_wait(PyObject *object, golock_deadline deadline)
     } else {
         golock_waits_dropped++;
     }
-    unlock_table();
+    golock_tables_unlock();
     return record;
 }
 
@@ -86,20 +72,20 @@ free_record(golock_wait_record *record)
 void
 golock_forget_wait(golock_wait_record *record)
 {
-    lock_table();
+    golock_tables_lock();
     free_record(record);
-    unlock_table();
+    golock_tables_unlock();
 }
 
 void
 golock_move_wait(golock_wait_record *record, PyObject *object)
 {
-    lock_table();
+    golock_tables_lock();
     record->object = object;
-    unlock_table();
+    golock_tables_unlock();
 }
 
-/* Calls the function with each record in use. Needs the table's lock. */
+/* Calls the function with each record in use. Needs the lock of the tables. */
 static void
 each_record(void (*call)(golock_wait_record *record, void *argument), void *argument)
 {
@@ -118,8 +104,8 @@ typedef struct {
     size_t length, room;
 } copies;
 
-/* The record's thread is in its wait, or waits for the table's lock to end it, so the object is
- * alive. */
+/* The record's thread is in its wait, or waits for the lock of the tables to end it, so the object
+ * is alive. */
 static void
 copy(golock_wait_record *record, void *argument)
 {
@@ -140,16 +126,16 @@ as_tuple(const golock_wait_record *record)
 PyObject *
 golock_waits(void)
 {
-    lock_table();
+    golock_tables_lock();
     size_t room = (size_t)table.length * BLOCK;
-    unlock_table();
+    golock_tables_unlock();
     copies all = {PyInterpreterState_Get(), calloc(room + 1, sizeof(golock_wait_record)), 0, room};
     if (all.records == NULL) {
         return PyErr_NoMemory();
     }
-    lock_table();
+    golock_tables_lock();
     each_record(copy, &all);
-    unlock_table();
+    golock_tables_unlock();
     PyObject *list = PyList_New(0);
     for (size_t i = 0; i < all.length; i++) {
         PyObject *item = list == NULL ? NULL : as_tuple(&all.records[i]);
@@ -177,7 +163,7 @@ forget_of_other_thread(golock_wait_record *record, void *Py_UNUSED(argument))
 void
 golock_waits_after_fork(void)
 {
-    table.locked = false;
+    golock_tables_locked = false;
     each_record(forget_of_other_thread, NULL);
     golock_waits_dropped = 0;
 }

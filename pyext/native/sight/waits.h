@@ -4,18 +4,10 @@
 
 #include "base/clock.h"
 #include "base/compat.h"
+#include "sight/level.h"
 
 #include <stdbool.h>
 #include <stdint.h>
-
-/* What is recorded. */
-enum golock_sight_level {
-    GOLOCK_SIGHT_OFF,
-    GOLOCK_SIGHT_WAITS, /* waits of Python threads */
-};
-
-/* Access it atomically. */
-extern int golock_sight;
 
 /* A wait under way. The object is the one that the thread waits for; the waiting call keeps it
  * alive. */
@@ -36,9 +28,7 @@ void golock_forget_wait(golock_wait_record *record);
 static inline golock_wait_record *
 golock_wait_begins(PyObject *object, golock_deadline deadline)
 {
-    return __atomic_load_n(&golock_sight, __ATOMIC_RELAXED) == GOLOCK_SIGHT_OFF
-               ? NULL
-               : golock_record_wait(object, deadline);
+    return golock_sight_now() == GOLOCK_SIGHT_OFF ? NULL : golock_record_wait(object, deadline);
 }
 
 void golock_move_wait(golock_wait_record *record, PyObject *object);

@@ -114,13 +114,30 @@ end_wait(wait *w, int reason)
     golock_wake_all(w->waiter.word);
 }
 
+/* Returns the core for what plain.c passes on, or NULL if this thread cannot call one. */
+static const struct golock_core *
+core_to_pass_to(const struct golock_core *loaded)
+{
+    return loaded != NULL ? golock_core_get() : NULL;
+}
+
+static bool
+try_acquire(uint32_t *word, bool semaphore)
+{
+    const struct golock_core *core = golock_core_loaded();
+    core = golock_plain_applies(core) ? NULL : core_to_pass_to(core);
+    return core != NULL ? golock_core_try_acquire(core, word, semaphore)
+                        : golock_plain_try_acquire(word, semaphore);
+}
+
 /* Takes the lock if it becomes free while the thread spins. Does not spin if the lock is first
  * come, first served: a spinning thread has no place in the queue. */
 static bool
 spin_for(uint32_t *word, unsigned flags, const bool *ended, golock_spin *spin)
 {
     const bool shared = flags & GOLOCK_WAIT_SHARED;
-    if (!golock_may_spin(spin) || !golock_fastpath || golock_threshold(golock_core_loaded()) == 0) {
+    if (!golock_may_spin(spin) || !golock_plain_path ||
+        golock_threshold(golock_core_loaded()) == 0) {
         return false;
     }
     bool free = true, taken = false;
@@ -128,9 +145,7 @@ spin_for(uint32_t *word, unsigned flags, const bool *ended, golock_spin *spin)
         PyThreadState *thread = golock_detach();
         free = golock_spin_while(spin, word, GOLOCK_HELD, GOLOCK_HELD, shared);
         PyEval_RestoreThread(thread);
-        taken = free && (flags & GOLOCK_WAIT_FOR_PERMIT
-                             ? golock_fast_acquire_permit((union golock_semaphore *)word, true)
-                             : golock_fast_acquire(word, true));
+        taken = free && try_acquire(word, flags & GOLOCK_WAIT_FOR_PERMIT);
     }
     golock_spin_end(spin, taken);
     return taken;
@@ -212,22 +227,6 @@ golock_wait(uint32_t *word, PyObject *object, golock_deadline deadline, unsigned
     golock_spin_learn(&spin);
     golock_wait_ends(record);
     return result;
-}
-
-/* Returns the core for what plain.c passes on, or NULL if this thread cannot call one. */
-static const struct golock_core *
-core_to_pass_to(const struct golock_core *loaded)
-{
-    return loaded != NULL ? golock_core_get() : NULL;
-}
-
-static bool
-try_acquire(uint32_t *word, bool semaphore)
-{
-    const struct golock_core *core = golock_core_loaded();
-    core = golock_plain_applies(core) ? NULL : core_to_pass_to(core);
-    return core != NULL ? golock_core_try_acquire(core, word, semaphore)
-                        : golock_plain_try_acquire(word, semaphore);
 }
 
 bool

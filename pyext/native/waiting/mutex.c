@@ -2,27 +2,45 @@
 
 /* The word is read relaxed here: the answer may be out of date when the caller gets it. */
 
-int
-golock_mutex_acquire_slow(golock_mutex *mutex, golock_deadline deadline, unsigned flags)
+static int
+acquire(golock_mutex *mutex, golock_deadline deadline, unsigned flags)
 {
     if (golock_may_wait(deadline)) {
         flags |= golock_mutex_is_shared(mutex) ? GOLOCK_WAIT_SHARED : 0;
         return golock_wait(&mutex->word, golock_mutex_object(mutex), deadline, flags, NULL);
     }
-    if (golock_fastpath && __atomic_load_n(&mutex->word, __ATOMIC_RELAXED) & GOLOCK_HELD) {
+    if (golock_plain_path && __atomic_load_n(&mutex->word, __ATOMIC_RELAXED) & GOLOCK_HELD) {
         return 0;
     }
     return golock_word_try_acquire(&mutex->word);
 }
 
+int
+golock_mutex_acquire_slow(golock_mutex *mutex, golock_deadline deadline, unsigned flags)
+{
+    if (golock_sight_now() < GOLOCK_SIGHT_OWNERS) {
+        return acquire(mutex, deadline, flags);
+    }
+    /* The fast path is off, so the lock may be free. */
+    int taken = (golock_plain_path && !(flags & GOLOCK_WAIT_WOKEN) &&
+                 golock_word_try_acquire(&mutex->word)) ||
+                acquire(mutex, deadline, flags);
+    if (taken > 0) {
+        golock_hold_begins(&mutex->hold, golock_mutex_object(mutex));
+    }
+    return taken;
+}
+
 bool
 golock_mutex_release_slow(golock_mutex *mutex)
 {
+    golock_mutex_disown(mutex);
     return golock_word_release(&mutex->word, golock_mutex_is_shared(mutex));
 }
 
 void
 golock_mutex_reset(golock_mutex *mutex)
 {
+    golock_mutex_disown(mutex);
     __atomic_store_n(&mutex->word, 0, __ATOMIC_RELAXED);
 }

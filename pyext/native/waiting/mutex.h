@@ -5,13 +5,16 @@
 #include "base/clock.h"
 #include "base/process.h"
 #include "fastpath/fastpath.h"
+#include "sight/holds.h"
 #include "waiting/acquire.h"
 
 typedef struct golock_mutex {
     uint32_t word;
     uint8_t releases;
-    bool shared;    /* code outside Python knows the word */
-    uint8_t offset; /* of the mutex in its object */
+    bool shared;       /* code outside Python knows the word */
+    uint8_t offset;    /* of the mutex in its object */
+    bool strange;      /* another thread than its owner released it, while owners were recorded */
+    golock_hold *hold; /* or NULL: nobody has it, or nothing is recorded */
 } golock_mutex;
 
 /* Returns the object that the mutex is a part of, a borrowed reference. */
@@ -19,6 +22,15 @@ static inline PyObject *
 golock_mutex_object(golock_mutex *mutex)
 {
     return (PyObject *)((char *)mutex - mutex->offset);
+}
+
+/* Forgets the owner. Call this before the lock is released. */
+static inline void
+golock_mutex_disown(golock_mutex *mutex)
+{
+    if (golock_hold_ends(&mutex->hold)) {
+        mutex->strange = true;
+    }
 }
 
 static inline bool
@@ -79,6 +91,7 @@ static inline bool
 golock_mutex_release_defer_wake(golock_mutex *mutex, golock_unwoken *unwoken)
 {
     unwoken->word = NULL;
+    golock_mutex_disown(mutex);
     return golock_mutex_fast_release(mutex) ||
            golock_word_release_defer_wake(&mutex->word, golock_mutex_is_shared(mutex), unwoken);
 }

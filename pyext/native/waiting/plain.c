@@ -36,7 +36,7 @@ cell_at(uint32_t *word, bool semaphore, bool shared, const struct golock_core *c
 bool
 golock_plain_applies(const struct golock_core *core)
 {
-    return core == NULL || (golock_fastpath && golock_threshold(core) != 0);
+    return core == NULL || (golock_plain_path && golock_threshold(core) != 0);
 }
 
 /* Returns the word and, above it, the permits: a free lock has one. */

@@ -1,0 +1,225 @@
+#include "sight/holds.h"
+
+#include "base/clock.h"
+#include "sight/frame.h"
+#include "sight/table.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+
+#define BLOCK 256
+#define MOST_BLOCKS 4096
+
+/* Guarded by the GIL, or without one by the lock of the tables. Only the interpreter that started
+ * the recording records. */
+static struct {
+    PyInterpreterState *interpreter;
+    unsigned generation;
+    golock_hold *free;
+    int length;
+    golock_hold *blocks[MOST_BLOCKS];
+} table;
+
+/* The code objects that holds refer to: an open hash table of strong references. Dropping one may
+ * run Python code, so none is dropped while something is recorded. */
+static struct {
+    PyCodeObject **slots;
+    size_t size, used;
+} codes;
+
+#define LEAST_CODES 256
+#define MOST_CODES 65536
+
+static PyCodeObject **
+slot_of(PyCodeObject **slots, size_t size, PyCodeObject *code)
+{
+    size_t index = ((uintptr_t)code >> 4) * 0x9E3779B97F4A7C15u & (size - 1);
+    while (slots[index] != NULL && slots[index] != code) {
+        index = (index + 1) & (size - 1);
+    }
+    return &slots[index];
+}
+
+/* Makes room for one more. Returns false if there is no memory, or too many are known. */
+static bool
+have_room(void)
+{
+    if (codes.used * 2 < codes.size) {
+        return true;
+    }
+    size_t size = codes.size == 0 ? LEAST_CODES : 2 * codes.size;
+    PyCodeObject **slots = size <= MOST_CODES ? calloc(size, sizeof(PyCodeObject *)) : NULL;
+    if (slots == NULL) {
+        return false;
+    }
+    for (size_t i = 0; i < codes.size; i++) {
+        if (codes.slots[i] != NULL) {
+            *slot_of(slots, size, codes.slots[i]) = codes.slots[i];
+        }
+    }
+    free(codes.slots);
+    codes.slots = slots;
+    codes.size = size;
+    return true;
+}
+
+/* Returns the code, which stays alive until the next start, or NULL if there is no room for it. */
+static PyCodeObject *
+keep(PyCodeObject *code)
+{
+    if (code == NULL || !have_room()) {
+        return NULL;
+    }
+    PyCodeObject **slot = slot_of(codes.slots, codes.size, code);
+    if (*slot == NULL) {
+        *slot = (PyCodeObject *)Py_NewRef(code);
+        codes.used++;
+    }
+    return code;
+}
+
+static void
+grow(void)
+{
+    golock_hold *block = table.length < MOST_BLOCKS ? calloc(BLOCK, sizeof(golock_hold)) : NULL;
+    if (block == NULL) {
+        return;
+    }
+    for (int i = 0; i < BLOCK; i++) {
+        block[i].next_free = table.free;
+        table.free = &block[i];
+    }
+    table.blocks[table.length++] = block;
+}
+
+static void
+free_hold(golock_hold *hold)
+{
+    __atomic_store_n(&hold->lock, NULL, __ATOMIC_RELEASE);
+    hold->next_free = table.free;
+    table.free = hold;
+}
+
+static int64_t
+now_coarse(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    return (int64_t)now.tv_sec * NS_PER_SECOND + now.tv_nsec;
+}
+
+void
+golock_begin_hold(golock_hold **place, const void *lock)
+{
+    PyThreadState *thread = PyThreadState_Get();
+    if (*place != NULL) { /* code outside Python released the lock */
+        golock_end_hold(place);
+    }
+    if (PyThreadState_GetInterpreter(thread) != table.interpreter) {
+        return;
+    }
+    int instruction = 0;
+    PyCodeObject *code = golock_current_code(thread, &instruction);
+    int64_t since = now_coarse();
+    golock_tables_lock();
+    if (table.free == NULL) {
+        grow();
+    }
+    golock_hold *hold = table.free;
+    if (hold != NULL) {
+        table.free = hold->next_free;
+        hold->thread = (unsigned long)pthread_self();
+        hold->since = since;
+        hold->code = keep(code);
+        hold->instruction = instruction;
+        hold->generation = table.generation;
+        __atomic_store_n(&hold->lock, lock, __ATOMIC_RELEASE);
+    }
+    golock_tables_unlock();
+    *place = hold;
+}
+
+bool
+golock_end_hold(golock_hold **place)
+{
+    golock_hold *hold = *place;
+    *place = NULL;
+    bool strange = hold->thread != (unsigned long)pthread_self();
+    golock_tables_lock();
+    free_hold(hold);
+    golock_tables_unlock();
+    return strange;
+}
+
+void
+golock_restart_holds(void)
+{
+    golock_tables_lock();
+    table.generation++;
+    table.interpreter = PyInterpreterState_Get();
+    PyCodeObject **slots = codes.slots;
+    size_t size = codes.size;
+    codes.slots = NULL;
+    codes.size = codes.used = 0;
+    golock_tables_unlock();
+    for (size_t i = 0; i < size; i++) {
+        Py_XDECREF(slots[i]);
+    }
+    free(slots);
+}
+
+static bool
+counts(const golock_hold *hold)
+{
+    return hold->generation == table.generation && table.interpreter == PyInterpreterState_Get();
+}
+
+/* Returns a new tuple of the hold, which begins with the lock if `whose` is true. */
+static PyObject *
+as_tuple(const golock_hold *hold, bool whose)
+{
+    PyObject *code = hold->code == NULL ? Py_None : (PyObject *)hold->code;
+    PyObject *line = hold->code == NULL
+                         ? Py_NewRef(Py_None)
+                         : PyLong_FromLong(PyCode_Addr2Line(hold->code, hold->instruction));
+    return whose ? Py_BuildValue("NkLON", PyLong_FromVoidPtr((void *)hold->lock), hold->thread,
+                                 (long long)hold->since, code, line)
+                 : Py_BuildValue("kLON", hold->thread, (long long)hold->since, code, line);
+}
+
+PyObject *
+golock_describe_hold(const golock_hold *hold)
+{
+    return hold == NULL || !counts(hold) ? Py_NewRef(Py_None) : as_tuple(hold, false);
+}
+
+PyObject *
+golock_holds(void)
+{
+    PyObject *list = PyList_New(0);
+    for (int i = 0; i < table.length && list != NULL; i++) {
+        for (int j = 0; j < BLOCK && list != NULL; j++) {
+            golock_hold seen = table.blocks[i][j];
+            if (seen.lock == NULL || !counts(&seen)) {
+                continue;
+            }
+            PyObject *item = as_tuple(&seen, true);
+            if (item == NULL || PyList_Append(list, item) < 0) {
+                Py_CLEAR(list);
+            }
+            Py_XDECREF(item);
+        }
+    }
+    return list;
+}
+
+void
+golock_holds_after_fork(void)
+{
+    for (int i = 0; i < table.length; i++) {
+        for (int j = 0; j < BLOCK; j++) {
+            golock_hold *hold = &table.blocks[i][j];
+            hold->thread = hold->thread == (unsigned long)pthread_self() ? hold->thread : 0;
+        }
+    }
+}

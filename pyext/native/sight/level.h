@@ -1,0 +1,20 @@
+/* What golock.sight records. */
+#ifndef GOLOCK_LEVEL_H
+#define GOLOCK_LEVEL_H
+
+enum golock_sight_level {
+    GOLOCK_SIGHT_OFF,
+    GOLOCK_SIGHT_WAITS,  /* waits of Python threads */
+    GOLOCK_SIGHT_OWNERS, /* also who holds locks, since when and from where */
+};
+
+/* For the whole process. Access it atomically. */
+extern int golock_sight;
+
+static inline int
+golock_sight_now(void)
+{
+    return __atomic_load_n(&golock_sight, __ATOMIC_RELAXED);
+}
+
+#endif
