@@ -213,7 +213,9 @@ class _Look:
         self._now = time.monotonic_ns()
         # Without the lock of threading.enumerate(), which may be one of those that are waited for.
         threads = threading._active  # type: ignore[attr-defined]
-        self._threads = {thread: each.name for thread, each in dict(threads).items()}
+        self._threads: dict[int, str] = {
+            thread: each.name for thread, each in dict(threads).items()
+        }
 
     def snapshot(self) -> Snapshot:
         stacks = _stacks({thread for _, thread, _, _ in self._waits})
@@ -267,8 +269,7 @@ class _Look:
 
 
 def _name(code: CodeType) -> str:
-    name: str = getattr(code, "co_qualname", code.co_name)
-    return name
+    return str(getattr(code, "co_qualname", code.co_name))
 
 
 def _stacks(threads: set[int]) -> dict[int, tuple[Frame, ...]]:

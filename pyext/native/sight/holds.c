@@ -20,6 +20,22 @@ static struct {
     golock_hold *blocks[MOST_BLOCKS];
 } table;
 
+static inline void
+lock_holds(void)
+{
+#ifdef Py_GIL_DISABLED
+    golock_tables_lock();
+#endif
+}
+
+static inline void
+unlock_holds(void)
+{
+#ifdef Py_GIL_DISABLED
+    golock_tables_unlock();
+#endif
+}
+
 /* The code objects that holds refer to: an open hash table of strong references. Dropping one may
  * run Python code, so none is dropped while something is recorded. */
 static struct {
@@ -121,7 +137,7 @@ golock_begin_hold(golock_hold **place, const void *lock)
     int instruction = 0;
     PyCodeObject *code = golock_current_code(thread, &instruction);
     int64_t since = now_coarse();
-    golock_tables_lock();
+    lock_holds();
     if (table.free == NULL) {
         grow();
     }
@@ -135,7 +151,7 @@ golock_begin_hold(golock_hold **place, const void *lock)
         hold->generation = table.generation;
         __atomic_store_n(&hold->lock, lock, __ATOMIC_RELEASE);
     }
-    golock_tables_unlock();
+    unlock_holds();
     *place = hold;
 }
 
@@ -145,23 +161,23 @@ golock_end_hold(golock_hold **place)
     golock_hold *hold = *place;
     *place = NULL;
     bool strange = hold->thread != (unsigned long)pthread_self();
-    golock_tables_lock();
+    lock_holds();
     free_hold(hold);
-    golock_tables_unlock();
+    unlock_holds();
     return strange;
 }
 
 void
 golock_restart_holds(void)
 {
-    golock_tables_lock();
+    lock_holds();
     table.generation++;
     table.interpreter = PyInterpreterState_Get();
     PyCodeObject **slots = codes.slots;
     size_t size = codes.size;
     codes.slots = NULL;
     codes.size = codes.used = 0;
-    golock_tables_unlock();
+    unlock_holds();
     for (size_t i = 0; i < size; i++) {
         Py_XDECREF(slots[i]);
     }
