@@ -264,8 +264,11 @@ def test_a_child_has_the_waits_of_its_own_thread_alone(python, check):
             """
 import os
 import threading
+import warnings
 import golock
 from golock import sight
+
+warnings.simplefilter("ignore", DeprecationWarning)  # of forks beside other threads
 
 sight.start()
 lock = golock.Lock()
@@ -452,8 +455,11 @@ def test_a_child_of_fork_knows_who_is_left(python, check):
             """
 import os
 import threading
+import warnings
 import golock
 from golock import sight
+
+warnings.simplefilter("ignore", DeprecationWarning)  # of forks beside other threads
 
 sight.start("owners")
 mine, other, taken, done = golock.Lock(), golock.Lock(), threading.Event(), threading.Event()

@@ -166,9 +166,7 @@ notify_first(golock_listeners *listeners, uint32_t notification, const struct go
             golock_plain_move(core, word, notification, &lock->word,
                               golock_mutex_is_shared(lock))) {
             listener->counter = golock_count_moved(core, &lock->word);
-#ifndef Py_GIL_DISABLED /* where the thread may wake and end its wait meanwhile */
             golock_wait_moves(listener->record, golock_mutex_object(lock));
-#endif
         }
         unlink_listener(listener);
     }
@@ -328,15 +326,30 @@ sleep_until_notified(golock_listener *listener, golock_deadline deadline, golock
     return notification == GOLOCK_MOVED ? GOLOCK_NOTIFIED : (int)notification;
 }
 
+/* Ends the record of the wait. A notifier may use it while the listener is in its list. */
+static void
+end_record(golock_listener *listener)
+{
+    golock_wait_record *record = listener->record;
+    golock_listeners *listeners;
+    while (listener->record != NULL &&
+           (listeners = __atomic_load_n(&listener->listeners, __ATOMIC_ACQUIRE)) != NULL) {
+        lock_list(listeners);
+        if (listener->listeners == listeners) {
+            listener->record = NULL;
+        }
+        unlock_list(listeners);
+    }
+    golock_wait_ends(record);
+}
+
 int
 golock_await(golock_listener *listener, PyObject *object, golock_deadline deadline,
              const golock_unwoken *unwoken)
 {
-    golock_wait_record *record = golock_wait_begins(object, deadline);
-    listener->record = record;
+    listener->record = golock_wait_begins(object, deadline);
     int result =
         sleep_until_notified(listener, deadline, unwoken != NULL ? *unwoken : (golock_unwoken){0});
-    listener->record = NULL;
-    golock_wait_ends(record);
+    end_record(listener);
     return result == GOLOCK_OPENED ? await_lock(listener, deadline) : result;
 }
