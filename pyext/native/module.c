@@ -119,7 +119,7 @@ owner(PyObject *module, PyObject *object)
         unsigned long thread = golock_rlock_owner((RLockObject *)object);
         return thread == 0 ? Py_NewRef(Py_None) : PyLong_FromUnsignedLong(thread);
     }
-    PyObject *hold = golock_describe_hold(mutex->hold);
+    PyObject *hold = golock_describe_hold(&mutex->hold, object);
     if (hold != NULL && hold != Py_None) {
         Py_SETREF(hold, Py_NewRef(PyTuple_GET_ITEM(hold, 0)));
     }
@@ -130,7 +130,7 @@ static PyObject *
 hold_of(PyObject *module, PyObject *object)
 {
     golock_mutex *mutex = mutex_of(PyModule_GetState(module), object);
-    return mutex == NULL ? Py_NewRef(Py_None) : golock_describe_hold(mutex->hold);
+    return mutex == NULL ? Py_NewRef(Py_None) : golock_describe_hold(&mutex->hold, object);
 }
 
 static PyObject *

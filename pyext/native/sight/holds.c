@@ -152,7 +152,7 @@ golock_begin_hold(golock_hold **place, const void *lock)
         __atomic_store_n(&hold->lock, lock, __ATOMIC_RELEASE);
     }
     unlock_holds();
-    *place = hold;
+    __atomic_store_n(place, hold, __ATOMIC_RELEASE);
 }
 
 bool
@@ -203,10 +203,25 @@ as_tuple(const golock_hold *hold, bool whose)
                  : Py_BuildValue("kLON", hold->thread, (long long)hold->since, code, line);
 }
 
-PyObject *
-golock_describe_hold(const golock_hold *hold)
+/* Copies a hold of this lock. Returns false if it is none, or none any more: without a GIL its
+ * thread may end it meanwhile, and another use the record again. */
+static bool
+copy_hold(const golock_hold *hold, const void *lock, golock_hold *seen)
 {
-    return hold == NULL || !counts(hold) ? Py_NewRef(Py_None) : as_tuple(hold, false);
+    if (hold == NULL || __atomic_load_n(&hold->lock, __ATOMIC_ACQUIRE) != lock) {
+        return false;
+    }
+    *seen = *hold;
+    __atomic_thread_fence(__ATOMIC_ACQUIRE);
+    return __atomic_load_n(&hold->lock, __ATOMIC_RELAXED) == lock && counts(seen);
+}
+
+PyObject *
+golock_describe_hold(golock_hold *const *hold, const void *lock)
+{
+    golock_hold seen;
+    return copy_hold(__atomic_load_n(hold, __ATOMIC_ACQUIRE), lock, &seen) ? as_tuple(&seen, false)
+                                                                           : Py_NewRef(Py_None);
 }
 
 PyObject *
@@ -215,8 +230,10 @@ golock_holds(void)
     PyObject *list = PyList_New(0);
     for (int i = 0; i < table.length && list != NULL; i++) {
         for (int j = 0; j < BLOCK && list != NULL; j++) {
-            golock_hold seen = table.blocks[i][j];
-            if (seen.lock == NULL || !counts(&seen)) {
+            const golock_hold *hold = &table.blocks[i][j];
+            const void *lock = __atomic_load_n(&hold->lock, __ATOMIC_ACQUIRE);
+            golock_hold seen;
+            if (lock == NULL || !copy_hold(hold, lock, &seen)) {
                 continue;
             }
             PyObject *item = as_tuple(&seen, true);

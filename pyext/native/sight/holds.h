@@ -44,10 +44,10 @@ golock_hold_ends(golock_hold **hold)
 /* Begins a new generation: what has been recorded counts no more. Needs the GIL. */
 void golock_restart_holds(void);
 
-/* Returns what is recorded of this hold: (thread, since, code, line), with None for code and line
- * where they are unknown. Returns None for NULL and for a hold that does not count any more, and
+/* Returns what is recorded of the hold of this lock: (thread, since, code, line), with None for
+ * code and line where they are unknown. Returns None if there is none, or none that counts, and
  * NULL with MemoryError set. */
-PyObject *golock_describe_hold(const golock_hold *hold);
+PyObject *golock_describe_hold(golock_hold *const *hold, const void *lock);
 
 /* Returns a list of (lock, thread, since, code, line) for all holds, where the lock is its id();
  * NULL with MemoryError set. Needs the GIL. */
