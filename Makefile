@@ -63,10 +63,11 @@ test-go:
 
 # The stress tests have the machine for themselves; the others run side by side.
 STRESS ?= tests_py/stress
+SELECT ?=
 SIDE_BY_SIDE := -n 2 --dist loadfile
 
 test-python: $(VENV)/tests
-	$(BIN)/python -m pytest $(SIDE_BY_SIDE) --ignore=tests_py/stress
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(SELECT) --ignore=tests_py/stress
 	test -z "$(STRESS)" || $(BIN)/python -m pytest $(STRESS)
 
 # Every operation goes through the slow path.

@@ -25,6 +25,7 @@ BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 PROGRAM = re.compile(r"(make|go|python3?|venv/bin/\S+|\.ci/\S+|git) \S|\.ci/\S+$")
 
 pytestmark = [
+    pytest.mark.once,
     pytest.mark.skipif(not (ROOT / "README.md").exists(), reason="no documents beside the tests"),
     pytest.mark.skipif(os.environ.get("GOLOCK_FASTPATH") == "0", reason="no other commands"),
     pytest.mark.timeout(900),

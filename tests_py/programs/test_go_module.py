@@ -16,6 +16,7 @@ SOURCE = Path(__file__).resolve().parents[2]
 GO = shutil.which(os.environ.get("GO", "go"))
 
 pytestmark = [
+    pytest.mark.once,
     pytest.mark.skipif(GO is None, reason="there is no go command"),
     pytest.mark.skipif(
         not (SOURCE / "README.md").exists(), reason="the source tree is not beside the tests"

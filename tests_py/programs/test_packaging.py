@@ -265,6 +265,7 @@ def test_sdist_and_wheel(
     succeed(*repair, cwd=tmp_path, PATH=tool_path)
     (repaired,) = (tmp_path / "wheelhouse").glob("golock-*.whl")
     assert "manylinux" in repaired.name
+    assert repaired.stat().st_size < 1_500_000  # with the conformance suite and the benches
 
     with zipfile.ZipFile(repaired) as archive:
         shipped = {PurePosixPath(name) for name in archive.namelist() if not name.endswith("/")}

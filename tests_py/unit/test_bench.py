@@ -18,7 +18,7 @@ import pytest
 import golock
 from golock import bench
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.once]
 
 
 @pytest.fixture(scope="module")

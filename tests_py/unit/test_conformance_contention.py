@@ -12,7 +12,7 @@ import pytest
 
 from golock.conformance._contention import CHECKS, checks
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.once]
 
 FAULTS = {
     "AdmitsTwo": ("Lock", "mutual exclusion", "exclusion"),

@@ -18,7 +18,7 @@ from golock.conformance._children import CRASHES_ALLOWED, HANGS_ALLOWED
 
 FOLDER = Path(__file__).parent
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.once]
 
 
 def run(name: str, *options: str) -> subprocess.CompletedProcess[str]:
