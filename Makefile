@@ -173,6 +173,7 @@ lint: $(VENV)/lint
 	$(BIN)/python examples/embed/cgo.py $(GO) -C examples run $(STATICCHECK) ./embed
 	$(BIN)/clang-format --dry-run --Werror $(C_SOURCES)
 	$(BIN)/python pyext/native/layers.py
+	PYTHONPATH=pyext $(BIN)/lint-imports --no-cache
 	GOLOCK_WERROR=1 $(BIN)/python setup.py -q build_ext --force --build-lib build/lint \
 		--build-temp build/lint-temp
 	$(BIN)/ruff check .

@@ -71,7 +71,7 @@ dynamic_names(const struct image *file, const Elf64_Ehdr *header, const Elf64_Ph
 
 /* Returns NULL for a complete core, otherwise what is wrong. */
 static const char *
-fault_of(const struct image *file)
+fault_of_image(const struct image *file)
 {
     const Elf64_Ehdr *header = part(file, 0, sizeof(*header));
     if (header == NULL || memcmp(header->e_ident, ELFMAG, SELFMAG) != 0) {
@@ -118,7 +118,7 @@ golock_corefile_check(const char *path, char *reason, size_t size)
         if (bytes == MAP_FAILED) {
             fault = strerror(errno);
         } else {
-            fault = fault_of(&(struct image){bytes, (uint64_t)status.st_size});
+            fault = fault_of_image(&(struct image){bytes, (uint64_t)status.st_size});
             munmap(bytes, (size_t)status.st_size);
         }
     }

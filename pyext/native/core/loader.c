@@ -369,7 +369,7 @@ golock_core_loaded(void)
 
 /* Returns what is wrong with a table that was offered, or NULL. */
 static const char *
-fault_of(const struct golock_core *table)
+fault_of_table(const struct golock_core *table)
 {
     if (table == NULL || (uintptr_t)table % _Alignof(struct golock_core) != 0 ||
         !golock_readable(table, sizeof(*table)) || table->magic != GOLOCK_CORE_MAGIC) {
@@ -392,7 +392,7 @@ fault_of(const struct golock_core *table)
 int
 golock_core_use(const golock_state *state, const struct golock_core *table)
 {
-    const char *fault = fault_of(table);
+    const char *fault = fault_of_table(table);
     if (fault == NULL) {
         pthread_mutex_lock(&core.loading);
         if (core.table == NULL) {

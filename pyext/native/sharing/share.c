@@ -105,7 +105,7 @@ object_with(const golock_state *state, struct golock_header *header)
 
 /* Returns why this is not the address of a header of this version, or NULL. */
 static const char *
-fault_of(const struct golock_header *header)
+fault_of_header(const struct golock_header *header)
 {
     if (header == NULL) {
         return "nil";
@@ -131,7 +131,7 @@ golock_share_at(const golock_state *state, PyObject *address)
     if (header == NULL && PyErr_Occurred()) {
         return NULL;
     }
-    const char *fault = fault_of(header);
+    const char *fault = fault_of_header(header);
     PyObject *object = fault == NULL ? object_with(state, header) : NULL;
     if (object != NULL) {
         return Py_NewRef(object);
