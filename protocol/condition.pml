@@ -33,6 +33,8 @@
 	   __atomic_load_n(&listeners->length, __ATOMIC_RELAXED); */
 /* The mutex of a list in C without a GIL, and the pointer from a listener to its list, which a
  * withdrawing listener checks: */
+	/* pyext/native/waiting/notify.c end_record: (listeners =
+	   __atomic_load_n(&listener->listeners, __ATOMIC_ACQUIRE)) != NULL) { */
 	/* pyext/native/waiting/notify.c lock_list: while (__atomic_exchange_n(&listeners->locked,
 	   true, __ATOMIC_ACQUIRE)) { */
 	/* pyext/native/waiting/notify.c unlock_list: __atomic_store_n(&listeners->locked, false,
