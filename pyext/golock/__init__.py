@@ -36,16 +36,6 @@ if sys.version_info >= (3, 13):
 
 __version__ = "0.1.0"
 
-
-def __getattr__(name: str) -> object:
-    """Import golock.sight when it is first used: most programs do not need it."""
-    if name == "sight":
-        import importlib  # noqa: PLC0415
-
-        return importlib.import_module(".sight", __name__)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
 __all__ = [
     "TIMEOUT_MAX",
     "Barrier",

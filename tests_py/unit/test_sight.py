@@ -176,7 +176,7 @@ def test_a_level_that_does_not_exist(level):
 
 
 def test_environment(python, check):
-    code = "import golock; print(golock.sight.level())"
+    code = "import golock.sight; print(golock.sight.level())"
     values = {"waits": "waits", "owners": "owners", "off": "off", "": "off"}
     for value, level in values.items():
         check(python(code, env={**os.environ, "GOLOCK_SIGHT": value}), f"{level}\n")

@@ -1,8 +1,10 @@
 #include "waiting/mutex.h"
 
+#define NO_INLINE __attribute__((noinline))
+
 /* The word is read relaxed here: the answer may be out of date when the caller gets it. */
 
-static int
+static inline int
 acquire(golock_mutex *mutex, golock_deadline deadline, unsigned flags)
 {
     if (golock_may_wait(deadline)) {
@@ -15,13 +17,10 @@ acquire(golock_mutex *mutex, golock_deadline deadline, unsigned flags)
     return golock_word_try_acquire(&mutex->word);
 }
 
-int
-golock_mutex_acquire_slow(golock_mutex *mutex, golock_deadline deadline, unsigned flags)
+/* The same while owners are recorded. The fast path is off then, so the lock may be free. */
+NO_INLINE static int
+acquire_and_own(golock_mutex *mutex, golock_deadline deadline, unsigned flags)
 {
-    if (golock_sight_now() < GOLOCK_SIGHT_OWNERS) {
-        return acquire(mutex, deadline, flags);
-    }
-    /* The fast path is off, so the lock may be free. */
     int taken = (golock_plain_path && !(flags & GOLOCK_WAIT_WOKEN) &&
                  golock_word_try_acquire(&mutex->word)) ||
                 acquire(mutex, deadline, flags);
@@ -29,6 +28,13 @@ golock_mutex_acquire_slow(golock_mutex *mutex, golock_deadline deadline, unsigne
         golock_hold_begins(&mutex->hold, golock_mutex_object(mutex));
     }
     return taken;
+}
+
+int
+golock_mutex_acquire_slow(golock_mutex *mutex, golock_deadline deadline, unsigned flags)
+{
+    return golock_sight_now() < GOLOCK_SIGHT_OWNERS ? acquire(mutex, deadline, flags)
+                                                    : acquire_and_own(mutex, deadline, flags);
 }
 
 bool
