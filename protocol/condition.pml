@@ -263,7 +263,7 @@ sleep:
 		:: notified[me] -> goto awaits
 		:: raises = true; goto reacquire
 			/* pyext/native/waiting/notify.c sleep_until_notified: if (unwoken.word == NULL &&
-			   Py_MakePendingCalls() < 0) { */
+			   golock_make_pending_calls(listener->record) < 0) { */
 		fi
 	}
 

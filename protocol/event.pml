@@ -307,8 +307,8 @@ end_sleeps: /* possibly for ever, if nobody sets the event */
 			/* a signal, or a wake for another word with this address */
 		:: asleep[me] && LIMITED -> asleep[me] = false; busy++; expired = true; goto look
 		:: asleep[me] && LIMITED && !first -> asleep[me] = false; busy++; goto returns
-			/* pyext/native/primitives/event.c wait_native: if (in_time && Py_MakePendingCalls()
-			   < 0) { */
+			/* pyext/native/primitives/event.c wait_native: if (in_time &&
+			   golock_make_pending_calls(record) < 0) { */
 		fi
 	}
 

@@ -29,11 +29,11 @@ _NAMES = ("Condition", "Semaphore", "BoundedSemaphore", "Event", "Barrier")
 @functools.cache
 def classes() -> dict[str, dict[str, Any]]:
     """Return what the interpreter's classes have, by the names of the classes."""
-    allocate_lock = _lock_allocator()
+    allocate_lock = _lock_allocator(_golock.allocate_lock)
     surroundings = {
         **vars(threading),
         "Lock": allocate_lock,
-        "_allocate_lock": allocate_lock,
+        "_allocate_lock": _lock_allocator(_golock.allocate_signal),  # for Condition.wait
         "RLock": new_rlock,
         "Condition": _golock.Condition,
     }
@@ -50,12 +50,12 @@ def classes() -> dict[str, dict[str, Any]]:
     return found
 
 
-def _lock_allocator() -> Callable[[], Any]:
-    """Return what allocates golock's locks, or those of the library that has green threads.
+def _lock_allocator(allocate_lock: Callable[[], Any]) -> Callable[[], Any]:
+    """Return what allocates these locks, or those of the library that has green threads.
 
     It refers to no global: conditions are waited at while the interpreter clears its modules.
     """
-    green_threads, allocate_lock = _golock.green_threads, _golock.allocate_lock
+    green_threads = _golock.green_threads
     names = vars(threading)
 
     def allocate() -> Any:

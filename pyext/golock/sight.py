@@ -40,6 +40,8 @@ __all__ = [
     "stop",
 ]
 
+_HAS_GIL: bool = getattr(sys, "_is_gil_enabled", lambda: True)()
+
 LEVELS = ("off", "waits", "owners")
 """What is recorded: nothing; the waits of Python threads; also who holds locks."""
 
@@ -68,6 +70,8 @@ class Hold:
     """As given by `name`, or the lock's address."""
     thread: int
     """The identifier of its thread; 0 for one that did not survive a fork."""
+    state: int | None
+    """The identifier of the thread's state, which is used once, or None if that is unknown."""
     thread_name: str
     seconds: float | None
     """For how long it has held the lock, to some milliseconds; None if that is unknown."""
@@ -100,6 +104,8 @@ class Wait:
 
     thread: int
     """Its identifier, as ``threading.get_ident()`` gives it."""
+    state: int
+    """The identifier of its state, which is used once."""
     thread_name: str
     lock: Lock
     seconds: float
@@ -107,7 +113,7 @@ class Wait:
     limited: bool
     """Whether it has a time-out."""
     stack: tuple[Frame, ...]
-    """Where it waits, the outermost call first."""
+    """Where it waits, the outermost call first; empty in an interpreter without a GIL."""
 
 
 @dataclass(frozen=True)
@@ -139,8 +145,9 @@ class Deadlock:
     waits: tuple[Wait, ...]
     certain: bool
     """
-    Whether none of the waits has a time-out, and none of the locks is released by other threads
-    than its holder.
+    Whether nothing known can end it: several threads take part, none of the waits has a time-out,
+    and none of the locks has been released by another thread than its holder. A thread that waits
+    for its own lock may use the lock as a signal, which another thread sends by its release.
     """
     has_main_thread: bool
     """Whether the main thread is one of them. A signal handler that raises may end its wait."""
@@ -218,19 +225,24 @@ class _Look:
         }
 
     def snapshot(self) -> Snapshot:
-        stacks = _stacks({thread for _, thread, _, _ in self._waits})
+        stacks = _stacks({wait[1] for wait in self._waits})
         waits = [
             Wait(
                 thread,
+                state,
                 self._thread(thread),
                 self._lock(thing),
                 (self._now - since) / 1e9,
                 limited,
                 stacks.get(thread, ()),
             )
-            for thing, thread, since, limited in sorted(self._waits, key=lambda wait: wait[2])
+            for thing, thread, state, since, limited in sorted(
+                self._waits, key=lambda wait: wait[3]
+            )
         ]
-        holds = [self._hold(*hold) for hold in sorted(self._holds, key=lambda hold: hold[2])]
+        holds = [
+            self._hold(hold[0], hold[1:]) for hold in sorted(self._holds, key=lambda hold: hold[3])
+        ]
         return Snapshot(level(), tuple(waits), tuple(holds), _golock.waits_dropped())
 
     def lasting(self, waits: tuple[Wait, ...]) -> list[Wait]:
@@ -238,8 +250,8 @@ class _Look:
 
         All of these went on while the holders were read, so a circle of them was one at that time.
         """
-        now = {(id(thing), thread, since) for thing, thread, since, _ in _golock.waits()}
-        begun = {(id(thing), thread): since for thing, thread, since, _ in self._waits}
+        now = {(id(thing), thread, since) for thing, thread, _, since, _ in _golock.waits()}
+        begun = {(id(thing), thread): since for thing, thread, _, since, _ in self._waits}
         keys = [(wait.lock.id, wait.thread) for wait in waits]
         return [wait for wait, key in zip(waits, keys, strict=True) if (*key, begun[key]) in now]
 
@@ -248,24 +260,28 @@ class _Look:
             return "a thread that did not survive a fork"
         return self._threads.get(thread, f"thread {thread:#x}")
 
-    def _hold(
-        self, lock: int, thread: int, since: int, code: CodeType | None, line: int | None
-    ) -> Hold:
-        named = _names[lock][1] if lock in _names else f"lock at {lock:#x}"
+    def _hold(self, lock: int, recorded: tuple[int, int, int, CodeType | None, int | None]) -> Hold:
+        thread, state, since, code, line = recorded
+        named = _named(lock, "lock")
         place = None if code is None or line is None else Frame(code.co_filename, line, _name(code))
         seconds = max(0.0, (self._now - since) / 1e9)
-        return Hold(lock, named, thread, self._thread(thread), seconds, place)
+        return Hold(lock, named, thread, state, self._thread(thread), seconds, place)
 
     def _lock(self, thing: object) -> Lock:
         kind = type(thing).__name__
-        named = _names[id(thing)][1] if id(thing) in _names else f"{kind} at {id(thing):#x}"
+        named = _named(id(thing), kind)
         hold = None
         recorded, owner = _golock.hold_of(thing), _golock.owner(thing)
         if recorded is not None:
-            hold = self._hold(id(thing), *recorded)
+            hold = self._hold(id(thing), recorded)
         elif owner is not None:
-            hold = Hold(id(thing), named, owner, self._thread(owner), None, None)
+            hold = Hold(id(thing), named, owner, None, self._thread(owner), None, None)
         return Lock(id(thing), kind, named, hold, _golock.released_by_another(thing))
+
+
+def _named(thing: int, kind: str) -> str:
+    given = _names.get(thing)
+    return f"{kind} at {thing:#x}" if given is None else given[1]
 
 
 def _name(code: CodeType) -> str:
@@ -273,9 +289,13 @@ def _name(code: CodeType) -> str:
 
 
 def _stacks(threads: set[int]) -> dict[int, tuple[Frame, ...]]:
+    if not _HAS_GIL:
+        return {}  # the threads may run, and change the frames, while these are read
     frames = sys._current_frames()
-    del frames[threading.get_ident()]  # a cycle, through this variable
-    return {thread: _stack(frame) for thread, frame in frames.items() if thread in threads}
+    try:
+        return {thread: _stack(frame) for thread, frame in frames.items() if thread in threads}
+    finally:
+        frames.clear()  # this frame is one of them
 
 
 def _stack(frame: FrameType | None) -> tuple[Frame, ...]:
@@ -295,6 +315,14 @@ def deadlocks() -> tuple[Deadlock, ...]:
     return _deadlocks(look.lasting(look.snapshot().waits))
 
 
+def _holder(waits: dict[int, Wait], hold: Hold | None) -> int | None:
+    """Return the thread that holds a lock and waits, unless another has its identifier now."""
+    wait = None if hold is None else waits.get(hold.thread)
+    if wait is None or hold is None or hold.state not in (None, wait.state):
+        return None
+    return wait.thread
+
+
 def _deadlocks(seen: list[Wait]) -> tuple[Deadlock, ...]:
     # A signal handler may wait within a wait: the last one is what the thread is in.
     waits = {wait.thread: wait for wait in seen}
@@ -306,11 +334,12 @@ def _deadlocks(seen: list[Wait]) -> tuple[Deadlock, ...]:
         thread: int | None = first
         while thread in waits and thread not in done and thread not in path:
             path.append(thread)
-            hold = waits[thread].lock.hold
-            thread = None if hold is None else hold.thread
+            thread = _holder(waits, waits[thread].lock.hold)
         if thread in path:
             circle = tuple(waits[member] for member in path[path.index(thread) :])
-            certain = not any(wait.limited or wait.lock.released_by_another for wait in circle)
+            certain = len(circle) > 1 and not any(
+                wait.limited or wait.lock.released_by_another for wait in circle
+            )
             found.append(Deadlock(circle, certain, any(wait.thread == main for wait in circle)))
         done.update(path)
     return tuple(found)

@@ -5,11 +5,26 @@
 #include "base/process.h"
 #include "core/loader.h"
 #include "sight/holds.h"
+#include "sight/table.h"
 #include "sight/waits.h"
 #include "waiting/counters.h"
 #include "waiting/notify.h"
 
 #include <pthread.h>
+
+static void
+before(void)
+{
+    golock_core_before_fork();
+    golock_tables_lock();
+}
+
+static void
+in_parent(void)
+{
+    golock_tables_unlock();
+    golock_core_after_fork_in_parent();
+}
 
 static void
 in_child(void)
@@ -34,8 +49,7 @@ golock_watch_forks(void)
     bool failed = false;
     if (!watched) {
         golock_process_remember();
-        failed = pthread_atfork(golock_core_before_fork, golock_core_after_fork_in_parent,
-                                in_child) != 0;
+        failed = pthread_atfork(before, in_parent, in_child) != 0;
         __atomic_store_n(&watched, !failed, __ATOMIC_RELEASE);
     }
     pthread_mutex_unlock(&mutex);

@@ -19,6 +19,17 @@
 #include <string.h>
 
 static PyObject *
+allocate_signal(PyObject *module, PyObject *Py_UNUSED(ignored))
+{
+    golock_state *state = PyModule_GetState(module);
+    PyObject *lock = golock_lock_new(state->lock_type);
+    if (lock != NULL) {
+        golock_lock_signals(lock);
+    }
+    return lock;
+}
+
+static PyObject *
 allocate_lock(PyObject *module, PyObject *Py_UNUSED(ignored))
 {
     return golock_lock_new(((golock_state *)PyModule_GetState(module))->lock_type);
@@ -60,14 +71,37 @@ sight_level(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
     return PyLong_FromLong(golock_sight_now());
 }
 
-static void
+/* Returns 0, or -1 with RuntimeError set. The recording of owners begins before the fast paths are
+ * off, and ends after they are on, when nothing more is recorded. */
+static int
 set_level(int level)
 {
-    if (level == GOLOCK_SIGHT_OWNERS && golock_sight_now() != level) {
-        golock_restart_holds();
+    const bool records = level == GOLOCK_SIGHT_OWNERS;
+    const bool recorded = golock_sight_now() == GOLOCK_SIGHT_OWNERS;
+    /* What is recorded refers to code objects of one interpreter. */
+    if ((records || recorded) && PyInterpreterState_Get() != PyInterpreterState_Main()) {
+        PyErr_SetString(PyExc_RuntimeError, "owners are a matter of the main interpreter");
+        return -1;
+    }
+    if (records && !recorded) {
+        golock_start_holds();
     }
     __atomic_store_n(&golock_sight, level, __ATOMIC_RELAXED);
-    golock_fastpath = golock_plain_path && level < GOLOCK_SIGHT_OWNERS;
+    __atomic_store_n(&golock_fastpath, golock_plain_path && !records, __ATOMIC_RELAXED);
+    if (recorded && !records) {
+        golock_stop_holds();
+    }
+    return 0;
+}
+
+/* Call this when the interpreter ends. */
+static void
+leave_sight(void)
+{
+    golock_forget_waits();
+    if (golock_records_holds()) {
+        set_level(GOLOCK_SIGHT_OFF);
+    }
 }
 
 static PyObject *
@@ -81,8 +115,7 @@ set_sight_level(PyObject *Py_UNUSED(module), PyObject *argument)
         PyErr_SetString(PyExc_ValueError, "no such level");
         return NULL;
     }
-    set_level((int)level);
-    Py_RETURN_NONE;
+    return set_level((int)level) < 0 ? NULL : Py_NewRef(Py_None);
 }
 
 static PyObject *
@@ -137,7 +170,8 @@ static PyObject *
 released_by_another(PyObject *module, PyObject *object)
 {
     golock_mutex *mutex = mutex_of(PyModule_GetState(module), object);
-    return PyBool_FromLong(mutex != NULL && (mutex->strange || golock_mutex_is_shared(mutex)));
+    return PyBool_FromLong(mutex != NULL &&
+                           (mutex->released_by_others || golock_mutex_is_shared(mutex)));
 }
 
 static PyObject *
@@ -351,6 +385,9 @@ static PyMethodDef module_methods[] = {
     {"holds", holds, METH_NOARGS, holds_doc},
     {"released_by_another", released_by_another, METH_O, released_by_another_doc},
     {"allocate_lock", allocate_lock, METH_NOARGS, allocate_lock_doc},
+    {"allocate_signal", allocate_signal, METH_NOARGS,
+     PyDoc_STR("allocate_signal($module, /)\n--\n\n"
+               "Return a new lock that other threads than its owner release.")},
     {"set_handoff", set_handoff, METH_O, set_handoff_doc},
     {"get_handoff", get_handoff, METH_NOARGS, get_handoff_doc},
     {"core", describe_core, METH_NOARGS, core_doc},
@@ -395,7 +432,9 @@ read_environment(void)
         PyErr_Format(PyExc_ValueError, "GOLOCK_SIGHT is none of off, waits, owners: '%s'", sight);
         return -1;
     }
-    set_level(level);
+    if (set_level(level) < 0) {
+        return -1;
+    }
     const char *handoff = getenv("GOLOCK_HANDOFF");
     if (handoff == NULL || *handoff == '\0') {
         return 0;
@@ -607,6 +646,7 @@ module_clear(PyObject *module)
 static void
 module_free(void *module)
 {
+    leave_sight();
     forget_first(module);
     module_clear(module);
     PyMem_Free(((golock_state *)PyModule_GetState(module))->green);

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import sys
 import threading
 import time
 
@@ -12,6 +14,8 @@ import pytest
 import golock
 from golock import sight
 from waiting import join, start, wait_until
+
+HAS_GIL = getattr(sys, "_is_gil_enabled", lambda: True)()
 
 
 @pytest.fixture(autouse=True)
@@ -99,7 +103,8 @@ def test_a_wait_is_seen_while_it_lasts(kind):
     assert (seen.thread, seen.thread_name) == (thread.ident, thread.name)
     assert (seen.lock.kind, seen.limited) == (kind, False)
     assert 0 <= seen.seconds <= time.monotonic() - before
-    assert "run" in [frame.function.rpartition(".")[2] for frame in seen.stack]
+    functions = [frame.function.rpartition(".")[2] for frame in seen.stack]
+    assert "run" in functions or not HAS_GIL
     end()
     join([thread])
     assert waits_for(thing) == []
@@ -196,6 +201,7 @@ def test_json():
 
 
 CIRCLE = """
+import signal
 import sys
 import threading
 import golock
@@ -226,7 +232,7 @@ print(all(
     for wait in deadlock.waits
 ))
 text = str(deadlock)
-print(text.count("which worker "), text.count(", in work"), "acquire(timeout=timeout)" in text)
+print(text.count("which worker "), text.count(", in work"))
 import os
 sys.stdout.flush()
 os._exit(0)
@@ -238,18 +244,19 @@ os._exit(0)
 @pytest.mark.parametrize("timeout", [-1, 1000])
 def test_a_deadlock_is_found(python, check, members, timeout, known):
     workers = sorted(f"worker {index}" for index in range(members))
-    lines = members * (2 if "owners" in known else 1)  # where it waits, and where it took its own
+    # Where it waits, and where it took its own.
+    lines = members * (HAS_GIL + ("owners" in known))
     check(
         python(CIRCLE, str(members), str(timeout), *known),
-        f"{workers} {timeout == -1}\nTrue\n{members} {lines} False\n",
+        f"{workers} {timeout == -1}\nTrue\n{members} {lines}\n",
     )
 
 
 def test_threads_that_wait_for_a_deadlocked_one_are_no_part_of_it():
     def wait(thread, lock, holder):
-        hold = None if holder is None else sight.Hold(lock, "", holder, "", None, None)
+        hold = None if holder is None else sight.Hold(lock, "", holder, None, "", None, None)
         place = sight.Lock(lock, "RLock", "", hold, False)
-        return sight.Wait(thread, f"thread {thread}", place, 1.0, False, ())
+        return sight.Wait(thread, thread, f"thread {thread}", place, 1.0, False, ())
 
     waits = [wait(1, 10, 2), wait(2, 20, 3), wait(3, 30, 2), wait(4, 40, None), wait(5, 10, 2)]
     (deadlock,) = sight._deadlocks(waits)
@@ -263,6 +270,8 @@ def test_a_child_has_the_waits_of_its_own_thread_alone(python, check):
         python(
             """
 import os
+import signal
+import sys
 import threading
 import warnings
 import golock
@@ -442,8 +451,8 @@ def test_a_thread_that_waits_for_itself():
     wait_until(sight.deadlocks, "found")
     (deadlock,) = sight.deadlocks()
     assert [wait.thread for wait in deadlock.waits] == [thread.ident]
-    assert deadlock.certain
-    assert str(deadlock).startswith("Deadlock of a thread with itself:")
+    assert not deadlock.certain  # another thread may release it, as here
+    assert str(deadlock).startswith("Possible deadlock of a thread with itself:")
     lock.release()
     ended.wait()
 
@@ -454,6 +463,8 @@ def test_a_child_of_fork_knows_who_is_left(python, check):
         python(
             """
 import os
+import signal
+import sys
 import threading
 import warnings
 import golock
@@ -485,4 +496,116 @@ thread.join()
 """
         ),
         "0\n",
+    )
+
+
+@pytest.mark.usefixtures("_owners")
+@pytest.mark.parametrize("make", [golock.Lock, golock.RLock])
+def test_a_handler_that_raises_ends_a_wait_without_the_lock(make):
+    lock, owned, done = make(), threading.Event(), threading.Event()
+
+    def own():
+        with lock:
+            owned.set()
+            done.wait()
+
+    def handle(*_):
+        raise ZeroDivisionError
+
+    owner = start(own)
+    owned.wait()
+    former = signal.signal(signal.SIGALRM, handle)
+    signal.setitimer(signal.ITIMER_REAL, 0.01)
+    try:
+        with pytest.raises(ZeroDivisionError):
+            lock.acquire()
+    finally:
+        signal.signal(signal.SIGALRM, former)
+    assert [hold.thread for hold in holds_of(lock)] == [owner.ident]
+    done.set()
+    join([owner])
+    assert holds_of(lock) == []
+
+
+@pytest.mark.usefixtures("_owners")
+def test_a_level_that_is_left_forgets_the_holders():
+    lock = golock.Lock()
+    lock.acquire()
+    sight.start("waits")
+    assert sight.snapshot().holds == ()
+    lock.release()
+    lock.acquire()
+    sight.start("owners")
+    lock.release()
+    lock.acquire()
+    thread = start(lock.acquire)
+    wait_until(lambda: waits_for(lock), "waits")
+    assert not waits_for(lock)[0].lock.released_by_another
+    lock.release()
+    join([thread])
+
+
+@pytest.mark.usefixtures("_owners")
+def test_waits_of_the_interpreters_own_condition_are_no_deadlock():
+    condition = golock.Condition()
+    vars(condition)  # opens it
+
+    def wait():
+        with condition:
+            condition.wait()
+
+    thread = start(wait)
+    wait_until(lambda: [each for each in sight.snapshot().waits if each.thread == thread.ident], "")
+    assert not any(deadlock.certain for deadlock in sight.deadlocks())
+    with condition:
+        condition.notify()
+    join([thread])
+
+
+@pytest.mark.usefixtures("_owners")
+def test_an_identifier_that_is_used_again_is_no_holder():
+    lock = golock.Lock()
+    first = start(lock.acquire)
+    join([first])
+    second = start(lock.acquire)
+    wait_until(lambda: waits_for(lock), "waits")
+    assert sight.deadlocks() == ()  # even if the second has the identifier of the first
+    lock.release()
+    join([second])
+
+
+@pytest.mark.usefixtures("_owners")
+def test_a_wait_whose_thread_runs_a_handler_is_none():
+    lock, seen = golock.Lock(), []
+
+    def handle(*_):
+        seen.append(waits_for(lock))
+        lock.release()
+
+    lock.acquire()
+    former = signal.signal(signal.SIGALRM, handle)
+    signal.setitimer(signal.ITIMER_REAL, 0.01)
+    try:
+        lock.acquire()
+    finally:
+        signal.signal(signal.SIGALRM, former)
+    assert seen == [[]]
+
+
+def test_a_free_semaphore_needs_no_core(python, check):
+    check(
+        python(
+            """
+import golock
+from golock import sight
+
+sight.start("owners")
+semaphore = golock.Semaphore()
+for _ in range(100):
+    semaphore.acquire()
+    semaphore.release()
+print(golock._golock.core()["loaded"])
+"""
+        ),
+        "False\n" if os.environ.get("GOLOCK_FASTPATH") != "0" else "True\n",
     )

@@ -12,7 +12,7 @@
 /* False with GOLOCK_FASTPATH=0 in the environment: every operation goes through the core. */
 extern bool golock_plain_path;
 
-/* False then too, and while golock.sight records owners: every operation takes the slow path. */
+/* False then too, and while golock.sight records owners: locks take the slow path. */
 extern bool golock_fastpath;
 
 /* Changes the word from *old to new and returns true, or returns false with the word's value in
@@ -106,7 +106,7 @@ static inline bool
 golock_fast_acquire_permit(union golock_semaphore *semaphore, bool shared)
 {
     uint64_t old = __atomic_load_n(&semaphore->both, __ATOMIC_RELAXED);
-    while (golock_fastpath && (old & (GOLOCK_HELD | GOLOCK_HANDOFF)) == 0) {
+    while (golock_plain_path && (old & (GOLOCK_HELD | GOLOCK_HANDOFF)) == 0) {
         uint64_t new = old - GOLOCK_PERMIT;
         new |= new < GOLOCK_PERMIT ? GOLOCK_HELD : 0;
         if (golock_change_permits(semaphore, shared, &old, new, __ATOMIC_ACQUIRE)) {
@@ -126,7 +126,7 @@ golock_fast_release_permits(union golock_semaphore *semaphore, bool shared, uint
         golock_due((uint32_t)old)) {
         return false;
     }
-    while (golock_fastpath && (old & (GOLOCK_WAITERS | GOLOCK_HANDOFF)) == 0 &&
+    while (golock_plain_path && (old & (GOLOCK_WAITERS | GOLOCK_HANDOFF)) == 0 &&
            (old >> 32) + n <= most) {
         uint64_t new = (old + n * GOLOCK_PERMIT) & ~(uint64_t)GOLOCK_HELD;
         if (golock_change_permits(semaphore, shared, &old, new, __ATOMIC_RELEASE)) {

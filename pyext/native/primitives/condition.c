@@ -107,7 +107,7 @@ add_waiters(const golock_state *state, PyObject *locks, PyObject *waiters, Py_ss
         PyObject *appended = NULL;
         if (lock != NULL &&
             golock_mutex_acquire(&((LockObject *)lock)->mutex, GOLOCK_DO_NOT_WAIT) > 0 &&
-            PyList_Append(locks, lock) == 0) {
+            golock_lock_signals(lock) && PyList_Append(locks, lock) == 0) {
             appended = PyObject_CallMethod(waiters, "append", "O", lock);
         }
         Py_XDECREF(lock);

@@ -243,13 +243,14 @@ enum { WAIT_OPENED = 2 };
  * the deadline has passed, -1 with an exception set, and WAIT_OPENED when it was opened. The
  * protocol is that of internal/core/event.go. Needs no core, because all waiters go on at once. */
 static int
-wait_native(EventObject *self, uint32_t initial, golock_deadline deadline)
+wait_native(EventObject *self, uint32_t initial, golock_deadline deadline,
+            golock_wait_record *record)
 {
     bool in_time = golock_may_wait(deadline);
     golock_spin spin = golock_spin_begin(deadline, 0);
     for (;;) {
         /* Run the handlers of pending signals, which would not interrupt the sleep. */
-        if (in_time && Py_MakePendingCalls() < 0) {
+        if (in_time && golock_make_pending_calls(record) < 0) {
             return -1;
         }
         uint32_t word = load(self);
@@ -286,7 +287,7 @@ wait_native(EventObject *self, uint32_t initial, golock_deadline deadline)
  * handler may wait, in a loop that never suspends them, for a thread that needs the event. */
 static int
 wait_listening(EventObject *self, golock_listener *listener, uint32_t initial,
-               golock_deadline deadline)
+               golock_deadline deadline, golock_wait_record *record)
 {
     bool native;
     GOLOCK_BEGIN_CRITICAL_SECTION(self);
@@ -298,7 +299,7 @@ wait_listening(EventObject *self, golock_listener *listener, uint32_t initial,
     if (!native) {
         return WAIT_OPENED;
     }
-    int result = wait_native(self, initial, deadline);
+    int result = wait_native(self, initial, deadline, record);
     if (golock_withdraw_native((PyObject *)self, listener)) {
         return result;
     }
@@ -328,7 +329,7 @@ wait_slow(PyObject *op, uint32_t initial, PyObject *limit)
     }
     golock_wait_record *record =
         golock_may_wait(deadline) ? golock_wait_begins(op, deadline) : NULL;
-    int result = wait_listening(self, listener, initial, deadline);
+    int result = wait_listening(self, listener, initial, deadline, record);
     golock_wait_ends(record);
     golock_listener_free(listener);
     if (result == WAIT_OPENED) { /* reading the timeout may have run code that opened it */

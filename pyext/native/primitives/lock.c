@@ -24,6 +24,15 @@ golock_lock_new(PyTypeObject *type)
     return (PyObject *)self;
 }
 
+bool
+golock_lock_signals(PyObject *lock)
+{
+    golock_mutex *mutex = &((LockObject *)lock)->mutex;
+    golock_hold_ends(&mutex->hold);
+    mutex->released_by_others = true;
+    return true;
+}
+
 static void
 lock_dealloc(LockObject *self)
 {

@@ -54,6 +54,10 @@ golock_rlock_owner(const RLockObject *self)
     return __atomic_load_n(&self->owner, __ATOMIC_RELAXED);
 }
 
+/* Says that other threads than its owner release this lock: the interpreter's conditions use locks
+ * as signals. Returns true. */
+bool golock_lock_signals(PyObject *lock);
+
 /* Returns a new reference to a free lock, or NULL with MemoryError set. */
 PyObject *golock_lock_new(PyTypeObject *type);
 #if PY_VERSION_HEX >= 0x030D0000

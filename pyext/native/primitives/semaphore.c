@@ -331,7 +331,7 @@ acquire_with_arguments(PyObject *op, PyObject *const *args, Py_ssize_t nargs, Py
     }
     golock_deadline deadline = blocking ? GOLOCK_NO_LIMIT : GOLOCK_DO_NOT_WAIT;
     if (values[1] != Py_None) {
-        if (!golock_fastpath && !golock_object_opened(op) && try_acquire(self)) {
+        if (!golock_plain_path && !golock_object_opened(op) && try_acquire(self)) {
             Py_RETURN_TRUE;
         }
         if (golock_parse_timeout(values[1], true, &deadline) < 0) {

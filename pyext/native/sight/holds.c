@@ -83,14 +83,14 @@ have_room(void)
 static PyCodeObject *
 keep(PyCodeObject *code)
 {
-    if (code == NULL || !have_room()) {
+    if (code == NULL || (codes.size > 0 && *slot_of(codes.slots, codes.size, code) == code)) {
+        return code;
+    }
+    if (!have_room()) {
         return NULL;
     }
-    PyCodeObject **slot = slot_of(codes.slots, codes.size, code);
-    if (*slot == NULL) {
-        *slot = (PyCodeObject *)Py_NewRef(code);
-        codes.used++;
-    }
+    *slot_of(codes.slots, codes.size, code) = (PyCodeObject *)Py_NewRef(code);
+    codes.used++;
     return code;
 }
 
@@ -111,7 +111,7 @@ grow(void)
 static void
 free_hold(golock_hold *hold)
 {
-    __atomic_store_n(&hold->lock, NULL, __ATOMIC_RELEASE);
+    hold->lock = NULL;
     hold->next_free = table.free;
     table.free = hold;
 }
@@ -128,10 +128,8 @@ void
 golock_begin_hold(golock_hold **place, const void *lock)
 {
     PyThreadState *thread = PyThreadState_Get();
-    if (*place != NULL) { /* code outside Python released the lock */
-        golock_end_hold(place);
-    }
     if (PyThreadState_GetInterpreter(thread) != table.interpreter) {
+        golock_hold_ends(place);
         return;
     }
     int instruction = 0;
@@ -145,34 +143,53 @@ golock_begin_hold(golock_hold **place, const void *lock)
     if (hold != NULL) {
         table.free = hold->next_free;
         hold->thread = (unsigned long)pthread_self();
+        hold->state = PyThreadState_GetID(thread);
         hold->since = since;
         hold->code = keep(code);
         hold->instruction = instruction;
         hold->generation = table.generation;
-        __atomic_store_n(&hold->lock, lock, __ATOMIC_RELEASE);
+        hold->lock = lock;
+    }
+    /* There is a former hold if code outside Python released the lock, or, without a GIL, another
+     * thread did before this one had come here. */
+    golock_hold *former = __atomic_exchange_n(place, hold, __ATOMIC_ACQ_REL);
+    if (former != NULL) {
+        free_hold(former);
     }
     unlock_holds();
-    __atomic_store_n(place, hold, __ATOMIC_RELEASE);
 }
 
 bool
 golock_end_hold(golock_hold **place)
 {
-    golock_hold *hold = *place;
-    *place = NULL;
-    bool strange = hold->thread != (unsigned long)pthread_self();
+    /* Without a GIL two threads may release the lock at once. */
+    golock_hold *hold = __atomic_exchange_n(place, NULL, __ATOMIC_ACQ_REL);
+    if (hold == NULL) {
+        return false;
+    }
     lock_holds();
+    bool by_another =
+        hold->generation == table.generation && hold->thread != (unsigned long)pthread_self();
     free_hold(hold);
     unlock_holds();
-    return strange;
+    return by_another;
 }
 
 void
-golock_restart_holds(void)
+golock_start_holds(void)
 {
     lock_holds();
     table.generation++;
     table.interpreter = PyInterpreterState_Get();
+    unlock_holds();
+}
+
+void
+golock_stop_holds(void)
+{
+    lock_holds();
+    table.generation++;
+    table.interpreter = NULL;
     PyCodeObject **slots = codes.slots;
     size_t size = codes.size;
     codes.slots = NULL;
@@ -184,36 +201,41 @@ golock_restart_holds(void)
     free(slots);
 }
 
-static bool
-counts(const golock_hold *hold)
+bool
+golock_records_holds(void)
 {
-    return hold->generation == table.generation && table.interpreter == PyInterpreterState_Get();
+    return table.interpreter == PyInterpreterState_Get();
 }
 
-/* Returns a new tuple of the hold, which begins with the lock if `whose` is true. */
-static PyObject *
-as_tuple(const golock_hold *hold, bool whose)
-{
-    PyObject *code = hold->code == NULL ? Py_None : (PyObject *)hold->code;
-    PyObject *line = hold->code == NULL
-                         ? Py_NewRef(Py_None)
-                         : PyLong_FromLong(PyCode_Addr2Line(hold->code, hold->instruction));
-    return whose ? Py_BuildValue("NkLON", PyLong_FromVoidPtr((void *)hold->lock), hold->thread,
-                                 (long long)hold->since, code, line)
-                 : Py_BuildValue("kLON", hold->thread, (long long)hold->since, code, line);
-}
-
-/* Copies a hold of this lock. Returns false if it is none, or none any more: without a GIL its
- * thread may end it meanwhile, and another use the record again. */
+/* Copies a hold of this lock, or of any for NULL, with a reference to its code. Returns false if
+ * there is none, or none that counts. */
 static bool
 copy_hold(const golock_hold *hold, const void *lock, golock_hold *seen)
 {
-    if (hold == NULL || __atomic_load_n(&hold->lock, __ATOMIC_ACQUIRE) != lock) {
-        return false;
+    lock_holds();
+    bool counts = hold != NULL && hold->lock != NULL && (lock == NULL || hold->lock == lock) &&
+                  hold->generation == table.generation && golock_records_holds();
+    if (counts) {
+        *seen = *hold;
+        Py_XINCREF(seen->code);
     }
-    *seen = *hold;
-    __atomic_thread_fence(__ATOMIC_ACQUIRE);
-    return __atomic_load_n(&hold->lock, __ATOMIC_RELAXED) == lock && counts(seen);
+    unlock_holds();
+    return counts;
+}
+
+/* Returns a new tuple of the copy, which begins with the lock if `whose` is true, and drops its
+ * reference to the code. */
+static PyObject *
+as_tuple(const golock_hold *seen, bool whose)
+{
+    PyObject *code = seen->code == NULL ? Py_NewRef(Py_None) : (PyObject *)seen->code;
+    PyObject *line = seen->code == NULL
+                         ? Py_NewRef(Py_None)
+                         : PyLong_FromLong(PyCode_Addr2Line(seen->code, seen->instruction));
+    unsigned long long state = seen->state;
+    return whose ? Py_BuildValue("NkKLNN", PyLong_FromVoidPtr((void *)seen->lock), seen->thread,
+                                 state, (long long)seen->since, code, line)
+                 : Py_BuildValue("kKLNN", seen->thread, state, (long long)seen->since, code, line);
 }
 
 PyObject *
@@ -224,24 +246,31 @@ golock_describe_hold(golock_hold *const *hold, const void *lock)
                                                                            : Py_NewRef(Py_None);
 }
 
+/* Returns the record with this index, or NULL beyond the last. */
+static const golock_hold *
+record_at(int index)
+{
+    lock_holds();
+    const golock_hold *block = index / BLOCK < table.length ? table.blocks[index / BLOCK] : NULL;
+    unlock_holds();
+    return block == NULL ? NULL : &block[index % BLOCK];
+}
+
 PyObject *
 golock_holds(void)
 {
     PyObject *list = PyList_New(0);
-    for (int i = 0; i < table.length && list != NULL; i++) {
-        for (int j = 0; j < BLOCK && list != NULL; j++) {
-            const golock_hold *hold = &table.blocks[i][j];
-            const void *lock = __atomic_load_n(&hold->lock, __ATOMIC_ACQUIRE);
-            golock_hold seen;
-            if (lock == NULL || !copy_hold(hold, lock, &seen)) {
-                continue;
-            }
-            PyObject *item = as_tuple(&seen, true);
-            if (item == NULL || PyList_Append(list, item) < 0) {
-                Py_CLEAR(list);
-            }
-            Py_XDECREF(item);
+    const golock_hold *hold;
+    for (int i = 0; list != NULL && (hold = record_at(i)) != NULL; i++) {
+        golock_hold seen;
+        if (!copy_hold(hold, NULL, &seen)) {
+            continue;
         }
+        PyObject *item = as_tuple(&seen, true);
+        if (item == NULL || PyList_Append(list, item) < 0) {
+            Py_CLEAR(list);
+        }
+        Py_XDECREF(item);
     }
     return list;
 }

@@ -11,8 +11,9 @@
 
 /* A hold of one lock. Holds are never freed, but used again. */
 typedef struct golock_hold {
-    const void *lock;     /* its address, or NULL: the record is free. Access it atomically. */
+    const void *lock;     /* its address, or NULL: the record is free */
     unsigned long thread; /* threading.get_ident(), or 0: a thread that did not survive a fork */
+    uint64_t state;       /* PyThreadState_GetID(): identifiers of threads are used again */
     int64_t since;        /* CLOCK_MONOTONIC_COARSE, in nanoseconds */
     PyCodeObject *code;   /* kept alive by the table of codes; or NULL */
     int instruction;      /* of the code, in bytes */
@@ -23,7 +24,8 @@ typedef struct golock_hold {
 /* Records that the calling thread has taken the lock, in *hold. Needs the GIL. */
 void golock_begin_hold(golock_hold **hold, const void *lock);
 
-/* Forgets the hold, if there is one. Returns whether another thread than the calling one had it. */
+/* Forgets the hold, if there is one. Returns whether another thread than the calling one had it, as
+ * far as that is recorded. */
 bool golock_end_hold(golock_hold **hold);
 
 static inline void
@@ -38,19 +40,26 @@ golock_hold_begins(golock_hold **hold, const void *lock)
 static inline bool
 golock_hold_ends(golock_hold **hold)
 {
-    return *hold != NULL && golock_end_hold(hold);
+    return __atomic_load_n(hold, __ATOMIC_RELAXED) != NULL && golock_end_hold(hold);
 }
 
-/* Begins a new generation: what has been recorded counts no more. Needs the GIL. */
-void golock_restart_holds(void);
+/* Begins to record, in this interpreter. Needs the GIL. */
+void golock_start_holds(void);
 
-/* Returns what is recorded of the hold of this lock: (thread, since, code, line), with None for
- * code and line where they are unknown. Returns None if there is none, or none that counts, and
+/* Forgets what is recorded, after the level has been lowered. Drops references, so it may run
+ * Python code. Needs the GIL. */
+void golock_stop_holds(void);
+
+/* Whether the current interpreter records. */
+bool golock_records_holds(void);
+
+/* Returns what is recorded of the hold of this lock: (thread, state, since, code, line), with None
+ * for code and line where they are unknown. Returns None if there is none, or none that counts, and
  * NULL with MemoryError set. */
 PyObject *golock_describe_hold(golock_hold *const *hold, const void *lock);
 
-/* Returns a list of (lock, thread, since, code, line) for all holds, where the lock is its id();
- * NULL with MemoryError set. Needs the GIL. */
+/* Returns a list of (lock, thread, state, since, code, line) for all holds, where the lock is its
+ * id(); NULL with MemoryError set. Needs the GIL. */
 PyObject *golock_holds(void);
 
 /* Call this in a child process: locks held by threads that do not exist there have no owner. */

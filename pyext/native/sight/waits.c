@@ -43,6 +43,7 @@ golock_record_wait(PyObject *object, golock_deadline deadline)
         .object = object,
         .interpreter = PyInterpreterState_Get(),
         .thread = (unsigned long)pthread_self(),
+        .state = PyThreadState_GetID(PyThreadState_Get()),
         .since = golock_now(),
         .deadline = deadline,
     };
@@ -110,7 +111,8 @@ static void
 copy(golock_wait_record *record, void *argument)
 {
     copies *to = argument;
-    if (record->interpreter == to->interpreter && to->length < to->room) {
+    if (record->interpreter == to->interpreter && to->length < to->room &&
+        !__atomic_load_n(&record->suspended, __ATOMIC_ACQUIRE)) {
         Py_INCREF(record->object);
         to->records[to->length++] = *record;
     }
@@ -119,7 +121,8 @@ copy(golock_wait_record *record, void *argument)
 static PyObject *
 as_tuple(const golock_wait_record *record)
 {
-    return Py_BuildValue("OkLN", record->object, record->thread, (long long)record->since,
+    return Py_BuildValue("OkKLN", record->object, record->thread, (unsigned long long)record->state,
+                         (long long)record->since,
                          PyBool_FromLong(record->deadline.at != GOLOCK_FOREVER));
 }
 
@@ -149,6 +152,22 @@ golock_waits(void)
     }
     free(all.records);
     return list;
+}
+
+static void
+forget_of_interpreter(golock_wait_record *record, void *interpreter)
+{
+    if (record->interpreter == interpreter) {
+        record->object = NULL; /* and not used again: its thread may be in its wait for ever */
+    }
+}
+
+void
+golock_forget_waits(void)
+{
+    golock_tables_lock();
+    each_record(forget_of_interpreter, PyInterpreterState_Get());
+    golock_tables_unlock();
 }
 
 /* A signal handler may fork within a wait, which then goes on in the child. */

@@ -15,6 +15,8 @@ typedef struct golock_wait_record {
     PyObject *object; /* or NULL: the record is free */
     PyInterpreterState *interpreter;
     unsigned long thread; /* threading.get_ident() */
+    uint64_t state;       /* PyThreadState_GetID() */
+    bool suspended;       /* the thread runs signal handlers within its wait */
     int64_t since;
     golock_deadline deadline;
     struct golock_wait_record *next_free;
@@ -42,6 +44,19 @@ golock_wait_moves(golock_wait_record *record, PyObject *object)
     }
 }
 
+/* Py_MakePendingCalls within this wait, which is not one while signal handlers run. */
+static inline int
+golock_make_pending_calls(golock_wait_record *record)
+{
+    if (record == NULL) {
+        return Py_MakePendingCalls();
+    }
+    __atomic_store_n(&record->suspended, true, __ATOMIC_RELEASE);
+    int result = Py_MakePendingCalls();
+    __atomic_store_n(&record->suspended, false, __ATOMIC_RELEASE);
+    return result;
+}
+
 /* Call this when the wait has ended, while the caller still has its reference to the object. */
 static inline void
 golock_wait_ends(golock_wait_record *record)
@@ -51,13 +66,17 @@ golock_wait_ends(golock_wait_record *record)
     }
 }
 
-/* Returns a list of the waits of this interpreter as tuples (object, thread, since, limited): the
- * thread's identifier, the nanoseconds of CLOCK_MONOTONIC when the wait began, and whether it has a
- * time-out. Returns NULL with MemoryError set. Needs the GIL. */
+/* Returns a list of the waits of this interpreter, without those whose threads run signal handlers,
+ * as tuples (object, thread, state, since, limited): the thread's identifier and that of its state,
+ * the nanoseconds of CLOCK_MONOTONIC when the wait began, and whether it has a time-out. Returns
+ * NULL with MemoryError set. Needs the GIL. */
 PyObject *golock_waits(void);
 
 /* How many waits were not recorded for lack of memory. */
 extern uint64_t golock_waits_dropped;
+
+/* Forgets the waits of the current interpreter, which ends: their threads never run again. */
+void golock_forget_waits(void);
 
 /* Call this in a child process: the waits of threads that do not exist there are forgotten. */
 void golock_waits_after_fork(void);

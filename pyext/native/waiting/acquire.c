@@ -153,7 +153,8 @@ spin_for(uint32_t *word, unsigned flags, const bool *ended, golock_spin *spin)
 
 /* Runs the wait until it ends. Returns as golock_wait does. */
 static int
-drive(wait *w, const struct golock_waiter *fresh, unsigned flags, const bool *ended)
+drive(wait *w, const struct golock_waiter *fresh, unsigned flags, const bool *ended,
+      golock_wait_record *record)
 {
     pid_t process = golock_process;
     bool woken = flags & GOLOCK_WAIT_WOKEN;
@@ -176,7 +177,8 @@ drive(wait *w, const struct golock_waiter *fresh, unsigned flags, const bool *en
                 woken = false;
                 w->core = golock_core_load();
             }
-            bool raised = !(flags & GOLOCK_WAIT_NO_HANDLERS) && Py_MakePendingCalls() < 0;
+            bool raised =
+                !(flags & GOLOCK_WAIT_NO_HANDLERS) && golock_make_pending_calls(record) < 0;
             bool forked = golock_process != process; /* nobody knows this waiter in the child */
             if (forked) {
                 *w = (wait){.waiter = *fresh};
@@ -221,7 +223,7 @@ golock_wait(uint32_t *word, PyObject *object, golock_deadline deadline, unsigned
         };
         /* Loading the core may run Python code, which a possible claimant must not do. */
         wait w = {.waiter = fresh, .core = woken ? golock_core_loaded() : golock_core_load()};
-        result = drive(&w, &fresh, flags, ended);
+        result = drive(&w, &fresh, flags, ended, record);
         golock_uncount(w.core, &w.waiter);
     }
     golock_spin_learn(&spin);

@@ -21,9 +21,11 @@ acquire(golock_mutex *mutex, golock_deadline deadline, unsigned flags)
 NO_INLINE static int
 acquire_and_own(golock_mutex *mutex, golock_deadline deadline, unsigned flags)
 {
-    int taken = (golock_plain_path && !(flags & GOLOCK_WAIT_WOKEN) &&
-                 golock_word_try_acquire(&mutex->word)) ||
-                acquire(mutex, deadline, flags);
+    int taken =
+        golock_plain_path && !(flags & GOLOCK_WAIT_WOKEN) && golock_word_try_acquire(&mutex->word);
+    if (!taken) {
+        taken = acquire(mutex, deadline, flags);
+    }
     if (taken > 0) {
         golock_hold_begins(&mutex->hold, golock_mutex_object(mutex));
     }
@@ -47,6 +49,7 @@ golock_mutex_release_slow(golock_mutex *mutex)
 void
 golock_mutex_reset(golock_mutex *mutex)
 {
-    golock_mutex_disown(mutex);
+    golock_hold_ends(&mutex->hold);
+    mutex->released_by_others = false;
     __atomic_store_n(&mutex->word, 0, __ATOMIC_RELAXED);
 }

@@ -11,10 +11,10 @@
 typedef struct golock_mutex {
     uint32_t word;
     uint8_t releases;
-    bool shared;       /* code outside Python knows the word */
-    uint8_t offset;    /* of the mutex in its object */
-    bool strange;      /* another thread than its owner released it, while owners were recorded */
-    golock_hold *hold; /* or NULL: nobody has it, or nothing is recorded */
+    bool shared;             /* code outside Python knows the word */
+    uint8_t offset;          /* of the mutex in its object */
+    bool released_by_others; /* than its owner, as far as golock.sight knows */
+    golock_hold *hold;       /* of golock.sight, or NULL: nobody has it, or nothing is recorded */
 } golock_mutex;
 
 /* Returns the object that the mutex is a part of, a borrowed reference. */
@@ -29,7 +29,7 @@ static inline void
 golock_mutex_disown(golock_mutex *mutex)
 {
     if (golock_hold_ends(&mutex->hold)) {
-        mutex->strange = true;
+        mutex->released_by_others = true;
     }
 }
 

@@ -300,7 +300,7 @@ sleep_until_notified(golock_listener *listener, golock_deadline deadline, golock
     bool in_time = true;
     while (in_time && (notification_of(listener) == 0 || unwoken.word != NULL)) {
         /* Run the handlers of pending signals, which would not interrupt the sleep. */
-        if (unwoken.word == NULL && Py_MakePendingCalls() < 0) {
+        if (unwoken.word == NULL && golock_make_pending_calls(listener->record) < 0) {
             return -1;
         }
         /* The claimant needs the GIL next, so wake it without the GIL. */
