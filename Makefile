@@ -61,10 +61,11 @@ test-go:
 	$(GO) test -tags golock_portable ./golock ./internal/... ./tests_go
 	CGO_ENABLED=1 $(GO) test -race ./golock ./internal/... ./tests_go
 
-# The stress tests have the machine for themselves; the others run side by side.
+# The stress tests have the machine for themselves. The others run side by side, twice as many as
+# there are cores: they often wait.
 STRESS ?= tests_py/stress
 SELECT ?=
-SIDE_BY_SIDE := -n 2 --dist loadfile
+SIDE_BY_SIDE := -n 4 --dist loadfile
 
 test-python: $(VENV)/tests
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(SELECT) --ignore=tests_py/stress
