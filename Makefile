@@ -2,7 +2,7 @@
 # make check         formatters, linters, and the quick tests, in a minute
 # make test          set up, and pass all tests on one interpreter, Go and Python
 # make test-all      the same with and without the fast path, all models, and every interpreter
-#                    found here (an hour)
+#                    found here
 # make verify        check the protocol's models, and that every fault seeded in them is found
 # make verify-all    the same with the largest searches, a quarter of an hour
 # make limits        print what keeps the core away, and how threads wait then

@@ -144,19 +144,10 @@ static PyObject *
 owner(PyObject *module, PyObject *object)
 {
     golock_state *state = PyModule_GetState(module);
-    golock_mutex *mutex = mutex_of(state, object);
-    if (mutex == NULL) {
-        Py_RETURN_NONE;
-    }
-    if (mutex->offset == offsetof(RLockObject, mutex)) {
-        unsigned long thread = golock_rlock_owner((RLockObject *)object);
-        return thread == 0 ? Py_NewRef(Py_None) : PyLong_FromUnsignedLong(thread);
-    }
-    PyObject *hold = golock_describe_hold(&mutex->hold, object);
-    if (hold != NULL && hold != Py_None) {
-        Py_SETREF(hold, Py_NewRef(PyTuple_GET_ITEM(hold, 0)));
-    }
-    return hold;
+    unsigned long thread = PyObject_TypeCheck(object, state->rlock_type)
+                               ? golock_rlock_owner((RLockObject *)object)
+                               : 0;
+    return thread == 0 ? Py_NewRef(Py_None) : PyLong_FromUnsignedLong(thread);
 }
 
 static PyObject *
@@ -354,11 +345,9 @@ PyDoc_STRVAR(waits_doc,
 PyDoc_STRVAR(waits_dropped_doc, "waits_dropped($module, /)\n--\n\n"
                                 "Return how many waits were not recorded for lack of memory.");
 
-PyDoc_STRVAR(owner_doc,
-             "owner($module, lock, /)\n--\n\n"
-             "Return the identifier of the thread that owns a Lock or an RLock. Return 0\n"
-             "if it ended in a fork, and None if the owner is unknown, if there is none,\n"
-             "and for other objects.");
+PyDoc_STRVAR(owner_doc, "owner($module, lock, /)\n--\n\n"
+                        "Return the identifier of the thread that owns an RLock. Return None if\n"
+                        "nobody does, and for other objects.");
 
 PyDoc_STRVAR(hold_of_doc,
              "hold_of($module, lock, /)\n--\n\n"

@@ -10,8 +10,8 @@
 #define BLOCK 256
 #define MOST_BLOCKS 4096
 
-/* Guarded by the GIL, or without one by the lock of the tables. Only the interpreter that started
- * the recording records. */
+/* Guarded by the GIL, or without one by the lock of the tables. Only the main interpreter records.
+ */
 static struct {
     PyInterpreterState *interpreter;
     unsigned generation;
@@ -79,7 +79,8 @@ have_room(void)
     return true;
 }
 
-/* Returns the code, which stays alive until the next start, or NULL if there is no room for it. */
+/* Returns the code, which stays alive until the recording stops, or NULL if there is no room for
+ * it. */
 static PyCodeObject *
 keep(PyCodeObject *code)
 {
