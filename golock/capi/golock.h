@@ -10,7 +10,7 @@
 #include <stdint.h>
 
 /* The version of everything in this file. */
-#define GOLOCK_VERSION 5
+#define GOLOCK_VERSION 6
 
 /* The header of a shared Lock, Semaphore or Event of the Python package. golock.shared(object)
  * gives its address; a Lock also has the attributes `address`, an int, and `capsule`, of the name
@@ -164,6 +164,60 @@ struct golock_waiter {
  * the GIL to sleep. Calls into a core run on a stack of some KiB: block the signals whose handlers
  * need more (core/call.h blocks all), or have SA_ONSTACK set for them. */
 
+/* What golock.sight gives the core: how goroutines are recorded, and what the core's service calls.
+ * The functions need no GIL, never run Python code, and may be called by any thread at any time
+ * until the process ends or forks. */
+struct golock_sight {
+    const int *level; /* enum golock_sight_level of pyext/native/sight/level.h */
+
+    /* Returns the index of a frame of Go code, or of a stack: its innermost frame, called from the
+     * stack `caller`, or 0. They return 0 when there is no room. */
+    uint32_t (*frame)(const char *file, const char *function, int line);
+    uint32_t (*stack)(uint32_t caller, uint32_t frame);
+
+    /* Records that a goroutine waits for a word until the deadline. `kind` is an enum golock_kind.
+     * Returns the record, for wait_ended; NULL if there is no room. */
+    void *(*wait_begins)(const void *word, int kind, uint64_t goroutine, int64_t deadline,
+                         uint32_t stack);
+    void (*wait_ended)(void *wait, int taken);
+
+    /* Records that a goroutine has taken a lock or a permit, or releases it. */
+    void (*taken)(const void *word, int kind, uint64_t goroutine, uint32_t stack);
+    void (*released)(const void *word, int kind, uint64_t goroutine);
+
+    /* Looks for deadlocks among the waits that are old enough. Returns the CLOCK_MONOTONIC time at
+     * which to look again, or GOLOCK_FOREVER: not before `wake` is readable, an eventfd. */
+    int64_t (*look)(void);
+    int wake;
+
+    /* Answers a request, with memory that `release_reply` frees; returns 0, or an errno. */
+    int (*answer)(uint32_t request, uint64_t argument, void **reply, uint64_t *size);
+    void (*release_reply)(void *reply);
+};
+
+/* A client of the service sends a struct golock_sight_request, and receives a struct
+ * golock_sight_reply and `size` bytes. The service closes the connection of a client that sends
+ * something else. */
+struct golock_sight_request {
+    uint32_t magic; /* GOLOCK_SIGHT_MAGIC */
+    uint32_t request;
+    uint64_t argument;
+};
+
+struct golock_sight_reply {
+    uint32_t magic;
+    int32_t error; /* 0, or an errno; then the size is 0 */
+    uint64_t size;
+};
+
+#define GOLOCK_SIGHT_MAGIC 0x53476FC1u
+
+enum golock_sight_requests {
+    GOLOCK_SIGHT_HELLO = 1, /* JSON: pid, version, python, level, command */
+    GOLOCK_SIGHT_IMAGE,     /* argument: the sections, or 0: all; see sight/image.h */
+    GOLOCK_SIGHT_LEVEL,     /* argument: the level to set; replies nothing */
+};
+
 /* The table of the core. GOLOCK_CORE_FUNCTION, the only function that libgolock.so exports, returns
  * it. It never waits, and returns NULL while the library's Go runtime has not started or is short
  * of memory; a thread that has not called the core yet must not do so then.
@@ -193,6 +247,10 @@ struct golock_core {
     const int64_t *handoff;
     /* The counters of waiters. Access them atomically. */
     int32_t *waiting;
+    /* Records goroutines, and starts the service, one goroutine that looks for deadlocks and, if
+     * `path` is not NULL, listens at that path for clients; the directory exists. A second call
+     * replaces path and sight. NULL for `sight` ends the service. Returns 0, or an errno. */
+    int (*serve)(const struct golock_sight *sight, const char *path);
 };
 
 #define GOLOCK_CORE_MAGIC 0x65726FC1u

@@ -8,7 +8,7 @@ import (
 
 // Version is the version of the header, of the words and of the core's functions. Code of different
 // versions cannot use the same object.
-const Version = 5
+const Version = 6
 
 // HeaderMagic begins the header of a Python object that is shared. Its bytes are not valid UTF-8.
 const HeaderMagic = 0x6B636FC1

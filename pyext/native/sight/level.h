@@ -4,8 +4,9 @@
 
 enum golock_sight_level {
     GOLOCK_SIGHT_OFF,
-    GOLOCK_SIGHT_WAITS,  /* waits of Python threads */
+    GOLOCK_SIGHT_WAITS,  /* waits, with their stacks */
     GOLOCK_SIGHT_OWNERS, /* also who holds locks, since when and from where */
+    GOLOCK_SIGHT_ORDER,  /* also the order in which locks are taken */
 };
 
 /* For the whole process. Access it atomically. */
