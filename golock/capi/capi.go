@@ -19,6 +19,7 @@ import "C"
 
 import (
 	"runtime"
+	"syscall"
 	"time"
 	"unsafe"
 
@@ -64,6 +65,9 @@ func golockReleaseSemaphore(word *C.uint32_t, n, most C.uint32_t) C.int {
 func golockSetHandoff(nanoseconds C.int64_t) {
 	golock.SetHandoff(time.Duration(nanoseconds))
 }
+
+//export golockServe
+func golockServe(*C.struct_golock_sight, *C.char) C.int { return C.int(syscall.ENOSYS) }
 
 //export golockGoVersion
 func golockGoVersion() *C.char { return C.CString(runtime.Version()) }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/golock/golock/golock"
 	"github.com/golock/golock/internal/core"
+	"github.com/golock/golock/internal/sight"
 )
 
 // An index other than 0 does not compile: golock.h and package core are equal.
@@ -45,6 +46,13 @@ var (
 	_ = [1]struct{}{}[int(core.Park)-C.GOLOCK_PARK]
 	_ = [1]struct{}{}[int(core.TimedOut)-C.GOLOCK_TIMED_OUT]
 	_ = [1]struct{}{}[int(core.Aborted)-C.GOLOCK_ABORTED]
+
+	_ = [1]struct{}{}[sight.Magic-C.GOLOCK_SIGHT_MAGIC]
+	_ = [1]struct{}{}[sight.Hello-C.GOLOCK_SIGHT_HELLO]
+	_ = [1]struct{}{}[sight.Image-C.GOLOCK_SIGHT_IMAGE]
+	_ = [1]struct{}{}[sight.Level-C.GOLOCK_SIGHT_LEVEL]
+	_ = [1]struct{}{}[sight.RequestLayout-requestLayout]
+	_ = [1]struct{}{}[sight.ReplyLayout-replyLayout]
 )
 
 // The declarations of the header, the waiter and the semaphore have one layout: their sizes and the
@@ -81,3 +89,11 @@ const waiterPassed = uint64(unsafe.Offsetof(C.struct_golock_waiter{}.since)) |
 // initializer.
 const waiterFields = unsafe.Offsetof(C.struct_golock_waiter{}.goroutine) +
 	unsafe.Sizeof(C.struct_golock_waiter{}.goroutine)
+
+const requestLayout = uint64(unsafe.Sizeof(C.struct_golock_sight_request{})) |
+	uint64(unsafe.Offsetof(C.struct_golock_sight_request{}.request))<<8 |
+	uint64(unsafe.Offsetof(C.struct_golock_sight_request{}.argument))<<16
+
+const replyLayout = uint64(unsafe.Sizeof(C.struct_golock_sight_reply{})) |
+	uint64(unsafe.Offsetof(C.struct_golock_sight_reply{}.error))<<8 |
+	uint64(unsafe.Offsetof(C.struct_golock_sight_reply{}.size))<<16

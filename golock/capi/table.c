@@ -7,6 +7,13 @@
 #include <pthread.h>
 #include <unistd.h>
 
+/* cgo knows no const. */
+static int
+serve(const struct golock_sight *sight, const char *path)
+{
+    return golockServe((struct golock_sight *)sight, (char *)path);
+}
+
 static struct golock_core core = {
     .magic = GOLOCK_CORE_MAGIC,
     .version = GOLOCK_VERSION,
@@ -16,6 +23,7 @@ static struct golock_core core = {
     .release = golockRelease,
     .release_semaphore = golockReleaseSemaphore,
     .set_handoff = golockSetHandoff,
+    .serve = serve,
 };
 
 static void
