@@ -5,6 +5,7 @@
 #include "base/process.h"
 #include "core/loader.h"
 #include "sight/holds.h"
+#include "sight/profile.h"
 #include "sight/table.h"
 #include "sight/waits.h"
 #include "waiting/counters.h"
@@ -17,11 +18,13 @@ before(void)
 {
     golock_core_before_fork();
     golock_tables_lock();
+    golock_profile_before_fork();
 }
 
 static void
 in_parent(void)
 {
+    golock_profile_after_fork_in_parent();
     golock_tables_unlock();
     golock_core_after_fork_in_parent();
 }
@@ -35,6 +38,7 @@ in_child(void)
     golock_counters_after_fork();
     golock_waits_after_fork();
     golock_holds_after_fork();
+    golock_profile_after_fork_in_child();
 }
 
 int

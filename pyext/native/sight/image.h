@@ -1,11 +1,11 @@
 /* The image: everything that golock.sight knows at one time, as one piece of memory. snapshot() and
  * the commands decode it (pyext/golock/sight/_image.py); it is the reply to GOLOCK_SIGHT_IMAGE.
  *
- * An image is a header, then sections: a struct golock_image_section, its entries, and zero to seven
- * bytes of padding up to a multiple of eight. All numbers are little-endian. Times are nanoseconds
- * of CLOCK_MONOTONIC; 0 means unknown. An index of a string, a frame or a stack is one into its
- * section, whose entry 0 stands for "unknown". A decoder skips sections that it does not know, and
- * the end of entries that are longer than it knows. */
+ * An image is a header, then sections: a struct golock_image_section, its entries, and zero to
+ * seven bytes of padding up to a multiple of eight. All numbers are little-endian. Times are
+ * nanoseconds of CLOCK_MONOTONIC; 0 means unknown. An index of a string, a frame or a stack is one
+ * into its section, whose entry 0 stands for "unknown". A decoder skips sections that it does not
+ * know, and the end of entries that are longer than it knows. */
 #ifndef GOLOCK_IMAGE_H
 #define GOLOCK_IMAGE_H
 
@@ -25,6 +25,9 @@ struct golock_image_header {
     uint32_t flags; /* GOLOCK_IMAGE_... */
     /* What was not recorded for lack of room. */
     uint64_t dropped_waits, dropped_objects, dropped_stacks, dropped_samples;
+    /* All waits that have ended since sight was switched on, the shortest too, and the nanoseconds
+     * that they took: for the object, and for the GIL afterwards. */
+    uint64_t ended_waits, delay, gil_delay;
 };
 
 #define GOLOCK_IMAGE_WITH_GIL 0x1u /* names of threads are those of this moment */
@@ -135,21 +138,27 @@ struct golock_image_wait {
 #define GOLOCK_WAIT_SUSPENDED 0x1u /* runs signal handlers within its wait */
 #define GOLOCK_WAIT_HAS_GIL 0x2u   /* Go code that waits while its thread has the GIL */
 
-/* What waits of one kind have cost since sight was switched on: those at one stack, for one lock,
- * while one holder had it. Counts are scaled up where waits were sampled. */
+/* What waits of one kind have cost since sight was switched on: those of one thread at one stack,
+ * for one object, while one holder had it. Waits shorter than the period are sampled, and scaled
+ * up. When the table is almost full, further kinds are merged: then the thread, the object and the
+ * holder are 0, and in the end the stack too.
+ *
+ * The same index is the same sample in two images with the same `started`, except that later images
+ * have more samples at the end. */
 struct golock_image_sample {
-    uint64_t thread;  /* the waiter's, or with GOLOCK_SAMPLE_HOLD the holder's */
-    uint64_t object;  /* the address, for telling objects apart; it may be gone */
-    uint32_t stack;   /* of the waiter, or with GOLOCK_SAMPLE_HOLD of the acquire */
-    uint32_t holder;  /* a stack: the holder's when the wait began; or 0 */
-    uint32_t created; /* of the object */
-    uint32_t name;    /* of the object */
-    uint32_t kind;    /* enum golock_object_kind */
-    uint32_t flags;   /* GOLOCK_SAMPLE_... */
+    uint64_t thread;         /* the waiter's, or with GOLOCK_SAMPLE_HOLD the holder's */
+    uint64_t object;         /* its address, or 0 if its creation site or its name is known */
+    uint64_t holding_thread; /* when the wait began, or 0 */
+    uint32_t stack;          /* of the waiter, or with GOLOCK_SAMPLE_HOLD of the acquire */
+    uint32_t holder;         /* a stack: the holder's when the wait began; or 0 */
+    uint32_t created;        /* of the object */
+    uint32_t name;           /* of the object */
+    uint32_t kind;           /* enum golock_object_kind */
+    uint32_t flags;          /* GOLOCK_SAMPLE_... */
+    /* What follows grows; what precedes is the key. */
     uint64_t count;
     uint64_t delay;     /* nanoseconds of waiting for the object, or of holding it */
     uint64_t gil_delay; /* nanoseconds of waiting for the GIL afterwards */
-    uint64_t holding_thread;
 };
 
 #define GOLOCK_SAMPLE_HOLD 0x1u
