@@ -1,0 +1,49 @@
+/* The Python threads that golock.sight has seen. A record is made at a thread's first event, and
+ * used again after its thread state has ended. */
+#ifndef GOLOCK_THREADS_H
+#define GOLOCK_THREADS_H
+
+#include "base/compat.h"
+#include "sight/image.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct golock_wait_record;
+
+typedef struct golock_thread_record {
+    uint64_t key;                     /* as in image.h; or 0: the record is free */
+    unsigned long identifier;         /* threading.get_ident() */
+    PyThreadState *state;             /* NULL when it has ended; read it with the GIL */
+    uint32_t native;                  /* gettid() */
+    uint32_t name;                    /* an interned string */
+    uint32_t flags;                   /* GOLOCK_THREAD_... */
+    struct golock_wait_record *wait;  /* its innermost wait under way, or NULL */
+    struct golock_wait_record *spare; /* for its next wait, or NULL */
+    struct golock_thread_record *next;
+} golock_thread_record;
+
+/* Returns the record of the calling thread, or NULL if there is no memory or its thread state is
+ * about to end. Needs the GIL. Never runs Python code. */
+golock_thread_record *golock_thread_current(void);
+
+/* Returns the key of the calling thread, also when it has no record. Needs the GIL. */
+uint64_t golock_thread_key(void);
+
+/* Copies the record with that key. Returns false if there is none. Needs no GIL. */
+bool golock_thread_find(uint64_t key, golock_thread_record *copy);
+
+/* Reads the name that threading has for the calling thread. Needs the GIL. Never runs Python
+ * code. */
+void golock_thread_refresh_name(golock_thread_record *thread);
+
+/* The same for all threads of this interpreter. */
+void golock_threads_refresh_names(void);
+
+struct golock_image_writer;
+void golock_threads_image(struct golock_image_writer *writer);
+
+/* Call this in a child process: only the calling thread is left. */
+void golock_threads_after_fork(void);
+
+#endif
