@@ -4,6 +4,7 @@
 #include "base/process.h"
 #include "sight/intern.h"
 #include "sight/level.h"
+#include "sight/profile.h"
 #include "sight/threads.h"
 #include "sight/waits.h"
 
@@ -99,6 +100,7 @@ golock_image(uint64_t sections, void **image, uint64_t *size)
     memcpy(writer.bytes, &header, sizeof(header));
     writer.size = sizeof(header);
     golock_threads_image(&writer);
+    golock_profile_image(&writer);
     /* The sections of strings come last: what the others refer to is then there. */
     golock_intern_image(&writer);
     if (writer.failed) {

@@ -140,7 +140,7 @@ struct golock_image_wait {
 
 /* What waits of one kind have cost since sight was switched on: those of one thread at one stack,
  * for one object, while one holder had it. Waits shorter than the period are sampled, and scaled
- * up. When the table is almost full, further kinds are merged: then the thread, the object and the
+ * up. When the table is almost full, further kinds are merged: then the threads, the object and the
  * holder are 0, and in the end the stack too.
  *
  * The same index is the same sample in two images with the same `started`, except that later images
@@ -149,12 +149,13 @@ struct golock_image_sample {
     uint64_t thread;         /* the waiter's, or with GOLOCK_SAMPLE_HOLD the holder's */
     uint64_t object;         /* its address, or 0 if its creation site or its name is known */
     uint64_t holding_thread; /* when the wait began, or 0 */
-    uint32_t stack;          /* of the waiter, or with GOLOCK_SAMPLE_HOLD of the acquire */
-    uint32_t holder;         /* a stack: the holder's when the wait began; or 0 */
-    uint32_t created;        /* of the object */
-    uint32_t name;           /* of the object */
-    uint32_t kind;           /* enum golock_object_kind */
-    uint32_t flags;          /* GOLOCK_SAMPLE_... */
+    uint32_t thread_name, holding_name; /* strings: the threads may be gone */
+    uint32_t stack;   /* of the waiter, or with GOLOCK_SAMPLE_HOLD of the acquire */
+    uint32_t holder;  /* a stack: the holder's when the wait began; or 0 */
+    uint32_t created; /* of the object */
+    uint32_t name;    /* of the object */
+    uint32_t kind;    /* enum golock_object_kind */
+    uint32_t flags;   /* GOLOCK_SAMPLE_... */
     /* What follows grows; what precedes is the key. */
     uint64_t count;
     uint64_t delay;     /* nanoseconds of waiting for the object, or of holding it */

@@ -1,5 +1,7 @@
 #include "sight/profile.h"
 
+#include "sight/image_writer.h"
+
 #include <sched.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -13,7 +15,7 @@
 #define SLOTS (2 * MOST)
 #define KEY_SIZE offsetof(struct golock_image_sample, count)
 
-_Static_assert(KEY_SIZE == 48, "the key has no padding");
+_Static_assert(KEY_SIZE == 56, "the key has no padding");
 
 /* A sample, whose counters are not yet rounded. */
 typedef struct {
@@ -197,15 +199,6 @@ golock_profile_set_period(int64_t period)
     unlock();
 }
 
-size_t
-golock_profile_length(void)
-{
-    lock();
-    size_t length = table.length;
-    unlock();
-    return length;
-}
-
 static uint64_t
 rounded(double number)
 {
@@ -221,10 +214,10 @@ write_sample(const entry *from, struct golock_image_sample *to)
     to->gil_delay = rounded(from->gil_delay);
 }
 
-/* The lock is free between blocks, so that a wait that ends is not delayed for long. */
-size_t
-golock_profile_copy(struct golock_image_header *header, struct golock_image_sample *samples,
-                    size_t room)
+/* Copies samples, and sets what the header says of them. The lock is free between blocks, so that
+ * a wait that ends is not delayed for long. */
+static size_t
+copy_samples(struct golock_image_header *header, struct golock_image_sample *samples, size_t room)
 {
     size_t copied = 0;
     uint32_t generation = 0;
@@ -248,6 +241,20 @@ golock_profile_copy(struct golock_image_header *header, struct golock_image_samp
         unlock();
     }
     return copied;
+}
+
+void
+golock_profile_image(struct golock_image_writer *writer)
+{
+    lock();
+    size_t length = table.length;
+    unlock();
+    struct golock_image_sample *samples = golock_image_begin(
+        writer, GOLOCK_IMAGE_SAMPLES, sizeof(struct golock_image_sample), length);
+    size_t copied = copy_samples((void *)writer->bytes, samples, samples == NULL ? 0 : length);
+    if (samples != NULL) {
+        golock_image_end(writer, copied);
+    }
 }
 
 void

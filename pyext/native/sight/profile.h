@@ -27,13 +27,8 @@ void golock_profile_set_period(int64_t period);
 /* Forgets all samples and totals. */
 void golock_profile_clear(void);
 
-/* Writes at most `room` samples, in the order in which they were first recorded, and the header's
- * period and counters. Returns how many samples it has written. */
-size_t golock_profile_copy(struct golock_image_header *header, struct golock_image_sample *samples,
-                           size_t room);
-
-/* How many samples there are now. */
-size_t golock_profile_length(void);
+struct golock_image_writer;
+void golock_profile_image(struct golock_image_writer *writer);
 
 /* Call these around a fork. The child forgets the parent's samples. */
 void golock_profile_before_fork(void);
