@@ -1,0 +1,413 @@
+#include "sight/objects.h"
+
+#include "base/clock.h"
+#include "sight/frame.h"
+#include "sight/table.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <stdlib.h>
+
+#define BLOCK 256
+#define MOST_BLOCKS 4096
+
+#define MOST_WORDS ((uint32_t)1 << 21)
+#define LEAST_WORDS 256
+
+uint64_t golock_objects_dropped;
+
+/* Records of before the last start have another generation. Access it atomically. */
+static uint32_t generation = 1;
+
+/* Guarded by the lock of the tables; the length and the blocks below it are read without. */
+static struct {
+    golock_object_record *free;
+    uint32_t length; /* in records */
+    golock_object_record *blocks[MOST_BLOCKS];
+} table;
+
+/* The records of shared objects and of Go's words, by the address of the word: an open hash table,
+ * guarded by the lock of the tables. */
+static struct {
+    golock_object_record **slots;
+    uint32_t size, used;
+} words;
+
+#define LOAD(field) __atomic_load_n(&(field), __ATOMIC_RELAXED)
+#define STORE(field, value) __atomic_store_n(&(field), value, __ATOMIC_RELAXED)
+
+static bool
+has_several_writers(const golock_object_record *record)
+{
+#ifdef Py_GIL_DISABLED
+    (void)record;
+    return true;
+#else
+    return LOAD(record->flags) & GOLOCK_OBJECT_SHARED;
+#endif
+}
+
+static void
+begin_write(golock_object_record *record)
+{
+    uint32_t version = LOAD(record->version);
+    if (!has_several_writers(record)) {
+        STORE(record->version, version + 1);
+    } else {
+        while (version % 2 != 0 ||
+               !__atomic_compare_exchange_n(&record->version, &version, version + 1, false,
+                                            __ATOMIC_ACQUIRE, __ATOMIC_RELAXED)) {
+            sched_yield();
+            version = LOAD(record->version);
+        }
+    }
+    __atomic_thread_fence(__ATOMIC_RELEASE); /* the fields are written after the odd version */
+}
+
+static void
+end_write(golock_object_record *record)
+{
+    __atomic_store_n(&record->version, LOAD(record->version) + 1, __ATOMIC_RELEASE);
+}
+
+static const char *
+word_of(const golock_object_record *record)
+{
+    return (const char *)record->address + record->offset;
+}
+
+/* Adds a block to the free records. */
+static void
+grow(void)
+{
+    golock_object_record *block =
+        table.length / BLOCK < MOST_BLOCKS ? calloc(BLOCK, sizeof(golock_object_record)) : NULL;
+    if (block == NULL) {
+        return;
+    }
+    for (int i = BLOCK - 1; i >= 0; i--) {
+        block[i].next_free = table.free;
+        table.free = &block[i];
+    }
+    table.blocks[table.length / BLOCK] = block;
+    __atomic_store_n(&table.length, table.length + BLOCK, __ATOMIC_RELEASE);
+}
+
+/* Needs the lock of the tables. */
+static golock_object_record *
+new_record(const void *address, size_t offset, enum golock_object_kind kind, unsigned flags)
+{
+    if (table.free == NULL) {
+        grow();
+    }
+    golock_object_record *record = table.free;
+    if (record == NULL) {
+        golock_objects_dropped++;
+        return NULL;
+    }
+    table.free = record->next_free;
+    begin_write(record);
+    STORE(record->owner, 0);
+    STORE(record->since, 0);
+    STORE(record->place, 0);
+    STORE(record->generation, 0);
+    STORE(record->stack, 0);
+    STORE(record->created, 0);
+    STORE(record->name, 0);
+    STORE(record->value, 0);
+    STORE(record->kind, kind);
+    STORE(record->flags, flags);
+    STORE(record->offset, (uint8_t)offset);
+    STORE(record->address, address);
+    end_write(record);
+    return record;
+}
+
+golock_object_record *
+golock_object_know(golock_object_record **place, const void *address, size_t offset,
+                   enum golock_object_kind kind)
+{
+    golock_object_record *record = __atomic_load_n(place, __ATOMIC_ACQUIRE);
+    if (record == NULL) {
+        golock_tables_lock();
+        record = *place; /* another thread may have come first */
+        if (record == NULL) {
+            record = new_record(address, offset, kind, 0);
+            __atomic_store_n(place, record, __ATOMIC_RELEASE);
+        }
+        golock_tables_unlock();
+    }
+    return record;
+}
+
+void
+golock_object_made(golock_object_record **place, const void *address, size_t offset,
+                   enum golock_object_kind kind)
+{
+    if (golock_sight_now() != GOLOCK_SIGHT_OFF) {
+        golock_object_know(place, address, offset, kind);
+    }
+}
+
+static uint32_t
+index_of(uintptr_t word, uint32_t size)
+{
+    return (uint32_t)((word >> 2) * 0x9E3779B97F4A7C15u >> 32) & (size - 1);
+}
+
+/* Returns the slot of a word, or the free one where it belongs. The table must not be empty. */
+static golock_object_record **
+slot_of(golock_object_record **slots, uint32_t size, const void *word)
+{
+    uint32_t index = index_of((uintptr_t)word, size);
+    while (slots[index] != NULL && word_of(slots[index]) != word) {
+        index = (index + 1) & (size - 1);
+    }
+    return &slots[index];
+}
+
+static bool
+have_room_for_word(void)
+{
+    if (words.used * 2 < words.size) {
+        return true;
+    }
+    uint32_t size = words.size == 0 ? LEAST_WORDS : 2 * words.size;
+    golock_object_record **slots = size <= MOST_WORDS ? calloc(size, sizeof(*slots)) : NULL;
+    if (slots == NULL) {
+        return false;
+    }
+    for (uint32_t i = 0; i < words.size; i++) {
+        if (words.slots[i] != NULL) {
+            *slot_of(slots, size, word_of(words.slots[i])) = words.slots[i];
+        }
+    }
+    free(words.slots);
+    words.slots = slots;
+    words.size = size;
+    return true;
+}
+
+static void
+forget_word(const golock_object_record *record)
+{
+    golock_object_record **slot =
+        words.size == 0 ? NULL : slot_of(words.slots, words.size, word_of(record));
+    if (slot == NULL || *slot != record) {
+        return;
+    }
+    uint32_t mask = words.size - 1, empty = (uint32_t)(slot - words.slots);
+    for (uint32_t i = (empty + 1) & mask; words.slots[i] != NULL; i = (i + 1) & mask) {
+        uint32_t home = index_of((uintptr_t)word_of(words.slots[i]), words.size);
+        if (((i - home) & mask) >= ((i - empty) & mask)) { /* it would not be found behind a gap */
+            words.slots[empty] = words.slots[i];
+            empty = i;
+        }
+    }
+    words.slots[empty] = NULL;
+    words.used--;
+}
+
+void
+golock_object_gone(golock_object_record **place)
+{
+    golock_object_record *record = __atomic_exchange_n(place, NULL, __ATOMIC_ACQUIRE);
+    if (record == NULL) {
+        return;
+    }
+    golock_tables_lock();
+    forget_word(record);
+    begin_write(record);
+    STORE(record->address, NULL);
+    STORE(record->owner, 0);
+    end_write(record);
+    record->next_free = table.free;
+    table.free = record;
+    golock_tables_unlock();
+}
+
+void
+golock_object_shared(golock_object_record *record)
+{
+    golock_tables_lock();
+    if (have_room_for_word()) {
+        golock_object_record **slot = slot_of(words.slots, words.size, word_of(record));
+        words.used += *slot == NULL;
+        *slot = record;
+    }
+    __atomic_fetch_or(&record->flags, GOLOCK_OBJECT_SHARED, __ATOMIC_RELAXED);
+    golock_tables_unlock();
+}
+
+static enum golock_object_kind
+kind_of_word(int kind)
+{
+    switch (kind) {
+    case GOLOCK_LOCK:
+        return GOLOCK_KIND_LOCK;
+    case GOLOCK_SEMAPHORE:
+        return GOLOCK_KIND_SEMAPHORE;
+    case GOLOCK_EVENT:
+        return GOLOCK_KIND_EVENT;
+    default:
+        return GOLOCK_KIND_OTHER;
+    }
+}
+
+golock_object_record *
+golock_object_of_word(const void *word, int kind, bool make)
+{
+    golock_tables_lock();
+    golock_object_record *record = words.size == 0 ? NULL : *slot_of(words.slots, words.size, word);
+    if (record == NULL && make && have_room_for_word()) {
+        record = new_record(word, 0, kind_of_word(kind), GOLOCK_OBJECT_SHARED | GOLOCK_OBJECT_GO);
+        if (record != NULL) {
+            *slot_of(words.slots, words.size, word) = record;
+            words.used++;
+        }
+    }
+    golock_tables_unlock();
+    return record;
+}
+
+static int64_t
+now_coarse(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    return (int64_t)now.tv_sec * NS_PER_SECOND + now.tv_nsec;
+}
+
+/* The key of a Python thread, as image.h has it. */
+static uint64_t
+key_of(PyThreadState *thread)
+{
+    uint64_t interpreter = (uint64_t)PyInterpreterState_GetID(thread->interp);
+    return interpreter << 40 | thread->id;
+}
+
+static void
+take(golock_object_record *record, uint64_t key, uintptr_t place, uint32_t stack)
+{
+    begin_write(record);
+    if (LOAD(record->owner) != 0 && LOAD(record->generation) == generation) {
+        __atomic_fetch_or(&record->flags, GOLOCK_OBJECT_STRANGER, __ATOMIC_RELAXED);
+    }
+    STORE(record->generation, LOAD(generation));
+    STORE(record->since, now_coarse());
+    STORE(record->place, place);
+    STORE(record->stack, stack);
+    STORE(record->owner, key);
+    end_write(record);
+}
+
+void
+golock_object_taken(golock_object_record *record)
+{
+    take(record, key_of(PyThreadState_Get()), 0, 0);
+}
+
+void
+golock_object_taken_by(golock_object_record *record, uint64_t key, uint32_t stack)
+{
+    take(record, key, 0, stack);
+}
+
+void
+golock_object_released_by(golock_object_record *record, uint64_t key)
+{
+    uint64_t owner = LOAD(record->owner);
+    if (owner == 0 || LOAD(record->generation) != LOAD(generation)) {
+        return;
+    }
+    if (owner != key) {
+        __atomic_fetch_or(&record->flags, GOLOCK_OBJECT_STRANGER, __ATOMIC_RELAXED);
+    }
+    /* Two threads may release the lock at once, and a third take it meanwhile. */
+    __atomic_compare_exchange_n(&record->owner, &owner, 0, false, __ATOMIC_RELAXED,
+                                __ATOMIC_RELAXED);
+}
+
+void
+golock_object_released(golock_object_record *record)
+{
+    golock_object_released_by(record, key_of(PyThreadState_Get()));
+}
+
+bool
+golock_object_read(const golock_object_record *record, golock_object_record *copy)
+{
+    uint32_t version;
+    do {
+        while ((version = __atomic_load_n(&record->version, __ATOMIC_ACQUIRE)) % 2 != 0) {
+            sched_yield();
+        }
+        copy->address = LOAD(record->address);
+        copy->owner = LOAD(record->owner);
+        copy->since = LOAD(record->since);
+        copy->place = LOAD(record->place);
+        copy->generation = LOAD(record->generation);
+        copy->stack = LOAD(record->stack);
+        copy->created = LOAD(record->created);
+        copy->name = LOAD(record->name);
+        copy->value = LOAD(record->value);
+        copy->kind = LOAD(record->kind);
+        copy->flags = LOAD(record->flags);
+        copy->offset = LOAD(record->offset);
+        copy->version = version;
+        __atomic_thread_fence(__ATOMIC_ACQUIRE); /* the version is read after the fields */
+    } while (LOAD(record->version) != version);
+    if (copy->owner == 0 || copy->generation != LOAD(generation)) {
+        copy->owner = 0;
+        copy->since = 0;
+        copy->stack = 0;
+    }
+    return copy->address != NULL;
+}
+
+uint32_t
+golock_objects_length(void)
+{
+    return __atomic_load_n(&table.length, __ATOMIC_ACQUIRE);
+}
+
+golock_object_record *
+golock_object_at(uint32_t index)
+{
+    return &table.blocks[index / BLOCK][index % BLOCK];
+}
+
+size_t
+golock_objects_copy(uint32_t *next, struct golock_image_object *entries, size_t room)
+{
+    size_t filled = 0;
+    golock_object_record seen;
+    uint32_t length = golock_objects_length();
+    for (; *next < length && filled < room; ++*next) {
+        if (golock_object_read(golock_object_at(*next), &seen)) {
+            entries[filled++] = (struct golock_image_object){
+                .address = (uintptr_t)seen.address,
+                .owner = seen.owner,
+                .since = seen.since,
+                .stack = seen.stack,
+                .created = seen.created,
+                .name = seen.name,
+                .value = seen.value,
+                .kind = seen.kind,
+                .flags = seen.flags,
+            };
+        }
+    }
+    return filled;
+}
+
+void
+golock_objects_start(void)
+{
+    __atomic_fetch_add(&generation, 1, __ATOMIC_RELAXED);
+}
+
+void
+golock_objects_after_fork(void)
+{
+}

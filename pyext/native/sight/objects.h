@@ -1,0 +1,94 @@
+/* The primitives that golock.sight knows: one record each, from the first recorded event until the
+ * object dies. */
+#ifndef GOLOCK_OBJECTS_H
+#define GOLOCK_OBJECTS_H
+
+#include "base/compat.h"
+#include "sight/image.h"
+#include "sight/level.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Records are allocated in blocks and never freed, but used again. With a GIL, the record of an
+ * object that Go cannot reach is written with the GIL. Otherwise the version serves as a lock, and
+ * the fields are accessed atomically: read them by golock_object_read. */
+typedef struct golock_object_record {
+    const void *address; /* of the object; of the word, if Go made it; NULL: the record is free */
+    uint64_t owner;      /* as in struct golock_image_object: the key of a thread, or 0 */
+    int64_t since;       /* CLOCK_MONOTONIC_COARSE, in nanoseconds */
+    union {
+        uintptr_t place; /* the instruction that `stack` stands for, or 0: see sight/frame.h */
+        struct golock_object_record *next_free;
+    };
+    uint32_t version;    /* odd while the record is written */
+    uint32_t generation; /* of owner, since and stack: what is older counts no more */
+    uint32_t stack;      /* where the owner took, set or notified the object */
+    uint32_t created;    /* the stack where it was made, one frame; or 0 */
+    uint32_t name;       /* a string, or 0 */
+    uint32_t value;      /* a barrier's parties; the first permit of a semaphore */
+    uint32_t reserved;
+    uint8_t kind;   /* enum golock_object_kind */
+    uint8_t flags;  /* GOLOCK_OBJECT_..., without HELD */
+    uint8_t offset; /* of the word in the object, in bytes */
+} golock_object_record;
+
+_Static_assert(sizeof(golock_object_record) <= 64, "one cache line");
+
+/* Returns the record to which *place points, and makes one if it is NULL. Returns NULL if there is
+ * no room. */
+golock_object_record *golock_object_know(golock_object_record **place, const void *address,
+                                         size_t offset, enum golock_object_kind kind);
+
+/* The same, for a new object: records where it is made. Does nothing if sight is off. Needs the
+ * GIL. */
+void golock_object_made(golock_object_record **place, const void *address, size_t offset,
+                        enum golock_object_kind kind);
+
+/* Frees the record, if there is one, before its object is freed. */
+void golock_object_gone(golock_object_record **place);
+
+/* Records that the calling thread has taken the lock, set the event or notified the condition.
+ * Needs the GIL. */
+void golock_object_taken(golock_object_record *record);
+
+/* Records that the calling thread releases the lock. Call it while the lock is held. Needs the
+ * GIL. */
+void golock_object_released(golock_object_record *record);
+
+/* The same for a thread or goroutine with this key. They need no GIL. */
+void golock_object_taken_by(golock_object_record *record, uint64_t key, uint32_t stack);
+void golock_object_released_by(golock_object_record *record, uint64_t key);
+
+/* Marks an object whose word code outside Python may know, so that it is found by its word. */
+void golock_object_shared(golock_object_record *record);
+
+/* Returns the record of the object with this word. With `make`, makes one for a word that belongs
+ * to no object, with `kind`, an enum golock_kind. Returns NULL if there is none, or no room. Needs
+ * no GIL. */
+golock_object_record *golock_object_of_word(const void *word, int kind, bool make);
+
+/* Copies a record as it was at one moment. What does not count any more is 0 in the copy: owner,
+ * since, stack. Returns false if the record is free. Needs no GIL. */
+bool golock_object_read(const golock_object_record *record, golock_object_record *copy);
+
+/* All records have an index below the length, which only grows. */
+uint32_t golock_objects_length(void);
+golock_object_record *golock_object_at(uint32_t index);
+
+/* Fills in up to `room` entries, from the record *next on, with the state of the objects, and sets
+ * *next to the first record that was not looked at. Returns how many it filled in; 0 when all were
+ * looked at. Needs no GIL. */
+size_t golock_objects_copy(uint32_t *next, struct golock_image_object *entries, size_t room);
+
+/* How many objects have no record for lack of room. */
+extern uint64_t golock_objects_dropped;
+
+/* Makes all owners recorded until now count no more. Needs the GIL. */
+void golock_objects_start(void);
+
+/* Call this in a child process: threads that do not exist there are GOLOCK_LOST. */
+void golock_objects_after_fork(void);
+
+#endif
