@@ -24,7 +24,7 @@ struct golock_image_header {
     uint32_t sections;
     uint32_t flags; /* GOLOCK_IMAGE_... */
     /* What was not recorded for lack of room. */
-    uint64_t dropped_waits, dropped_objects, dropped_stacks, dropped_samples;
+    uint64_t dropped_waits, dropped_objects, dropped_stacks, dropped_samples, dropped_order;
     /* All waits that have ended since sight was switched on, the shortest too, and the nanoseconds
      * that they took: for the object, and for the GIL afterwards. */
     uint64_t ended_waits, delay, gil_delay;
@@ -169,15 +169,17 @@ struct golock_image_sample {
 #define GOLOCK_CYCLE_CERTAIN 0x1u
 #define GOLOCK_CYCLE_MAIN_THREAD 0x2u
 
-/* ORDER: an edge of a circle in the order of locks. Edges with the same number belong to one
- * circle, in its order. */
+/* ORDER: an edge of a circle in the order of locks: the lock `to` was taken while `from` was held.
+ * Edges with the same number belong to one circle, in its order. The `to` of one edge and the `from`
+ * of the next were made in the same place, and may be two locks. */
 struct golock_image_order {
     uint32_t circle;
+    uint32_t thread_name; /* a string; the thread may have ended */
+    uint64_t thread;
+    uint64_t from, to; /* addresses; the locks may be gone */
     uint32_t from_created, to_created, from_name, to_name;
     uint32_t from_stack, to_stack; /* where the first was taken, and then the second */
     uint32_t from_kind, to_kind;
-    uint32_t reserved;
-    uint64_t thread;
 };
 
 #endif
