@@ -28,7 +28,7 @@ typedef struct golock_object_record {
     uint32_t created;    /* the stack where it was made, one frame; or 0 */
     uint32_t name;       /* a string, or 0 */
     uint32_t value;      /* a barrier's parties; the first permit of a semaphore */
-    uint32_t reserved;
+    uint32_t number;     /* of this use of the record: each gets the next one, from 1 on */
     uint8_t kind;   /* enum golock_object_kind */
     uint8_t flags;  /* GOLOCK_OBJECT_..., without HELD */
     uint8_t offset; /* of the word in the object, in bytes */
