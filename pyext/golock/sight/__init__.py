@@ -22,7 +22,7 @@ from dataclasses import asdict, dataclass
 from types import CodeType, FrameType
 from typing import Any
 
-from . import _golock
+from .. import _golock
 
 __all__ = [
     "LEVELS",
