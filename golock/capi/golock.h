@@ -33,6 +33,8 @@ enum golock_kind {
     GOLOCK_LOCK = 1,
     GOLOCK_SEMAPHORE,
     GOLOCK_EVENT,
+    GOLOCK_CONDITION, /* of Go; never shared, as a barrier */
+    GOLOCK_BARRIER,
 };
 
 /* Returns the word of a shared object of that kind, or NULL if there is no such object of this
@@ -164,9 +166,22 @@ struct golock_waiter {
  * the GIL to sleep. Calls into a core run on a stack of some KiB: block the signals whose handlers
  * need more (core/call.h blocks all), or have SA_ONSTACK set for them. */
 
+/* A descriptor that the service has open, or -1. The inode tells it from a file that has got the
+ * same number later. */
+struct golock_sight_descriptor {
+    uint64_t inode;
+    int descriptor;
+};
+
+#define GOLOCK_SIGHT_CLIENTS 8
+#define GOLOCK_SIGHT_DESCRIPTORS (1 + GOLOCK_SIGHT_CLIENTS)
+
 /* What golock.sight gives the core: how goroutines are recorded, and what the core's service calls.
  * The functions need no GIL, never run Python code, and may be called by any thread at any time
- * until the process ends or forks. */
+ * until the process ends or forks.
+ *
+ * `kind` is an enum golock_kind. What a thread does that Python knows, in Go code that it has
+ * called, is recorded as that thread's. */
 struct golock_sight {
     const int *level; /* enum golock_sight_level of pyext/native/sight/level.h */
 
@@ -175,24 +190,30 @@ struct golock_sight {
     uint32_t (*frame)(const char *file, const char *function, int line);
     uint32_t (*stack)(uint32_t caller, uint32_t frame);
 
-    /* Records that a goroutine waits for a word until the deadline. `kind` is an enum golock_kind.
-     * Returns the record, for wait_ended; NULL if there is no room. */
+    /* Records that a goroutine waits for a word until the deadline. Returns the record, for
+     * wait_ended; NULL if there is no room. */
     void *(*wait_begins)(const void *word, int kind, uint64_t goroutine, int64_t deadline,
                          uint32_t stack);
     void (*wait_ended)(void *wait, int taken);
 
-    /* Records that a goroutine has taken a lock or a permit, or releases it. */
+    /* Records that a goroutine has taken a lock or a permit, set an event or notified a condition;
+     * and that it releases a lock, or this many permits. */
     void (*taken)(const void *word, int kind, uint64_t goroutine, uint32_t stack);
-    void (*released)(const void *word, int kind, uint64_t goroutine);
+    void (*released)(const void *word, int kind, uint64_t goroutine, uint32_t count);
 
     /* Looks for deadlocks among the waits that are old enough. Returns the CLOCK_MONOTONIC time at
-     * which to look again, or GOLOCK_FOREVER: not before `wake` is readable, an eventfd. */
+     * which to look again, or GOLOCK_FOREVER: not before the descriptor is readable that `wake`
+     * returns, or -1. `wake` empties it first. */
     int64_t (*look)(void);
-    int wake;
+    int (*wake)(void);
 
     /* Answers a request, with memory that `release_reply` frees; returns 0, or an errno. */
     int (*answer)(uint32_t request, uint64_t argument, void **reply, uint64_t *size);
     void (*release_reply)(void *reply);
+
+    /* GOLOCK_SIGHT_DESCRIPTORS of them, which the service writes. A child made by fork closes
+     * them. */
+    struct golock_sight_descriptor *descriptors;
 };
 
 /* A client of the service sends a struct golock_sight_request, and receives a struct
