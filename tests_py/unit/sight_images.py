@@ -15,8 +15,8 @@ FIELDS = {
     _image.OBJECTS: "<QQqIIIIBBHI",
     _image.PERMITS: "<QQqII",
     _image.WAITS: "<QQqqqII",
-    _image.SAMPLES: "<QQIIIIIIQQQQ",
-    _image.ORDER: "<IIIIIIIIIIQ",
+    _image.SAMPLES: "<QQQIIIIIIIIQQQ",
+    _image.ORDER: "<IIQQQIIIIIIII",
 }
 KINDS = {name: number for number, name in enumerate(_image.KINDS)}
 
@@ -24,13 +24,14 @@ KINDS = {name: number for number, name in enumerate(_image.KINDS)}
 class Maker:
     """Collects what an image says; times are given in seconds before now."""
 
-    def __init__(self, level=2, flags=_image.WITH_GIL, period=0, dropped=(0, 0, 0, 0)):
+    def __init__(self, level=2, flags=_image.WITH_GIL, period=0, dropped=(0, 0, 0, 0, 0)):
         self.level, self.flags, self.period, self.dropped = level, flags, period, dropped
         self.texts = [""]
         self.entries = {tag: [] for tag in FIELDS}
         self.entries[_image.FRAMES].append((0, 0, 0, 0))
         self.entries[_image.STACKS].append((0, 0))
         self.numbers = []
+        self.ended = (0, 0, 0)
 
     def string(self, text):
         if text not in self.texts:
@@ -124,11 +125,16 @@ class Maker:
         delay=0,
         gil_delay=0,
         holding_thread=0,
+        thread_name="",
+        holding_name="",
     ):
         self.entries[_image.SAMPLES].append(
             (
                 thread,
                 address,
+                holding_thread,
+                self.string(thread_name),
+                self.string(holding_name),
                 self.stack(*stack),
                 self.stack(*holder),
                 self.frame(*created) if created else 0,
@@ -138,7 +144,6 @@ class Maker:
                 number,
                 delay,
                 gil_delay,
-                holding_thread,
             )
         )
 
@@ -146,13 +151,23 @@ class Maker:
         flags = certain * _image.CYCLE_CERTAIN | main * _image.CYCLE_MAIN_THREAD
         self.numbers += [len(waits), flags, *waits]
 
-    def order(self, circle, first, second, *, thread=0, first_stack=(), second_stack=()):
+    def order(self, circle, first, second, *, thread=0, first_stack=(), second_stack=(), who=""):
         """Add an edge; a lock is (kind, name, created)."""
-        made = [self.frame(*each[2]) if each[2] else 0 for each in (first, second)]
-        names = [self.string(each[1]) for each in (first, second)]
-        stacks = [self.stack(*first_stack), self.stack(*second_stack)]
-        kinds = [KINDS[each[0]] for each in (first, second)]
-        self.entries[_image.ORDER].append((circle, *made, *names, *stacks, *kinds, 0, thread))
+        locks = (first, second)
+        self.entries[_image.ORDER].append(
+            (
+                circle,
+                self.string(who),
+                thread,
+                0x1000,
+                0x2000,
+                *[self.frame(*created) if created else 0 for _, _, created in locks],
+                *[self.string(name) for _, name, _ in locks],
+                self.stack(*first_stack),
+                self.stack(*second_stack),
+                *[KINDS[kind] for kind, _, _ in locks],
+            )
+        )
 
     @staticmethod
     def moment(ago):
@@ -174,7 +189,7 @@ class Maker:
         made = [each for each in self.sections() if each[0] not in without]
         parts = [
             struct.pack(
-                "<QIiqqqqIIQQQQ",
+                "<QIiqqqqII8Q",
                 _image.MAGIC,
                 self.level,
                 4711,
@@ -185,6 +200,7 @@ class Maker:
                 len(made) + len(more),
                 self.flags,
                 *self.dropped,
+                *self.ended,
             )
         ]
         for tag, size, entries in [*more, *made]:

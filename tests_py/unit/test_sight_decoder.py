@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import struct
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -13,13 +14,14 @@ from golock.sight import _image, _model
 from golock.sight._image import Image
 from sight_images import NOW, SECOND, Maker
 
+HEADER = Path(__file__).parents[2] / "pyext" / "native" / "sight" / "image.h"
 LOAD = ("app.py", 12, "load")
 SAVE = ("app.py", 30, "save")
 MAIN = ("app.py", 50, "main")
 
 
 def made():
-    maker = Maker(dropped=(1, 2, 3, 4), period=10_000)
+    maker = Maker(dropped=(1, 2, 3, 4, 5), period=10_000)
     maker.thread(7, "MainThread", identifier=140, native=99, main=True)
     maker.thread(_image.GOROUTINE | 18)
     maker.object(0x1000, owner=7, ago=2, stack=[LOAD], created=LOAD, flags=_image.OBJECT_HELD)
@@ -37,7 +39,7 @@ def made():
 def check(image):
     assert image.header.process == 4711
     assert (image.header.now, image.header.period) == (NOW, 10_000)
-    assert image.header[-4:] == (1, 2, 3, 4)
+    assert image.header[9:14] == (1, 2, 3, 4, 5)
     thread = image.thread(7)
     assert thread == (7, 140, 99, thread.name, _image.THREAD_MAIN)
     assert image.string(thread.name) == "MainThread"
@@ -59,7 +61,43 @@ def check(image):
     assert image.stack(sample.holder) == image.stack(sample.stack)[1:]
     assert image.cycles == [(_image.CYCLE_MAIN_THREAD, (0, 1)), (_image.CYCLE_CERTAIN, (1,))]
     (edge,) = image.order
-    assert (edge.circle, edge.thread, image.string(edge.to_name)) == (1, 7, "b")
+    assert (edge.circle, edge.thread, image.string(edge.second_name)) == (1, 7, "b")
+
+
+FIELD = re.compile(r"(u?int\d+)_t ([^;]+);")
+CODES = {"uint8": "B", "uint16": "H", "uint32": "I", "int32": "i", "uint64": "Q", "int64": "q"}
+
+
+def codes(declarations):
+    """Return the fields of a struct of C as the module struct writes them."""
+    fields = ""
+    for kind, names in FIELD.findall(re.sub(r"/\*.*?\*/", "", declarations, flags=re.DOTALL)):
+        fields += CODES[kind] * len(names.split(","))
+    return fields
+
+
+@pytest.mark.skipif(not HEADER.exists(), reason="no sources beside the tests")
+def test_the_decoder_knows_the_fields_of_the_header_file():
+    text = HEADER.read_text(encoding="utf-8")
+    structs = dict(re.findall(r"struct golock_image_(\w+) \{\n(.*?)\n\};", text, re.DOTALL))
+    tags = {
+        "frame": _image.FRAMES,
+        "stack": _image.STACKS,
+        "thread": _image.THREADS,
+        "object": _image.OBJECTS,
+        "permit": _image.PERMITS,
+        "wait": _image.WAITS,
+        "sample": _image.SAMPLES,
+        "order": _image.ORDER,
+    }
+    assert set(structs) == {"header", "section", *tags}
+    expected = {name: codes(declarations) for name, declarations in structs.items()}
+    known = {name: _image.FIELDS[tag] for name, tag in tags.items()}
+    known |= {"header": _image.HEADER.format, "section": _image.SECTION.format}
+    padding = {"4x": "I", "2x": "H", "8Q": "Q" * 8, "<": ""}
+    for short, long in padding.items():
+        known = {name: fields.replace(short, long) for name, fields in known.items()}
+    assert known == expected
 
 
 @pytest.mark.parametrize("container", [bytes, bytearray, memoryview])
@@ -120,9 +158,9 @@ def test_a_part_of_an_image(length):
     [
         (0, 1, "not an image"),
         (48, 2**31, "ends before section"),
-        (92, 0, "entries of 0 bytes"),
-        (92, 2**30, "ends in section 1"),
-        (96, 2**20, "ends in section 1"),
+        (_image.HEADER.size + 4, 0, "entries of 0 bytes"),
+        (_image.HEADER.size + 4, 2**30, "ends in section 1"),
+        (_image.HEADER.size + 8, 2**20, "ends in section 1"),
     ],
 )
 def test_a_damaged_image(place, value, says):

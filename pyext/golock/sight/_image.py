@@ -62,6 +62,10 @@ class Header(NamedTuple):
     dropped_objects: int
     dropped_stacks: int
     dropped_samples: int
+    dropped_order: int
+    ended_waits: int
+    delay: int
+    gil_delay: int
 
 
 class FrameEntry(NamedTuple):
@@ -118,6 +122,9 @@ class WaitEntry(NamedTuple):
 class SampleEntry(NamedTuple):
     thread: int
     object: int
+    holding_thread: int
+    thread_name: int
+    holding_name: int
     stack: int
     holder: int
     created: int
@@ -127,20 +134,22 @@ class SampleEntry(NamedTuple):
     number: int
     delay: int
     gil_delay: int
-    holding_thread: int
 
 
 class OrderEntry(NamedTuple):
     circle: int
-    from_created: int
-    to_created: int
-    from_name: int
-    to_name: int
-    from_stack: int
-    to_stack: int
-    from_kind: int
-    to_kind: int
+    thread_name: int
     thread: int
+    first: int
+    second: int
+    first_created: int
+    second_created: int
+    first_name: int
+    second_name: int
+    first_stack: int
+    second_stack: int
+    first_kind: int
+    second_kind: int
 
 
 class Cycle(NamedTuple):
@@ -149,11 +158,11 @@ class Cycle(NamedTuple):
     """Indices of `Image.waits`."""
 
 
-_HEADER = Struct("<QIiqqqqIIQQQQ")
-_SECTION = Struct("<IIQ")
+HEADER = Struct("<QIiqqqqII8Q")
+SECTION = Struct("<IIQ")
 
 # The fields that this version knows of each entry.
-_FIELDS = {
+FIELDS = {
     STRING_ENDS: "I",
     STRING_BYTES: "B",
     FRAMES: "IIiI",
@@ -162,9 +171,9 @@ _FIELDS = {
     OBJECTS: "QQqIIIIBB2xI",
     PERMITS: "QQqII",
     WAITS: "QQqqqII",
-    SAMPLES: "QQIIIIIIQQQQ",
+    SAMPLES: "QQQIIIIIIIIQQQ",
     CYCLES: "I",
-    ORDER: "IIIIIIIII4xQ",
+    ORDER: "IIQQQIIIIIIII",
 }
 
 
@@ -210,25 +219,25 @@ class Image:
 
     def __init__(self, data: bytes | bytearray | memoryview) -> None:
         view = memoryview(data).cast("B")
-        if len(view) < _HEADER.size:
+        if len(view) < HEADER.size:
             raise ValueError(f"the image ends in its header, after {len(view)} bytes")
-        self.header = Header._make(_HEADER.unpack_from(view))
+        self.header = Header._make(HEADER.unpack_from(view))
         if self.header.magic != MAGIC:
             raise ValueError("this is not an image of golock.sight, or one of another version")
         self._sections: dict[int, tuple[int, int, memoryview]] = {}
-        place = _HEADER.size
+        place = HEADER.size
         for number in range(self.header.sections):
-            if len(view) - place < _SECTION.size:
+            if len(view) - place < SECTION.size:
                 raise ValueError(f"the image ends before section {number + 1}")
-            tag, size, count = _SECTION.unpack_from(view, place)
-            start = place + _SECTION.size
+            tag, size, count = SECTION.unpack_from(view, place)
+            start = place + SECTION.size
             end = start + size * count
             place = (end + 7) & ~7
             if place > len(view):
                 raise ValueError(f"the image ends in section {number + 1}")
             if tag in self._sections:
                 raise ValueError(f"the image has two sections with the tag {tag}")
-            if tag in _FIELDS and size < Struct("<" + _FIELDS[tag]).size:
+            if tag in FIELDS and size < Struct("<" + FIELDS[tag]).size:
                 raise ValueError(f"the image has entries of {size} bytes in the section {tag}")
             self._sections[tag] = size, count, view[start:end]
         size, _, self._characters = self._sections.get(STRING_BYTES, (1, 0, view[:0]))
@@ -315,7 +324,7 @@ class Image:
         return {address: index for index, address in enumerate(self.objects.first_fields())}
 
     def _table(self, tag: int, make: Callable[[Any], E]) -> Table[E]:
-        fields = _FIELDS[tag]
+        fields = FIELDS[tag]
         empty = Struct("<" + fields).size, 0, memoryview(b"")
         return Table(fields, *self._sections.get(tag, empty), make)
 

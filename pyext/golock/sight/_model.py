@@ -5,7 +5,7 @@ from __future__ import annotations
 import linecache
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any, TypeVar, overload
 
@@ -184,9 +184,12 @@ class Edge:
 
     first: str
     """The lock's name."""
-    second: str
+    first_id: int
+    """Its address. The lock may be gone."""
     first_at: Stack
-    """Where the first was taken."""
+    """Where it was taken."""
+    second: str
+    second_id: int
     second_at: Stack
     thread: Thread
 
@@ -196,7 +199,9 @@ class OrderCycle:
     """Locks that are taken in contradictory orders, so that threads may deadlock."""
 
     edges: tuple[Edge, ...]
-    """Each begins with the lock with which the one before it ends."""
+    """
+    The second lock of one and the first of the next were made in the same place, and may be two.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +212,18 @@ class Dropped:
     locks: int = 0
     stacks: int = 0
     samples: int = 0
+    order: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """All waits that have ended since sight was switched on."""
+
+    waits: int = 0
+    seconds: float = 0.0
+    """For how long they waited for their locks."""
+    gil_seconds: float = 0.0
+    """For how long they waited for the GIL afterwards."""
 
 
 @dataclass(frozen=True)
@@ -230,6 +247,7 @@ class Snapshot:
     permits: Sequence[Permit]
     deadlocks: tuple[Deadlock, ...]
     order: tuple[OrderCycle, ...]
+    ended: Totals
     dropped: Dropped
 
     def as_json(self) -> dict[str, Any]:
@@ -313,11 +331,13 @@ class Model:
                 for cycle in image.cycles
             ),
             order=self._order(),
+            ended=Totals(header.ended_waits, header.delay / 1e9, header.gil_delay / 1e9),
             dropped=Dropped(
                 header.dropped_waits,
                 header.dropped_objects,
                 header.dropped_stacks,
                 header.dropped_samples,
+                header.dropped_order,
             ),
         )
 
@@ -442,12 +462,21 @@ class Model:
     def _order(self) -> tuple[OrderCycle, ...]:
         circles: dict[int, list[Edge]] = {}
         for entry in self.image.order:
+            names = [
+                self.lock_name(entry.first_kind, entry.first_name, entry.first_created),
+                self.lock_name(entry.second_kind, entry.second_name, entry.second_created),
+            ]
+            thread = self.thread(entry.thread)
+            if self.image.thread(entry.thread) is None and entry.thread_name:
+                thread = replace(thread, name=self.image.string(entry.thread_name))
             edge = Edge(
-                first=self.lock_name(entry.from_kind, entry.from_name, entry.from_created),
-                second=self.lock_name(entry.to_kind, entry.to_name, entry.to_created),
-                first_at=self.stack(entry.from_stack),
-                second_at=self.stack(entry.to_stack),
-                thread=self.thread(entry.thread),
+                first=names[0],
+                first_id=entry.first,
+                first_at=self.stack(entry.first_stack),
+                second=names[1],
+                second_id=entry.second,
+                second_at=self.stack(entry.second_stack),
+                thread=thread,
             )
             circles.setdefault(entry.circle, []).append(edge)
         return tuple(OrderCycle(tuple(edges)) for edges in circles.values())
@@ -526,8 +555,10 @@ class _Document:
                 [
                     {
                         "first": edge.first,
-                        "second": edge.second,
+                        "first_id": edge.first_id,
                         "first_at": _stack(edge.first_at),
+                        "second": edge.second,
+                        "second_id": edge.second_id,
                         "second_at": _stack(edge.second_at),
                         "thread": self._key(edge.thread),
                     }
@@ -535,6 +566,7 @@ class _Document:
                 ]
                 for cycle in snapshot.order
             ],
+            "ended": asdict(snapshot.ended),
             "dropped": asdict(snapshot.dropped),
         }
         document["locks"] = list(self._locks.values())
