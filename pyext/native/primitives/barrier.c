@@ -377,7 +377,8 @@ wait_for_the_others(BarrierObject *self, golock_listener *listener, uint32_t ind
                     golock_deadline deadline)
 {
     unlock_barrier(self);
-    int result = golock_await(listener, (PyObject *)self, deadline, NULL);
+    int result = golock_await(
+        listener, golock_object_known((PyObject *)self, &golock_barrier_class), deadline, NULL);
     uint32_t notification = result > 0 ? (uint32_t)result : 0;
     if (result <= 0 || listener->condition != NULL) {
         PyObject *raised = result < 0 ? golock_raised() : NULL;
@@ -629,7 +630,14 @@ static const char *const used[] = {
     "_wait", "_exit",   "_break",   "broken",   "parties", "n_waiting", NULL,
 };
 
-const golock_class golock_barrier_class = {4, "Barrier", used, barrier_open};
+const golock_class golock_barrier_class = {
+    .number = 4,
+    .name = "Barrier",
+    .used = used,
+    .open = barrier_open,
+    .kind = GOLOCK_KIND_BARRIER,
+    .word = offsetof(BarrierObject, listeners.length),
+};
 
 static PyType_Slot barrier_slots[] = {
     {Py_tp_new, barrier_new},

@@ -404,7 +404,9 @@ static int
 await_and_lock(ConditionObject *self, golock_listener *listener, saved *lock,
                golock_deadline deadline)
 {
-    int result = golock_await(listener, (PyObject *)self, deadline, &lock->unwoken);
+    int result =
+        golock_await(listener, golock_object_known((PyObject *)self, &golock_condition_class),
+                     deadline, &lock->unwoken);
     PyObject *raised = result < 0 ? golock_raised() : NULL;
     acquire_restore(lock, listener->woken);
     if (raised != NULL) {
@@ -423,7 +425,9 @@ int
 golock_condition_resume(golock_listener *listener, golock_deadline deadline)
 {
     ConditionObject *condition = (ConditionObject *)listener->condition;
-    int result = golock_await(listener, (PyObject *)condition, deadline, NULL);
+    int result =
+        golock_await(listener, golock_object_known((PyObject *)condition, &golock_condition_class),
+                     deadline, NULL);
     PyObject *raised = result < 0 ? golock_raised() : NULL;
     golock_mutex_reacquire(&((LockObject *)condition->lock)->mutex, listener->woken);
     if (raised != NULL) {
@@ -872,7 +876,13 @@ static const char *const used[] = {
     "_is_owned", "wait",    "wait_for", "notify",   "notify_all",    NULL,
 };
 
-const golock_class golock_condition_class = {GOLOCK_CONDITIONS, "Condition", used, condition_open};
+const golock_class golock_condition_class = {
+    .number = GOLOCK_CONDITIONS,
+    .name = "Condition",
+    .used = used,
+    .open = condition_open,
+    .kind = GOLOCK_KIND_CONDITION,
+};
 
 static PyType_Slot condition_slots[] = {
     {Py_tp_new, condition_new},

@@ -328,7 +328,9 @@ wait_slow(PyObject *op, uint32_t initial, PyObject *limit)
         return NULL;
     }
     golock_wait_record *record =
-        golock_may_wait(deadline) ? golock_wait_begins(op, deadline) : NULL;
+        golock_may_wait(deadline)
+            ? golock_wait_begins(golock_object_known(op, &golock_event_class), deadline)
+            : NULL;
     int result = wait_listening(self, listener, initial, deadline, record);
     golock_wait_ends(record);
     golock_listener_free(listener);
@@ -385,7 +387,14 @@ static const golock_field field_condition = {&golock_event_class, "_cond", NULL}
 
 static const char *const used[] = {"_cond", "_flag", "is_set", NULL};
 
-const golock_class golock_event_class = {3, "Event", used, event_open};
+const golock_class golock_event_class = {
+    .number = 3,
+    .name = "Event",
+    .used = used,
+    .open = event_open,
+    .kind = GOLOCK_KIND_EVENT,
+    .word = offsetof(EventObject, word),
+};
 
 PyDoc_STRVAR(event_doc, "Event()\n--\n\nA flag that threads can wait for, not set at first.");
 

@@ -19,7 +19,7 @@ golock_lock_new(PyTypeObject *type)
         return NULL;
     }
     self->header = (struct golock_header){0};
-    self->mutex = (golock_mutex){.offset = offsetof(LockObject, mutex)};
+    self->mutex = (golock_mutex){.offset = offsetof(LockObject, mutex), .kind = GOLOCK_KIND_LOCK};
     self->weakrefs = NULL;
     return (PyObject *)self;
 }
@@ -38,6 +38,7 @@ lock_dealloc(LockObject *self)
 {
     PyTypeObject *type = Py_TYPE(self);
     golock_hold_ends(&self->mutex.hold);
+    golock_object_gone(&self->mutex.record);
     golock_unshare(&self->header);
     if (self->weakrefs != NULL) {
         PyObject_ClearWeakRefs((PyObject *)self);

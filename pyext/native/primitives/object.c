@@ -44,6 +44,7 @@ static void
 free_now(golock_object *self, inquiry clear)
 {
     PyTypeObject *type = Py_TYPE(self);
+    golock_object_gone(&self->record);
     if (self->weakrefs != NULL) {
         PyObject_ClearWeakRefs((PyObject *)self);
     }

@@ -20,6 +20,7 @@
 #include "base/compat.h"
 #include "base/state.h"
 #include "install/install.h"
+#include "sight/objects.h"
 
 #include <stdbool.h>
 #include <structmember.h>
@@ -28,7 +29,8 @@ typedef struct {
     PyObject_HEAD
     PyObject *dict;
     PyObject *weakrefs;
-    unsigned int checked; /* the type's version tag when it was found to override nothing */
+    golock_object_record *record; /* of golock.sight, or NULL: nothing is recorded */
+    unsigned int checked;         /* the type's version tag when it was found to override nothing */
     bool opened;
     bool fresh; /* neither initialized nor accessed yet */
 } golock_object;
@@ -42,6 +44,8 @@ typedef struct {
     /* Opens a native object. Returns 0, or -1 with an exception set: RuntimeError if the object is
      * shared. */
     int (*open)(PyObject *self);
+    enum golock_object_kind kind;
+    size_t word; /* where it is in the object: see golock_object_record */
 } golock_class;
 
 extern const golock_class golock_condition_class, golock_semaphore_class,
@@ -182,6 +186,17 @@ golock_object_may_be_native(PyObject *self, const golock_class *class)
 
 /* Makes the object native, once its native state is complete. */
 void golock_object_make_native(PyObject *self);
+
+/* Returns the record of the object, made if there is none; NULL if there is no room, or sight is
+ * off. */
+static inline golock_object_record *
+golock_object_known(PyObject *self, const golock_class *class)
+{
+    return golock_sight_now() == GOLOCK_SIGHT_OFF
+               ? NULL
+               : golock_object_know(&((golock_object *)self)->record, self, class->word,
+                                    class->kind);
+}
 
 /* Opens the object if it is not opened. Returns 0, or -1 with an exception set. */
 int golock_object_open(PyObject *self, const golock_class *class);

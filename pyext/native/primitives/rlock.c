@@ -29,6 +29,7 @@ rlock_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     RLockObject *self = (RLockObject *)type->tp_alloc(type, 0);
     if (self != NULL) {
         self->mutex.offset = offsetof(RLockObject, mutex);
+        self->mutex.kind = GOLOCK_KIND_RLOCK;
     }
     return (PyObject *)self;
 }
@@ -38,6 +39,7 @@ rlock_dealloc(RLockObject *self)
 {
     PyTypeObject *type = Py_TYPE(self);
     golock_hold_ends(&self->mutex.hold);
+    golock_object_gone(&self->mutex.record);
     if (self->weakrefs != NULL) {
         PyObject_ClearWeakRefs((PyObject *)self);
     }

@@ -245,8 +245,9 @@ wait_for_a_permit(SemaphoreObject *self, golock_listener *listener, golock_deadl
 {
     unsigned flags =
         GOLOCK_WAIT_FOR_PERMIT | (golock_is_shared(&self->header) ? GOLOCK_WAIT_SHARED : 0);
-    int taken =
-        golock_wait(&self->semaphore.word, (PyObject *)self, deadline, flags, &self->base.opened);
+    int taken = golock_wait(&self->semaphore.word,
+                            golock_object_known((PyObject *)self, class_of((PyObject *)self)),
+                            deadline, flags, &self->base.opened);
     if (taken == GOLOCK_ENDED) {
         return acquire_opened((PyObject *)self, listener, deadline);
     }
@@ -533,9 +534,22 @@ static PyGetSetDef bounded_getset[] = {
 static const char *const used[] = {"_cond", "_value", "release", NULL};
 static const char *const used_of_bounded[] = {"_cond", "_value", "_initial_value", "release", NULL};
 
-const golock_class golock_semaphore_class = {1, "Semaphore", used, semaphore_open};
-const golock_class golock_bounded_semaphore_class = {2, "BoundedSemaphore", used_of_bounded,
-                                                     semaphore_open};
+const golock_class golock_semaphore_class = {
+    .number = 1,
+    .name = "Semaphore",
+    .used = used,
+    .open = semaphore_open,
+    .kind = GOLOCK_KIND_SEMAPHORE,
+    .word = offsetof(SemaphoreObject, semaphore),
+};
+const golock_class golock_bounded_semaphore_class = {
+    .number = 2,
+    .name = "BoundedSemaphore",
+    .used = used_of_bounded,
+    .open = semaphore_open,
+    .kind = GOLOCK_KIND_BOUNDED_SEMAPHORE,
+    .word = offsetof(SemaphoreObject, semaphore),
+};
 
 static PyType_Slot semaphore_slots[] = {
     {Py_tp_new, semaphore_new},

@@ -23,6 +23,7 @@ static uint32_t generation = 1;
 static struct {
     golock_object_record *free;
     uint32_t length; /* in records */
+    uint32_t number; /* of the last record made */
     golock_object_record *blocks[MOST_BLOCKS];
 } table;
 
@@ -115,6 +116,7 @@ new_record(const void *address, size_t offset, enum golock_object_kind kind, uns
     STORE(record->created, 0);
     STORE(record->name, 0);
     STORE(record->value, 0);
+    STORE(record->number, ++table.number);
     STORE(record->kind, kind);
     STORE(record->flags, flags);
     STORE(record->offset, (uint8_t)offset);
@@ -329,6 +331,19 @@ golock_object_released_by(golock_object_record *record, uint64_t key)
 }
 
 void
+golock_object_reset(golock_object_record *record)
+{
+    STORE(record->owner, 0);
+    __atomic_fetch_and(&record->flags, (uint8_t)~GOLOCK_OBJECT_STRANGER, __ATOMIC_RELAXED);
+}
+
+void
+golock_object_mark_stranger(golock_object_record *record)
+{
+    __atomic_fetch_or(&record->flags, GOLOCK_OBJECT_STRANGER, __ATOMIC_RELAXED);
+}
+
+void
 golock_object_released(golock_object_record *record)
 {
     golock_object_released_by(record, key_of(PyThreadState_Get()));
@@ -351,6 +366,7 @@ golock_object_read(const golock_object_record *record, golock_object_record *cop
         copy->created = LOAD(record->created);
         copy->name = LOAD(record->name);
         copy->value = LOAD(record->value);
+        copy->number = LOAD(record->number);
         copy->kind = LOAD(record->kind);
         copy->flags = LOAD(record->flags);
         copy->offset = LOAD(record->offset);

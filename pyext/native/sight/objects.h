@@ -29,9 +29,9 @@ typedef struct golock_object_record {
     uint32_t name;       /* a string, or 0 */
     uint32_t value;      /* a barrier's parties; the first permit of a semaphore */
     uint32_t number;     /* of this use of the record: each gets the next one, from 1 on */
-    uint8_t kind;   /* enum golock_object_kind */
-    uint8_t flags;  /* GOLOCK_OBJECT_..., without HELD */
-    uint8_t offset; /* of the word in the object, in bytes */
+    uint8_t kind;        /* enum golock_object_kind */
+    uint8_t flags;       /* GOLOCK_OBJECT_..., without HELD */
+    uint8_t offset;      /* of the word in the object, in bytes */
 } golock_object_record;
 
 _Static_assert(sizeof(golock_object_record) <= 64, "one cache line");
@@ -60,6 +60,12 @@ void golock_object_released(golock_object_record *record);
 /* The same for a thread or goroutine with this key. They need no GIL. */
 void golock_object_taken_by(golock_object_record *record, uint64_t key, uint32_t stack);
 void golock_object_released_by(golock_object_record *record, uint64_t key);
+
+/* Forgets the owner, and that strangers have released the lock. */
+void golock_object_reset(golock_object_record *record);
+
+/* Marks an object that other threads than its owner release. */
+void golock_object_mark_stranger(golock_object_record *record);
 
 /* Marks an object whose word code outside Python may know, so that it is found by its word. */
 void golock_object_shared(golock_object_record *record);

@@ -37,7 +37,7 @@ grow(void)
 }
 
 golock_wait_record *
-golock_record_wait(PyObject *object, golock_deadline deadline)
+golock_record_wait(golock_object_record *object, golock_deadline deadline)
 {
     const golock_wait_record begun = {
         .object = object,
@@ -79,7 +79,7 @@ golock_forget_wait(golock_wait_record *record)
 }
 
 void
-golock_move_wait(golock_wait_record *record, PyObject *object)
+golock_move_wait(golock_wait_record *record, golock_object_record *object)
 {
     golock_tables_lock();
     record->object = object;
@@ -113,7 +113,7 @@ copy(golock_wait_record *record, void *argument)
     copies *to = argument;
     if (record->interpreter == to->interpreter && to->length < to->room &&
         !__atomic_load_n(&record->suspended, __ATOMIC_ACQUIRE)) {
-        Py_INCREF(record->object);
+        Py_INCREF((PyObject *)record->object->address);
         to->records[to->length++] = *record;
     }
 }
@@ -121,8 +121,8 @@ copy(golock_wait_record *record, void *argument)
 static PyObject *
 as_tuple(const golock_wait_record *record)
 {
-    return Py_BuildValue("OkKLN", record->object, record->thread, (unsigned long long)record->state,
-                         (long long)record->since,
+    return Py_BuildValue("OkKLN", record->object->address, record->thread,
+                         (unsigned long long)record->state, (long long)record->since,
                          PyBool_FromLong(record->deadline.at != GOLOCK_FOREVER));
 }
 
@@ -148,7 +148,7 @@ golock_waits(void)
         Py_XDECREF(item);
     }
     for (size_t i = 0; i < all.length; i++) {
-        Py_DECREF(all.records[i].object);
+        Py_DECREF((PyObject *)all.records[i].object->address);
     }
     free(all.records);
     return list;

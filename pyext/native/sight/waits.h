@@ -5,14 +5,14 @@
 #include "base/clock.h"
 #include "base/compat.h"
 #include "sight/level.h"
+#include "sight/objects.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 
-/* A wait under way. The object is the one that the thread waits for; the waiting call keeps it
- * alive. */
+/* A wait under way. The waiting call keeps the object alive, and so its record. */
 typedef struct golock_wait_record {
-    PyObject *object; /* or NULL: the record is free */
+    golock_object_record *object; /* or NULL: the record is free */
     PyInterpreterState *interpreter;
     unsigned long thread; /* threading.get_ident() */
     uint64_t state;       /* PyThreadState_GetID() */
@@ -22,24 +22,25 @@ typedef struct golock_wait_record {
     struct golock_wait_record *next_free;
 } golock_wait_record;
 
-golock_wait_record *golock_record_wait(PyObject *object, golock_deadline deadline);
+golock_wait_record *golock_record_wait(golock_object_record *object, golock_deadline deadline);
 void golock_forget_wait(golock_wait_record *record);
 
-/* Records that the calling thread begins to wait for the object. Returns NULL if sight is off, or
- * if there is no memory for the record: golock_sight_dropped counts those. Needs the GIL. */
+/* Records that the calling thread begins to wait for the object. Returns NULL if the object is
+ * NULL, or if there is no memory for the record: golock_waits_dropped counts those. Needs the
+ * GIL. */
 static inline golock_wait_record *
-golock_wait_begins(PyObject *object, golock_deadline deadline)
+golock_wait_begins(golock_object_record *object, golock_deadline deadline)
 {
-    return golock_sight_now() == GOLOCK_SIGHT_OFF ? NULL : golock_record_wait(object, deadline);
+    return object == NULL ? NULL : golock_record_wait(object, deadline);
 }
 
-void golock_move_wait(golock_wait_record *record, PyObject *object);
+void golock_move_wait(golock_wait_record *record, golock_object_record *object);
 
 /* Records that a thread waits for another object, which it keeps alive, before its wait ends. */
 static inline void
-golock_wait_moves(golock_wait_record *record, PyObject *object)
+golock_wait_moves(golock_wait_record *record, golock_object_record *object)
 {
-    if (record != NULL) {
+    if (record != NULL && object != NULL) {
         golock_move_wait(record, object);
     }
 }

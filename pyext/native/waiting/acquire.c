@@ -206,7 +206,7 @@ drive(wait *w, const struct golock_waiter *fresh, unsigned flags, const bool *en
 }
 
 int
-golock_wait(uint32_t *word, PyObject *object, golock_deadline deadline, unsigned flags,
+golock_wait(uint32_t *word, golock_object_record *object, golock_deadline deadline, unsigned flags,
             const bool *ended)
 {
     const bool woken = flags & GOLOCK_WAIT_WOKEN;

@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/compat.h"
+#include "sight/objects.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -18,15 +19,15 @@
 /* A result of golock_wait. */
 #define GOLOCK_ENDED 2
 
-/* Takes the lock or a permit of the object, and waits for it until the deadline, without the GIL.
- * This is the only function that loads the core.
+/* Takes the lock or a permit, and waits for it until the deadline, without the GIL. `object` is its
+ * record, or NULL: the wait is not recorded. This is the only function that loads the core.
  *
  * Returns 1 when it was taken and 0 when the deadline has passed. Returns -1 with an exception set
  * when a signal handler raised, and GOLOCK_ENDED when *ended was true; then nothing is taken.
  *
  * `ended` may be NULL. Whoever sets it must call golock_wake_all (plain.h) afterwards. */
-int golock_wait(uint32_t *word, PyObject *object, golock_deadline deadline, unsigned flags,
-                const bool *ended);
+int golock_wait(uint32_t *word, golock_object_record *object, golock_deadline deadline,
+                unsigned flags, const bool *ended);
 
 /* Takes the lock or a permit if there is one and it is not reserved. Returns whether it did. */
 bool golock_word_try_acquire(uint32_t *word);

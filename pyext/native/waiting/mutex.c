@@ -9,7 +9,7 @@ acquire(golock_mutex *mutex, golock_deadline deadline, unsigned flags)
 {
     if (golock_may_wait(deadline)) {
         flags |= golock_mutex_is_shared(mutex) ? GOLOCK_WAIT_SHARED : 0;
-        return golock_wait(&mutex->word, golock_mutex_object(mutex), deadline, flags, NULL);
+        return golock_wait(&mutex->word, golock_mutex_known(mutex), deadline, flags, NULL);
     }
     if (golock_plain_path && __atomic_load_n(&mutex->word, __ATOMIC_RELAXED) & GOLOCK_HELD) {
         return 0;
@@ -28,6 +28,10 @@ acquire_and_own(golock_mutex *mutex, golock_deadline deadline, unsigned flags)
     }
     if (taken > 0) {
         golock_hold_begins(&mutex->hold, golock_mutex_object(mutex));
+        golock_object_record *record = golock_mutex_know(mutex);
+        if (record != NULL) {
+            golock_object_taken(record);
+        }
     }
     return taken;
 }
@@ -51,5 +55,8 @@ golock_mutex_reset(golock_mutex *mutex)
 {
     golock_hold_ends(&mutex->hold);
     mutex->released_by_others = false;
+    if (mutex->record != NULL) {
+        golock_object_reset(mutex->record);
+    }
     __atomic_store_n(&mutex->word, 0, __ATOMIC_RELAXED);
 }

@@ -6,15 +6,18 @@
 #include "base/process.h"
 #include "fastpath/fastpath.h"
 #include "sight/holds.h"
+#include "sight/objects.h"
 #include "waiting/acquire.h"
 
 typedef struct golock_mutex {
     uint32_t word;
     uint8_t releases;
-    bool shared;             /* code outside Python knows the word */
-    uint8_t offset;          /* of the mutex in its object */
-    bool released_by_others; /* than its owner, as far as golock.sight knows */
-    golock_hold *hold;       /* of golock.sight, or NULL: nobody has it, or nothing is recorded */
+    bool shared;                  /* code outside Python knows the word */
+    uint8_t offset;               /* of the mutex in its object */
+    uint8_t kind;                 /* enum golock_object_kind */
+    golock_object_record *record; /* of golock.sight, or NULL: nothing is recorded */
+    golock_hold *hold;            /* the same */
+    bool released_by_others;      /* than its owner, as far as golock.sight knows */
 } golock_mutex;
 
 /* Returns the object that the mutex is a part of, a borrowed reference. */
@@ -24,12 +27,30 @@ golock_mutex_object(golock_mutex *mutex)
     return (PyObject *)((char *)mutex - mutex->offset);
 }
 
+/* Returns the record of the lock, made if there is none, or NULL if there is no room. */
+static inline golock_object_record *
+golock_mutex_know(golock_mutex *mutex)
+{
+    return golock_object_know(&mutex->record, golock_mutex_object(mutex), mutex->offset,
+                              mutex->kind);
+}
+
+/* The same, or NULL if sight is off. */
+static inline golock_object_record *
+golock_mutex_known(golock_mutex *mutex)
+{
+    return golock_sight_now() == GOLOCK_SIGHT_OFF ? NULL : golock_mutex_know(mutex);
+}
+
 /* Forgets the owner. Call this before the lock is released. */
 static inline void
 golock_mutex_disown(golock_mutex *mutex)
 {
     if (golock_hold_ends(&mutex->hold)) {
         mutex->released_by_others = true;
+    }
+    if (golock_sight_now() >= GOLOCK_SIGHT_OWNERS && mutex->record != NULL) {
+        golock_object_released(mutex->record);
     }
 }
 

@@ -166,7 +166,9 @@ notify_first(golock_listeners *listeners, uint32_t notification, const struct go
             golock_plain_move(core, word, notification, &lock->word,
                               golock_mutex_is_shared(lock))) {
             listener->counter = golock_count_moved(core, &lock->word);
-            golock_wait_moves(listener->record, golock_mutex_object(lock));
+            if (listener->record != NULL) {
+                golock_wait_moves(listener->record, golock_mutex_know(lock));
+            }
         }
         unlink_listener(listener);
     }
@@ -344,7 +346,7 @@ end_record(golock_listener *listener)
 }
 
 int
-golock_await(golock_listener *listener, PyObject *object, golock_deadline deadline,
+golock_await(golock_listener *listener, golock_object_record *object, golock_deadline deadline,
              const golock_unwoken *unwoken)
 {
     listener->record = golock_wait_begins(object, deadline);

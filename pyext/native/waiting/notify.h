@@ -56,14 +56,15 @@ uint32_t golock_count_listeners(golock_listeners *listeners);
 /* Appends a listener. */
 void golock_listen(golock_listeners *listeners, golock_listener *listener);
 
-/* Waits for a notification at the object until the deadline. Needs the GIL, and drops it while it
- * waits. Wakes `unwoken`, unless it is NULL, first; then it looks for no signals before it sleeps.
+/* Waits for a notification until the deadline. `object` is the record of the condition or the
+ * barrier, or NULL: the wait is not recorded. Needs the GIL, and drops it while it waits. Wakes
+ * `unwoken`, unless it is NULL, first; then it looks for no signals before it sleeps.
  *
  * Returns the notification; GOLOCK_NOTIFIED also for GOLOCK_MOVED, and for GOLOCK_OPENED once it
  * has got the lock. Returns 0 when the deadline has passed, and -1 with an exception set when a
  * signal handler raised. In both cases a notification may still arrive until the listener is
  * withdrawn. */
-int golock_await(golock_listener *listener, PyObject *object, golock_deadline deadline,
+int golock_await(golock_listener *listener, golock_object_record *object, golock_deadline deadline,
                  const golock_unwoken *unwoken);
 
 /* Removes the listener from its list. Returns the notification that it got, or 0. */
