@@ -268,7 +268,7 @@ wait_native(EventObject *self, uint32_t initial, golock_deadline deadline,
             PyThreadState *thread = golock_detach();
             bool changed = golock_spin_while(&spin, &self->word, initial, ~GOLOCK_SLEEPERS,
                                              golock_is_shared(&self->header));
-            PyEval_RestoreThread(thread);
+            golock_attach(record, thread);
             golock_spin_end(&spin, changed);
             continue;
         }
@@ -277,7 +277,7 @@ wait_native(EventObject *self, uint32_t initial, golock_deadline deadline,
                                         __ATOMIC_SEQ_CST, __ATOMIC_RELAXED)) {
             PyThreadState *thread = golock_detach();
             in_time = sleep_detached(self, word | GOLOCK_SLEEPERS, deadline);
-            PyEval_RestoreThread(thread);
+            golock_attach(record, thread);
         }
     }
 }

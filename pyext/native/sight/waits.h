@@ -18,6 +18,8 @@ typedef struct golock_wait_record {
     uint64_t state;       /* PyThreadState_GetID() */
     bool suspended;       /* the thread runs signal handlers within its wait */
     int64_t since;
+    int64_t taken;     /* the thread has been woken, and waits for the GIL since then; or 0 */
+    int64_t gil_delay; /* nanoseconds for which it has waited for the GIL before */
     golock_deadline deadline;
     struct golock_wait_record *next_free;
 } golock_wait_record;
@@ -56,6 +58,22 @@ golock_make_pending_calls(golock_wait_record *record)
     int result = Py_MakePendingCalls();
     __atomic_store_n(&record->suspended, false, __ATOMIC_RELEASE);
     return result;
+}
+
+/* PyEval_RestoreThread within this wait, at the end of a sleep or a spin: the time that it takes is
+ * one of waiting for the GIL. */
+static inline void
+golock_attach(golock_wait_record *record, PyThreadState *thread)
+{
+    if (record == NULL) {
+        PyEval_RestoreThread(thread);
+        return;
+    }
+    int64_t taken = golock_now();
+    __atomic_store_n(&record->taken, taken, __ATOMIC_RELAXED);
+    PyEval_RestoreThread(thread);
+    record->gil_delay += golock_now() - taken;
+    __atomic_store_n(&record->taken, 0, __ATOMIC_RELAXED);
 }
 
 /* Call this when the wait has ended, while the caller still has its reference to the object. */

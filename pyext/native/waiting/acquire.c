@@ -133,7 +133,8 @@ try_acquire(uint32_t *word, bool semaphore)
 /* Takes the lock if it becomes free while the thread spins. Does not spin if the lock is first
  * come, first served: a spinning thread has no place in the queue. */
 static bool
-spin_for(uint32_t *word, unsigned flags, const bool *ended, golock_spin *spin)
+spin_for(uint32_t *word, unsigned flags, const bool *ended, golock_spin *spin,
+         golock_wait_record *record)
 {
     const bool shared = flags & GOLOCK_WAIT_SHARED;
     if (!golock_may_spin(spin) || !golock_plain_path ||
@@ -144,7 +145,7 @@ spin_for(uint32_t *word, unsigned flags, const bool *ended, golock_spin *spin)
     while (free && !taken && !has_ended(ended)) {
         PyThreadState *thread = golock_detach();
         free = golock_spin_while(spin, word, GOLOCK_HELD, GOLOCK_HELD, shared);
-        PyEval_RestoreThread(thread);
+        golock_attach(record, thread);
         taken = free && try_acquire(word, flags & GOLOCK_WAIT_FOR_PERMIT);
     }
     golock_spin_end(spin, taken);
@@ -199,7 +200,7 @@ drive(wait *w, const struct golock_waiter *fresh, unsigned flags, const bool *en
             golock_before_sleep(&w->waiter);
             PyThreadState *thread = golock_detach();
             reason = sleep_detached(w, ended);
-            PyEval_RestoreThread(thread);
+            golock_attach(record, thread);
             golock_after_sleep(&w->waiter);
         }
     }
@@ -212,7 +213,7 @@ golock_wait(uint32_t *word, golock_object_record *object, golock_deadline deadli
     const bool woken = flags & GOLOCK_WAIT_WOKEN;
     golock_wait_record *record = golock_wait_begins(object, deadline);
     golock_spin spin = golock_spin_begin(deadline, LEAST_SPIN);
-    int result = !woken && spin_for(word, flags, ended, &spin);
+    int result = !woken && spin_for(word, flags, ended, &spin, record);
     if (!result) {
         const struct golock_waiter fresh = {
             .word = word,

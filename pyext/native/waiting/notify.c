@@ -314,7 +314,7 @@ sleep_until_notified(golock_listener *listener, golock_deadline deadline, golock
         } else if (woken) {
             in_time = sleep_detached(listener, deadline);
         }
-        PyEval_RestoreThread(thread);
+        golock_attach(listener->record, thread);
         if (spins) {
             end_spin(listener, &spin);
         }
