@@ -359,6 +359,10 @@ class Model:
             stack = self._stacks[index] = tuple(frame for frame in frames if frame is not None)
         return stack
 
+    def created_at(self, created: int) -> Frame | None:
+        stack = self.stack(created)
+        return stack[-1] if stack else None
+
     def thread(self, key: int) -> Thread:
         thread = self._threads.get(key)
         if thread is None:
@@ -391,7 +395,7 @@ class Model:
         given = self.image.string(name)
         if given:
             return given
-        frame = self.frame(created)
+        frame = self.created_at(created)
         if frame is not None:
             place = f"{os.path.basename(frame.file)}:{frame.line}"  # noqa: PTH119
             return f"{kind_name(kind)} {place} ({frame.function})"
@@ -419,7 +423,7 @@ class Model:
             holder_known=holder is not None or state == "free",
             held_for=ago if is_held else None,
             acquired_at=stack if is_held else (),
-            created_at=self.frame(entry.created),
+            created_at=self.created_at(entry.created),
             value=entry.value if kind in _WITH_VALUE else None,
             is_shared=bool(entry.flags & _image.OBJECT_SHARED),
             is_go=bool(entry.flags & _image.OBJECT_GO),
