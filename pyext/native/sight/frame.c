@@ -1,60 +1,172 @@
 #include "sight/frame.h"
 
-#if PY_VERSION_HEX < 0x030C0000
-
 #if PY_VERSION_HEX < 0x030B0000
 
 #include <frameobject.h>
 
-PyCodeObject *
-golock_current_code(PyThreadState *thread, int *instruction)
+const void *
+golock_innermost_frame(PyThreadState *thread)
 {
-    PyFrameObject *frame = thread->frame;
+    return thread->frame;
+}
+
+const void *
+golock_calling_frame(const void *frame)
+{
+    return ((const PyFrameObject *)frame)->f_back;
+}
+
+PyCodeObject *
+golock_frame_code(const void *frame, int *instruction)
+{
+    const PyFrameObject *its = frame;
+    *instruction = its->f_lasti * (int)sizeof(_Py_CODEUNIT);
+    return its->f_code;
+}
+
+uintptr_t
+golock_place_here(void)
+{
+    const PyFrameObject *frame = PyThreadState_Get()->frame;
     if (frame == NULL) {
-        return NULL;
+        return 0;
     }
-    *instruction = frame->f_lasti * (int)sizeof(_Py_CODEUNIT);
-    return frame->f_code;
+    return (uintptr_t)PyBytes_AS_STRING(frame->f_code->co_code) +
+           (uintptr_t)frame->f_lasti * sizeof(_Py_CODEUNIT);
 }
 
 #else
 
 #define Py_BUILD_CORE
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wunused-parameter"
+#if PY_VERSION_HEX >= 0x030E0000
+#include <internal/pycore_interpframe.h>
+#else
 #include <internal/pycore_frame.h>
-
-PyCodeObject *
-golock_current_code(PyThreadState *thread, int *instruction)
-{
-    const struct _PyInterpreterFrame *frame = thread->cframe->current_frame;
-    if (frame == NULL) {
-        return NULL;
-    }
-    *instruction = _PyInterpreterFrame_LASTI(frame) * (int)sizeof(_Py_CODEUNIT);
-    return frame->f_code;
-}
-
 #endif
+#pragma GCC diagnostic pop
 
-#else
+typedef struct _PyInterpreterFrame frame;
 
-PyCodeObject *
-golock_current_code(PyThreadState *thread, int *instruction)
-{
 #if PY_VERSION_HEX < 0x030D0000
-    struct _PyInterpreterFrame *frame = thread->cframe->current_frame;
+
+static frame *
+current(PyThreadState *thread)
+{
+    return thread->cframe->current_frame;
+}
+
+static bool
+is_shim(const frame *f)
+{
+    (void)f;
+    return false;
+}
+
+static PyCodeObject *
+code_of(frame *f)
+{
+    return f->f_code;
+}
+
+static _Py_CODEUNIT *
+bytecode(frame *f)
+{
+    return _PyCode_CODE(f->f_code);
+}
+
+static _Py_CODEUNIT *
+instruction_of(const frame *f)
+{
+    return f->prev_instr;
+}
+
 #else
-    struct _PyInterpreterFrame *frame = thread->current_frame;
+
+static frame *
+current(PyThreadState *thread)
+{
+    return thread->current_frame;
+}
+
+static bool
+is_shim(const frame *f)
+{
+#if PY_VERSION_HEX < 0x030E0000
+    return f->owner == FRAME_OWNED_BY_CSTACK;
+#else
+    return f->owner >= FRAME_OWNED_BY_INTERPRETER;
 #endif
-    if (frame == NULL) {
-        return NULL;
-    }
-    PyObject *code = PyUnstable_InterpreterFrame_GetCode(frame);
-    Py_DECREF(code); /* the frame has a reference */
-    if (!PyCode_Check(code)) {
-        return NULL;
-    }
-    *instruction = PyUnstable_InterpreterFrame_GetLasti(frame);
-    return (PyCodeObject *)code;
+}
+
+static PyCodeObject *
+code_of(frame *f)
+{
+    return _PyFrame_GetCode(f);
+}
+
+static _Py_CODEUNIT *
+bytecode(frame *f)
+{
+#if PY_VERSION_HEX < 0x030E0000
+    return _PyCode_CODE(_PyFrame_GetCode(f));
+#else
+    return _PyFrame_GetBytecode(f);
+#endif
+}
+
+static _Py_CODEUNIT *
+instruction_of(const frame *f)
+{
+    return f->instr_ptr;
 }
 
 #endif
+
+/* As _PyFrame_IsIncomplete: a frame is not visible before its first instruction that is traced. */
+static const void *
+first_complete(frame *f)
+{
+    while (f != NULL &&
+           (is_shim(f) || (f->owner != FRAME_OWNED_BY_GENERATOR &&
+                           instruction_of(f) < bytecode(f) + code_of(f)->_co_firsttraceable))) {
+        f = f->previous;
+    }
+    return f;
+}
+
+const void *
+golock_innermost_frame(PyThreadState *thread)
+{
+    return first_complete(current(thread));
+}
+
+const void *
+golock_calling_frame(const void *f)
+{
+    return first_complete(((const frame *)f)->previous);
+}
+
+PyCodeObject *
+golock_frame_code(const void *f, int *instruction)
+{
+    *instruction = (int)(instruction_of(f) - bytecode((frame *)f)) * (int)sizeof(_Py_CODEUNIT);
+    return code_of((frame *)f);
+}
+
+uintptr_t
+golock_place_here(void)
+{
+    const frame *f = golock_innermost_frame(PyThreadState_Get());
+    return f == NULL ? 0 : (uintptr_t)instruction_of(f);
+}
+
+#endif
+
+PyCodeObject *
+golock_current_code(PyThreadState *thread, int *instruction)
+{
+    const void *innermost = golock_innermost_frame(thread);
+    return innermost == NULL ? NULL : golock_frame_code(innermost, instruction);
+}

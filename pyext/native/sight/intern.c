@@ -1,94 +1,430 @@
 #include "sight/intern.h"
 
+#include "sight/frame.h"
 #include "sight/image_writer.h"
+#include "sight/table.h"
+
+#include <stdbool.h>
+#include <string.h>
+
+#define MOST_STRINGS (1u << 16)
+#define MOST_BYTES (1u << 23)
+#define MOST_FRAMES (1u << 16)
+#define MOST_STACKS (1u << 18)
+#define MOST_PLACES (1u << 16)
+
+/* Longer texts are cut off. */
+#define LONGEST_STRING 4096
 
 uint64_t golock_stacks_dropped;
 
-uint32_t
-golock_intern_string(const char *text, size_t length)
+/* Entries are written under the lock of the tables, before the count that includes them, and never
+ * change. Each table has an open hash table of indexes, which is at most half full; 0 is an empty
+ * slot. Slots are filled under the lock, after their entries. Memory that is not used costs
+ * nothing. */
+static struct {
+    uint32_t count;
+    uint32_t ends[MOST_STRINGS];
+    uint8_t bytes[MOST_BYTES];
+    uint32_t slots[2 * MOST_STRINGS];
+} strings = {.count = 1};
+
+static struct {
+    uint32_t count;
+    struct golock_image_frame entries[MOST_FRAMES];
+    uint32_t slots[2 * MOST_FRAMES];
+} frames = {.count = 1};
+
+static struct {
+    uint32_t count;
+    struct golock_image_stack entries[MOST_STACKS];
+    uint32_t slots[2 * MOST_STACKS];
+} stacks = {.count = 1};
+
+/* The frames of instructions of the main interpreter's code, in an open hash table. Each entry has
+ * a reference to its code object, so that no other gets its address. */
+static struct {
+    struct place {
+        PyCodeObject *code;
+        uint64_t instruction_and_frame; /* read at once */
+    } slots[2 * MOST_PLACES];
+    uint32_t used[MOST_PLACES]; /* the indexes of slots, in the order in which they were filled */
+    uint32_t count;
+} places;
+
+static uint32_t
+mix(uint64_t key)
 {
-    (void)text;
-    (void)length;
+    return (uint32_t)(key * 0x9E3779B97F4A7C15u >> 32);
+}
+
+static uint32_t
+dropped(void)
+{
+    __atomic_add_fetch(&golock_stacks_dropped, 1, __ATOMIC_RELAXED);
     return 0;
+}
+
+/* A table as the search sees it: whether the entry with that index is the one. */
+typedef bool matches(uint32_t index, const void *key);
+
+/* Returns the index of the entry, or 0; then *slot is where it belongs. */
+static uint32_t
+find(const uint32_t *slots, uint32_t size, uint32_t hash, matches *same, const void *key,
+     uint32_t *slot)
+{
+    for (uint32_t i = hash & (size - 1);; i = (i + 1) & (size - 1)) {
+        uint32_t index = __atomic_load_n(&slots[i], __ATOMIC_ACQUIRE);
+        if (index == 0 || same(index, key)) {
+            *slot = i;
+            return index;
+        }
+    }
+}
+
+/* Publishes the entry with the next index. Needs the lock. */
+static uint32_t
+publish(uint32_t *count, uint32_t *slot)
+{
+    uint32_t index = *count;
+    __atomic_store_n(count, index + 1, __ATOMIC_RELEASE);
+    __atomic_store_n(slot, index, __ATOMIC_RELEASE);
+    return index;
+}
+
+typedef struct {
+    const char *text;
+    size_t length;
+} text;
+
+static bool
+same_string(uint32_t index, const void *key)
+{
+    const text *wanted = key;
+    const uint32_t start = strings.ends[index - 1];
+    return strings.ends[index] - start == wanted->length &&
+           memcmp(strings.bytes + start, wanted->text, wanted->length) == 0;
+}
+
+static uint32_t
+hash_of_text(const text *key)
+{
+    uint64_t hash = key->length, word;
+    size_t i = 0;
+    for (; i + 8 <= key->length; i += 8) {
+        memcpy(&word, key->text + i, 8);
+        hash = (hash ^ word) * 0x9E3779B97F4A7C15u;
+        hash ^= hash >> 29;
+    }
+    word = 0;
+    memcpy(&word, key->text + i, key->length - i);
+    return mix(hash ^ word);
+}
+
+uint32_t
+golock_intern_string(const char *given, size_t length)
+{
+    const text key = {given, length};
+    if (length == 0) {
+        return 0;
+    }
+    if (length > LONGEST_STRING) {
+        return dropped();
+    }
+    const uint32_t hash = hash_of_text(&key);
+    uint32_t slot, index = find(strings.slots, 2 * MOST_STRINGS, hash, same_string, &key, &slot);
+    if (index != 0) {
+        return index;
+    }
+    golock_tables_lock();
+    index = find(strings.slots, 2 * MOST_STRINGS, hash, same_string, &key, &slot);
+    if (index == 0 && strings.count < MOST_STRINGS) {
+        const uint32_t start = strings.ends[strings.count - 1];
+        if (length <= MOST_BYTES - start) {
+            memcpy(strings.bytes + start, given, length);
+            strings.ends[strings.count] = start + (uint32_t)length;
+            index = publish(&strings.count, &strings.slots[slot]);
+        }
+    }
+    golock_tables_unlock();
+    return index != 0 ? index : dropped();
+}
+
+/* Writes the character in UTF-8, and returns where it ends. What has no encoding, half of a
+ * surrogate pair, is replaced: U+FFFD. */
+static char *
+encode(char *end, Py_UCS4 c)
+{
+    if (c >= 0xD800 && c <= 0xDFFF) {
+        c = 0xFFFD;
+    }
+    if (c < 0x80) {
+        *end++ = (char)c;
+        return end;
+    }
+    if (c < 0x800) {
+        *end++ = (char)(0xC0 | c >> 6);
+    } else {
+        if (c < 0x10000) {
+            *end++ = (char)(0xE0 | c >> 12);
+        } else {
+            *end++ = (char)(0xF0 | c >> 18);
+            *end++ = (char)(0x80 | (c >> 12 & 0x3F));
+        }
+        *end++ = (char)(0x80 | (c >> 6 & 0x3F));
+    }
+    *end++ = (char)(0x80 | (c & 0x3F));
+    return end;
+}
+
+uint32_t
+golock_intern_unicode(PyObject *string)
+{
+    const Py_ssize_t length = PyUnicode_GET_LENGTH(string);
+    const int kind = PyUnicode_KIND(string);
+    const void *data = PyUnicode_DATA(string);
+    if (PyUnicode_IS_ASCII(string)) {
+        return golock_intern_string(data, length < LONGEST_STRING ? length : LONGEST_STRING);
+    }
+    char encoded[LONGEST_STRING], *end = encoded;
+    for (Py_ssize_t i = 0; i < length && end <= encoded + LONGEST_STRING - 4; i++) {
+        end = encode(end, PyUnicode_READ(kind, data, i));
+    }
+    return golock_intern_string(encoded, end - encoded);
+}
+
+static bool
+same_frame(uint32_t index, const void *key)
+{
+    return memcmp(&frames.entries[index], key, sizeof(struct golock_image_frame)) == 0;
+}
+
+static uint32_t
+intern_frame(const struct golock_image_frame *frame)
+{
+    const uint32_t hash = mix(((uint64_t)frame->file << 40) ^ ((uint64_t)frame->function << 20) ^
+                              (uint32_t)frame->line ^ ((uint64_t)frame->flags << 63));
+    uint32_t slot, index = find(frames.slots, 2 * MOST_FRAMES, hash, same_frame, frame, &slot);
+    if (index != 0) {
+        return index;
+    }
+    golock_tables_lock();
+    index = find(frames.slots, 2 * MOST_FRAMES, hash, same_frame, frame, &slot);
+    if (index == 0 && frames.count < MOST_FRAMES) {
+        frames.entries[frames.count] = *frame;
+        index = publish(&frames.count, &frames.slots[slot]);
+    }
+    golock_tables_unlock();
+    return index != 0 ? index : dropped();
 }
 
 uint32_t
 golock_intern_go_frame(const char *file, const char *function, int line)
 {
-    (void)file;
-    (void)function;
-    (void)line;
-    return 0;
+    const struct golock_image_frame frame = {
+        .file = golock_intern_string(file, strlen(file)),
+        .function = golock_intern_string(function, strlen(function)),
+        .line = line,
+        .flags = GOLOCK_FRAME_GO,
+    };
+    return intern_frame(&frame);
+}
+
+static bool
+same_stack(uint32_t index, const void *key)
+{
+    return memcmp(&stacks.entries[index], key, sizeof(struct golock_image_stack)) == 0;
 }
 
 uint32_t
 golock_intern_stack(uint32_t caller, uint32_t frame)
 {
-    (void)caller;
-    (void)frame;
-    return 0;
+    const struct golock_image_stack stack = {.caller = caller, .frame = frame};
+    const uint32_t hash = mix((uint64_t)caller << 32 | frame);
+    uint32_t slot, index = find(stacks.slots, 2 * MOST_STACKS, hash, same_stack, &stack, &slot);
+    if (index != 0) {
+        return index;
+    }
+    golock_tables_lock();
+    index = find(stacks.slots, 2 * MOST_STACKS, hash, same_stack, &stack, &slot);
+    if (index == 0 && stacks.count < MOST_STACKS) {
+        stacks.entries[stacks.count] = stack;
+        index = publish(&stacks.count, &stacks.slots[slot]);
+    }
+    golock_tables_unlock();
+    return index != 0 ? index : dropped();
 }
 
-uint32_t
-golock_intern_unicode(PyObject *text)
+static uint32_t
+resolve(PyCodeObject *code, int instruction)
 {
-    (void)text;
-    return 0;
+#if PY_VERSION_HEX >= 0x030B0000
+    PyObject *function = code->co_qualname;
+#else
+    PyObject *function = code->co_name;
+#endif
+    const int line = PyCode_Addr2Line(code, instruction);
+    const struct golock_image_frame frame = {
+        .file = golock_intern_unicode(code->co_filename),
+        .function = golock_intern_unicode(function),
+        .line = line > 0 ? line : 0,
+    };
+    return intern_frame(&frame);
+}
+
+/* Returns the slot of the instruction, or the empty one where it belongs. Sets *frame to the frame,
+ * or to 0. A slot may be emptied meanwhile; what it then gets is not this code, which the caller
+ * keeps alive. */
+static struct place *
+find_place(PyCodeObject *code, int instruction, uint32_t *frame)
+{
+    const uint32_t size = 2 * MOST_PLACES;
+    uint32_t i = mix((uintptr_t)code >> 4 ^ (uint64_t)instruction << 44) & (size - 1);
+    for (;; i = (i + 1) & (size - 1)) {
+        struct place *place = &places.slots[i];
+        PyCodeObject *its = __atomic_load_n(&place->code, __ATOMIC_ACQUIRE);
+        const uint64_t both = __atomic_load_n(&place->instruction_and_frame, __ATOMIC_ACQUIRE);
+        if (its == NULL) {
+            *frame = 0;
+            return place;
+        }
+        if (its == code && both >> 32 == (uint32_t)instruction &&
+            __atomic_load_n(&place->code, __ATOMIC_RELAXED) == code) {
+            *frame = (uint32_t)both;
+            return place;
+        }
+    }
+}
+
+static uint32_t
+intern_place(PyCodeObject *code, int instruction)
+{
+    uint32_t frame, other;
+    find_place(code, instruction, &frame);
+    if (frame != 0) {
+        return frame;
+    }
+    frame = resolve(code, instruction);
+    golock_tables_lock();
+    struct place *place = find_place(code, instruction, &other);
+    if (frame != 0 && other == 0 && places.count < MOST_PLACES) {
+        Py_INCREF(code);
+        places.used[places.count++] = (uint32_t)(place - places.slots);
+        const uint64_t both = (uint64_t)(uint32_t)instruction << 32 | frame;
+        __atomic_store_n(&place->instruction_and_frame, both, __ATOMIC_RELAXED);
+        __atomic_store_n(&place->code, code, __ATOMIC_RELEASE);
+    }
+    golock_tables_unlock();
+    return frame;
+}
+
+/* The slots are emptied in the reverse order, so that a search ends at no slot that was emptied too
+ * early. */
+void
+golock_intern_stop(void)
+{
+    for (;;) {
+        golock_tables_lock();
+        PyCodeObject *code = NULL;
+        if (places.count > 0) {
+            struct place *place = &places.slots[places.used[--places.count]];
+            code = place->code;
+            __atomic_store_n(&place->code, NULL, __ATOMIC_RELEASE);
+        }
+        golock_tables_unlock();
+        if (code == NULL) {
+            return;
+        }
+        Py_DECREF(code); /* may run Python code, which may switch sight on */
+    }
+}
+
+/* Code objects of other interpreters are not kept: their references could outlive them. */
+static uint32_t
+intern_code(PyCodeObject *code, int instruction, bool keep)
+{
+    return keep ? intern_place(code, instruction) : resolve(code, instruction);
+}
+
+static uint32_t
+stack_of(PyThreadState *thread, int most)
+{
+    const bool keep = PyThreadState_GetInterpreter(thread) == PyInterpreterState_Main();
+    uint32_t found[GOLOCK_MOST_FRAMES], stack = 0;
+    int length = 0, instruction = 0;
+    const void *frame = golock_innermost_frame(thread);
+    for (; frame != NULL && length < most; frame = golock_calling_frame(frame)) {
+        PyCodeObject *code = golock_frame_code(frame, &instruction);
+        found[length++] = intern_code(code, instruction, keep);
+    }
+    while (length > 0) {
+        stack = golock_intern_stack(stack, found[--length]);
+    }
+    return stack;
 }
 
 uint32_t
 golock_stack_here(void)
 {
-    return 0;
+    return stack_of(PyThreadState_Get(), GOLOCK_MOST_FRAMES);
 }
 
 uint32_t
 golock_line_here(void)
 {
-    return 0;
+    return stack_of(PyThreadState_Get(), 1);
 }
 
 uint32_t
 golock_stack_of(PyThreadState *thread)
 {
-    (void)thread;
-    return 0;
+#ifdef Py_GIL_DISABLED
+    return thread == PyThreadState_Get() ? golock_stack_here() : 0;
+#else
+    return stack_of(thread, GOLOCK_MOST_FRAMES);
+#endif
 }
 
 struct golock_image_frame
 golock_interned_frame(uint32_t frame)
 {
-    (void)frame;
-    return (struct golock_image_frame){0};
+    return frames.entries[frame];
 }
 
 struct golock_image_stack
 golock_interned_stack(uint32_t stack)
 {
-    (void)stack;
-    return (struct golock_image_stack){0};
+    return stacks.entries[stack];
 }
 
 const char *
 golock_interned_string(uint32_t string, size_t *length)
 {
-    (void)string;
-    *length = 0;
-    return "";
+    const uint32_t start = string == 0 ? 0 : strings.ends[string - 1];
+    *length = strings.ends[string] - start;
+    return (const char *)strings.bytes + start;
 }
 
+static void
+add(struct golock_image_writer *writer, enum golock_image_tag tag, uint32_t size, uint32_t count,
+    const void *entries)
+{
+    void *room = golock_image_begin(writer, tag, size, count);
+    if (room != NULL) {
+        memcpy(room, entries, (size_t)size * count);
+        golock_image_end(writer, count);
+    }
+}
+
+/* Stacks refer to frames and these to strings, so the counts are read in this order. */
 void
 golock_intern_image(struct golock_image_writer *writer)
 {
-    (void)writer;
-}
-
-void
-golock_intern_stop(void)
-{
-}
-
-void
-golock_intern_after_fork(void)
-{
+    const uint32_t stack_count = __atomic_load_n(&stacks.count, __ATOMIC_ACQUIRE);
+    const uint32_t frame_count = __atomic_load_n(&frames.count, __ATOMIC_ACQUIRE);
+    const uint32_t string_count = __atomic_load_n(&strings.count, __ATOMIC_ACQUIRE);
+    add(writer, GOLOCK_IMAGE_STACKS, sizeof(stacks.entries[0]), stack_count, stacks.entries);
+    add(writer, GOLOCK_IMAGE_FRAMES, sizeof(frames.entries[0]), frame_count, frames.entries);
+    add(writer, GOLOCK_IMAGE_STRING_ENDS, sizeof(strings.ends[0]), string_count, strings.ends);
+    add(writer, GOLOCK_IMAGE_STRING_BYTES, 1, strings.ends[string_count - 1], strings.bytes);
 }

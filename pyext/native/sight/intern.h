@@ -47,7 +47,4 @@ void golock_intern_image(struct golock_image_writer *writer); /* after all other
  * interpreter. */
 void golock_intern_stop(void);
 
-/* Call this in a child process. */
-void golock_intern_after_fork(void);
-
 #endif

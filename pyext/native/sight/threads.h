@@ -11,12 +11,14 @@
 
 struct golock_wait_record;
 
+/* Records are allocated in blocks and never freed. `wait` and `spare` belong to the thread; the
+ * lock of the tables guards the rest. */
 typedef struct golock_thread_record {
     uint64_t key;                     /* as in image.h; or 0: the record is free */
     unsigned long identifier;         /* threading.get_ident() */
     PyThreadState *state;             /* NULL when it has ended; read it with the GIL */
     uint32_t native;                  /* gettid() */
-    uint32_t name;                    /* an interned string */
+    uint32_t name;                    /* an interned string, or 0 */
     uint32_t flags;                   /* GOLOCK_THREAD_... */
     struct golock_wait_record *wait;  /* its innermost wait under way, or NULL */
     struct golock_wait_record *spare; /* for its next wait, or NULL */
@@ -33,12 +35,16 @@ uint64_t golock_thread_key(void);
 /* Copies the record with that key. Returns false if there is none. Needs no GIL. */
 bool golock_thread_find(uint64_t key, golock_thread_record *copy);
 
-/* Reads the name that threading has for the calling thread. Needs the GIL. Never runs Python
- * code. */
+/* Reads the name that threading has for the thread now. Needs the GIL of its interpreter. Never
+ * runs Python code. */
 void golock_thread_refresh_name(golock_thread_record *thread);
 
 /* The same for all threads of this interpreter. */
 void golock_threads_refresh_names(void);
+
+/* Drops the references to strings, when sight has been switched off. Needs the GIL of the main
+ * interpreter. */
+void golock_threads_stop(void);
 
 struct golock_image_writer;
 void golock_threads_image(struct golock_image_writer *writer);
