@@ -247,9 +247,9 @@ def _difference(first: Image, last: Image) -> Iterator[Sample]:
     model = Model(last)
     before: Sequence[SampleEntry] = first.samples if _continues(first, last) else ()
     for index, entry in enumerate(last.samples):
-        count, delay, gil_delay = entry.count, entry.delay, entry.gil_delay
+        count, delay, gil_delay = entry.number, entry.delay, entry.gil_delay
         if index < len(before):
-            count -= before[index].count
+            count -= before[index].number
             delay -= before[index].delay
             gil_delay -= before[index].gil_delay
         if count or delay or gil_delay:
