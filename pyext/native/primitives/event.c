@@ -275,6 +275,7 @@ wait_native(EventObject *self, uint32_t initial, golock_deadline deadline,
         if ((word & GOLOCK_SLEEPERS) != 0 ||
             __atomic_compare_exchange_n(&self->word, &word, word | GOLOCK_SLEEPERS, false,
                                         __ATOMIC_SEQ_CST, __ATOMIC_RELAXED)) {
+            golock_wait_sleeps(record);
             PyThreadState *thread = golock_detach();
             in_time = sleep_detached(self, word | GOLOCK_SLEEPERS, deadline);
             golock_attach(record, thread);

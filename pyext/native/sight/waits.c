@@ -1,5 +1,7 @@
 #include "sight/waits.h"
 
+#include "sight/intern.h"
+#include "sight/profile.h"
 #include "sight/table.h"
 
 #include <pthread.h>
@@ -78,12 +80,89 @@ golock_forget_wait(golock_wait_record *record)
     golock_tables_unlock();
 }
 
+/* Sets the holder's part of the record: where the owner of the object is now. */
+static void
+record_holder(golock_wait_record *record)
+{
+    golock_object_record object;
+    golock_thread_record holder;
+    if (!golock_object_read(record->object, &object) || object.owner == 0 ||
+        (object.kind != GOLOCK_KIND_LOCK && object.kind != GOLOCK_KIND_RLOCK)) {
+        return;
+    }
+    record->holding_thread = object.owner;
+    record->holder = object.stack;
+    if (!golock_thread_find(object.owner, &holder)) {
+        return;
+    }
+    record->holding_name = holder.name;
+    /* Only the threads of this interpreter stand still while this one has the GIL. */
+    if (object.owner >> 40 == golock_thread_key() >> 40 && holder.state != NULL) {
+        uint32_t stack = golock_stack_of(holder.state);
+        record->holder = stack != 0 ? stack : record->holder;
+    }
+}
+
+void
+golock_record_sleep(golock_wait_record *record)
+{
+    record->has_slept = true;
+    record->who = golock_thread_current();
+    record->stack = golock_stack_here();
+    record_holder(record);
+}
+
+/* Adds the wait to the profile, as one that has lasted until now. Returns now. */
+static int64_t
+profile(const golock_wait_record *record, bool by_its_thread)
+{
+    const int64_t now = golock_now();
+    const int64_t gil_delay = __atomic_load_n(&record->gil_delay, __ATOMIC_RELAXED);
+    const int64_t delay = now - record->since - gil_delay;
+    const double times = golock_profile_wait(delay, gil_delay);
+    golock_object_record object;
+    if (times == 0 || !golock_object_read(record->object, &object)) {
+        return now;
+    }
+    const golock_thread_record *who = record->who;
+    uint32_t stack = record->stack;
+    if (by_its_thread && !record->has_slept) {
+        who = golock_thread_current();
+        stack = golock_stack_here();
+    }
+    const struct golock_image_sample key = {
+        .thread = who != NULL ? who->key : 0,
+        .object = (uintptr_t)object.address,
+        .holding_thread = record->holding_thread,
+        .thread_name = who != NULL ? who->name : 0,
+        .holding_name = record->holding_name,
+        .stack = stack,
+        .holder = record->holder,
+        .created = object.created,
+        .name = object.name,
+        .kind = object.kind,
+    };
+    golock_profile_record(&key, times, delay, gil_delay);
+    return now;
+}
+
 void
 golock_move_wait(golock_wait_record *record, golock_object_record *object)
 {
+    const int64_t now = profile(record, false);
     golock_tables_lock();
     record->object = object;
+    record->since = now;
     golock_tables_unlock();
+    __atomic_store_n(&record->gil_delay, 0, __ATOMIC_RELAXED);
+    record_holder(record);
+}
+
+void
+golock_end_wait(golock_wait_record *record)
+{
+    profile(record, true);
+    golock_forget_wait(record);
 }
 
 /* Calls the function with each record in use. Needs the lock of the tables. */

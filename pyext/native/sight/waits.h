@@ -6,6 +6,7 @@
 #include "base/compat.h"
 #include "sight/level.h"
 #include "sight/objects.h"
+#include "sight/threads.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -20,11 +21,19 @@ typedef struct golock_wait_record {
     int64_t since;
     int64_t taken;     /* the thread has been woken, and waits for the GIL since then; or 0 */
     int64_t gil_delay; /* nanoseconds for which it has waited for the GIL before */
+    bool has_slept;
+    golock_thread_record *who; /* once it has slept; or NULL: there was no memory */
+    uint32_t stack;            /* of the thread, once it has slept */
+    uint32_t holder;           /* where the holder was when the thread first slept; or 0 */
+    uint32_t holding_name;     /* a string: the name of the holder, which may be gone */
+    uint64_t holding_thread;   /* its key, or 0 */
     golock_deadline deadline;
     struct golock_wait_record *next_free;
 } golock_wait_record;
 
 golock_wait_record *golock_record_wait(golock_object_record *object, golock_deadline deadline);
+void golock_record_sleep(golock_wait_record *record);
+void golock_end_wait(golock_wait_record *record);
 void golock_forget_wait(golock_wait_record *record);
 
 /* Records that the calling thread begins to wait for the object. Returns NULL if the object is
@@ -38,7 +47,8 @@ golock_wait_begins(golock_object_record *object, golock_deadline deadline)
 
 void golock_move_wait(golock_wait_record *record, golock_object_record *object);
 
-/* Records that a thread waits for another object, which it keeps alive, before its wait ends. */
+/* Records that a thread waits for another object, which it keeps alive, before its wait ends. The
+ * profile counts its wait for the first one, and its wait for the other begins now. */
 static inline void
 golock_wait_moves(golock_wait_record *record, golock_object_record *object)
 {
@@ -60,6 +70,16 @@ golock_make_pending_calls(golock_wait_record *record)
     return result;
 }
 
+/* Call this before the thread sleeps: a wait that ends while it spins has no stack until then.
+ * Needs the GIL. */
+static inline void
+golock_wait_sleeps(golock_wait_record *record)
+{
+    if (record != NULL && !record->has_slept) {
+        golock_record_sleep(record);
+    }
+}
+
 /* PyEval_RestoreThread within this wait, at the end of a sleep or a spin: the time that it takes is
  * one of waiting for the GIL. */
 static inline void
@@ -72,16 +92,27 @@ golock_attach(golock_wait_record *record, PyThreadState *thread)
     int64_t taken = golock_now();
     __atomic_store_n(&record->taken, taken, __ATOMIC_RELAXED);
     PyEval_RestoreThread(thread);
-    record->gil_delay += golock_now() - taken;
+    int64_t gil_delay = __atomic_load_n(&record->gil_delay, __ATOMIC_RELAXED);
+    __atomic_store_n(&record->gil_delay, gil_delay + golock_now() - taken, __ATOMIC_RELAXED);
     __atomic_store_n(&record->taken, 0, __ATOMIC_RELAXED);
 }
 
-/* Call this when the wait has ended, while the caller still has its reference to the object. */
+/* Call this when the wait has ended, while the object is alive. The profile counts it. Needs the
+ * GIL. */
 static inline void
 golock_wait_ends(golock_wait_record *record)
 {
     if (record != NULL) {
-        golock_forget_wait(record);
+        golock_end_wait(record);
+    }
+}
+
+/* The same for the rest of a wait that has been counted, unless the thread has slept once more. */
+static inline void
+golock_counted_wait_ends(golock_wait_record *record)
+{
+    if (record != NULL) {
+        (record->has_slept ? golock_end_wait : golock_forget_wait)(record);
     }
 }
 

@@ -197,6 +197,7 @@ drive(wait *w, const struct golock_waiter *fresh, unsigned flags, const bool *en
         }
         if (action == GOLOCK_PARK) {
             golock_count(w->core, &w->waiter);
+            golock_wait_sleeps(record);
             golock_before_sleep(&w->waiter);
             PyThreadState *thread = golock_detach();
             reason = sleep_detached(w, ended);
@@ -228,7 +229,8 @@ golock_wait(uint32_t *word, golock_object_record *object, golock_deadline deadli
         golock_uncount(w.core, &w.waiter);
     }
     golock_spin_learn(&spin);
-    golock_wait_ends(record);
+    /* A thread that was moved to the word while it slept has waited there already. */
+    (woken ? golock_counted_wait_ends : golock_wait_ends)(record);
     return result;
 }
 

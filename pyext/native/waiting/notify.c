@@ -305,6 +305,9 @@ sleep_until_notified(golock_listener *listener, golock_deadline deadline, golock
         if (unwoken.word == NULL && golock_make_pending_calls(listener->record) < 0) {
             return -1;
         }
+        if (!golock_may_spin(&spin)) {
+            golock_wait_sleeps(listener->record);
+        }
         /* The claimant needs the GIL next, so wake it without the GIL. */
         PyThreadState *thread = golock_detach();
         bool woken = golock_wake(&unwoken);
