@@ -1,0 +1,258 @@
+"""The graph of the order in which locks are taken (sight/graph.c), against a simple model."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import shutil
+import subprocess
+import sysconfig
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+NATIVE = Path(__file__).resolve().parents[2] / "pyext" / "native"
+CC = (os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc").split()[0]
+
+pytestmark = pytest.mark.skipif(
+    shutil.which(CC) is None or not NATIVE.exists(), reason="needs a C compiler and the sources"
+)
+
+MOST_ALIKE = 32
+
+
+class Lock(ctypes.Structure):
+    _fields_ = [
+        ("address", ctypes.c_void_p),
+        ("number", ctypes.c_uint32),
+        ("place", ctypes.c_uint32),
+        ("stack", ctypes.c_uint32),
+        ("name", ctypes.c_uint32),
+        ("kind", ctypes.c_uint32),
+    ]
+
+
+class Edge(ctypes.Structure):
+    _fields_ = [
+        ("thread", ctypes.c_uint64),
+        ("thread_name", ctypes.c_uint32),
+        ("start", Lock),
+        ("end", Lock),
+    ]
+
+
+class Circle(ctypes.Structure):
+    _fields_ = [("edges", ctypes.POINTER(Edge)), ("length", ctypes.c_uint32)]
+
+
+class Graph:
+    """graph.c; there is one graph in the process."""
+
+    def __init__(self, library: ctypes.CDLL) -> None:
+        self._library = library
+        library.golock_graph_add.argtypes = [ctypes.POINTER(Lock), ctypes.c_int, Edge]
+        library.golock_graph_circle.restype = Circle
+        library.golock_graph_dropped.restype = ctypes.c_uint64
+        library.golock_graph_reset.restype = ctypes.c_bool
+
+    def reset(self) -> None:
+        assert self._library.golock_graph_reset()
+
+    def add(self, held: list[tuple[int, int]], taken: tuple[int, int], thread: int = 1) -> int:
+        """Take a lock, a (number, place), while others are held. Return the number of circles."""
+        locks = (Lock * len(held))(*[Lock(0, number, place) for number, place in held])
+        edge = Edge(thread=thread, end=Lock(0, *taken))
+        return int(self._library.golock_graph_add(locks, len(held), edge))
+
+    def remove(self, number: int, place: int, everything: bool = False) -> None:
+        self._library.golock_graph_remove(number, place, ctypes.c_bool(everything))
+
+    def circle(self, index: int) -> list[tuple[tuple[int, int], tuple[int, int]]]:
+        found = self._library.golock_graph_circle(index)
+        edges = [found.edges[i] for i in range(found.length)]
+        return [((e.start.number, e.start.place), (e.end.number, e.end.place)) for e in edges]
+
+    @property
+    def dropped(self) -> int:
+        return int(self._library.golock_graph_dropped())
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
+    built = tmp_path_factory.mktemp("graph") / "graph.so"
+    command = [CC, "-std=c11", "-D_GNU_SOURCE", "-O2", "-g", "-shared", "-fPIC", f"-I{NATIVE}"]
+    subprocess.run([*command, "-o", str(built), str(NATIVE / "sight/graph.c")], check=True)
+    return ctypes.CDLL(str(built))
+
+
+@pytest.fixture
+def graph(library: ctypes.CDLL) -> Graph:
+    graph = Graph(library)
+    graph.reset()
+    return graph
+
+
+Node = tuple[str, int]
+Path_ = tuple[tuple[Node, Node], ...]
+
+
+class Model:
+    """Says which circles an acquire closes that were not told."""
+
+    def __init__(self) -> None:
+        self.gates: dict[tuple[Node, Node], set[int]] = {}
+        self.told: set[frozenset[tuple[Node, Node]]] = set()
+
+    @staticmethod
+    def nodes(start: tuple[int, int], end: tuple[int, int]) -> tuple[Node, Node]:
+        one_by_one = start[1] == end[1] != 0
+
+        def node(lock: tuple[int, int]) -> Node:
+            return ("lock", lock[0]) if one_by_one or lock[1] == 0 else ("place", lock[1])
+
+        return node(start), node(end)
+
+    def _closed_by(self, edge: tuple[Node, Node]) -> Iterator[Path_]:
+        following: dict[Node, list[Node]] = defaultdict(list)
+        for start, end in self.gates:
+            following[start].append(end)
+
+        def walk(path: Path_) -> Iterator[Path_]:
+            for end in following[path[-1][1]]:
+                step = (path[-1][1], end)
+                if any(self.gates[step] & self.gates[other] for other in path):
+                    continue
+                if end == edge[0]:
+                    yield (*path, step)
+                elif all(end != other[1] for other in path):
+                    yield from walk((*path, step))
+
+        yield from walk((edge,))
+
+    def add(self, held: list[tuple[int, int]], taken: tuple[int, int]) -> Iterator[list[Path_]]:
+        """Yield, for each of the edges that is new, the circles of which one must be told."""
+        for lock in held:
+            if lock[0] == taken[0]:
+                continue
+            edge = self.nodes(lock, taken)
+            others = {other[0] for other in held}
+            before = self.gates.get(edge)
+            self.gates[edge] = others if before is None else before & others
+            if before is None or before != self.gates[edge]:
+                circles = [c for c in self._closed_by(edge) if frozenset(c) not in self.told]
+                shortest = min(map(len, circles), default=0)
+                yield [circle for circle in circles if len(circle) == shortest]
+
+    def remove(self, number: int) -> None:
+        gone = [edge for edge in self.gates if ("lock", number) in edge]
+        for edge in gone:
+            del self.gates[edge]
+
+
+def check(graph: Graph, events: list[Any], places: list[int]) -> None:
+    graph.reset()
+    model = Model()
+    count = 0
+    for event in events:
+        if isinstance(event, int):
+            graph.remove(event + 1, places[event])
+            model.remove(event + 1)
+            continue
+        *held, taken = [(index + 1, places[index]) for index in event]
+        now = graph.add(held, taken)
+        for candidates in model.add(held, taken):
+            if candidates:
+                assert now > count, f"not told of one of {candidates}"
+                told = tuple(Model.nodes(*edge) for edge in graph.circle(count))
+                assert told in candidates
+                model.told.add(frozenset(told))
+                count += 1
+        assert now == count, f"told of {graph.circle(count)}"
+    assert graph.dropped == 0
+
+
+LOCKS = 6
+CHAINS = st.lists(st.integers(0, LOCKS - 1), min_size=2, max_size=4, unique=True)
+
+
+@settings(max_examples=1500, deadline=None)
+@given(
+    places=st.lists(st.integers(0, 3), min_size=LOCKS, max_size=LOCKS),
+    events=st.lists(CHAINS | st.integers(0, LOCKS - 1), max_size=25),
+)
+def test_graph_agrees_with_the_model(
+    library: ctypes.CDLL, places: list[int], events: list[Any]
+) -> None:
+    check(Graph(library), events, places)
+
+
+@settings(max_examples=500, deadline=None)
+@given(events=st.lists(CHAINS, max_size=40))
+def test_graph_of_single_locks_agrees_with_the_model(
+    library: ctypes.CDLL, events: list[Any]
+) -> None:
+    check(Graph(library), events, [0] * LOCKS)
+
+
+@pytest.mark.parametrize("length", [2, 3, 10, 64, 1000])
+def test_circle_of_any_length(graph: Graph, length: int) -> None:
+    for i in range(1, length):
+        assert graph.add([(i, i)], (i + 1, i + 1)) == 0
+    assert graph.add([(length, length)], (1, 1)) == 1
+    assert len(graph.circle(0)) == length
+
+
+def test_consistent_order_of_many_locks_is_not_told(graph: Graph) -> None:
+    """A thousand locks made in one place, always taken by their numbers."""
+    for i in range(1, 60_000):
+        first, second = sorted((i * 7919 % 1000 + 1, i * 104729 % 997 + 1))
+        assert graph.add([(first, 1)], (second, 1)) == 0
+    assert graph.dropped == 0
+
+
+def test_circles_among_locks_of_one_place_are_bounded(graph: Graph) -> None:
+    for i in range(1, 2000):
+        first, second = i * 7919 % 1000 + 1, i * 104729 % 997 + 1
+        graph.add([(first, 1)], (second, 1))
+    assert graph.add([(1, 2)], (2, 3)) == MOST_ALIKE
+    assert graph.dropped > 0
+    assert graph.add([(2, 3)], (1, 2)) == MOST_ALIKE + 1
+
+
+def test_edges_are_bounded(graph: Graph) -> None:
+    for i in range(1, 400):
+        for j in range(i + 1, 400):
+            graph.add([(i, 0)], (j, 0))
+    assert graph.dropped > 0
+    graph.reset()
+    assert graph.dropped == 0
+    assert graph.add([(1, 1)], (2, 2)) == 0
+    assert graph.add([(2, 2)], (1, 1)) == 1
+
+
+def test_locks_that_die_leave_room_for_others(graph: Graph) -> None:
+    for i in range(1, 200_000, 2):
+        assert graph.add([(i, 1)], (i + 1, 1)) == 0
+        graph.remove(i, 1)
+        graph.remove(i + 1, 1)
+    assert graph.dropped == 0
+
+
+def test_removal_of_a_lock_that_is_no_mutex(graph: Graph) -> None:
+    graph.add([(1, 1)], (2, 2))
+    graph.remove(2, 2, everything=True)
+    assert graph.add([(2, 2)], (1, 1)) == 0
+    assert graph.add([(1, 1)], (3, 2)) == 1
+
+
+def test_a_longer_circle_through_one_that_was_told(graph: Graph) -> None:
+    assert graph.add([(2, 3)], (1, 0)) == 0
+    assert graph.add([(1, 0)], (2, 3)) == 1
+    assert graph.add([(2, 3)], (3, 1)) == 1
+    assert graph.add([(3, 1)], (1, 0)) == 2
+    assert len(graph.circle(1)) == 3
