@@ -12,6 +12,8 @@
 #include "primitives/types.h"
 #include "sharing/share.h"
 #include "sight/holds.h"
+#include "sight/image_writer.h"
+#include "sight/profile.h"
 #include "sight/waits.h"
 
 #include <math.h>
@@ -83,6 +85,10 @@ set_level(int level)
         PyErr_SetString(PyExc_RuntimeError, "owners are a matter of the main interpreter");
         return -1;
     }
+    if (golock_sight_now() == GOLOCK_SIGHT_OFF && level != GOLOCK_SIGHT_OFF) {
+        golock_profile_clear();
+        __atomic_store_n(&golock_sight_started, golock_now(), __ATOMIC_RELAXED);
+    }
     if (records && !recorded) {
         golock_start_holds();
     }
@@ -116,6 +122,42 @@ set_sight_level(PyObject *Py_UNUSED(module), PyObject *argument)
         return NULL;
     }
     return set_level((int)level) < 0 ? NULL : Py_NewRef(Py_None);
+}
+
+static PyObject *
+set_sight_period(PyObject *Py_UNUSED(module), PyObject *argument)
+{
+    long long period = PyLong_AsLongLong(argument);
+    if (period == -1 && PyErr_Occurred()) {
+        return NULL;
+    }
+    if (period < 0) {
+        PyErr_SetString(PyExc_ValueError, "the period is negative");
+        return NULL;
+    }
+    golock_profile_set_period(period);
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+sight_image(PyObject *Py_UNUSED(module), PyObject *argument)
+{
+    unsigned long long sections = PyLong_AsUnsignedLongLong(argument);
+    if (sections == (unsigned long long)-1 && PyErr_Occurred()) {
+        return NULL;
+    }
+    void *image;
+    uint64_t size;
+    int failed;
+    Py_BEGIN_ALLOW_THREADS;
+    failed = golock_image(sections, &image, &size);
+    Py_END_ALLOW_THREADS;
+    if (failed) {
+        return PyErr_NoMemory();
+    }
+    PyObject *bytes = PyBytes_FromStringAndSize(image, (Py_ssize_t)size);
+    free(image);
+    return bytes;
 }
 
 static PyObject *
@@ -336,6 +378,16 @@ PyDoc_STRVAR(set_sight_level_doc,
              "Set what golock.sight records, for the whole process. Raises ValueError for a level\n"
              "that does not exist.");
 
+PyDoc_STRVAR(set_sight_period_doc,
+             "set_sight_period($module, nanoseconds, /)\n--\n\n"
+             "Sample the waits that are shorter than this; 0 records all. Raises ValueError for a\n"
+             "negative period.");
+
+PyDoc_STRVAR(sight_image_doc,
+             "sight_image($module, sections, /)\n--\n\n"
+             "Return what golock.sight knows, as bytes: see pyext/native/sight/image.h. The\n"
+             "sections are a set of 1 << tag, or 0 for all.");
+
 PyDoc_STRVAR(waits_doc,
              "waits($module, /)\n--\n\n"
              "Return the recorded waits of this interpreter's threads, a list of tuples: the\n"
@@ -367,6 +419,8 @@ PyDoc_STRVAR(holds_doc, "holds($module, /)\n--\n\n"
 static PyMethodDef module_methods[] = {
     {"sight_level", sight_level, METH_NOARGS, sight_level_doc},
     {"set_sight_level", set_sight_level, METH_O, set_sight_level_doc},
+    {"set_sight_period", set_sight_period, METH_O, set_sight_period_doc},
+    {"sight_image", sight_image, METH_O, sight_image_doc},
     {"waits", waits, METH_NOARGS, waits_doc},
     {"waits_dropped", waits_dropped, METH_NOARGS, waits_dropped_doc},
     {"owner", owner, METH_O, owner_doc},

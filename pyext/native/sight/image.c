@@ -94,6 +94,9 @@ golock_image(uint64_t sections, void **image, uint64_t *size)
         .process = golock_process,
         .now = golock_now(),
         .wall = (int64_t)wall.tv_sec * NS_PER_SECOND + wall.tv_nsec,
+        .started = golock_sight_now() == GOLOCK_SIGHT_OFF
+                       ? 0
+                       : __atomic_load_n(&golock_sight_started, __ATOMIC_RELAXED),
         .dropped_waits = __atomic_load_n(&golock_waits_dropped, __ATOMIC_RELAXED),
         .dropped_stacks = __atomic_load_n(&golock_stacks_dropped, __ATOMIC_RELAXED),
     };

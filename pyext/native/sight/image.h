@@ -170,8 +170,8 @@ struct golock_image_sample {
 #define GOLOCK_CYCLE_MAIN_THREAD 0x2u
 
 /* ORDER: an edge of a circle in the order of locks: the lock `to` was taken while `from` was held.
- * Edges with the same number belong to one circle, in its order. The `to` of one edge and the `from`
- * of the next were made in the same place, and may be two locks. */
+ * Edges with the same number belong to one circle, in its order. The `to` of one edge and the
+ * `from` of the next were made in the same place, and may be two locks. */
 struct golock_image_order {
     uint32_t circle;
     uint32_t thread_name; /* a string; the thread may have ended */

@@ -2,6 +2,8 @@
 #ifndef GOLOCK_LEVEL_H
 #define GOLOCK_LEVEL_H
 
+#include <stdint.h>
+
 enum golock_sight_level {
     GOLOCK_SIGHT_OFF,
     GOLOCK_SIGHT_WAITS,  /* waits, with their stacks */
@@ -11,6 +13,9 @@ enum golock_sight_level {
 
 /* For the whole process. Access it atomically. */
 extern int golock_sight;
+
+/* When it was last switched on, in nanoseconds of CLOCK_MONOTONIC. Access it atomically. */
+extern int64_t golock_sight_started;
 
 static inline int
 golock_sight_now(void)

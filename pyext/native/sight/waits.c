@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 int golock_sight = GOLOCK_SIGHT_OFF;
+int64_t golock_sight_started;
 uint64_t golock_waits_dropped;
 
 /* Records are allocated in blocks and never freed: a daemon thread may end within its wait. */
