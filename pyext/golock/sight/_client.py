@@ -47,6 +47,8 @@ class Client:
         self.process = process
         _check_owner(process)
         self._socket = _connect(process, timeout)
+        self.is_closed = False
+        """Whether it has been closed, or an answer has failed: whatever comes is not the next."""
 
     def __enter__(self) -> Client:
         return self
@@ -60,6 +62,7 @@ class Client:
         self.close()
 
     def close(self) -> None:
+        self.is_closed = True
         self._socket.close()
 
     def hello(self) -> dict[str, Any]:
@@ -84,6 +87,13 @@ class Client:
         self._ask(LEVEL, level)
 
     def _ask(self, request: int, argument: int = 0) -> bytes:
+        try:
+            return self._exchange(request, argument)
+        except ClientError:
+            self.close()
+            raise
+
+    def _exchange(self, request: int, argument: int) -> bytes:
         try:
             self._socket.sendall(_REQUEST.pack(MAGIC, request, argument))
             magic, error, size = _REPLY.unpack(self._receive(_REPLY.size))
@@ -118,6 +128,17 @@ class Client:
 
     def _other_version(self) -> str:
         return f"process {self.process} has another version of golock, with another protocol"
+
+
+def process_number(text: str) -> int:
+    """Return the number of a process; raises ValueError."""
+    number = int(text)
+    if not 0 < number < 1 << 31:
+        raise ValueError
+    return number
+
+
+process_number.__name__ = "PID"
 
 
 def connect(process: int) -> Client:

@@ -259,7 +259,7 @@ class Snapshot:
         return _Document(self).as_json()
 
     def __str__(self) -> str:
-        from ._dump import text  # noqa: PLC0415
+        from ._text import text  # noqa: PLC0415
 
         return text(self)
 
