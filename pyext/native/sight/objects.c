@@ -382,6 +382,13 @@ golock_object_read(const golock_object_record *record, golock_object_record *cop
 }
 
 uint32_t
+golock_object_last_taken(const golock_object_record *record)
+{
+    const bool counts = LOAD(record->generation) == LOAD(generation);
+    return counts ? LOAD(record->stack) : 0;
+}
+
+uint32_t
 golock_objects_length(void)
 {
     return __atomic_load_n(&table.length, __ATOMIC_ACQUIRE);

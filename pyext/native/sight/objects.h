@@ -79,6 +79,9 @@ golock_object_record *golock_object_of_word(const void *word, int kind, bool mak
  * since, stack. Returns false if the record is free. Needs no GIL. */
 bool golock_object_read(const golock_object_record *record, golock_object_record *copy);
 
+/* Returns where the lock was last taken, also if it has been released since; or 0. Needs no GIL. */
+uint32_t golock_object_last_taken(const golock_object_record *record);
+
 /* All records have an index below the length, which only grows. */
 uint32_t golock_objects_length(void);
 golock_object_record *golock_object_at(uint32_t index);

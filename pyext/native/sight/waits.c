@@ -81,14 +81,19 @@ golock_forget_wait(golock_wait_record *record)
     golock_tables_unlock();
 }
 
+static bool
+is_lock(const golock_object_record *object)
+{
+    return object->kind == GOLOCK_KIND_LOCK || object->kind == GOLOCK_KIND_RLOCK;
+}
+
 /* Sets the holder's part of the record: where the owner of the object is now. */
 static void
 record_holder(golock_wait_record *record)
 {
     golock_object_record object;
     golock_thread_record holder;
-    if (!golock_object_read(record->object, &object) || object.owner == 0 ||
-        (object.kind != GOLOCK_KIND_LOCK && object.kind != GOLOCK_KIND_RLOCK)) {
+    if (!golock_object_read(record->object, &object) || object.owner == 0 || !is_lock(&object)) {
         return;
     }
     record->holding_thread = object.owner;
@@ -109,6 +114,9 @@ golock_record_sleep(golock_wait_record *record)
 {
     record->has_slept = true;
     record->who = golock_thread_current();
+    if (record->who != NULL) {
+        golock_thread_refresh_name(record->who);
+    }
     record->stack = golock_stack_here();
     record_holder(record);
 }
@@ -131,6 +139,10 @@ profile(const golock_wait_record *record, bool by_its_thread)
         who = golock_thread_current();
         stack = golock_stack_here();
     }
+    uint32_t holder = record->holder;
+    if (holder == 0 && is_lock(&object)) {
+        holder = golock_object_last_taken(record->object);
+    }
     const struct golock_image_sample key = {
         .thread = who != NULL ? who->key : 0,
         .object = (uintptr_t)object.address,
@@ -138,7 +150,7 @@ profile(const golock_wait_record *record, bool by_its_thread)
         .thread_name = who != NULL ? who->name : 0,
         .holding_name = record->holding_name,
         .stack = stack,
-        .holder = record->holder,
+        .holder = holder,
         .created = object.created,
         .name = object.name,
         .kind = object.kind,
