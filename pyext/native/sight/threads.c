@@ -297,6 +297,8 @@ refresh_all(golock_thread_record *only)
 {
     const bool is_main = PyInterpreterState_Get() == PyInterpreterState_Main();
     const uint64_t interpreter = (uint64_t)PyInterpreterState_GetID(PyInterpreterState_Get());
+    PyObject *type, *value, *traceback; /* a condition's lock is taken again after an exception */
+    PyErr_Fetch(&type, &value, &traceback);
 #if PY_VERSION_HEX < 0x030C0000
     const int collects = PyGC_Disable(); /* a missing attribute makes an exception */
 #endif
@@ -314,6 +316,7 @@ refresh_all(golock_thread_record *only)
     }
     Py_XDECREF(active);
     PyErr_Clear();
+    PyErr_Restore(type, value, traceback);
 #if PY_VERSION_HEX < 0x030C0000
     if (collects) {
         PyGC_Enable();
