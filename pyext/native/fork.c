@@ -7,6 +7,7 @@
 #include "sight/holds.h"
 #include "sight/profile.h"
 #include "sight/table.h"
+#include "sight/threads.h"
 #include "sight/waits.h"
 #include "waiting/counters.h"
 #include "waiting/notify.h"
@@ -37,6 +38,7 @@ in_child(void)
     golock_listen_after_fork();
     golock_counters_after_fork();
     golock_waits_after_fork();
+    golock_threads_after_fork();
     golock_holds_after_fork();
     golock_profile_after_fork_in_child();
 }

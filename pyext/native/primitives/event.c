@@ -243,14 +243,13 @@ enum { WAIT_OPENED = 2 };
  * the deadline has passed, -1 with an exception set, and WAIT_OPENED when it was opened. The
  * protocol is that of internal/core/event.go. Needs no core, because all waiters go on at once. */
 static int
-wait_native(EventObject *self, uint32_t initial, golock_deadline deadline,
-            golock_wait_record *record)
+wait_native(EventObject *self, uint32_t initial, golock_deadline deadline, golock_spin spin,
+            golock_object_record *object, golock_wait_record **record)
 {
     bool in_time = golock_may_wait(deadline);
-    golock_spin spin = golock_spin_begin(deadline, 0);
     for (;;) {
         /* Run the handlers of pending signals, which would not interrupt the sleep. */
-        if (in_time && golock_make_pending_calls(record) < 0) {
+        if (in_time && golock_make_pending_calls(*record) < 0) {
             return -1;
         }
         uint32_t word = load(self);
@@ -268,17 +267,17 @@ wait_native(EventObject *self, uint32_t initial, golock_deadline deadline,
             PyThreadState *thread = golock_detach();
             bool changed = golock_spin_while(&spin, &self->word, initial, ~GOLOCK_SLEEPERS,
                                              golock_is_shared(&self->header));
-            golock_attach(record, thread);
+            PyEval_RestoreThread(thread);
             golock_spin_end(&spin, changed);
             continue;
         }
         if ((word & GOLOCK_SLEEPERS) != 0 ||
             __atomic_compare_exchange_n(&self->word, &word, word | GOLOCK_SLEEPERS, false,
                                         __ATOMIC_SEQ_CST, __ATOMIC_RELAXED)) {
-            golock_wait_sleeps(record);
+            golock_wait_sleeps(record, object, spin.since, deadline);
             PyThreadState *thread = golock_detach();
             in_time = sleep_detached(self, word | GOLOCK_SLEEPERS, deadline);
-            golock_attach(record, thread);
+            golock_attach(*record, thread);
         }
     }
 }
@@ -288,7 +287,7 @@ wait_native(EventObject *self, uint32_t initial, golock_deadline deadline,
  * handler may wait, in a loop that never suspends them, for a thread that needs the event. */
 static int
 wait_listening(EventObject *self, golock_listener *listener, uint32_t initial,
-               golock_deadline deadline, golock_wait_record *record)
+               golock_deadline deadline)
 {
     bool native;
     GOLOCK_BEGIN_CRITICAL_SECTION(self);
@@ -300,7 +299,13 @@ wait_listening(EventObject *self, golock_listener *listener, uint32_t initial,
     if (!native) {
         return WAIT_OPENED;
     }
-    int result = wait_native(self, initial, deadline, record);
+    golock_object_record *object = golock_may_wait(deadline)
+                                       ? golock_object_known((PyObject *)self, &golock_event_class)
+                                       : NULL;
+    golock_wait_record *record = NULL;
+    const golock_spin spin = golock_spin_begin(deadline, 0);
+    int result = wait_native(self, initial, deadline, spin, object, &record);
+    golock_wait_ends(record, object, spin.since);
     if (golock_withdraw_native((PyObject *)self, listener)) {
         return result;
     }
@@ -328,12 +333,7 @@ wait_slow(PyObject *op, uint32_t initial, PyObject *limit)
     if (listener == NULL) {
         return NULL;
     }
-    golock_wait_record *record =
-        golock_may_wait(deadline)
-            ? golock_wait_begins(golock_object_known(op, &golock_event_class), deadline)
-            : NULL;
-    int result = wait_listening(self, listener, initial, deadline, record);
-    golock_wait_ends(record);
+    int result = wait_listening(self, listener, initial, deadline);
     golock_listener_free(listener);
     if (result == WAIT_OPENED) { /* reading the timeout may have run code that opened it */
         return call(op, "wait", &limit, 1);

@@ -4,6 +4,7 @@
 #include "base/process.h"
 #include "sight/intern.h"
 #include "sight/level.h"
+#include "sight/objects.h"
 #include "sight/profile.h"
 #include "sight/threads.h"
 #include "sight/waits.h"
@@ -78,6 +79,23 @@ golock_image_find_wait(const struct golock_image_writer *writer, uint64_t thread
     return UINT32_MAX;
 }
 
+static void
+objects_image(struct golock_image_writer *writer)
+{
+    const uint32_t length = golock_objects_length();
+    struct golock_image_object *entries =
+        golock_image_begin(writer, GOLOCK_IMAGE_OBJECTS, sizeof(*entries), length);
+    if (entries == NULL) {
+        return;
+    }
+    uint32_t next = 0;
+    uint64_t count = 0;
+    for (size_t copied = 1; copied > 0; count += copied) {
+        copied = golock_objects_copy(&next, entries + count, length - count);
+    }
+    golock_image_end(writer, count);
+}
+
 int
 golock_image(uint64_t sections, void **image, uint64_t *size)
 {
@@ -98,10 +116,13 @@ golock_image(uint64_t sections, void **image, uint64_t *size)
                        ? 0
                        : __atomic_load_n(&golock_sight_started, __ATOMIC_RELAXED),
         .dropped_waits = __atomic_load_n(&golock_waits_dropped, __ATOMIC_RELAXED),
+        .dropped_objects = __atomic_load_n(&golock_objects_dropped, __ATOMIC_RELAXED),
         .dropped_stacks = __atomic_load_n(&golock_stacks_dropped, __ATOMIC_RELAXED),
     };
     memcpy(writer.bytes, &header, sizeof(header));
     writer.size = sizeof(header);
+    objects_image(&writer);
+    golock_waits_image(&writer);
     golock_threads_image(&writer);
     golock_profile_image(&writer);
     /* The sections of strings come last: what the others refer to is then there. */

@@ -1,4 +1,4 @@
-/* The lock of the tables of waits and holds. It is held for some instructions, and never while
+/* The lock of the tables of this layer. It is held for some instructions, and never while
  * Python code may run. */
 #ifndef GOLOCK_TABLE_H
 #define GOLOCK_TABLE_H

@@ -102,7 +102,6 @@ forget(uint64_t key)
         *place = record->next;
         record->key = 0;
         record->state = NULL;
-        record->wait = NULL; /* if it is in one, it never runs again */
         record->next = table.free;
         table.free = record;
     }
@@ -379,6 +378,7 @@ golock_threads_after_fork(void)
     const unsigned long identifier = (unsigned long)pthread_self();
     for (int i = 0; i < table.length * BLOCK; i++) {
         golock_thread_record *record = &table.blocks[i / BLOCK][i % BLOCK];
+        record->spare = NULL; /* golock_waits_after_fork has made it free */
         if (record->key != 0 && record->identifier != identifier) {
             forget(record->key);
         } else if (record->key != 0) {

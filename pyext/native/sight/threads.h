@@ -11,8 +11,8 @@
 
 struct golock_wait_record;
 
-/* Records are allocated in blocks and never freed. `wait` and `spare` belong to the thread; the
- * lock of the tables guards the rest. */
+/* Records are allocated in blocks and never freed. `spare` belongs to the thread; the lock of the
+ * tables guards the rest. */
 typedef struct golock_thread_record {
     uint64_t key;                     /* as in image.h; or 0: the record is free */
     unsigned long identifier;         /* threading.get_ident() */
@@ -20,7 +20,6 @@ typedef struct golock_thread_record {
     uint32_t native;                  /* gettid() */
     uint32_t name;                    /* an interned string, or 0 */
     uint32_t flags;                   /* GOLOCK_THREAD_... */
-    struct golock_wait_record *wait;  /* its innermost wait under way, or NULL */
     struct golock_wait_record *spare; /* for its next wait, or NULL */
     struct golock_thread_record *next;
 } golock_thread_record;

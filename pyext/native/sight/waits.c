@@ -1,5 +1,6 @@
 #include "sight/waits.h"
 
+#include "sight/image_writer.h"
 #include "sight/intern.h"
 #include "sight/profile.h"
 #include "sight/table.h"
@@ -10,18 +11,71 @@
 int golock_sight = GOLOCK_SIGHT_OFF;
 int64_t golock_sight_started;
 uint64_t golock_waits_dropped;
+bool golock_tables_locked;
 
-/* Records are allocated in blocks and never freed: a daemon thread may end within its wait. */
 #define BLOCK 256
 #define MOST_BLOCKS 256
 
-bool golock_tables_locked;
-
+/* The lock of the tables guards it. The length may also be read without it. */
 static struct {
     golock_wait_record *free;
-    int length;
+    uint32_t length; /* in blocks */
     golock_wait_record *blocks[MOST_BLOCKS];
 } table;
+
+uint32_t
+golock_waits_length(void)
+{
+    return __atomic_load_n(&table.length, __ATOMIC_ACQUIRE) * BLOCK;
+}
+
+golock_wait_record *
+golock_wait_at(uint32_t index)
+{
+    return &table.blocks[index / BLOCK][index % BLOCK];
+}
+
+#define GET(field) __atomic_load_n(&(field), __ATOMIC_RELAXED)
+#define SET(field, value) __atomic_store_n(&(field), value, __ATOMIC_RELAXED)
+
+static void
+begin_to_write(golock_wait_record *record)
+{
+    SET(record->version, record->version + 1);
+    __atomic_thread_fence(__ATOMIC_RELEASE); /* readers of the new fields see the odd version */
+}
+
+static void
+end_write(golock_wait_record *record)
+{
+    __atomic_store_n(&record->version, record->version + 1, __ATOMIC_RELEASE);
+}
+
+bool
+golock_wait_read(golock_wait_record *record, golock_seen_wait *seen)
+{
+    uint32_t version;
+    do {
+        version = __atomic_load_n(&record->version, __ATOMIC_ACQUIRE);
+        *seen = (golock_seen_wait){
+            .record = record,
+            .version = version,
+            .flags = GET(record->flags),
+            .object = GET(record->object),
+            .address = GET(record->address),
+            .thread = GET(record->thread),
+            .since = GET(record->since),
+            .deadline = GET(record->deadline),
+            .taken = GET(record->taken),
+            .stack = GET(record->stack),
+        };
+        if (version % 2 != 0) {
+            return false; /* the wait has just begun, or just ends */
+        }
+        __atomic_thread_fence(__ATOMIC_ACQUIRE);
+    } while (GET(record->version) != version);
+    return seen->object != NULL;
+}
 
 /* Adds a block to the free records, if there is memory. Needs the lock of the tables. */
 static void
@@ -32,24 +86,18 @@ grow(void)
     if (block == NULL) {
         return;
     }
-    for (int i = 0; i < BLOCK; i++) {
+    for (int i = BLOCK; i-- > 0;) {
         block[i].next_free = table.free;
         table.free = &block[i];
     }
-    table.blocks[table.length++] = block;
+    table.blocks[table.length] = block;
+    __atomic_store_n(&table.length, table.length + 1, __ATOMIC_RELEASE);
 }
 
-golock_wait_record *
-golock_record_wait(golock_object_record *object, golock_deadline deadline)
+/* Returns a record that nobody else uses, or NULL. */
+static golock_wait_record *
+take_free(void)
 {
-    const golock_wait_record begun = {
-        .object = object,
-        .interpreter = PyInterpreterState_Get(),
-        .thread = (unsigned long)pthread_self(),
-        .state = PyThreadState_GetID(PyThreadState_Get()),
-        .since = golock_now(),
-        .deadline = deadline,
-    };
     golock_tables_lock();
     if (table.free == NULL) {
         grow();
@@ -57,28 +105,41 @@ golock_record_wait(golock_object_record *object, golock_deadline deadline)
     golock_wait_record *record = table.free;
     if (record != NULL) {
         table.free = record->next_free;
-        *record = begun;
-    } else {
-        golock_waits_dropped++;
     }
     golock_tables_unlock();
+    if (record == NULL) {
+        __atomic_add_fetch(&golock_waits_dropped, 1, __ATOMIC_RELAXED);
+    }
     return record;
 }
 
+/* Needs the lock of the tables. */
 static void
-free_record(golock_wait_record *record)
+make_free(golock_wait_record *record)
 {
-    record->object = NULL;
     record->next_free = table.free;
     table.free = record;
 }
 
-void
-golock_forget_wait(golock_wait_record *record)
+static void
+write_wait(golock_wait_record *record, golock_object_record *object, uint64_t key, int64_t since,
+           int64_t deadline, uint32_t stack, uint32_t flags, golock_thread_record *who)
 {
-    golock_tables_lock();
-    free_record(record);
-    golock_tables_unlock();
+    begin_to_write(record);
+    SET(record->flags, flags);
+    SET(record->object, object);
+    SET(record->address, (uint64_t)(uintptr_t)GET(object->address));
+    SET(record->thread, key);
+    SET(record->since, since);
+    SET(record->deadline, deadline);
+    SET(record->taken, 0);
+    SET(record->gil_delay, 0);
+    SET(record->stack, stack);
+    record->holder = record->holding_name = 0;
+    record->holding_thread = 0;
+    record->name = who != NULL ? GET(who->name) : 0;
+    record->who = who;
+    end_write(record);
 }
 
 static bool
@@ -87,12 +148,14 @@ is_lock(const golock_object_record *object)
     return object->kind == GOLOCK_KIND_LOCK || object->kind == GOLOCK_KIND_RLOCK;
 }
 
-/* Sets the holder's part of the record: where the owner of the object is now. */
+/* Records where the owner of the object is now. */
 static void
 record_holder(golock_wait_record *record)
 {
     golock_object_record object;
     golock_thread_record holder;
+    record->holder = record->holding_name = 0;
+    record->holding_thread = 0;
     if (!golock_object_read(record->object, &object) || object.owner == 0 || !is_lock(&object)) {
         return;
     }
@@ -109,172 +172,249 @@ record_holder(golock_wait_record *record)
     }
 }
 
-void
-golock_record_sleep(golock_wait_record *record)
+golock_wait_record *
+golock_record_wait(golock_object_record *object, int64_t since, golock_deadline deadline)
 {
-    record->has_slept = true;
-    record->who = golock_thread_current();
-    if (record->who != NULL) {
-        golock_thread_refresh_name(record->who);
+    golock_thread_record *who = golock_thread_current();
+    golock_wait_record *record = who == NULL ? NULL : who->spare;
+    if (record != NULL) {
+        who->spare = NULL;
+    } else {
+        record = take_free();
     }
-    record->stack = golock_stack_here();
+    if (record == NULL) {
+        return NULL;
+    }
+    if (who != NULL) {
+        golock_thread_refresh_name(who);
+    }
+    write_wait(record, object, golock_thread_key(), since, deadline.at, golock_stack_here(), 0,
+               who);
     record_holder(record);
+    return record;
 }
 
-/* Adds the wait to the profile, as one that has lasted until now. Returns now. */
-static int64_t
-profile(const golock_wait_record *record, bool by_its_thread)
+golock_wait_record *
+golock_record_wait_by(golock_object_record *object, uint64_t key, int64_t deadline, uint32_t stack,
+                      uint32_t flags)
 {
-    const int64_t now = golock_now();
-    const int64_t gil_delay = __atomic_load_n(&record->gil_delay, __ATOMIC_RELAXED);
+    golock_wait_record *record = take_free();
+    if (record != NULL) {
+        write_wait(record, object, key, golock_now(), deadline, stack, flags, NULL);
+    }
+    return record;
+}
+
+/* Adds the wait of the record to the profile. */
+static void
+profile(const golock_wait_record *record, int64_t now)
+{
+    const int64_t gil_delay = GET(record->gil_delay);
     const int64_t delay = now - record->since - gil_delay;
     const double times = golock_profile_wait(delay, gil_delay);
     golock_object_record object;
     if (times == 0 || !golock_object_read(record->object, &object)) {
-        return now;
-    }
-    const golock_thread_record *who = record->who;
-    uint32_t stack = record->stack;
-    if (by_its_thread && !record->has_slept) {
-        who = golock_thread_current();
-        stack = golock_stack_here();
+        return;
     }
     uint32_t holder = record->holder;
     if (holder == 0 && is_lock(&object)) {
         holder = golock_object_last_taken(record->object);
     }
     const struct golock_image_sample key = {
-        .thread = who != NULL ? who->key : 0,
-        .object = (uintptr_t)object.address,
+        .thread = record->thread,
+        .object = record->address,
         .holding_thread = record->holding_thread,
-        .thread_name = who != NULL ? who->name : 0,
+        .thread_name = record->name,
         .holding_name = record->holding_name,
-        .stack = stack,
+        .stack = record->stack,
         .holder = holder,
         .created = object.created,
         .name = object.name,
         .kind = object.kind,
     };
     golock_profile_record(&key, times, delay, gil_delay);
-    return now;
+}
+
+void
+golock_count_wait(golock_object_record *object, int64_t since)
+{
+    const int64_t delay = golock_now() - since;
+    const double times = golock_profile_wait(delay, 0);
+    golock_object_record its;
+    if (times == 0 || !golock_object_read(object, &its)) {
+        return;
+    }
+    const golock_thread_record *who = golock_thread_current();
+    const struct golock_image_sample key = {
+        .thread = golock_thread_key(),
+        .object = (uint64_t)(uintptr_t)its.address,
+        .thread_name = who != NULL ? GET(who->name) : 0,
+        .stack = golock_stack_here(),
+        .holder = is_lock(&its) ? golock_object_last_taken(object) : 0,
+        .created = its.created,
+        .name = its.name,
+        .kind = its.kind,
+    };
+    golock_profile_record(&key, times, delay, 0);
 }
 
 void
 golock_move_wait(golock_wait_record *record, golock_object_record *object)
 {
-    const int64_t now = profile(record, false);
-    golock_tables_lock();
-    record->object = object;
-    record->since = now;
-    golock_tables_unlock();
-    __atomic_store_n(&record->gil_delay, 0, __ATOMIC_RELAXED);
+    const int64_t now = golock_now();
+    profile(record, now);
+    begin_to_write(record);
+    SET(record->object, object);
+    SET(record->address, (uint64_t)(uintptr_t)GET(object->address));
+    SET(record->since, now);
+    SET(record->gil_delay, 0);
+    end_write(record);
     record_holder(record);
+}
+
+void
+golock_suspend_wait(golock_wait_record *record, bool suspended)
+{
+    const uint32_t flags = record->flags & ~GOLOCK_WAIT_SUSPENDED;
+    begin_to_write(record);
+    SET(record->flags, flags | (suspended ? GOLOCK_WAIT_SUSPENDED : 0));
+    end_write(record);
 }
 
 void
 golock_end_wait(golock_wait_record *record)
 {
-    profile(record, true);
-    golock_forget_wait(record);
+    profile(record, golock_now());
+    golock_thread_record *who = record->who;
+    begin_to_write(record);
+    SET(record->object, NULL);
+    end_write(record);
+    if (who != NULL && who->spare == NULL) {
+        who->spare = record;
+    } else {
+        golock_tables_lock();
+        make_free(record);
+        golock_tables_unlock();
+    }
 }
 
-/* Calls the function with each record in use. Needs the lock of the tables. */
-static void
-each_record(void (*call)(golock_wait_record *record, void *argument), void *argument)
+struct golock_image_wait
+golock_wait_image(const golock_seen_wait *seen)
 {
-    for (int i = 0; i < table.length; i++) {
-        for (int j = 0; j < BLOCK; j++) {
-            if (table.blocks[i][j].object != NULL) {
-                call(&table.blocks[i][j], argument);
-            }
+    return (struct golock_image_wait){
+        .object = seen->address,
+        .thread = seen->thread,
+        .since = seen->since,
+        .deadline = seen->deadline,
+        .taken = seen->taken,
+        .stack = seen->stack,
+        .flags = seen->flags,
+    };
+}
+
+static int
+in_order(const void *one, const void *other)
+{
+    const int64_t a = ((const struct golock_image_wait *)one)->since;
+    const int64_t b = ((const struct golock_image_wait *)other)->since;
+    return (a > b) - (a < b);
+}
+
+void
+golock_waits_image(struct golock_image_writer *writer)
+{
+    const uint32_t length = golock_waits_length();
+    struct golock_image_wait *entries =
+        golock_image_begin(writer, GOLOCK_IMAGE_WAITS, sizeof(*entries), length);
+    if (entries == NULL) {
+        return;
+    }
+    uint64_t count = 0;
+    for (uint32_t i = 0; i < length; i++) {
+        golock_seen_wait seen;
+        if (golock_wait_read(golock_wait_at(i), &seen)) {
+            entries[count++] = golock_wait_image(&seen);
+        }
+    }
+    qsort(entries, count, sizeof(*entries), in_order);
+    golock_image_end(writer, count);
+}
+
+/* The records are not used again: their threads may be in their waits for ever. */
+void
+golock_forget_waits(void)
+{
+    const uint64_t interpreter = (uint64_t)PyInterpreterState_GetID(PyInterpreterState_Get());
+    for (uint32_t i = 0; i < golock_waits_length(); i++) {
+        golock_wait_record *record = golock_wait_at(i);
+        if (GET(record->object) != NULL && GET(record->thread) >> 40 == interpreter) {
+            SET(record->object, NULL);
+        }
+    }
+}
+
+/* A signal handler may fork within a wait, which then goes on in the child. */
+void
+golock_waits_after_fork(void)
+{
+    const unsigned long self = (unsigned long)pthread_self();
+    golock_tables_locked = false;
+    golock_waits_dropped = 0;
+    table.free = NULL;
+    for (uint32_t i = golock_waits_length(); i-- > 0;) {
+        golock_wait_record *record = golock_wait_at(i);
+        if (record->object == NULL || record->who == NULL || record->who->identifier != self) {
+            record->object = NULL;
+            record->version += record->version % 2; /* its writer does not exist any more */
+            make_free(record);
         }
     }
 }
 
 typedef struct {
-    PyInterpreterState *interpreter;
-    golock_wait_record *records;
-    size_t length, room;
-} copies;
-
-/* The record's thread is in its wait, or waits for the lock of the tables to end it, so the object
- * is alive. */
-static void
-copy(golock_wait_record *record, void *argument)
-{
-    copies *to = argument;
-    if (record->interpreter == to->interpreter && to->length < to->room &&
-        !__atomic_load_n(&record->suspended, __ATOMIC_ACQUIRE)) {
-        Py_INCREF((PyObject *)record->object->address);
-        to->records[to->length++] = *record;
-    }
-}
+    PyObject *object;
+    golock_seen_wait wait;
+} copy;
 
 static PyObject *
-as_tuple(const golock_wait_record *record)
+as_tuple(const copy *each)
 {
-    return Py_BuildValue("OkKLN", record->object->address, record->thread,
-                         (unsigned long long)record->state, (long long)record->since,
-                         PyBool_FromLong(record->deadline.at != GOLOCK_FOREVER));
+    golock_thread_record thread = {0};
+    golock_thread_find(each->wait.thread, &thread);
+    return Py_BuildValue("OkKLN", each->object, thread.identifier,
+                         (unsigned long long)(each->wait.thread & (((uint64_t)1 << 40) - 1)),
+                         (long long)each->wait.since,
+                         PyBool_FromLong(each->wait.deadline != GOLOCK_FOREVER));
 }
 
 PyObject *
 golock_waits(void)
 {
-    golock_tables_lock();
-    size_t room = (size_t)table.length * BLOCK;
-    golock_tables_unlock();
-    copies all = {PyInterpreterState_Get(), calloc(room + 1, sizeof(golock_wait_record)), 0, room};
-    if (all.records == NULL) {
+    const uint64_t interpreter = (uint64_t)PyInterpreterState_GetID(PyInterpreterState_Get());
+    const uint32_t most = golock_waits_length();
+    copy *copies = calloc(most + 1, sizeof(copy));
+    if (copies == NULL) {
         return PyErr_NoMemory();
     }
-    golock_tables_lock();
-    each_record(copy, &all);
-    golock_tables_unlock();
+    uint32_t length = 0;
+    for (uint32_t i = 0; i < most; i++) {
+        golock_seen_wait *seen = &copies[length].wait;
+        if (golock_wait_read(golock_wait_at(i), seen) && seen->thread >> 40 == interpreter &&
+            !(seen->flags & GOLOCK_WAIT_SUSPENDED)) {
+            copies[length++].object = Py_NewRef((PyObject *)(uintptr_t)seen->address);
+        }
+    }
     PyObject *list = PyList_New(0);
-    for (size_t i = 0; i < all.length; i++) {
-        PyObject *item = list == NULL ? NULL : as_tuple(&all.records[i]);
+    for (uint32_t i = 0; i < length; i++) {
+        PyObject *item = list == NULL ? NULL : as_tuple(&copies[i]);
         if (item == NULL || PyList_Append(list, item) < 0) {
             Py_CLEAR(list);
         }
         Py_XDECREF(item);
     }
-    for (size_t i = 0; i < all.length; i++) {
-        Py_DECREF((PyObject *)all.records[i].object->address);
+    for (uint32_t i = 0; i < length; i++) {
+        Py_DECREF(copies[i].object);
     }
-    free(all.records);
+    free(copies);
     return list;
-}
-
-static void
-forget_of_interpreter(golock_wait_record *record, void *interpreter)
-{
-    if (record->interpreter == interpreter) {
-        record->object = NULL; /* and not used again: its thread may be in its wait for ever */
-    }
-}
-
-void
-golock_forget_waits(void)
-{
-    golock_tables_lock();
-    each_record(forget_of_interpreter, PyInterpreterState_Get());
-    golock_tables_unlock();
-}
-
-/* A signal handler may fork within a wait, which then goes on in the child. */
-static void
-forget_of_other_thread(golock_wait_record *record, void *Py_UNUSED(argument))
-{
-    if (record->thread != (unsigned long)pthread_self()) {
-        free_record(record);
-    }
-}
-
-void
-golock_waits_after_fork(void)
-{
-    golock_tables_locked = false;
-    each_record(forget_of_other_thread, NULL);
-    golock_waits_dropped = 0;
 }

@@ -1,9 +1,11 @@
-/* The waits of this process while golock.sight is on: which thread waits for which object. */
+/* The waits of this process while golock.sight is on: which thread or goroutine waits for which
+ * object. A wait is recorded from the moment when it first sleeps. */
 #ifndef GOLOCK_WAITS_H
 #define GOLOCK_WAITS_H
 
 #include "base/clock.h"
 #include "base/compat.h"
+#include "sight/image.h"
 #include "sight/level.h"
 #include "sight/objects.h"
 #include "sight/threads.h"
@@ -11,44 +13,73 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* A wait under way. The waiting call keeps the object alive, and so its record. */
+/* Records are allocated in blocks and never freed, but used again. Only the waiter writes a record,
+ * and whoever moves it to another object; the version is odd meanwhile. Read it by
+ * golock_wait_read. */
 typedef struct golock_wait_record {
-    golock_object_record *object; /* or NULL: the record is free */
-    PyInterpreterState *interpreter;
-    unsigned long thread; /* threading.get_ident() */
-    uint64_t state;       /* PyThreadState_GetID() */
-    bool suspended;       /* the thread runs signal handlers within its wait */
-    int64_t since;
-    int64_t taken;     /* the thread has been woken, and waits for the GIL since then; or 0 */
-    int64_t gil_delay; /* nanoseconds for which it has waited for the GIL before */
-    bool has_slept;
-    golock_thread_record *who; /* once it has slept; or NULL: there was no memory */
-    uint32_t stack;            /* of the thread, once it has slept */
-    uint32_t holder;           /* where the holder was when the thread first slept; or 0 */
-    uint32_t holding_name;     /* a string: the name of the holder, which may be gone */
-    uint64_t holding_thread;   /* its key, or 0 */
-    golock_deadline deadline;
+    uint32_t version;
+    uint32_t flags;               /* GOLOCK_WAIT_... */
+    golock_object_record *object; /* or NULL: the record is free. The waiter keeps it alive. */
+    uint64_t address;             /* of the object */
+    uint64_t thread;              /* the key of the waiter */
+    int64_t since;                /* when the wait for this object began */
+    int64_t deadline;             /* or GOLOCK_FOREVER */
+    int64_t taken;           /* the thread has been woken, and waits for the GIL since then; or 0 */
+    int64_t gil_delay;       /* nanoseconds for which it has waited for the GIL before */
+    uint32_t stack;          /* of the waiter */
+    uint32_t holder;         /* the stack of the object's owner when the wait began; or 0 */
+    uint64_t holding_thread; /* the owner's key then, or 0 */
+    uint32_t holding_name;   /* the owner's name: a string, or 0 */
+    uint32_t name;           /* the waiter's */
+    golock_thread_record *who; /* the waiter, or NULL: a goroutine */
     struct golock_wait_record *next_free;
 } golock_wait_record;
 
-golock_wait_record *golock_record_wait(golock_object_record *object, golock_deadline deadline);
-void golock_record_sleep(golock_wait_record *record);
-void golock_end_wait(golock_wait_record *record);
-void golock_forget_wait(golock_wait_record *record);
+/* A wait under way, as it was at one moment. */
+typedef struct {
+    golock_wait_record *record;
+    uint32_t version; /* another one when the record has been written since */
+    uint32_t flags;
+    golock_object_record *object;
+    uint64_t address;
+    uint64_t thread;
+    int64_t since, deadline, taken;
+    uint32_t stack;
+} golock_seen_wait;
 
-/* Records that the calling thread begins to wait for the object. Returns NULL if the object is
- * NULL, or if there is no memory for the record: golock_waits_dropped counts those. Needs the
- * GIL. */
-static inline golock_wait_record *
-golock_wait_begins(golock_object_record *object, golock_deadline deadline)
+/* All records have an index below the length, which only grows. */
+uint32_t golock_waits_length(void);
+golock_wait_record *golock_wait_at(uint32_t index);
+
+/* Reads a wait. Returns false if the record is free, or is being written. Needs no GIL. */
+bool golock_wait_read(golock_wait_record *record, golock_seen_wait *seen);
+
+/* Records that the calling thread, which has waited for the object since then, is about to sleep.
+ * Returns NULL if the object is NULL, or if there is no room, which golock_waits_dropped counts.
+ * Needs the GIL. Never runs Python code. */
+golock_wait_record *golock_record_wait(golock_object_record *object, int64_t since,
+                                       golock_deadline deadline);
+
+/* Call this before each sleep; the first one is recorded in *record. */
+static inline void
+golock_wait_sleeps(golock_wait_record **record, golock_object_record *object, int64_t since,
+                   golock_deadline deadline)
 {
-    return object == NULL ? NULL : golock_record_wait(object, deadline);
+    if (object != NULL && *record == NULL) {
+        *record = golock_record_wait(object, since, deadline);
+    }
 }
 
-void golock_move_wait(golock_wait_record *record, golock_object_record *object);
+/* Records the wait of a goroutine, or of Go code in a thread that Python knows. Returns NULL if
+ * there is no room. Needs no GIL. */
+golock_wait_record *golock_record_wait_by(golock_object_record *object, uint64_t key,
+                                          int64_t deadline, uint32_t stack, uint32_t flags);
 
 /* Records that a thread waits for another object, which it keeps alive, before its wait ends. The
- * profile counts its wait for the first one, and its wait for the other begins now. */
+ * profile counts its wait for the first one, and its wait for the other begins now. Needs the
+ * GIL. */
+void golock_move_wait(golock_wait_record *record, golock_object_record *object);
+
 static inline void
 golock_wait_moves(golock_wait_record *record, golock_object_record *object)
 {
@@ -57,6 +88,9 @@ golock_wait_moves(golock_wait_record *record, golock_object_record *object)
     }
 }
 
+/* Marks the wait of a thread that begins to run signal handlers, or has done so. */
+void golock_suspend_wait(golock_wait_record *record, bool suspended);
+
 /* Py_MakePendingCalls within this wait, which is not one while signal handlers run. */
 static inline int
 golock_make_pending_calls(golock_wait_record *record)
@@ -64,24 +98,14 @@ golock_make_pending_calls(golock_wait_record *record)
     if (record == NULL) {
         return Py_MakePendingCalls();
     }
-    __atomic_store_n(&record->suspended, true, __ATOMIC_RELEASE);
+    golock_suspend_wait(record, true);
     int result = Py_MakePendingCalls();
-    __atomic_store_n(&record->suspended, false, __ATOMIC_RELEASE);
+    golock_suspend_wait(record, false);
     return result;
 }
 
-/* Call this before the thread sleeps: a wait that ends while it spins has no stack until then.
- * Needs the GIL. */
-static inline void
-golock_wait_sleeps(golock_wait_record *record)
-{
-    if (record != NULL && !record->has_slept) {
-        golock_record_sleep(record);
-    }
-}
-
-/* PyEval_RestoreThread within this wait, at the end of a sleep or a spin: the time that it takes is
- * one of waiting for the GIL. */
+/* PyEval_RestoreThread within this wait, at the end of a sleep: the time that it takes is one of
+ * waiting for the GIL. */
 static inline void
 golock_attach(golock_wait_record *record, PyThreadState *thread)
 {
@@ -97,38 +121,42 @@ golock_attach(golock_wait_record *record, PyThreadState *thread)
     __atomic_store_n(&record->taken, 0, __ATOMIC_RELAXED);
 }
 
-/* Call this when the wait has ended, while the object is alive. The profile counts it. Needs the
- * GIL. */
+/* The end of a recorded wait, which the profile counts. Needs no GIL. */
+void golock_end_wait(golock_wait_record *record);
+
+/* The profile counts a wait that has ended without a sleep. Needs the GIL. */
+void golock_count_wait(golock_object_record *object, int64_t since);
+
+/* Call this when a wait for the object, which began at `since`, has ended, while the object is
+ * alive. The record is NULL if the thread has not slept. Needs the GIL. */
 static inline void
-golock_wait_ends(golock_wait_record *record)
+golock_wait_ends(golock_wait_record *record, golock_object_record *object, int64_t since)
 {
     if (record != NULL) {
         golock_end_wait(record);
+    } else if (object != NULL) {
+        golock_count_wait(object, since);
     }
 }
 
-/* The same for the rest of a wait that has been counted, unless the thread has slept once more. */
-static inline void
-golock_counted_wait_ends(golock_wait_record *record)
-{
-    if (record != NULL) {
-        (record->has_slept ? golock_end_wait : golock_forget_wait)(record);
-    }
-}
+/* How many waits were not recorded for lack of room. Access it atomically. */
+extern uint64_t golock_waits_dropped;
+
+struct golock_image_wait golock_wait_image(const golock_seen_wait *seen);
+struct golock_image_writer;
+void golock_waits_image(struct golock_image_writer *writer);
+
+/* Forgets the waits of the current interpreter, which ends: their threads never run again. */
+void golock_forget_waits(void);
+
+/* Call this in a child process, before golock_threads_after_fork: the waits of threads that do not
+ * exist there are forgotten. */
+void golock_waits_after_fork(void);
 
 /* Returns a list of the waits of this interpreter, without those whose threads run signal handlers,
  * as tuples (object, thread, state, since, limited): the thread's identifier and that of its state,
  * the nanoseconds of CLOCK_MONOTONIC when the wait began, and whether it has a time-out. Returns
  * NULL with MemoryError set. Needs the GIL. */
 PyObject *golock_waits(void);
-
-/* How many waits were not recorded for lack of memory. */
-extern uint64_t golock_waits_dropped;
-
-/* Forgets the waits of the current interpreter, which ends: their threads never run again. */
-void golock_forget_waits(void);
-
-/* Call this in a child process: the waits of threads that do not exist there are forgotten. */
-void golock_waits_after_fork(void);
 
 #endif

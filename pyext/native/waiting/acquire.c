@@ -133,8 +133,7 @@ try_acquire(uint32_t *word, bool semaphore)
 /* Takes the lock if it becomes free while the thread spins. Does not spin if the lock is first
  * come, first served: a spinning thread has no place in the queue. */
 static bool
-spin_for(uint32_t *word, unsigned flags, const bool *ended, golock_spin *spin,
-         golock_wait_record *record)
+spin_for(uint32_t *word, unsigned flags, const bool *ended, golock_spin *spin)
 {
     const bool shared = flags & GOLOCK_WAIT_SHARED;
     if (!golock_may_spin(spin) || !golock_plain_path ||
@@ -145,17 +144,18 @@ spin_for(uint32_t *word, unsigned flags, const bool *ended, golock_spin *spin,
     while (free && !taken && !has_ended(ended)) {
         PyThreadState *thread = golock_detach();
         free = golock_spin_while(spin, word, GOLOCK_HELD, GOLOCK_HELD, shared);
-        golock_attach(record, thread);
+        PyEval_RestoreThread(thread);
         taken = free && try_acquire(word, flags & GOLOCK_WAIT_FOR_PERMIT);
     }
     golock_spin_end(spin, taken);
     return taken;
 }
 
-/* Runs the wait until it ends. Returns as golock_wait does. */
+/* Runs the wait until it ends. Returns as golock_wait does, and the record in *record if the thread
+ * has slept. */
 static int
 drive(wait *w, const struct golock_waiter *fresh, unsigned flags, const bool *ended,
-      golock_wait_record *record)
+      golock_object_record *object, golock_wait_record **record)
 {
     pid_t process = golock_process;
     bool woken = flags & GOLOCK_WAIT_WOKEN;
@@ -179,7 +179,7 @@ drive(wait *w, const struct golock_waiter *fresh, unsigned flags, const bool *en
                 w->core = golock_core_load();
             }
             bool raised =
-                !(flags & GOLOCK_WAIT_NO_HANDLERS) && golock_make_pending_calls(record) < 0;
+                !(flags & GOLOCK_WAIT_NO_HANDLERS) && golock_make_pending_calls(*record) < 0;
             bool forked = golock_process != process; /* nobody knows this waiter in the child */
             if (forked) {
                 *w = (wait){.waiter = *fresh};
@@ -197,11 +197,11 @@ drive(wait *w, const struct golock_waiter *fresh, unsigned flags, const bool *en
         }
         if (action == GOLOCK_PARK) {
             golock_count(w->core, &w->waiter);
-            golock_wait_sleeps(record);
+            golock_wait_sleeps(record, object, fresh->since, (golock_deadline){fresh->deadline});
             golock_before_sleep(&w->waiter);
             PyThreadState *thread = golock_detach();
             reason = sleep_detached(w, ended);
-            golock_attach(record, thread);
+            golock_attach(*record, thread);
             golock_after_sleep(&w->waiter);
         }
     }
@@ -212,9 +212,9 @@ golock_wait(uint32_t *word, golock_object_record *object, golock_deadline deadli
             const bool *ended)
 {
     const bool woken = flags & GOLOCK_WAIT_WOKEN;
-    golock_wait_record *record = golock_wait_begins(object, deadline);
+    golock_wait_record *record = NULL;
     golock_spin spin = golock_spin_begin(deadline, LEAST_SPIN);
-    int result = !woken && spin_for(word, flags, ended, &spin, record);
+    int result = !woken && spin_for(word, flags, ended, &spin);
     if (!result) {
         const struct golock_waiter fresh = {
             .word = word,
@@ -225,12 +225,12 @@ golock_wait(uint32_t *word, golock_object_record *object, golock_deadline deadli
         };
         /* Loading the core may run Python code, which a possible claimant must not do. */
         wait w = {.waiter = fresh, .core = woken ? golock_core_loaded() : golock_core_load()};
-        result = drive(&w, &fresh, flags, ended, record);
+        result = drive(&w, &fresh, flags, ended, object, &record);
         golock_uncount(w.core, &w.waiter);
     }
     golock_spin_learn(&spin);
-    /* A thread that was moved to the word while it slept has waited there already. */
-    (woken ? golock_counted_wait_ends : golock_wait_ends)(record);
+    /* A thread that was moved to the word while it slept has been counted as waiting there. */
+    golock_wait_ends(record, woken ? NULL : object, spin.since);
     return result;
 }
 

@@ -166,8 +166,9 @@ notify_first(golock_listeners *listeners, uint32_t notification, const struct go
             golock_plain_move(core, word, notification, &lock->word,
                               golock_mutex_is_shared(lock))) {
             listener->counter = golock_count_moved(core, &lock->word);
-            if (listener->record != NULL) {
-                golock_wait_moves(listener->record, golock_mutex_know(lock));
+            golock_wait_record *record = __atomic_load_n(&listener->record, __ATOMIC_ACQUIRE);
+            if (record != NULL) {
+                golock_wait_moves(record, golock_mutex_know(lock));
             }
         }
         unlink_listener(listener);
@@ -295,10 +296,20 @@ end_spin(golock_listener *listener, golock_spin *spin)
     golock_spin_end(spin, !none_came);
 }
 
-static int
-sleep_until_notified(golock_listener *listener, golock_deadline deadline, golock_unwoken unwoken)
+/* Records the wait before its first sleep. */
+static void
+begin_record(golock_listener *listener, golock_object_record *object, const golock_spin *spin,
+             golock_deadline deadline)
 {
-    golock_spin spin = golock_spin_begin(deadline, 0);
+    golock_wait_record *record = listener->record;
+    golock_wait_sleeps(&record, object, spin->since, deadline);
+    __atomic_store_n(&listener->record, record, __ATOMIC_RELEASE);
+}
+
+static int
+sleep_until_notified(golock_listener *listener, golock_object_record *object,
+                     golock_deadline deadline, golock_spin spin, golock_unwoken unwoken)
+{
     bool in_time = true;
     while (in_time && (notification_of(listener) == 0 || unwoken.word != NULL)) {
         /* Run the handlers of pending signals, which would not interrupt the sleep. */
@@ -306,7 +317,7 @@ sleep_until_notified(golock_listener *listener, golock_deadline deadline, golock
             return -1;
         }
         if (!golock_may_spin(&spin)) {
-            golock_wait_sleeps(listener->record);
+            begin_record(listener, object, &spin, deadline);
         }
         /* The claimant needs the GIL next, so wake it without the GIL. */
         PyThreadState *thread = golock_detach();
@@ -333,7 +344,7 @@ sleep_until_notified(golock_listener *listener, golock_deadline deadline, golock
 
 /* Ends the record of the wait. A notifier may use it while the listener is in its list. */
 static void
-end_record(golock_listener *listener)
+end_record(golock_listener *listener, golock_object_record *object, int64_t since)
 {
     golock_wait_record *record = listener->record;
     golock_listeners *listeners;
@@ -341,20 +352,20 @@ end_record(golock_listener *listener)
            (listeners = __atomic_load_n(&listener->listeners, __ATOMIC_ACQUIRE)) != NULL) {
         lock_list(listeners);
         if (listener->listeners == listeners) {
-            listener->record = NULL;
+            __atomic_store_n(&listener->record, NULL, __ATOMIC_RELAXED);
         }
         unlock_list(listeners);
     }
-    golock_wait_ends(record);
+    golock_wait_ends(record, object, since);
 }
 
 int
 golock_await(golock_listener *listener, golock_object_record *object, golock_deadline deadline,
              const golock_unwoken *unwoken)
 {
-    listener->record = golock_wait_begins(object, deadline);
-    int result =
-        sleep_until_notified(listener, deadline, unwoken != NULL ? *unwoken : (golock_unwoken){0});
-    end_record(listener);
+    const golock_spin spin = golock_spin_begin(deadline, 0);
+    int result = sleep_until_notified(listener, object, deadline, spin,
+                                      unwoken != NULL ? *unwoken : (golock_unwoken){0});
+    end_record(listener, object, spin.since);
     return result == GOLOCK_OPENED ? await_lock(listener, deadline) : result;
 }
