@@ -9,6 +9,7 @@ import sys
 
 _COMMANDS = {
     "run": "run an unchanged Python program on golock's locks",
+    "profile": "record what the waits of a process cost",
     "conformance": "compare golock's types, or another library's, with the interpreter's",
     "bench": "measure golock beside the interpreter's own",
     "info": "print versions, the core and its settings",
@@ -44,6 +45,10 @@ def _other(command: str, rest: list[str]) -> int:
         from .conformance import main as conformance
 
         return conformance(rest)
+    if command == "profile":
+        from .sight._profile import main as profile
+
+        return profile(rest)
     if command == "bench":
         from .bench import main as bench
 

@@ -23,18 +23,24 @@ from types import CodeType, FrameType
 from typing import Any
 
 from .. import _golock
+from ._image import Image
+from ._samples import SECTIONS, Contention, Profile, Sample
 
 __all__ = [
     "LEVELS",
+    "Contention",
     "Deadlock",
     "Frame",
     "Hold",
     "Lock",
+    "Profile",
+    "Sample",
     "Snapshot",
     "Wait",
     "deadlocks",
     "level",
     "name",
+    "profile",
     "snapshot",
     "start",
     "stop",
@@ -173,13 +179,17 @@ class Deadlock:
             yield "A signal handler that raises may end the wait of the main thread."
 
 
-def start(level: str = "waits") -> None:
+def start(level: str = "waits", period: float | None = None) -> None:
     """Record from now on. Waits under way are not recorded, and locks that are held have no holder.
 
-    Raises ValueError for a level that is none of `LEVELS`.
+    Profiles sample waits that are shorter than `period`, in seconds: 20 µs, unless another one has
+    been given; with 0 they record all. Raises ValueError for a level that is none of `LEVELS`, and
+    for a negative period.
     """
     if level not in LEVELS:
         raise ValueError(f"no such level: {level!r}; the levels are {', '.join(LEVELS)}")
+    if period is not None:
+        _golock.set_sight_period(round(period * 1e9))
     _golock.set_sight_level(LEVELS.index(level))
 
 
@@ -191,6 +201,34 @@ def stop() -> None:
 def level() -> str:
     """Return what is recorded, one of `LEVELS`."""
     return LEVELS[_golock.sight_level()]
+
+
+def profile(seconds: float | None = None, level: str = "owners") -> Profile:
+    """Return what waits cost from now on, until the profile is stopped, or for some seconds.
+
+    ::
+
+        with golock.sight.profile() as profile:
+            work()
+        profile.write("waits.pb.gz")
+
+    Without `seconds` it goes on until its method ``stop`` is called, or until the end of a ``with``
+    statement. Otherwise the calling thread sleeps so long. Meanwhile `level` is recorded, if it
+    records more than the one that is set. At ``owners`` profiles tell who held the locks.
+    """
+    before = _golock.sight_level()
+    start(LEVELS[max(before, LEVELS.index(level))])
+    meanwhile = _golock.sight_level()
+
+    def end() -> None:
+        if meanwhile == _golock.sight_level() != before:
+            _golock.set_sight_level(before)
+
+    started = Profile(lambda: Image(_golock.sight_image(SECTIONS)), end)
+    if seconds is not None:
+        with started:
+            time.sleep(seconds)
+    return started
 
 
 _names: dict[int, tuple[weakref.ref[object], str]] = {}
