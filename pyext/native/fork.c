@@ -5,6 +5,7 @@
 #include "base/process.h"
 #include "core/loader.h"
 #include "sight/holds.h"
+#include "sight/order.h"
 #include "sight/profile.h"
 #include "sight/table.h"
 #include "sight/threads.h"
@@ -18,6 +19,7 @@ static void
 before(void)
 {
     golock_core_before_fork();
+    golock_order_before_fork();
     golock_tables_lock();
     golock_profile_before_fork();
 }
@@ -27,6 +29,7 @@ in_parent(void)
 {
     golock_profile_after_fork_in_parent();
     golock_tables_unlock();
+    golock_order_after_fork();
     golock_core_after_fork_in_parent();
 }
 
@@ -40,6 +43,7 @@ in_child(void)
     golock_waits_after_fork();
     golock_threads_after_fork();
     golock_holds_after_fork();
+    golock_order_after_fork();
     golock_profile_after_fork_in_child();
 }
 

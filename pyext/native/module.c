@@ -13,6 +13,7 @@
 #include "sharing/share.h"
 #include "sight/holds.h"
 #include "sight/image_writer.h"
+#include "sight/order.h"
 #include "sight/profile.h"
 #include "sight/waits.h"
 
@@ -78,8 +79,8 @@ sight_level(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
 static int
 set_level(int level)
 {
-    const bool records = level == GOLOCK_SIGHT_OWNERS;
-    const bool recorded = golock_sight_now() == GOLOCK_SIGHT_OWNERS;
+    const bool records = level >= GOLOCK_SIGHT_OWNERS;
+    const bool recorded = golock_sight_now() >= GOLOCK_SIGHT_OWNERS;
     /* What is recorded refers to code objects of one interpreter. */
     if ((records || recorded) && PyInterpreterState_Get() != PyInterpreterState_Main()) {
         PyErr_SetString(PyExc_RuntimeError, "owners are a matter of the main interpreter");
@@ -91,6 +92,9 @@ set_level(int level)
     }
     if (records && !recorded) {
         golock_start_holds();
+    }
+    if (level >= GOLOCK_SIGHT_ORDER && golock_sight_now() < GOLOCK_SIGHT_ORDER) {
+        golock_order_start();
     }
     __atomic_store_n(&golock_sight, level, __ATOMIC_RELAXED);
     __atomic_store_n(&golock_fastpath, golock_plain_path && !records, __ATOMIC_RELAXED);
@@ -117,7 +121,7 @@ set_sight_level(PyObject *Py_UNUSED(module), PyObject *argument)
     if (level == -1 && PyErr_Occurred()) {
         return NULL;
     }
-    if (level < GOLOCK_SIGHT_OFF || level > GOLOCK_SIGHT_OWNERS) {
+    if (level < GOLOCK_SIGHT_OFF || level > GOLOCK_SIGHT_ORDER) {
         PyErr_SetString(PyExc_ValueError, "no such level");
         return NULL;
     }
@@ -471,14 +475,14 @@ read_environment(void)
     golock_core_wanted = core == NULL || strcmp(core, "0") != 0;
 
     const char *sight = getenv("GOLOCK_SIGHT");
-    const char *levels[] = {"off", "waits", "owners"};
+    const char *levels[] = {"off", "waits", "owners", "order"};
     int level = sight == NULL || *sight == '\0' ? GOLOCK_SIGHT_OFF : -1;
-    for (int i = GOLOCK_SIGHT_OFF; level < 0 && i <= GOLOCK_SIGHT_OWNERS; i++) {
+    for (int i = GOLOCK_SIGHT_OFF; level < 0 && i <= GOLOCK_SIGHT_ORDER; i++) {
         level = strcmp(sight, levels[i]) == 0 ? i : level;
     }
     if (level < 0) {
         __atomic_store_n(&done, false, __ATOMIC_RELAXED);
-        PyErr_Format(PyExc_ValueError, "GOLOCK_SIGHT is none of off, waits, owners: '%s'", sight);
+        PyErr_Format(PyExc_ValueError, "GOLOCK_SIGHT is none of off, waits, owners, order: '%s'", sight);
         return -1;
     }
     if (set_level(level) < 0) {

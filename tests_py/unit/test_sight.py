@@ -182,11 +182,14 @@ def test_a_level_that_does_not_exist(level):
 
 def test_environment(python, check):
     code = "import golock.sight; print(golock.sight.level())"
-    values = {"waits": "waits", "owners": "owners", "off": "off", "": "off"}
+    values = {"waits": "waits", "owners": "owners", "order": "order", "": "off"}
     for value, level in values.items():
         check(python(code, env={**os.environ, "GOLOCK_SIGHT": value}), f"{level}\n")
     refused = python(code, env={**os.environ, "GOLOCK_SIGHT": "everything"})
-    assert "ValueError: GOLOCK_SIGHT is none of off, waits, owners: 'everything'" in refused.stderr
+    assert (
+        "ValueError: GOLOCK_SIGHT is none of off, waits, owners, order: 'everything'"
+        in refused.stderr
+    )
 
 
 def test_json():

@@ -56,6 +56,12 @@ class Graph:
     def __init__(self, library: ctypes.CDLL) -> None:
         self._library = library
         library.golock_graph_add.argtypes = [ctypes.POINTER(Lock), ctypes.c_int, Edge]
+        library.golock_graph_has.argtypes = [
+            ctypes.POINTER(Lock),
+            ctypes.c_int,
+            ctypes.POINTER(Lock),
+        ]
+        library.golock_graph_has.restype = ctypes.c_bool
         library.golock_graph_circle.restype = Circle
         library.golock_graph_dropped.restype = ctypes.c_uint64
         library.golock_graph_reset.restype = ctypes.c_bool
@@ -68,6 +74,11 @@ class Graph:
         locks = (Lock * len(held))(*[Lock(0, number, place) for number, place in held])
         edge = Edge(thread=thread, end=Lock(0, *taken))
         return int(self._library.golock_graph_add(locks, len(held), edge))
+
+    def has(self, held: list[tuple[int, int]], taken: tuple[int, int]) -> bool:
+        """Whether to add this would change nothing."""
+        locks = (Lock * len(held))(*[Lock(0, number, place) for number, place in held])
+        return bool(self._library.golock_graph_has(locks, len(held), Lock(0, *taken)))
 
     def remove(self, number: int, place: int, everything: bool = False) -> None:
         self._library.golock_graph_remove(number, place, ctypes.c_bool(everything))
@@ -164,14 +175,19 @@ def check(graph: Graph, events: list[Any], places: list[int]) -> None:
             model.remove(event + 1)
             continue
         *held, taken = [(index + 1, places[index]) for index in event]
+        changes = not graph.has(held, taken)
         now = graph.add(held, taken)
+        assert graph.has(held, taken)
+        changed = False
         for candidates in model.add(held, taken):
+            changed = True
             if candidates:
                 assert now > count, f"not told of one of {candidates}"
                 told = tuple(Model.nodes(*edge) for edge in graph.circle(count))
                 assert told in candidates
                 model.told.add(frozenset(told))
                 count += 1
+        assert changes == changed
         assert now == count, f"told of {graph.circle(count)}"
     assert graph.dropped == 0
 

@@ -48,8 +48,8 @@ __all__ = [
 
 _HAS_GIL: bool = getattr(sys, "_is_gil_enabled", lambda: True)()
 
-LEVELS = ("off", "waits", "owners")
-"""What is recorded: nothing; the waits of Python threads; also who holds locks."""
+LEVELS = ("off", "waits", "owners", "order")
+"""What is recorded: nothing; waits; also who holds locks; also the order of locks."""
 
 
 @dataclass(frozen=True)

@@ -524,23 +524,22 @@ search(uint32_t index)
     graph.dropped += steps > MOST_STEPS;
 }
 
-/* Keeps the gates that are held now. Returns whether some are not. */
-static bool
-keep_gates(edge *e, const golock_ordered_lock *held, int count)
+/* Moves the gates that are held now to the front. Returns how many there are. */
+static int
+count_gates(edge *e, const golock_ordered_lock *held, int count)
 {
     int kept = 0;
     for (int i = 0; i < e->gate_count; i++) {
-        bool found = false;
-        for (int j = 0; j < count && !found; j++) {
-            found = held[j].number == e->gates[i];
-        }
-        if (found) {
-            e->gates[kept++] = e->gates[i];
+        for (int j = 0; j < count; j++) {
+            if (held[j].number == e->gates[i]) {
+                uint32_t gate = e->gates[i];
+                e->gates[i] = e->gates[kept];
+                e->gates[kept++] = gate;
+                break;
+            }
         }
     }
-    bool fewer = kept < e->gate_count;
-    e->gate_count = (uint8_t)kept;
-    return fewer;
+    return kept;
 }
 
 static void
@@ -560,12 +559,13 @@ add_edge(uint32_t from, uint32_t to, const golock_order_edge *seen, const golock
     uint32_t index = find_edge(from, to);
     if (index != 0) {
         edge *e = &graph.edges[index];
-        if (e->gate_count == 0) {
-            return;
-        }
-        e->seen = *seen;
-        if (keep_gates(e, held, count) && graph.nodes[of].back > 0) {
-            search(index);
+        int gates = count_gates(e, held, count);
+        if (gates < e->gate_count) {
+            e->gate_count = (uint8_t)gates;
+            e->seen = *seen;
+            if (graph.nodes[of].back > 0) {
+                search(index);
+            }
         }
         return;
     }
@@ -584,27 +584,48 @@ add_edge(uint32_t from, uint32_t to, const golock_order_edge *seen, const golock
     }
 }
 
+/* The keys of the nodes between which an edge leads. Sets *of to the place if it is that of both
+ * locks, or to 0. */
+static void
+keys_of(const golock_ordered_lock *from, const golock_ordered_lock *to, uint64_t *from_key,
+        uint64_t *to_key, uint32_t *of)
+{
+    *of = from->place == to->place ? from->place : 0;
+    *from_key = *of != 0 || from->place == 0 ? SINGLE(from->number) : PLACE(from->place);
+    *to_key = *of != 0 || to->place == 0 ? SINGLE(to->number) : PLACE(to->place);
+}
+
+bool
+golock_graph_has(const golock_ordered_lock *held, int count, const golock_ordered_lock *taken)
+{
+    for (int i = 0; i < count && graph.node_count > 0; i++) {
+        uint64_t from, to;
+        uint32_t of;
+        keys_of(&held[i], taken, &from, &to, &of);
+        uint32_t index = find_edge(find_node(from), find_node(to));
+        if (from != to && (index == 0 || count_gates(&graph.edges[index], held, count) <
+                                             graph.edges[index].gate_count)) {
+            return false;
+        }
+    }
+    return graph.node_count > 0 || count == 0;
+}
+
 uint32_t
 golock_graph_add(const golock_ordered_lock *held, int count, golock_order_edge seen)
 {
-    const golock_ordered_lock *taken = &seen.to;
-    if (graph.told == NULL) {
-        return 0;
-    }
-    for (int i = 0; i < count; i++) {
-        if (held[i].number == taken->number) {
+    for (int i = 0; i < count && graph.told != NULL; i++) {
+        uint64_t from_key, to_key;
+        uint32_t of_place, of = 0;
+        keys_of(&held[i], &seen.to, &from_key, &to_key, &of_place);
+        if (from_key == to_key) {
             continue;
         }
-        uint32_t of = 0;
-        if (held[i].place != 0 && held[i].place == taken->place) {
-            of = node_of(PLACE(taken->place), 0);
+        if (of_place != 0) {
+            of = node_of(PLACE(of_place), 0);
         }
-        bool single = of != 0;
-        uint32_t from = node_of(
-            single || held[i].place == 0 ? SINGLE(held[i].number) : PLACE(held[i].place), of);
-        uint32_t to =
-            node_of(single || taken->place == 0 ? SINGLE(taken->number) : PLACE(taken->place), of);
-        if (from == 0 || to == 0 || from == to) {
+        uint32_t from = node_of(from_key, of), to = node_of(to_key, of);
+        if (from == 0 || to == 0 || (of_place != 0 && of == 0)) {
             graph.dropped++;
             continue;
         }

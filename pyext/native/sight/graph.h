@@ -47,6 +47,9 @@ bool golock_graph_reset(void);
  * circle is not one if two of its edges were always seen while the same lock was held. */
 uint32_t golock_graph_add(const golock_ordered_lock *held, int count, golock_order_edge seen);
 
+/* Whether golock_graph_add would change nothing. */
+bool golock_graph_has(const golock_ordered_lock *held, int count, const golock_ordered_lock *taken);
+
 /* Removes the edges of a lock that is gone: those between it and others of its place, and all of a
  * lock of unknown origin. With `all`, also those between places that it was seen to make. */
 void golock_graph_remove(uint32_t number, uint32_t place, bool all);

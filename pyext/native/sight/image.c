@@ -5,6 +5,7 @@
 #include "sight/intern.h"
 #include "sight/level.h"
 #include "sight/objects.h"
+#include "sight/order.h"
 #include "sight/profile.h"
 #include "sight/threads.h"
 #include "sight/waits.h"
@@ -117,6 +118,7 @@ golock_image(uint64_t sections, void **image, uint64_t *size)
                        : __atomic_load_n(&golock_sight_started, __ATOMIC_RELAXED),
         .dropped_waits = __atomic_load_n(&golock_waits_dropped, __ATOMIC_RELAXED),
         .dropped_objects = __atomic_load_n(&golock_objects_dropped, __ATOMIC_RELAXED),
+        .dropped_order = golock_order_dropped(),
         .dropped_stacks = __atomic_load_n(&golock_stacks_dropped, __ATOMIC_RELAXED),
     };
     memcpy(writer.bytes, &header, sizeof(header));
@@ -124,6 +126,7 @@ golock_image(uint64_t sections, void **image, uint64_t *size)
     objects_image(&writer);
     golock_waits_image(&writer);
     golock_threads_image(&writer);
+    golock_order_image(&writer);
     golock_profile_image(&writer);
     /* The sections of strings come last: what the others refer to is then there. */
     golock_intern_image(&writer);

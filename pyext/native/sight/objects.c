@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "sight/frame.h"
+#include "sight/order.h"
 #include "sight/table.h"
 
 #include <pthread.h>
@@ -217,6 +218,7 @@ golock_object_gone(golock_object_record **place)
     if (record == NULL) {
         return;
     }
+    golock_order_gone(record);
     golock_tables_lock();
     forget_word(record);
     begin_write(record);
@@ -288,12 +290,22 @@ key_of(PyThreadState *thread)
     return interpreter << 40 | thread->id;
 }
 
+/* Records that the lock is released by others than its holder, so that it is no mutex. */
+static void
+estrange(golock_object_record *record)
+{
+    uint8_t before = __atomic_fetch_or(&record->flags, GOLOCK_OBJECT_STRANGER, __ATOMIC_RELAXED);
+    if (!(before & GOLOCK_OBJECT_STRANGER)) {
+        golock_order_not_held(record);
+    }
+}
+
 static void
 take(golock_object_record *record, uint64_t key, uintptr_t place, uint32_t stack)
 {
     begin_write(record);
     if (LOAD(record->owner) != 0 && LOAD(record->generation) == generation) {
-        __atomic_fetch_or(&record->flags, GOLOCK_OBJECT_STRANGER, __ATOMIC_RELAXED);
+        estrange(record);
     }
     STORE(record->generation, LOAD(generation));
     STORE(record->since, now_coarse());
@@ -323,7 +335,7 @@ golock_object_released_by(golock_object_record *record, uint64_t key)
         return;
     }
     if (owner != key) {
-        __atomic_fetch_or(&record->flags, GOLOCK_OBJECT_STRANGER, __ATOMIC_RELAXED);
+        estrange(record);
     }
     /* Two threads may release the lock at once, and a third take it meanwhile. */
     __atomic_compare_exchange_n(&record->owner, &owner, 0, false, __ATOMIC_RELAXED,
@@ -335,12 +347,13 @@ golock_object_reset(golock_object_record *record)
 {
     STORE(record->owner, 0);
     __atomic_fetch_and(&record->flags, (uint8_t)~GOLOCK_OBJECT_STRANGER, __ATOMIC_RELAXED);
+    golock_order_not_held(record);
 }
 
 void
 golock_object_mark_stranger(golock_object_record *record)
 {
-    __atomic_fetch_or(&record->flags, GOLOCK_OBJECT_STRANGER, __ATOMIC_RELAXED);
+    estrange(record);
 }
 
 void

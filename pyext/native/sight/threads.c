@@ -179,6 +179,7 @@ enter(PyThreadState *state)
             .state = state,
             .native = (uint32_t)syscall(SYS_gettid),
             .flags = is_main ? GOLOCK_THREAD_MAIN : 0,
+            .held = record->held,
             .spare = record->spare,
             .next = *bucket,
         };

@@ -21,6 +21,10 @@ acquire(golock_mutex *mutex, golock_deadline deadline, unsigned flags)
 NO_INLINE static int
 acquire_and_own(golock_mutex *mutex, golock_deadline deadline, unsigned flags)
 {
+    golock_object_record *record = golock_mutex_know(mutex);
+    if (golock_may_wait(deadline)) {
+        golock_order_before(record);
+    }
     int taken =
         golock_plain_path && !(flags & GOLOCK_WAIT_WOKEN) && golock_word_try_acquire(&mutex->word);
     if (!taken) {
@@ -28,9 +32,9 @@ acquire_and_own(golock_mutex *mutex, golock_deadline deadline, unsigned flags)
     }
     if (taken > 0) {
         golock_hold_begins(&mutex->hold, golock_mutex_object(mutex));
-        golock_object_record *record = golock_mutex_know(mutex);
         if (record != NULL) {
             golock_object_taken(record);
+            golock_order_taken(record);
         }
     }
     return taken;

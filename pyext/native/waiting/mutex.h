@@ -7,6 +7,7 @@
 #include "fastpath/fastpath.h"
 #include "sight/holds.h"
 #include "sight/objects.h"
+#include "sight/order.h"
 #include "waiting/acquire.h"
 
 typedef struct golock_mutex {
@@ -51,6 +52,7 @@ golock_mutex_disown(golock_mutex *mutex)
     }
     if (golock_sight_now() >= GOLOCK_SIGHT_OWNERS && mutex->record != NULL) {
         golock_object_released(mutex->record);
+        golock_order_released(mutex->record);
     }
 }
 
