@@ -99,6 +99,12 @@
 	/* pyext/native/waiting/plain.c golock_wake_all: golock_futex_wake(word, INT_MAX,
 	   GOLOCK_ANY_CHANNEL); */
 
+/* The wake of a thread that is to raise DeadlockError, and of others that sleep on its channel: a
+ * wake from a stranger. The thread resigns, as if it had been interrupted. The wake is repeated
+ * until the thread has noticed. */
+	/* pyext/native/sight/raise.c golock_raise_wake: golock_futex_wake(wait->word, INT_MAX,
+	   golock_raise_channel(wait->record)); */
+
 #define HELD     1
 #define WAITERS  2
 #define HANDOFF  4
@@ -523,7 +529,7 @@ sleep_at_once:
 			/* internal/core/wait.go wait: reason = park(w.word, w.value, w.channel|channels,
 			   w.until) */
 			/* pyext/native/waiting/acquire.c park: if (golock_futex_wait(waiter->word,
-			   waiter->value, until, waiter->channel) == 0) { */
+			   waiter->value, until, channels) == 0) { */
 		:: (cell & BITS) != next || STORMY ->
 			if
 			:: next = 0; goto ATTACHED(load)
@@ -565,7 +571,7 @@ end_sleeps: /* possibly for ever, if nobody releases the semaphore */
 		:: asleep[me] != 0 && SELDOM -> WAKE_UP; reason = INTERRUPTED
 		:: asleep[me] != 0 && STORMY -> WAKE_UP; reason = WOKEN
 			/* by a wake for another lock with this address, or internal/core/wait.go: cancel:
-			 * wake(w.word, channelCancel) */
+			 * wake(w.word, channelCancel), or golock_raise_wake, above */
 #ifdef DEATH
 		:: asleep[me] != 0 && !died && SELDOM -> WAKE_UP; died = true; goto dies
 		:: called[me] && !died && SELDOM -> called[me] = false; died = true; goto dies

@@ -153,6 +153,7 @@ ACCESS = {
     "pyext/native/waiting/mutex.c": r"__atomic_\w+\((&mutex->)?word",
     "pyext/native/primitives/semaphore.c": r"__atomic_\w+\(&self->semaphore",
     "pyext/native/waiting/spin.c": r"__atomic_load_n\(word",
+    "pyext/native/sight/raise.c": r"golock_futex_\w+\(",
     "pyext/native/waiting/acquire.c": r"golock_futex_\w+\(",
     "pyext/native/waiting/notify.c": r"__atomic_\w+\(|golock_futex_\w+\(",
     "pyext/native/primitives/event.c": (

@@ -4,6 +4,7 @@
 #include "base/compat.h"
 #include "base/process.h"
 #include "core/loader.h"
+#include "sight/cycles.h"
 #include "sight/holds.h"
 #include "sight/order.h"
 #include "sight/profile.h"
@@ -41,6 +42,7 @@ in_child(void)
     golock_listen_after_fork();
     golock_counters_after_fork();
     golock_waits_after_fork();
+    golock_cycles_after_fork();
     golock_threads_after_fork();
     golock_holds_after_fork();
     golock_order_after_fork();

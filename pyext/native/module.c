@@ -11,10 +11,12 @@
 #include "primitives/object.h"
 #include "primitives/types.h"
 #include "sharing/share.h"
+#include "sight/cycles.h"
 #include "sight/holds.h"
 #include "sight/image_writer.h"
 #include "sight/order.h"
 #include "sight/profile.h"
+#include "sight/report.h"
 #include "sight/waits.h"
 
 #include <math.h>
@@ -168,6 +170,32 @@ sight_image(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs
     PyObject *bytes = PyBytes_FromStringAndSize(image, (Py_ssize_t)size);
     free(image);
     return bytes;
+}
+
+static PyObject *
+set_on_deadlock(PyObject *Py_UNUSED(module), PyObject *args)
+{
+    int what;
+    long long threshold;
+    if (!PyArg_ParseTuple(args, "iL:set_on_deadlock", &what, &threshold)) {
+        return NULL;
+    }
+    if (what < GOLOCK_DEADLOCK_IGNORE || what > GOLOCK_DEADLOCK_QUEUE || threshold <= 0) {
+        PyErr_SetString(PyExc_ValueError, "no such reaction or threshold");
+        return NULL;
+    }
+    golock_cycles_set((enum golock_on_deadlock)what, threshold);
+    return PyLong_FromUnsignedLong(golock_report_queue_start());
+}
+
+static PyObject *
+next_deadlock(PyObject *Py_UNUSED(module), PyObject *argument)
+{
+    unsigned long ticket = PyLong_AsUnsignedLong(argument);
+    if (ticket == (unsigned long)-1 && PyErr_Occurred()) {
+        return NULL;
+    }
+    return golock_report_next((uint32_t)ticket);
 }
 
 static PyObject *
@@ -398,6 +426,18 @@ PyDoc_STRVAR(sight_image_doc,
              "Return what golock.sight knows, as bytes: see pyext/native/sight/image.h. The\n"
              "sections are a set of 1 << tag, or 0 for all.");
 
+PyDoc_STRVAR(set_on_deadlock_doc,
+             "set_on_deadlock($module, what, threshold, /)\n--\n\n"
+             "Set what becomes of deadlocks: 0 nothing, 1 a report on standard error, 2\n"
+             "DeadlockError, 3 a description for next_deadlock(); and how many nanoseconds a wait\n"
+             "lasts before it is examined. Return a ticket for next_deadlock(), whose former\n"
+             "tickets end. Raises ValueError for a threshold that is not positive.");
+
+PyDoc_STRVAR(next_deadlock_doc,
+             "next_deadlock($module, ticket, /)\n--\n\n"
+             "Wait for a deadlock, and return it, as an image of its members: see\n"
+             "pyext/native/sight/image.h. Return None when the ticket has ended.");
+
 PyDoc_STRVAR(waits_doc,
              "waits($module, /)\n--\n\n"
              "Return the recorded waits of this interpreter's threads, a list of tuples: the\n"
@@ -431,6 +471,8 @@ static PyMethodDef module_methods[] = {
     {"set_sight_level", set_sight_level, METH_O, set_sight_level_doc},
     {"set_sight_period", set_sight_period, METH_O, set_sight_period_doc},
     {"sight_image", (PyCFunction)(void (*)(void))sight_image, METH_FASTCALL, sight_image_doc},
+    {"set_on_deadlock", set_on_deadlock, METH_VARARGS, set_on_deadlock_doc},
+    {"next_deadlock", next_deadlock, METH_O, next_deadlock_doc},
     {"waits", waits, METH_NOARGS, waits_doc},
     {"waits_dropped", waits_dropped, METH_NOARGS, waits_dropped_doc},
     {"owner", owner, METH_O, owner_doc},
@@ -632,6 +674,15 @@ module_exec(PyObject *module)
         PyModule_AddObjectRef(module, "CoreError", state->core_error) < 0) {
         return -1;
     }
+    state->deadlock_error = PyErr_NewExceptionWithDoc(
+        "golock.DeadlockError",
+        "Raised by the acquire of a lock that would never end, after\n"
+        "golock.sight.start(on_deadlock=\"raise\"). The lock is not taken.",
+        PyExc_RuntimeError, NULL);
+    if (state->deadlock_error == NULL ||
+        PyModule_AddObjectRef(module, "DeadlockError", state->deadlock_error) < 0) {
+        return -1;
+    }
     if (add_types(module, state) < 0 ||
         PyModule_AddObjectRef(module, "LockType", (PyObject *)state->lock_type) < 0 ||
         add_allocate_lock(module) < 0) {
@@ -661,6 +712,7 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->event_type);
     Py_VISIT(state->barrier_type);
     Py_VISIT(state->core_error);
+    Py_VISIT(state->deadlock_error);
     for (int i = 0; i < GOLOCK_CLASSES; i++) {
         Py_VISIT(state->classes[i].attributes);
     }
@@ -685,6 +737,7 @@ module_clear(PyObject *module)
     Py_CLEAR(state->event_type);
     Py_CLEAR(state->barrier_type);
     Py_CLEAR(state->core_error);
+    Py_CLEAR(state->deadlock_error);
     for (int i = 0; i < GOLOCK_CLASSES; i++) {
         Py_CLEAR(state->classes[i].attributes);
     }

@@ -34,7 +34,7 @@ typedef struct {
     PyTypeObject *bounded_semaphore_type;
     PyTypeObject *event_type;
     PyTypeObject *barrier_type;
-    PyObject *core_error;
+    PyObject *core_error, *deadlock_error;
     golock_class_state classes[GOLOCK_CLASSES];
     PyObject *opened; /* the interpreter's methods by class and name, or NULL before they are
                        * needed */

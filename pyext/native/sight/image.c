@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/process.h"
+#include "sight/cycles.h"
 #include "sight/intern.h"
 #include "sight/level.h"
 #include "sight/objects.h"
@@ -97,13 +98,13 @@ objects_image(struct golock_image_writer *writer)
     golock_image_end(writer, count);
 }
 
-int
-golock_image(uint64_t sections, void **image, uint64_t *size)
+bool
+golock_image_start(struct golock_image_writer *writer, uint64_t sections)
 {
-    struct golock_image_writer writer = {
+    *writer = (struct golock_image_writer){
         .bytes = malloc(FIRST_ROOM), .room = FIRST_ROOM, .wanted = sections};
-    if (writer.bytes == NULL) {
-        return ENOMEM;
+    if (writer->bytes == NULL) {
+        return false;
     }
     struct timespec wall;
     clock_gettime(CLOCK_REALTIME, &wall);
@@ -121,20 +122,37 @@ golock_image(uint64_t sections, void **image, uint64_t *size)
         .dropped_order = golock_order_dropped(),
         .dropped_stacks = __atomic_load_n(&golock_stacks_dropped, __ATOMIC_RELAXED),
     };
-    memcpy(writer.bytes, &header, sizeof(header));
-    writer.size = sizeof(header);
+    memcpy(writer->bytes, &header, sizeof(header));
+    writer->size = sizeof(header);
+    return true;
+}
+
+int
+golock_image_finish(struct golock_image_writer *writer, void **image, uint64_t *size)
+{
+    /* The sections of strings come last: what the others refer to is then there. */
+    golock_intern_image(writer);
+    if (writer->failed) {
+        free(writer->bytes);
+        return ENOMEM;
+    }
+    *image = writer->bytes;
+    *size = writer->size;
+    return 0;
+}
+
+int
+golock_image(uint64_t sections, void **image, uint64_t *size)
+{
+    struct golock_image_writer writer;
+    if (!golock_image_start(&writer, sections)) {
+        return ENOMEM;
+    }
     objects_image(&writer);
     golock_waits_image(&writer);
+    golock_cycles_image(&writer);
     golock_threads_image(&writer);
     golock_order_image(&writer);
     golock_profile_image(&writer);
-    /* The sections of strings come last: what the others refer to is then there. */
-    golock_intern_image(&writer);
-    if (writer.failed) {
-        free(writer.bytes);
-        return ENOMEM;
-    }
-    *image = writer.bytes;
-    *size = writer.size;
-    return 0;
+    return golock_image_finish(&writer, image, size);
 }

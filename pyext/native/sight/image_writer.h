@@ -17,6 +17,14 @@ struct golock_image_writer {
     bool failed;     /* there is no memory */
 };
 
+/* Begins an image of the sections, a set of GOLOCK_IMAGE_SECTION, or 0 for all. Returns false if
+ * there is no memory. */
+bool golock_image_start(struct golock_image_writer *writer, uint64_t sections);
+
+/* Adds the strings, frames and stacks, and ends the image. Returns 0, or ENOMEM. The caller frees
+ * *image. */
+int golock_image_finish(struct golock_image_writer *writer, void **image, uint64_t *size);
+
 /* Begins a section. Returns room for `most` entries, all zero, which is valid until the next call;
  * or NULL if the section is not wanted or there is no memory. */
 void *golock_image_begin(struct golock_image_writer *writer, enum golock_image_tag tag,
@@ -29,8 +37,7 @@ void golock_image_end(struct golock_image_writer *writer, uint64_t count);
 uint32_t golock_image_find_wait(const struct golock_image_writer *writer, uint64_t thread,
                                 int64_t since);
 
-/* Makes an image of the sections, a set of GOLOCK_IMAGE_SECTION, or 0 for all. Returns 0, or
- * ENOMEM. The caller frees *image. Needs no GIL, and never waits for it. */
+/* Makes an image of these sections. Needs no GIL, and never waits for it. */
 int golock_image(uint64_t sections, void **image, uint64_t *size);
 
 #endif

@@ -1,5 +1,6 @@
 #include "sight/waits.h"
 
+#include "sight/cycles.h"
 #include "sight/image_writer.h"
 #include "sight/intern.h"
 #include "sight/profile.h"
@@ -65,9 +66,11 @@ golock_wait_read(golock_wait_record *record, golock_seen_wait *seen)
             .address = GET(record->address),
             .thread = GET(record->thread),
             .since = GET(record->since),
+            .resumed = GET(record->resumed),
             .deadline = GET(record->deadline),
             .taken = GET(record->taken),
             .stack = GET(record->stack),
+            .word = GET(record->word),
         };
         if (version % 2 != 0) {
             return false; /* the wait has just begun, or just ends */
@@ -131,10 +134,12 @@ write_wait(golock_wait_record *record, golock_object_record *object, uint64_t ke
     SET(record->address, (uint64_t)(uintptr_t)GET(object->address));
     SET(record->thread, key);
     SET(record->since, since);
+    SET(record->resumed, since);
     SET(record->deadline, deadline);
     SET(record->taken, 0);
     SET(record->gil_delay, 0);
     SET(record->stack, stack);
+    SET(record->word, NULL);
     record->holder = record->holding_name = 0;
     record->holding_thread = 0;
     record->name = who != NULL ? GET(who->name) : 0;
@@ -191,6 +196,7 @@ golock_record_wait(golock_object_record *object, int64_t since, golock_deadline 
     write_wait(record, object, golock_thread_key(), since, deadline.at, golock_stack_here(), 0,
                who);
     record_holder(record);
+    golock_look_later();
     return record;
 }
 
@@ -201,6 +207,7 @@ golock_record_wait_by(golock_object_record *object, uint64_t key, int64_t deadli
     golock_wait_record *record = take_free();
     if (record != NULL) {
         write_wait(record, object, key, golock_now(), deadline, stack, flags, NULL);
+        golock_look_later();
     }
     return record;
 }
@@ -267,9 +274,11 @@ golock_move_wait(golock_wait_record *record, golock_object_record *object)
     SET(record->object, object);
     SET(record->address, (uint64_t)(uintptr_t)GET(object->address));
     SET(record->since, now);
+    SET(record->resumed, now);
     SET(record->gil_delay, 0);
     end_write(record);
     record_holder(record);
+    golock_look_later();
 }
 
 void
@@ -278,7 +287,11 @@ golock_suspend_wait(golock_wait_record *record, bool suspended)
     const uint32_t flags = record->flags & ~GOLOCK_WAIT_SUSPENDED;
     begin_to_write(record);
     SET(record->flags, flags | (suspended ? GOLOCK_WAIT_SUSPENDED : 0));
+    SET(record->resumed, golock_now());
     end_write(record);
+    if (!suspended) {
+        golock_look_later();
+    }
 }
 
 void

@@ -23,6 +23,7 @@ typedef struct golock_wait_record {
     uint64_t address;             /* of the object */
     uint64_t thread;              /* the key of the waiter */
     int64_t since;                /* when the wait for this object began */
+    int64_t resumed;              /* when signal handlers last returned, or `since` */
     int64_t deadline;             /* or GOLOCK_FOREVER */
     int64_t taken;           /* the thread has been woken, and waits for the GIL since then; or 0 */
     int64_t gil_delay;       /* nanoseconds for which it has waited for the GIL before */
@@ -31,7 +32,9 @@ typedef struct golock_wait_record {
     uint64_t holding_thread; /* the owner's key then, or 0 */
     uint32_t holding_name;   /* the owner's name: a string, or 0 */
     uint32_t name;           /* the waiter's */
-    golock_thread_record *who; /* the waiter, or NULL: a goroutine */
+    golock_thread_record *who;  /* the waiter, or NULL: a goroutine */
+    uint32_t *word;             /* where it sleeps, if DeadlockError may end the wait; or NULL */
+    struct golock_raise *raise; /* a request for that, or NULL: see raise.h */
     struct golock_wait_record *next_free;
 } golock_wait_record;
 
@@ -43,8 +46,9 @@ typedef struct {
     golock_object_record *object;
     uint64_t address;
     uint64_t thread;
-    int64_t since, deadline, taken;
+    int64_t since, resumed, deadline, taken;
     uint32_t stack;
+    uint32_t *word;
 } golock_seen_wait;
 
 /* All records have an index below the length, which only grows. */

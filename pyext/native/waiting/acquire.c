@@ -6,15 +6,18 @@
 #include "base/compat.h"
 #include "base/futex.h"
 #include "base/process.h"
+#include "base/state.h"
 #include "core/call.h"
 #include "core/loader.h"
 #include "fastpath/fastpath.h"
+#include "sight/raise.h"
 #include "sight/waits.h"
 #include "waiting/counters.h"
 #include "waiting/plain.h"
 #include "waiting/spin.h"
 
 #include <errno.h>
+#include <stdlib.h>
 
 /* Nanoseconds that a thread spins whatever its last waits took. Without a GIL the owner of a lock
  * is probably running. */
@@ -32,7 +35,7 @@
 #define OVERLOOKED 5000000
 
 static enum golock_reason
-park(const struct golock_waiter *waiter)
+park(const struct golock_waiter *waiter, uint32_t raise_channel)
 {
     golock_deadline until = {waiter->until};
     bool early = false;
@@ -41,7 +44,8 @@ park(const struct golock_waiter *waiter)
         early = look < until.at;
         until.at = early ? look : until.at;
     }
-    if (golock_futex_wait(waiter->word, waiter->value, until, waiter->channel) == 0) {
+    const uint32_t channels = waiter->channel | raise_channel;
+    if (golock_futex_wait(waiter->word, waiter->value, until, channels) == 0) {
         return GOLOCK_WOKEN;
     }
     switch (errno) {
@@ -92,14 +96,14 @@ stay(wait *w)
  * interpreter. A daemon thread never attaches again once the interpreter ends, and would keep the
  * lock for ever. */
 static int
-sleep_detached(wait *w, const bool *ended)
+sleep_detached(wait *w, const bool *ended, const golock_wait_record *record)
 {
     int reason;
     do {
-        if (has_ended(ended)) {
+        if (has_ended(ended) || golock_raise_is_due(record)) {
             return GOLOCK_CHANGED;
         }
-        reason = park(&w->waiter);
+        reason = park(&w->waiter, golock_raise_channel(record));
     } while (reason == GOLOCK_CHANGED && !golock_runs_handlers() && stay(w));
     return reason;
 }
@@ -151,6 +155,22 @@ spin_for(uint32_t *word, unsigned flags, const bool *ended, golock_spin *spin)
     return taken;
 }
 
+/* Ends a wait that is part of a deadlock. Sets DeadlockError and returns true, unless the request
+ * was for a former wait. */
+static bool
+raise_deadlock(wait *w, golock_wait_record *record)
+{
+    char *text = golock_raise_take(record);
+    if (text == NULL) {
+        return false;
+    }
+    next(w, GOLOCK_INTERRUPTED);
+    golock_state *state = golock_state_of((PyObject *)(uintptr_t)record->address);
+    PyErr_SetString(state->deadlock_error, text);
+    free(text);
+    return true;
+}
+
 /* Runs the wait until it ends. Returns as golock_wait does, and the record in *record if the thread
  * has slept. */
 static int
@@ -168,6 +188,9 @@ drive(wait *w, const struct golock_waiter *fresh, unsigned flags, const bool *en
         int action = next(w, reason);
         if (action == GOLOCK_ACQUIRED || action == GOLOCK_TIMED_OUT) {
             return action == GOLOCK_ACQUIRED;
+        }
+        if (golock_raise_is_due(*record) && raise_deadlock(w, *record)) {
+            return -1;
         }
         /* Run the handlers of pending signals, which would not interrupt the sleep. Handlers may do
          * anything, even fork. A claimant runs none: a handler that takes this lock would wait for
@@ -198,9 +221,12 @@ drive(wait *w, const struct golock_waiter *fresh, unsigned flags, const bool *en
         if (action == GOLOCK_PARK) {
             golock_count(w->core, &w->waiter);
             golock_wait_sleeps(record, object, fresh->since, (golock_deadline){fresh->deadline});
+            if (!(flags & GOLOCK_WAIT_NO_HANDLERS)) {
+                golock_wait_may_raise(*record, fresh->word);
+            }
             golock_before_sleep(&w->waiter);
             PyThreadState *thread = golock_detach();
-            reason = sleep_detached(w, ended);
+            reason = sleep_detached(w, ended, *record);
             golock_attach(*record, thread);
             golock_after_sleep(&w->waiter);
         }

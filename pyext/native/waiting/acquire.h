@@ -23,7 +23,8 @@
  * record, or NULL: the wait is not recorded. This is the only function that loads the core.
  *
  * Returns 1 when it was taken and 0 when the deadline has passed. Returns -1 with an exception set
- * when a signal handler raised, and GOLOCK_ENDED when *ended was true; then nothing is taken.
+ * when a signal handler raised, or DeadlockError was requested: see sight/raise.h; and GOLOCK_ENDED
+ * when *ended was true; then nothing is taken.
  *
  * `ended` may be NULL. Whoever sets it must call golock_wake_all (plain.h) afterwards. */
 int golock_wait(uint32_t *word, golock_object_record *object, golock_deadline deadline,

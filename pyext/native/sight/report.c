@@ -1,0 +1,401 @@
+#include "sight/report.h"
+
+#include "base/clock.h"
+#include "base/futex.h"
+#include "sight/image_writer.h"
+#include "sight/intern.h"
+#include "sight/threads.h"
+
+#include <limits.h>
+#include <poll.h>
+#include <sched.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* A text that grows. */
+typedef struct {
+    char *bytes;
+    size_t length, room;
+    bool failed; /* there is no memory */
+} text;
+
+static void
+append_bytes(text *t, const char *bytes, size_t length)
+{
+    if (t->room - t->length <= length) {
+        size_t room = 2 * t->room + length + 256;
+        char *grown = t->failed ? NULL : realloc(t->bytes, room);
+        if (grown == NULL) {
+            t->failed = true;
+            return;
+        }
+        t->bytes = grown;
+        t->room = room;
+    }
+    memcpy(t->bytes + t->length, bytes, length);
+    t->length += length;
+    t->bytes[t->length] = '\0';
+}
+
+/* Appends up to 127 bytes. */
+__attribute__((format(printf, 2, 3))) static void
+append(text *t, const char *format, ...)
+{
+    char bytes[128];
+    va_list arguments;
+    va_start(arguments, format);
+    int length = vsnprintf(bytes, sizeof(bytes), format, arguments);
+    va_end(arguments);
+    append_bytes(t, bytes, length < (int)sizeof(bytes) ? (size_t)length : sizeof(bytes) - 1);
+}
+
+/* Returns false for a string that is empty or unknown. */
+static bool
+append_string(text *t, uint32_t string)
+{
+    size_t length = 0;
+    const char *bytes = string == 0 ? NULL : golock_interned_string(string, &length);
+    if (length > 0) {
+        append_bytes(t, bytes, length);
+    }
+    return length > 0;
+}
+
+static void
+append_thread(text *t, uint64_t key)
+{
+    golock_thread_record thread;
+    if (key & GOLOCK_GOROUTINE) {
+        append(t, "goroutine %llu", (unsigned long long)(key & ~GOLOCK_GOROUTINE));
+    } else if (key & GOLOCK_OUTSIDE) {
+        append(t, "outside Python");
+    } else if (key & GOLOCK_LOST) {
+        append(t, "a thread that did not survive a fork");
+    } else if (!golock_thread_find(key, &thread)) {
+        append(t, "thread %llu", (unsigned long long)key);
+    } else if (!append_string(t, thread.name)) {
+        append(t, "thread %#lx", thread.identifier);
+    }
+}
+
+static void
+append_base_name(text *t, uint32_t file)
+{
+    size_t length = 0;
+    const char *path = golock_interned_string(file, &length);
+    size_t start = length;
+    while (start > 0 && path[start - 1] != '/') {
+        start--;
+    }
+    append_bytes(t, path + start, length - start);
+}
+
+static void
+append_object(text *t, const golock_object_record *object)
+{
+    static const char *const kinds[] = {"object",           "Lock",  "RLock",     "Semaphore",
+                                        "BoundedSemaphore", "Event", "Condition", "Barrier"};
+    if (append_string(t, object->name)) {
+        return;
+    }
+    const char *kind = kinds[object->kind < sizeof(kinds) / sizeof(kinds[0]) ? object->kind : 0];
+    if (object->created == 0) {
+        append(t, "%s at %#llx", kind, (unsigned long long)(uintptr_t)object->address);
+        return;
+    }
+    const struct golock_image_frame made =
+        golock_interned_frame(golock_interned_stack(object->created).frame);
+    append(t, "%s ", kind);
+    append_base_name(t, made.file);
+    append(t, ":%d (", (int)made.line);
+    append_string(t, made.function);
+    append(t, ")");
+}
+
+/* The outermost call first. */
+static void
+append_stack(text *t, uint32_t stack)
+{
+    uint32_t frames[GOLOCK_MOST_FRAMES], length = 0;
+    while (stack != 0 && length < GOLOCK_MOST_FRAMES) {
+        const struct golock_image_stack each = golock_interned_stack(stack);
+        frames[length++] = each.frame;
+        stack = each.caller;
+    }
+    while (length > 0) {
+        const struct golock_image_frame frame = golock_interned_frame(frames[--length]);
+        append(t, "  File \"");
+        append_string(t, frame.file);
+        append(t, "\", line %d, in ", (int)frame.line);
+        append_string(t, frame.function);
+        append(t, "\n");
+    }
+}
+
+/* What str() makes of a Deadlock of golock.sight, without the lines of the source. */
+static text
+text_of(const golock_cycle *cycle, const char *prefix)
+{
+    text t = {0};
+    const int64_t now = golock_now();
+    append(&t, "%s%s of ", prefix,
+           cycle->flags & GOLOCK_CYCLE_CERTAIN ? "Deadlock" : "Possible deadlock");
+    if (cycle->length == 1) {
+        append(&t, "a thread with itself:\n");
+    } else {
+        append(&t, "%u threads:\n", cycle->length);
+    }
+    for (uint32_t i = 0; i < cycle->length; i++) {
+        const golock_cycle_member *member = &cycle->members[i];
+        append_thread(&t, member->wait.thread);
+        append(&t, " has waited %.1f s%s for ", (double)(now - member->wait.since) / NS_PER_SECOND,
+               member->wait.deadline == GOLOCK_FOREVER ? "" : " with a time-out");
+        append_object(&t, &member->object);
+        append(&t, ", which ");
+        append_thread(&t, member->holder);
+        append(&t, " holds%s:\n",
+               member->wait.flags & GOLOCK_WAIT_HAS_GIL ? ", and keeps the GIL" : "");
+        append_stack(&t, member->wait.stack);
+        if (member->object.stack != 0) {
+            append(&t, "  ");
+            append_thread(&t, member->holder);
+            append(&t, " took it at:\n");
+            append_stack(&t, member->object.stack);
+        }
+    }
+    if (cycle->flags & GOLOCK_CYCLE_MAIN_THREAD) {
+        append(&t, "A signal handler that raises may end the wait of the main thread.\n");
+    }
+    return t;
+}
+
+char *
+golock_report_text(const golock_cycle *cycle)
+{
+    text t = text_of(cycle, "");
+    if (t.failed) {
+        free(t.bytes);
+        return NULL;
+    }
+    t.bytes[t.length - 1] = '\0'; /* for the last end of line */
+    return t.bytes;
+}
+
+/* What could not be written yet. Only looks write. */
+#define MOST_UNWRITTEN ((size_t)1 << 20)
+
+static text unwritten;
+static size_t written;
+
+void
+golock_report_write(const golock_cycle *cycle)
+{
+    text t = text_of(cycle, "golock.sight: ");
+    if (!t.failed && unwritten.length - written < MOST_UNWRITTEN) {
+        append_bytes(&unwritten, t.bytes, t.length);
+    }
+    free(t.bytes);
+    golock_report_flush();
+}
+
+bool
+golock_report_flush(void)
+{
+    while (written < unwritten.length) {
+        /* A pipe that is writable for poll has room for so many bytes. */
+        size_t length =
+            unwritten.length - written < PIPE_BUF ? unwritten.length - written : PIPE_BUF;
+        struct pollfd descriptor = {.fd = STDERR_FILENO, .events = POLLOUT};
+        if (poll(&descriptor, 1, 0) == 0) {
+            return true;
+        }
+        ssize_t count = write(STDERR_FILENO, unwritten.bytes + written, length);
+        if (count <= 0) {
+            break; /* nobody reads it */
+        }
+        written += (size_t)count;
+    }
+    free(unwritten.bytes);
+    unwritten = (text){0};
+    written = 0;
+    return false;
+}
+
+/* The queue: images of a cycle each, the oldest first. */
+#define MOST_QUEUED 64
+
+static struct {
+    bool locked;
+    uint32_t first, length;
+    struct queued {
+        void *image;
+        uint64_t size;
+    } items[MOST_QUEUED];
+    uint32_t ticket; /* of the thread that may take them */
+    uint32_t events; /* a futex: changes with every report, start and stop */
+} queue;
+
+static void
+lock_queue(void)
+{
+    while (__atomic_exchange_n(&queue.locked, true, __ATOMIC_ACQUIRE)) {
+        sched_yield();
+    }
+}
+
+static void
+unlock_queue(void)
+{
+    __atomic_store_n(&queue.locked, false, __ATOMIC_RELEASE);
+}
+
+static void
+announce(void)
+{
+    __atomic_add_fetch(&queue.events, 1, __ATOMIC_RELEASE);
+    golock_futex_wake(&queue.events, INT_MAX, GOLOCK_ANY_CHANNEL);
+}
+
+static void
+forget_queued(void)
+{
+    while (queue.length > 0) {
+        free(queue.items[queue.first].image);
+        queue.first = (queue.first + 1) % MOST_QUEUED;
+        queue.length--;
+    }
+}
+
+static struct golock_image_object
+object_entry(const golock_cycle_member *member)
+{
+    const golock_object_record *object = &member->object;
+    return (struct golock_image_object){
+        .address = member->wait.address,
+        .owner = member->holder,
+        .since = object->since,
+        .stack = object->stack,
+        .created = object->created,
+        .name = object->name,
+        .value = object->value,
+        .kind = object->kind,
+        .flags = object->flags | GOLOCK_OBJECT_HELD,
+    };
+}
+
+/* The image has all threads, but only the waits of the cycle and their objects. */
+static bool
+image_of(const golock_cycle *cycle, struct queued *made)
+{
+    struct golock_image_writer writer;
+    if (!golock_image_start(&writer, 0)) {
+        return false;
+    }
+    golock_threads_image(&writer);
+    struct golock_image_object *objects =
+        golock_image_begin(&writer, GOLOCK_IMAGE_OBJECTS, sizeof(*objects), cycle->length);
+    if (objects != NULL) {
+        for (uint32_t i = 0; i < cycle->length; i++) {
+            objects[i] = object_entry(&cycle->members[i]);
+        }
+        golock_image_end(&writer, cycle->length);
+    }
+    struct golock_image_wait *waits =
+        golock_image_begin(&writer, GOLOCK_IMAGE_WAITS, sizeof(*waits), cycle->length);
+    if (waits != NULL) {
+        for (uint32_t i = 0; i < cycle->length; i++) {
+            waits[i] = golock_wait_image(&cycle->members[i].wait);
+        }
+        golock_image_end(&writer, cycle->length);
+    }
+    uint32_t *numbers =
+        golock_image_begin(&writer, GOLOCK_IMAGE_CYCLES, sizeof(uint32_t), cycle->length + 2);
+    if (numbers != NULL) {
+        numbers[0] = cycle->length;
+        numbers[1] = cycle->flags;
+        for (uint32_t i = 0; i < cycle->length; i++) {
+            numbers[i + 2] = i;
+        }
+        golock_image_end(&writer, cycle->length + 2);
+    }
+    return golock_image_finish(&writer, &made->image, &made->size) == 0;
+}
+
+void
+golock_report_queue(const golock_cycle *cycle)
+{
+    struct queued made;
+    if (!image_of(cycle, &made)) {
+        return;
+    }
+    lock_queue();
+    const bool room = queue.length < MOST_QUEUED;
+    if (room) {
+        queue.items[(queue.first + queue.length++) % MOST_QUEUED] = made;
+    }
+    unlock_queue();
+    if (room) {
+        announce();
+    } else {
+        free(made.image);
+    }
+}
+
+/* Takes the first item. Returns false if there is none. */
+static bool
+take(struct queued *item)
+{
+    lock_queue();
+    const bool any = queue.length > 0;
+    if (any) {
+        *item = queue.items[queue.first];
+        queue.first = (queue.first + 1) % MOST_QUEUED;
+        queue.length--;
+    }
+    unlock_queue();
+    return any;
+}
+
+PyObject *
+golock_report_next(uint32_t ticket)
+{
+    struct queued item;
+    for (;;) {
+        uint32_t events = __atomic_load_n(&queue.events, __ATOMIC_ACQUIRE);
+        if (__atomic_load_n(&queue.ticket, __ATOMIC_RELAXED) != ticket) {
+            Py_RETURN_NONE;
+        }
+        if (take(&item)) {
+            PyObject *bytes = PyBytes_FromStringAndSize(item.image, (Py_ssize_t)item.size);
+            free(item.image);
+            return bytes;
+        }
+        Py_BEGIN_ALLOW_THREADS golock_futex_wait(&queue.events, events, GOLOCK_NO_LIMIT,
+                                                 GOLOCK_ANY_CHANNEL);
+        Py_END_ALLOW_THREADS
+    }
+}
+
+uint32_t
+golock_report_queue_start(void)
+{
+    lock_queue();
+    uint32_t ticket = ++queue.ticket;
+    forget_queued();
+    unlock_queue();
+    announce();
+    return ticket;
+}
+
+void
+golock_report_after_fork(void)
+{
+    queue.locked = false;
+    queue.ticket++;
+    queue.first = queue.length = 0;
+    unwritten = (text){0};
+    written = 0;
+}
