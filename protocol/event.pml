@@ -308,7 +308,7 @@ end_sleeps: /* possibly for ever, if nobody sets the event */
 		:: asleep[me] && LIMITED -> asleep[me] = false; busy++; expired = true; goto look
 		:: asleep[me] && LIMITED && !first -> asleep[me] = false; busy++; goto returns
 			/* pyext/native/primitives/event.c wait_native: if (in_time &&
-			   golock_make_pending_calls(record) < 0) { */
+			   golock_make_pending_calls(*record) < 0) { */
 		fi
 	}
 

@@ -64,14 +64,22 @@ bool golock_wait_read(golock_wait_record *record, golock_seen_wait *seen);
 golock_wait_record *golock_record_wait(golock_object_record *object, int64_t since,
                                        golock_deadline deadline);
 
-/* Call this before each sleep; the first one is recorded in *record. */
+/* Call this before each sleep; the first one is recorded in *record, which other threads may
+ * read. */
 static inline void
 golock_wait_sleeps(golock_wait_record **record, golock_object_record *object, int64_t since,
                    golock_deadline deadline)
 {
     if (object != NULL && *record == NULL) {
-        *record = golock_record_wait(object, since, deadline);
+        __atomic_store_n(record, golock_record_wait(object, since, deadline), __ATOMIC_RELEASE);
     }
+}
+
+/* Returns the record of another thread's wait, or NULL. */
+static inline golock_wait_record *
+golock_wait_of(golock_wait_record *const *record)
+{
+    return __atomic_load_n(record, __ATOMIC_ACQUIRE);
 }
 
 /* Records the wait of a goroutine, or of Go code in a thread that Python knows. Returns NULL if

@@ -166,7 +166,7 @@ notify_first(golock_listeners *listeners, uint32_t notification, const struct go
             golock_plain_move(core, word, notification, &lock->word,
                               golock_mutex_is_shared(lock))) {
             listener->counter = golock_count_moved(core, &lock->word);
-            golock_wait_record *record = __atomic_load_n(&listener->record, __ATOMIC_ACQUIRE);
+            golock_wait_record *record = golock_wait_of(&listener->record);
             if (record != NULL) {
                 golock_wait_moves(record, golock_mutex_know(lock));
             }
@@ -296,16 +296,6 @@ end_spin(golock_listener *listener, golock_spin *spin)
     golock_spin_end(spin, !none_came);
 }
 
-/* Records the wait before its first sleep. */
-static void
-begin_record(golock_listener *listener, golock_object_record *object, const golock_spin *spin,
-             golock_deadline deadline)
-{
-    golock_wait_record *record = listener->record;
-    golock_wait_sleeps(&record, object, spin->since, deadline);
-    __atomic_store_n(&listener->record, record, __ATOMIC_RELEASE);
-}
-
 static int
 sleep_until_notified(golock_listener *listener, golock_object_record *object,
                      golock_deadline deadline, golock_spin spin, golock_unwoken unwoken)
@@ -317,7 +307,7 @@ sleep_until_notified(golock_listener *listener, golock_object_record *object,
             return -1;
         }
         if (!golock_may_spin(&spin)) {
-            begin_record(listener, object, &spin, deadline);
+            golock_wait_sleeps(&listener->record, object, spin.since, deadline);
         }
         /* The claimant needs the GIL next, so wake it without the GIL. */
         PyThreadState *thread = golock_detach();
@@ -352,7 +342,7 @@ end_record(golock_listener *listener, golock_object_record *object, int64_t sinc
            (listeners = __atomic_load_n(&listener->listeners, __ATOMIC_ACQUIRE)) != NULL) {
         lock_list(listeners);
         if (listener->listeners == listeners) {
-            __atomic_store_n(&listener->record, NULL, __ATOMIC_RELAXED);
+            listener->record = NULL;
         }
         unlock_list(listeners);
     }

@@ -20,7 +20,7 @@ typedef struct golock_listener {
     uint32_t notification;      /* or GOLOCK_SPINNING, or 0: the thread sleeps on this word */
     bool woken;                 /* by a release of the lock to whose word it was moved */
     int32_t *counter;           /* which counted it there, or NULL */
-    golock_wait_record *record; /* of the wait, or NULL; access it atomically */
+    golock_wait_record *record; /* of the wait, or NULL */
 } golock_listener;
 
 /* The listeners of one object, in the order of arrival. All zero at first. The GIL guards it;
