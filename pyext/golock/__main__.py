@@ -10,6 +10,7 @@ import sys
 _COMMANDS = {
     "run": "run an unchanged Python program on golock's locks",
     "profile": "record what the waits of a process cost",
+    "web": "serve a page with the locks of a process, and who waits for them",
     "conformance": "compare golock's types, or another library's, with the interpreter's",
     "bench": "measure golock beside the interpreter's own",
     "info": "print versions, the core and its settings",
@@ -49,6 +50,10 @@ def _other(command: str, rest: list[str]) -> int:
         from .sight._profile import main as profile
 
         return profile(rest)
+    if command == "web":
+        from .sight._web import main as web
+
+        return web(rest)
     if command == "bench":
         from .bench import main as bench
 
