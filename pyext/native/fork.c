@@ -5,7 +5,7 @@
 #include "base/process.h"
 #include "core/loader.h"
 #include "sight/cycles.h"
-#include "sight/holds.h"
+#include "sight/objects.h"
 #include "sight/order.h"
 #include "sight/profile.h"
 #include "sight/table.h"
@@ -43,8 +43,8 @@ in_child(void)
     golock_counters_after_fork();
     golock_waits_after_fork();
     golock_cycles_after_fork();
+    golock_objects_after_fork(); /* it looks for the thread that is left */
     golock_threads_after_fork();
-    golock_holds_after_fork();
     golock_order_after_fork();
     golock_profile_after_fork_in_child();
 }

@@ -12,11 +12,13 @@
 #include "primitives/types.h"
 #include "sharing/share.h"
 #include "sight/cycles.h"
-#include "sight/holds.h"
 #include "sight/image_writer.h"
+#include "sight/intern.h"
+#include "sight/objects.h"
 #include "sight/order.h"
 #include "sight/profile.h"
 #include "sight/report.h"
+#include "sight/threads.h"
 #include "sight/waits.h"
 
 #include <math.h>
@@ -93,7 +95,7 @@ set_level(int level)
         __atomic_store_n(&golock_sight_started, golock_now(), __ATOMIC_RELAXED);
     }
     if (records && !recorded) {
-        golock_start_holds();
+        golock_objects_start();
     }
     if (level >= GOLOCK_SIGHT_ORDER && golock_sight_now() < GOLOCK_SIGHT_ORDER) {
         golock_order_start();
@@ -101,7 +103,10 @@ set_level(int level)
     __atomic_store_n(&golock_sight, level, __ATOMIC_RELAXED);
     __atomic_store_n(&golock_fastpath, golock_plain_path && !records, __ATOMIC_RELAXED);
     if (recorded && !records) {
-        golock_stop_holds();
+        golock_objects_start();
+    }
+    if (level == GOLOCK_SIGHT_OFF) {
+        golock_intern_stop();
     }
     return 0;
 }
@@ -111,7 +116,7 @@ static void
 leave_sight(void)
 {
     golock_forget_waits();
-    if (golock_records_holds()) {
+    if (PyInterpreterState_Get() == PyInterpreterState_Main()) {
         set_level(GOLOCK_SIGHT_OFF);
     }
 }
@@ -230,25 +235,79 @@ owner(PyObject *module, PyObject *object)
     return thread == 0 ? Py_NewRef(Py_None) : PyLong_FromUnsignedLong(thread);
 }
 
+/* Returns a new reference to a str. */
+static PyObject *
+text(uint32_t string)
+{
+    size_t length;
+    const char *bytes = golock_interned_string(string, &length);
+    return PyUnicode_DecodeUTF8(bytes, (Py_ssize_t)length, "replace");
+}
+
+/* Returns a new tuple that describes who holds the lock, which begins with the lock if `whose` is
+ * true. */
+static PyObject *
+describe_hold(const golock_object_record *record, bool whose)
+{
+    golock_thread_record thread = {0};
+    golock_thread_find(record->owner, &thread);
+    const struct golock_image_frame frame =
+        golock_interned_frame(golock_interned_stack(record->stack).frame);
+    const unsigned long long state = record->owner & (((uint64_t)1 << 40) - 1);
+    const long long since = record->since;
+    return whose ? Py_BuildValue("NkKLNiN", PyLong_FromVoidPtr((void *)record->address),
+                                 thread.identifier, state, since, text(frame.file), frame.line,
+                                 text(frame.function))
+                 : Py_BuildValue("kKLNiN", thread.identifier, state, since, text(frame.file),
+                                 frame.line, text(frame.function));
+}
+
+static bool
+is_held(const golock_object_record *record)
+{
+    return (record->kind == GOLOCK_KIND_LOCK || record->kind == GOLOCK_KIND_RLOCK) &&
+           record->owner != 0;
+}
+
 static PyObject *
 hold_of(PyObject *module, PyObject *object)
 {
     golock_mutex *mutex = mutex_of(PyModule_GetState(module), object);
-    return mutex == NULL ? Py_NewRef(Py_None) : golock_describe_hold(&mutex->hold, object);
+    golock_object_record seen;
+    return mutex != NULL && mutex->record != NULL && golock_object_read(mutex->record, &seen) &&
+                   is_held(&seen)
+               ? describe_hold(&seen, false)
+               : Py_NewRef(Py_None);
 }
 
 static PyObject *
 released_by_another(PyObject *module, PyObject *object)
 {
     golock_mutex *mutex = mutex_of(PyModule_GetState(module), object);
+    golock_object_record seen;
     return PyBool_FromLong(mutex != NULL &&
-                           (mutex->released_by_others || golock_mutex_is_shared(mutex)));
+                           (mutex->signals || golock_mutex_is_shared(mutex) ||
+                            (mutex->record != NULL && golock_object_read(mutex->record, &seen) &&
+                             (seen.flags & (GOLOCK_OBJECT_STRANGER | GOLOCK_OBJECT_SHARED)) != 0)));
 }
 
 static PyObject *
 holds(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
 {
-    return golock_holds();
+    PyObject *list = PyList_New(0);
+    const uint32_t length = golock_objects_length();
+    golock_object_record seen;
+    for (uint32_t i = 0; list != NULL && i < length; i++) {
+        if (!golock_object_read(golock_object_at(i), &seen) || !is_held(&seen)) {
+            continue;
+        }
+        PyObject *item = describe_hold(&seen, true);
+        if (item == NULL || PyList_Append(list, item) < 0) {
+            Py_CLEAR(list);
+        }
+        Py_XDECREF(item);
+    }
+    return list;
 }
 
 static PyObject *
@@ -454,8 +513,8 @@ PyDoc_STRVAR(owner_doc, "owner($module, lock, /)\n--\n\n"
 PyDoc_STRVAR(hold_of_doc,
              "hold_of($module, lock, /)\n--\n\n"
              "Return who holds a Lock or an RLock, since when and from where: the\n"
-             "thread's identifier, CLOCK_MONOTONIC nanoseconds, the code and the line,\n"
-             "or None for these two. Return None if nothing is recorded.");
+             "thread's identifier, that of its state, CLOCK_MONOTONIC nanoseconds, the file, the\n"
+             "line and the function. Return None if nothing is recorded.");
 
 PyDoc_STRVAR(released_by_another_doc,
              "released_by_another($module, lock, /)\n--\n\n"
@@ -524,7 +583,8 @@ read_environment(void)
     }
     if (level < 0) {
         __atomic_store_n(&done, false, __ATOMIC_RELAXED);
-        PyErr_Format(PyExc_ValueError, "GOLOCK_SIGHT is none of off, waits, owners, order: '%s'", sight);
+        PyErr_Format(PyExc_ValueError, "GOLOCK_SIGHT is none of off, waits, owners, order: '%s'",
+                     sight);
         return -1;
     }
     if (set_level(level) < 0) {

@@ -298,10 +298,10 @@ class _Look:
             return "a thread that did not survive a fork"
         return self._threads.get(thread, f"thread {thread:#x}")
 
-    def _hold(self, lock: int, recorded: tuple[int, int, int, CodeType | None, int | None]) -> Hold:
-        thread, state, since, code, line = recorded
+    def _hold(self, lock: int, recorded: tuple[int, int, int, str, int, str]) -> Hold:
+        thread, state, since, file, line, function = recorded
         named = _named(lock, "lock")
-        place = None if code is None or line is None else Frame(code.co_filename, line, _name(code))
+        place = Frame(file, line, function) if file else None
         seconds = max(0.0, (self._now - since) / 1e9)
         return Hold(lock, named, thread, state, self._thread(thread), seconds, place)
 

@@ -12,7 +12,8 @@
 /* False with GOLOCK_FASTPATH=0 in the environment: every operation goes through the core. */
 extern bool golock_plain_path;
 
-/* False then too, and while golock.sight records owners: locks take the slow path. */
+/* False then too, and while golock.sight records owners: locks and semaphores take the slow path,
+ * which calls the functions below with &golock_plain_path. */
 extern bool golock_fastpath;
 
 /* Changes the word from *old to new and returns true, or returns false with the word's value in
@@ -40,12 +41,12 @@ golock_change(uint32_t *word, bool shared, uint32_t *old, uint32_t new, int orde
     return __atomic_compare_exchange_n(word, old, new, false, order, __ATOMIC_RELAXED);
 }
 
-/* Takes the lock if a newcomer may. */
+/* Takes the lock if a newcomer may, and *enabled is true. */
 static inline bool
-golock_fast_acquire(uint32_t *word, bool shared)
+golock_fast_acquire(uint32_t *word, bool shared, const bool *enabled)
 {
     uint32_t old = __atomic_load_n(word, __ATOMIC_RELAXED);
-    while (golock_fastpath && (old & (GOLOCK_HELD | GOLOCK_HANDOFF)) == 0) {
+    while (*enabled && (old & (GOLOCK_HELD | GOLOCK_HANDOFF)) == 0) {
         if (golock_change(word, shared, &old, old | GOLOCK_HELD, __ATOMIC_ACQUIRE)) {
             return true;
         }
@@ -67,17 +68,16 @@ golock_should_check_clock(uint8_t *releases)
     return count % GOLOCK_RELEASES_PER_CHECK == 0;
 }
 
-/* Releases the lock if it is held and nobody has to be woken. */
+/* Releases the lock if it is held, nobody has to be woken, and *enabled is true. */
 static inline bool
-golock_fast_release(uint32_t *word, bool shared, uint8_t *releases)
+golock_fast_release(uint32_t *word, bool shared, uint8_t *releases, const bool *enabled)
 {
     uint32_t old = __atomic_load_n(word, __ATOMIC_RELAXED);
     if (old >> GOLOCK_CLAIMANT_SHIFT != 0 && golock_should_check_clock(releases) &&
         golock_due(old)) {
         return false;
     }
-    while (golock_fastpath &&
-           (old & (GOLOCK_HELD | GOLOCK_WAITERS | GOLOCK_HANDOFF)) == GOLOCK_HELD) {
+    while (*enabled && (old & (GOLOCK_HELD | GOLOCK_WAITERS | GOLOCK_HANDOFF)) == GOLOCK_HELD) {
         if (golock_change(word, shared, &old, old & ~GOLOCK_HELD, __ATOMIC_RELEASE)) {
             return true;
         }
@@ -101,12 +101,12 @@ golock_change_permits(union golock_semaphore *semaphore, bool shared, uint64_t *
     return __atomic_compare_exchange_n(&semaphore->both, old, new, false, order, __ATOMIC_RELAXED);
 }
 
-/* Takes a permit if there is one and a newcomer may. */
+/* Takes a permit if there is one, a newcomer may, and *enabled is true. */
 static inline bool
-golock_fast_acquire_permit(union golock_semaphore *semaphore, bool shared)
+golock_fast_acquire_permit(union golock_semaphore *semaphore, bool shared, const bool *enabled)
 {
     uint64_t old = __atomic_load_n(&semaphore->both, __ATOMIC_RELAXED);
-    while (golock_plain_path && (old & (GOLOCK_HELD | GOLOCK_HANDOFF)) == 0) {
+    while (*enabled && (old & (GOLOCK_HELD | GOLOCK_HANDOFF)) == 0) {
         uint64_t new = old - GOLOCK_PERMIT;
         new |= new < GOLOCK_PERMIT ? GOLOCK_HELD : 0;
         if (golock_change_permits(semaphore, shared, &old, new, __ATOMIC_ACQUIRE)) {
@@ -116,18 +116,18 @@ golock_fast_acquire_permit(union golock_semaphore *semaphore, bool shared)
     return false;
 }
 
-/* Adds n permits if there will not be more than `most`, and nobody has to be woken. */
+/* Adds n permits if there will not be more than `most`, nobody has to be woken, and *enabled is
+ * true. */
 static inline bool
 golock_fast_release_permits(union golock_semaphore *semaphore, bool shared, uint32_t n,
-                            uint32_t most, uint8_t *releases)
+                            uint32_t most, uint8_t *releases, const bool *enabled)
 {
     uint64_t old = __atomic_load_n(&semaphore->both, __ATOMIC_RELAXED);
     if ((uint32_t)old >> GOLOCK_CLAIMANT_SHIFT != 0 && golock_should_check_clock(releases) &&
         golock_due((uint32_t)old)) {
         return false;
     }
-    while (golock_plain_path && (old & (GOLOCK_WAITERS | GOLOCK_HANDOFF)) == 0 &&
-           (old >> 32) + n <= most) {
+    while (*enabled && (old & (GOLOCK_WAITERS | GOLOCK_HANDOFF)) == 0 && (old >> 32) + n <= most) {
         uint64_t new = (old + n * GOLOCK_PERMIT) & ~(uint64_t)GOLOCK_HELD;
         if (golock_change_permits(semaphore, shared, &old, new, __ATOMIC_RELEASE)) {
             return true;

@@ -135,7 +135,7 @@ barrier_init(PyObject *op, PyObject *args, PyObject *kwargs)
         self->parties = Py_NewRef(parties);
         self->action = Py_NewRef(action);
         self->timeout = Py_NewRef(timeout);
-        golock_object_make_native(op);
+        golock_object_make_native(op, &golock_barrier_class);
     }
     GOLOCK_END_CRITICAL_SECTION();
     Py_XDECREF(lock);
@@ -635,8 +635,7 @@ const golock_class golock_barrier_class = {
     .name = "Barrier",
     .used = used,
     .open = barrier_open,
-    .kind = GOLOCK_KIND_BARRIER,
-    .word = offsetof(BarrierObject, listeners.length),
+    .traits = {.kind = GOLOCK_KIND_BARRIER, .offset = offsetof(BarrierObject, listeners.length)},
 };
 
 static PyType_Slot barrier_slots[] = {

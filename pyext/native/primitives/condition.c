@@ -69,7 +69,7 @@ condition_init(PyObject *op, PyObject *args, PyObject *kwargs)
     if (native) {
         self->reentrant = reentrant;
         self->lock = Py_NewRef(lock);
-        golock_object_make_native(op);
+        golock_object_make_native(op, &golock_condition_class);
     }
     GOLOCK_END_CRITICAL_SECTION();
     Py_DECREF(lock);
@@ -87,7 +87,7 @@ golock_condition_add(PyObject *op, PyObject *fields, PyObject *lock)
         return NULL;
     }
     ((ConditionObject *)self)->lock = lock;
-    golock_object_make_native(self);
+    golock_object_make_native(self, &golock_condition_class);
     if (PyDict_SetItemString(fields, "_cond", self) < 0) {
         Py_CLEAR(self);
     }
@@ -881,7 +881,7 @@ const golock_class golock_condition_class = {
     .name = "Condition",
     .used = used,
     .open = condition_open,
-    .kind = GOLOCK_KIND_CONDITION,
+    .traits = {.kind = GOLOCK_KIND_CONDITION},
 };
 
 static PyType_Slot condition_slots[] = {

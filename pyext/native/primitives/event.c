@@ -59,7 +59,8 @@ event_dealloc(PyObject *self)
 struct golock_header *
 golock_event_share(PyObject *event)
 {
-    return golock_object_share(event, &((EventObject *)event)->header, GOLOCK_EVENT);
+    return golock_object_share(event, &golock_event_class, &((EventObject *)event)->header,
+                               GOLOCK_EVENT);
 }
 
 PyObject *
@@ -86,7 +87,7 @@ event_init(PyObject *op, PyObject *args, PyObject *kwargs)
     native = native && self->base.fresh;
     if (native) {
         __atomic_store_n(&self->word, 0, __ATOMIC_RELAXED);
-        golock_object_make_native(op);
+        golock_object_make_native(op, &golock_event_class);
     }
     GOLOCK_END_CRITICAL_SECTION();
     return native ? 0 : golock_object_call_init(op, &golock_event_class, args, kwargs);
@@ -393,8 +394,7 @@ const golock_class golock_event_class = {
     .name = "Event",
     .used = used,
     .open = event_open,
-    .kind = GOLOCK_KIND_EVENT,
-    .word = offsetof(EventObject, word),
+    .traits = {.kind = GOLOCK_KIND_EVENT, .offset = offsetof(EventObject, word)},
 };
 
 PyDoc_STRVAR(event_doc, "Event()\n--\n\nA flag that threads can wait for, not set at first.");

@@ -21,6 +21,7 @@ golock_lock_new(PyTypeObject *type)
     self->header = (struct golock_header){0};
     self->mutex = (golock_mutex){.offset = offsetof(LockObject, mutex), .kind = GOLOCK_KIND_LOCK};
     self->weakrefs = NULL;
+    golock_mutex_made(&self->mutex);
     return (PyObject *)self;
 }
 
@@ -28,8 +29,11 @@ bool
 golock_lock_signals(PyObject *lock)
 {
     golock_mutex *mutex = &((LockObject *)lock)->mutex;
-    golock_hold_ends(&mutex->hold);
-    mutex->released_by_others = true;
+    mutex->signals = true;
+    if (mutex->record != NULL) {
+        golock_object_reset(mutex->record);
+        golock_object_mark_stranger(mutex->record);
+    }
     return true;
 }
 
@@ -37,7 +41,6 @@ static void
 lock_dealloc(LockObject *self)
 {
     PyTypeObject *type = Py_TYPE(self);
-    golock_hold_ends(&self->mutex.hold);
     golock_object_gone(&self->mutex.record);
     golock_unshare(&self->header);
     if (self->weakrefs != NULL) {
@@ -155,6 +158,10 @@ golock_lock_share(PyObject *lock)
 {
     LockObject *self = (LockObject *)lock;
     __atomic_store_n(&self->mutex.shared, true, __ATOMIC_RELAXED);
+    golock_object_record *record = golock_mutex_know(&self->mutex);
+    if (record != NULL) {
+        golock_object_shared(record);
+    }
     golock_share(&self->header, GOLOCK_LOCK);
     return &self->header;
 }

@@ -281,9 +281,13 @@ golock_object_check_fresh(PyObject *self, const golock_class *class)
 }
 
 void
-golock_object_make_native(PyObject *self)
+golock_object_make_native(PyObject *self, const golock_class *class)
 {
     golock_object *object = (golock_object *)self;
+    golock_object_record *record = golock_object_known(self, class);
+    if (record != NULL) {
+        golock_object_record_site(record);
+    }
     object->fresh = false;
     __atomic_store_n(&object->opened, false, __ATOMIC_RELEASE);
 }
@@ -555,12 +559,17 @@ golock_object_repr(PyObject *self, const char *Py_UNUSED(format), ...)
 #endif
 
 struct golock_header *
-golock_object_share(PyObject *self, struct golock_header *header, enum golock_kind kind)
+golock_object_share(PyObject *self, const golock_class *class, struct golock_header *header,
+                    enum golock_kind kind)
 {
     bool opened; /* and it is not opened before the header is written */
     GOLOCK_BEGIN_CRITICAL_SECTION(self);
     opened = golock_object_opened(self);
     if (!opened) {
+        golock_object_record *record = golock_object_record_of(self, class);
+        if (record != NULL) {
+            golock_object_shared(record);
+        }
         golock_share(header, kind);
     }
     GOLOCK_END_CRITICAL_SECTION();

@@ -44,8 +44,7 @@ typedef struct {
     /* Opens a native object. Returns 0, or -1 with an exception set: RuntimeError if the object is
      * shared. */
     int (*open)(PyObject *self);
-    enum golock_object_kind kind;
-    size_t word; /* where it is in the object: see golock_object_record */
+    golock_object_traits traits;
 } golock_class;
 
 extern const golock_class golock_condition_class, golock_semaphore_class,
@@ -185,17 +184,20 @@ golock_object_may_be_native(PyObject *self, const golock_class *class)
 }
 
 /* Makes the object native, once its native state is complete. */
-void golock_object_make_native(PyObject *self);
+void golock_object_make_native(PyObject *self, const golock_class *class);
 
-/* Returns the record of the object, made if there is none; NULL if there is no room, or sight is
- * off. */
+/* Returns the record of the object, made if there is none; NULL if there is no room. */
+static inline golock_object_record *
+golock_object_record_of(PyObject *self, const golock_class *class)
+{
+    return golock_object_know(&((golock_object *)self)->record, self, &class->traits);
+}
+
+/* The same, or NULL if sight is off. */
 static inline golock_object_record *
 golock_object_known(PyObject *self, const golock_class *class)
 {
-    return golock_sight_now() == GOLOCK_SIGHT_OFF
-               ? NULL
-               : golock_object_know(&((golock_object *)self)->record, self, class->word,
-                                    class->kind);
+    return golock_sight_now() == GOLOCK_SIGHT_OFF ? NULL : golock_object_record_of(self, class);
 }
 
 /* Opens the object if it is not opened. Returns 0, or -1 with an exception set. */
@@ -203,8 +205,8 @@ int golock_object_open(PyObject *self, const golock_class *class);
 
 /* Writes the header of an object to be shared, and returns it, or NULL with TypeError set if the
  * object is opened. */
-struct golock_header *golock_object_share(PyObject *self, struct golock_header *header,
-                                          enum golock_kind kind);
+struct golock_header *golock_object_share(PyObject *self, const golock_class *class,
+                                          struct golock_header *header, enum golock_kind kind);
 
 /* Calls the interpreter's method of that name, after opening the object if necessary. Returns a new
  * reference, or NULL with an exception set. */

@@ -30,6 +30,7 @@ rlock_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     if (self != NULL) {
         self->mutex.offset = offsetof(RLockObject, mutex);
         self->mutex.kind = GOLOCK_KIND_RLOCK;
+        golock_mutex_made(&self->mutex);
     }
     return (PyObject *)self;
 }
@@ -38,7 +39,6 @@ static void
 rlock_dealloc(RLockObject *self)
 {
     PyTypeObject *type = Py_TYPE(self);
-    golock_hold_ends(&self->mutex.hold);
     golock_object_gone(&self->mutex.record);
     if (self->weakrefs != NULL) {
         PyObject_ClearWeakRefs((PyObject *)self);

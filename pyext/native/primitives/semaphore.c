@@ -48,16 +48,16 @@ fill(SemaphoreObject *self, uint32_t value)
 }
 
 static inline bool
-fast_acquire(SemaphoreObject *self)
+fast_acquire(SemaphoreObject *self, const bool *enabled)
 {
-    return golock_fast_acquire_permit(&self->semaphore, golock_is_shared(&self->header));
+    return golock_fast_acquire_permit(&self->semaphore, golock_is_shared(&self->header), enabled);
 }
 
 static inline bool
-fast_release(SemaphoreObject *self, uint32_t n, uint32_t most)
+fast_release(SemaphoreObject *self, uint32_t n, uint32_t most, const bool *enabled)
 {
     return golock_fast_release_permits(&self->semaphore, golock_is_shared(&self->header), n, most,
-                                       &self->releases);
+                                       &self->releases, enabled);
 }
 
 static const golock_class *
@@ -125,7 +125,7 @@ initialize(PyObject *op, const golock_class *class, PyObject *args, PyObject *kw
     if (native) {
         self->bound = self->bounded ? value : UINT32_MAX;
         fill(self, value);
-        golock_object_make_native(op);
+        golock_object_make_native(op, class);
     }
     GOLOCK_END_CRITICAL_SECTION();
     return native ? 0 : golock_object_call_init(op, class, args, kwargs);
@@ -203,8 +203,8 @@ semaphore_open(PyObject *op)
 struct golock_header *
 golock_semaphore_share(PyObject *semaphore)
 {
-    return golock_object_share(semaphore, &((SemaphoreObject *)semaphore)->header,
-                               GOLOCK_SEMAPHORE);
+    return golock_object_share(semaphore, class_of(semaphore),
+                               &((SemaphoreObject *)semaphore)->header, GOLOCK_SEMAPHORE);
 }
 
 PyObject *
@@ -269,7 +269,7 @@ take_or_listen(PyObject *op, golock_listener *listener)
     GOLOCK_BEGIN_CRITICAL_SECTION(op);
     if (!golock_waits_natively(op)) {
         attempt = NOT_NATIVE;
-    } else if (fast_acquire(self)) {
+    } else if (fast_acquire(self, &golock_plain_path)) {
         attempt = TAKEN;
     } else if (listener == NULL) {
         attempt = try_acquire(self) ? TAKEN : NOT_TAKEN;
@@ -327,7 +327,7 @@ acquire_with_arguments(PyObject *op, PyObject *const *args, Py_ssize_t nargs, Py
         return NULL;
     }
     /* As in threading, the timeout is read only if there is no permit. */
-    if (fast_acquire(self)) {
+    if (fast_acquire(self, &golock_fastpath)) {
         Py_RETURN_TRUE;
     }
     golock_deadline deadline = blocking ? GOLOCK_NO_LIMIT : GOLOCK_DO_NOT_WAIT;
@@ -348,7 +348,7 @@ semaphore_acquire(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObj
     if (nargs > 0 || kwnames != NULL) {
         return acquire_with_arguments(self, args, nargs, kwnames);
     }
-    if (fast_acquire((SemaphoreObject *)self)) {
+    if (fast_acquire((SemaphoreObject *)self, &golock_fastpath)) {
         Py_RETURN_TRUE;
     }
     return acquire_slow(self, GOLOCK_NO_LIMIT, NULL, 0);
@@ -364,7 +364,7 @@ release_native(PyObject *op, uint32_t n, uint32_t most)
     GOLOCK_BEGIN_CRITICAL_SECTION(op);
     if (!golock_object_opened(op)) {
         released =
-            fast_release(self, n, most) ||
+            fast_release(self, n, most, &golock_plain_path) ||
             golock_permits_release(&self->semaphore, golock_is_shared(&self->header), n, most);
     }
     GOLOCK_END_CRITICAL_SECTION();
@@ -405,7 +405,7 @@ semaphore_release(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObjec
 {
     SemaphoreObject *self = (SemaphoreObject *)op;
     if (nargs == 0 && kwnames == NULL && golock_object_uses_plain_conditions(op) &&
-        fast_release(self, 1, UINT32_MAX)) {
+        fast_release(self, 1, UINT32_MAX, &golock_fastpath)) {
         Py_RETURN_NONE;
     }
     return release_slow(op, &golock_semaphore_class, args, nargs, kwnames);
@@ -416,7 +416,7 @@ bounded_release(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject 
 {
     SemaphoreObject *self = (SemaphoreObject *)op;
     if (nargs == 0 && kwnames == NULL && golock_object_uses_plain_conditions(op) &&
-        fast_release(self, 1, self->bound)) {
+        fast_release(self, 1, self->bound, &golock_fastpath)) {
         Py_RETURN_NONE;
     }
     return release_slow(op, &golock_bounded_semaphore_class, args, nargs, kwnames);
@@ -539,16 +539,15 @@ const golock_class golock_semaphore_class = {
     .name = "Semaphore",
     .used = used,
     .open = semaphore_open,
-    .kind = GOLOCK_KIND_SEMAPHORE,
-    .word = offsetof(SemaphoreObject, semaphore),
+    .traits = {.kind = GOLOCK_KIND_SEMAPHORE, .offset = offsetof(SemaphoreObject, semaphore)},
 };
 const golock_class golock_bounded_semaphore_class = {
     .number = 2,
     .name = "BoundedSemaphore",
     .used = used_of_bounded,
     .open = semaphore_open,
-    .kind = GOLOCK_KIND_BOUNDED_SEMAPHORE,
-    .word = offsetof(SemaphoreObject, semaphore),
+    .traits = {.kind = GOLOCK_KIND_BOUNDED_SEMAPHORE,
+               .offset = offsetof(SemaphoreObject, semaphore)},
 };
 
 static PyType_Slot semaphore_slots[] = {

@@ -23,4 +23,37 @@ uintptr_t golock_place_here(void);
  * instruction; NULL if the thread runs no Python code. */
 PyCodeObject *golock_current_code(PyThreadState *thread, int *instruction);
 
+/* Returns a number for the instruction that the thread executes, or 0: it has none. No other
+ * instruction has the number while the code is alive. Needs the GIL. */
+#if PY_VERSION_HEX >= 0x030B0000 && PY_VERSION_HEX < 0x030E0000 && !defined(Py_GIL_DISABLED)
+
+#define Py_BUILD_CORE
+#include <internal/pycore_frame.h>
+#undef Py_BUILD_CORE
+
+static inline uintptr_t
+golock_current_place(PyThreadState *thread)
+{
+#if PY_VERSION_HEX < 0x030D0000
+    const struct _PyInterpreterFrame *frame = thread->cframe->current_frame;
+    return frame == NULL ? 0 : (uintptr_t)frame->prev_instr;
+#else
+    const struct _PyInterpreterFrame *frame = thread->current_frame;
+    return frame == NULL ? 0 : (uintptr_t)frame->instr_ptr;
+#endif
+}
+
+#else
+
+static inline uintptr_t
+golock_current_place(PyThreadState *thread)
+{
+    int instruction = 0;
+    const PyCodeObject *code = golock_current_code(thread, &instruction);
+    uintptr_t unit = (uintptr_t)instruction / sizeof(_Py_CODEUNIT);
+    return code == NULL || unit > UINT16_MAX ? 0 : (uintptr_t)code | unit << 48;
+}
+
+#endif
+
 #endif

@@ -2,8 +2,10 @@
 
 #include "base/clock.h"
 #include "sight/frame.h"
+#include "sight/intern.h"
 #include "sight/order.h"
 #include "sight/table.h"
+#include "sight/threads.h"
 
 #include <pthread.h>
 #include <sched.h>
@@ -97,7 +99,7 @@ grow(void)
 
 /* Needs the lock of the tables. */
 static golock_object_record *
-new_record(const void *address, size_t offset, enum golock_object_kind kind, unsigned flags)
+new_record(const void *address, const golock_object_traits *traits)
 {
     if (table.free == NULL) {
         grow();
@@ -118,38 +120,12 @@ new_record(const void *address, size_t offset, enum golock_object_kind kind, uns
     STORE(record->name, 0);
     STORE(record->value, 0);
     STORE(record->number, ++table.number);
-    STORE(record->kind, kind);
-    STORE(record->flags, flags);
-    STORE(record->offset, (uint8_t)offset);
+    STORE(record->kind, (uint8_t)traits->kind);
+    STORE(record->flags, (uint8_t)traits->flags);
+    STORE(record->offset, (uint8_t)traits->offset);
     STORE(record->address, address);
     end_write(record);
     return record;
-}
-
-golock_object_record *
-golock_object_know(golock_object_record **place, const void *address, size_t offset,
-                   enum golock_object_kind kind)
-{
-    golock_object_record *record = __atomic_load_n(place, __ATOMIC_ACQUIRE);
-    if (record == NULL) {
-        golock_tables_lock();
-        record = *place; /* another thread may have come first */
-        if (record == NULL) {
-            record = new_record(address, offset, kind, 0);
-            __atomic_store_n(place, record, __ATOMIC_RELEASE);
-        }
-        golock_tables_unlock();
-    }
-    return record;
-}
-
-void
-golock_object_made(golock_object_record **place, const void *address, size_t offset,
-                   enum golock_object_kind kind)
-{
-    if (golock_sight_now() != GOLOCK_SIGHT_OFF) {
-        golock_object_know(place, address, offset, kind);
-    }
 }
 
 static uint32_t
@@ -189,6 +165,39 @@ have_room_for_word(void)
     words.slots = slots;
     words.size = size;
     return true;
+}
+
+static void
+add_word(golock_object_record *record)
+{
+    if (have_room_for_word()) {
+        golock_object_record **slot = slot_of(words.slots, words.size, word_of(record));
+        words.used += *slot == NULL;
+        *slot = record;
+    }
+}
+
+golock_object_record *
+golock_object_begin(golock_object_record **place, const void *address,
+                    const golock_object_traits *traits)
+{
+    golock_tables_lock();
+    golock_object_record *record = *place; /* another thread may have come first */
+    if (record == NULL) {
+        record = new_record(address, traits);
+        if (record != NULL && traits->flags & GOLOCK_OBJECT_SHARED) {
+            add_word(record);
+        }
+        __atomic_store_n(place, record, __ATOMIC_RELEASE);
+    }
+    golock_tables_unlock();
+    return record;
+}
+
+void
+golock_object_record_site(golock_object_record *record)
+{
+    STORE(record->created, golock_line_here());
 }
 
 static void
@@ -234,11 +243,7 @@ void
 golock_object_shared(golock_object_record *record)
 {
     golock_tables_lock();
-    if (have_room_for_word()) {
-        golock_object_record **slot = slot_of(words.slots, words.size, word_of(record));
-        words.used += *slot == NULL;
-        *slot = record;
-    }
+    add_word(record);
     __atomic_fetch_or(&record->flags, GOLOCK_OBJECT_SHARED, __ATOMIC_RELAXED);
     golock_tables_unlock();
 }
@@ -264,10 +269,11 @@ golock_object_of_word(const void *word, int kind, bool make)
     golock_tables_lock();
     golock_object_record *record = words.size == 0 ? NULL : *slot_of(words.slots, words.size, word);
     if (record == NULL && make && have_room_for_word()) {
-        record = new_record(word, 0, kind_of_word(kind), GOLOCK_OBJECT_SHARED | GOLOCK_OBJECT_GO);
+        record =
+            new_record(word, &(golock_object_traits){kind_of_word(kind),
+                                                     GOLOCK_OBJECT_SHARED | GOLOCK_OBJECT_GO, 0});
         if (record != NULL) {
-            *slot_of(words.slots, words.size, word) = record;
-            words.used++;
+            add_word(record);
         }
     }
     golock_tables_unlock();
@@ -282,12 +288,12 @@ now_coarse(void)
     return (int64_t)now.tv_sec * NS_PER_SECOND + now.tv_nsec;
 }
 
-/* The key of a Python thread, as image.h has it. */
-static uint64_t
+/* Returns the key of the calling thread. */
+static inline uint64_t
 key_of(PyThreadState *thread)
 {
-    uint64_t interpreter = (uint64_t)PyInterpreterState_GetID(thread->interp);
-    return interpreter << 40 | thread->id;
+    const golock_thread_record *record = golock_thread_of(thread);
+    return record != NULL ? record->key : golock_thread_key();
 }
 
 /* Records that the lock is released by others than its holder, so that it is no mutex. */
@@ -300,46 +306,43 @@ estrange(golock_object_record *record)
     }
 }
 
-static void
-take(golock_object_record *record, uint64_t key, uintptr_t place, uint32_t stack)
+/* Needs begin_write. */
+static inline void
+take(golock_object_record *record, uint64_t key, int64_t now, uintptr_t place, uint32_t stack)
 {
-    begin_write(record);
-    if (LOAD(record->owner) != 0 && LOAD(record->generation) == generation) {
+    /* If somebody has released the lock before its owner was recorded, nobody knows whose it is. */
+    if (LOAD(record->owner) != 0 && LOAD(record->generation) == LOAD(generation)) {
         estrange(record);
+        key = has_several_writers(record) ? 0 : key;
     }
     STORE(record->generation, LOAD(generation));
-    STORE(record->since, now_coarse());
+    STORE(record->since, now);
     STORE(record->place, place);
     STORE(record->stack, stack);
     STORE(record->owner, key);
-    end_write(record);
 }
 
 void
 golock_object_taken(golock_object_record *record)
 {
-    take(record, key_of(PyThreadState_Get()), 0, 0);
+    PyThreadState *thread = PyThreadState_Get();
+    const uintptr_t place = golock_current_place(thread);
+    const bool again =
+        place != 0 && place == LOAD(record->place) && LOAD(record->generation) == LOAD(generation);
+    const uint32_t stack = again ? LOAD(record->stack) : golock_line_here();
+    const int64_t now = now_coarse();
+    begin_write(record);
+    take(record, key_of(thread), now, stack == 0 ? 0 : place, stack);
+    end_write(record);
 }
 
 void
 golock_object_taken_by(golock_object_record *record, uint64_t key, uint32_t stack)
 {
-    take(record, key, 0, stack);
-}
-
-void
-golock_object_released_by(golock_object_record *record, uint64_t key)
-{
-    uint64_t owner = LOAD(record->owner);
-    if (owner == 0 || LOAD(record->generation) != LOAD(generation)) {
-        return;
-    }
-    if (owner != key) {
-        estrange(record);
-    }
-    /* Two threads may release the lock at once, and a third take it meanwhile. */
-    __atomic_compare_exchange_n(&record->owner, &owner, 0, false, __ATOMIC_RELAXED,
-                                __ATOMIC_RELAXED);
+    const int64_t now = now_coarse();
+    begin_write(record);
+    take(record, key, now, 0, stack);
+    end_write(record);
 }
 
 void
@@ -354,6 +357,22 @@ void
 golock_object_mark_stranger(golock_object_record *record)
 {
     estrange(record);
+}
+
+void
+golock_object_released_by(golock_object_record *record, uint64_t key)
+{
+    uint64_t owner = LOAD(record->owner);
+    if (owner != key && owner != 0 && LOAD(record->generation) == LOAD(generation)) {
+        estrange(record);
+    }
+    if (!has_several_writers(record)) {
+        STORE(record->owner, 0);
+    } else {
+        /* Two threads may release the lock at once, and a third take it meanwhile. */
+        __atomic_compare_exchange_n(&record->owner, &owner, 0, false, __ATOMIC_RELAXED,
+                                    __ATOMIC_RELAXED);
+    }
 }
 
 void

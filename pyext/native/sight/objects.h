@@ -36,15 +36,28 @@ typedef struct golock_object_record {
 
 _Static_assert(sizeof(golock_object_record) <= 64, "one cache line");
 
+/* What is known of an object from its type. */
+typedef struct {
+    enum golock_object_kind kind;
+    unsigned flags; /* GOLOCK_OBJECT_SHARED and _STRANGER */
+    size_t offset;  /* of the word in the object: see golock_object_record */
+} golock_object_traits;
+
+golock_object_record *golock_object_begin(golock_object_record **place, const void *address,
+                                          const golock_object_traits *traits);
+
 /* Returns the record to which *place points, and makes one if it is NULL. Returns NULL if there is
  * no room. */
-golock_object_record *golock_object_know(golock_object_record **place, const void *address,
-                                         size_t offset, enum golock_object_kind kind);
+static inline golock_object_record *
+golock_object_know(golock_object_record **place, const void *address,
+                   const golock_object_traits *traits)
+{
+    golock_object_record *record = __atomic_load_n(place, __ATOMIC_ACQUIRE);
+    return record != NULL ? record : golock_object_begin(place, address, traits);
+}
 
-/* The same, for a new object: records where it is made. Does nothing if sight is off. Needs the
- * GIL. */
-void golock_object_made(golock_object_record **place, const void *address, size_t offset,
-                        enum golock_object_kind kind);
+/* Records where a new object is made. Needs the GIL. */
+void golock_object_record_site(golock_object_record *record);
 
 /* Frees the record, if there is one, before its object is freed. */
 void golock_object_gone(golock_object_record **place);

@@ -22,12 +22,8 @@ static struct {
     golock_thread_record *blocks[MOST_BLOCKS];
 } table;
 
-/* In the default TLS model the first access allocates memory and ends the process if there is
- * none. */
-static _Thread_local struct {
-    golock_thread_record *record; /* of the thread state that was here last, or NULL */
-    uint64_t ended;               /* the key of a thread state whose record is gone */
-} self __attribute__((tls_model("initial-exec")));
+_Thread_local struct golock_thread_self golock_thread_self;
+#define self golock_thread_self
 
 static uint64_t
 key_of(PyThreadState *state)
@@ -149,9 +145,8 @@ watch(uint64_t key)
     return done;
 }
 
-/* Makes the record of a thread state that was not here last. */
-static golock_thread_record *
-enter(PyThreadState *state)
+golock_thread_record *
+golock_thread_enter(PyThreadState *state)
 {
     const uint64_t key = key_of(state);
     if (self.ended == key) {
@@ -188,14 +183,6 @@ enter(PyThreadState *state)
     golock_tables_unlock();
     self.record = record;
     return record;
-}
-
-golock_thread_record *
-golock_thread_current(void)
-{
-    golock_thread_record *record = self.record;
-    PyThreadState *state = PyThreadState_Get();
-    return record != NULL && record->state == state ? record : enter(state);
 }
 
 #define NAMES 3

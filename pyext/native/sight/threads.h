@@ -25,9 +25,29 @@ typedef struct golock_thread_record {
     struct golock_thread_record *next;
 } golock_thread_record;
 
-/* Returns the record of the calling thread, or NULL if there is no memory or its thread state is
- * about to end. Needs the GIL. Never runs Python code. */
-golock_thread_record *golock_thread_current(void);
+/* In the default TLS model the first access allocates memory and ends the process if there is
+ * none. */
+extern _Thread_local struct golock_thread_self {
+    golock_thread_record *record; /* of the thread state that was here last, or NULL */
+    uint64_t ended;               /* the key of a thread state whose record is gone */
+} golock_thread_self __attribute__((tls_model("initial-exec")));
+
+golock_thread_record *golock_thread_enter(PyThreadState *state);
+
+/* Returns the record of the calling thread, which has this thread state; NULL if there is no memory
+ * or the state is about to end. Needs the GIL. Never runs Python code. */
+static inline golock_thread_record *
+golock_thread_of(PyThreadState *state)
+{
+    golock_thread_record *record = golock_thread_self.record;
+    return record != NULL && record->state == state ? record : golock_thread_enter(state);
+}
+
+static inline golock_thread_record *
+golock_thread_current(void)
+{
+    return golock_thread_of(PyThreadState_Get());
+}
 
 /* Returns the key of the calling thread, also when it has no record. Needs the GIL. */
 uint64_t golock_thread_key(void);

@@ -26,16 +26,14 @@ acquire_and_own(golock_mutex *mutex, golock_deadline deadline, unsigned flags)
         golock_order_before(record);
     }
     int taken =
-        golock_plain_path && !(flags & GOLOCK_WAIT_WOKEN) && golock_word_try_acquire(&mutex->word);
+        !(flags & GOLOCK_WAIT_WOKEN) &&
+        golock_fast_acquire(&mutex->word, golock_mutex_is_shared(mutex), &golock_plain_path);
     if (!taken) {
         taken = acquire(mutex, deadline, flags);
     }
-    if (taken > 0) {
-        golock_hold_begins(&mutex->hold, golock_mutex_object(mutex));
-        if (record != NULL) {
-            golock_object_taken(record);
-            golock_order_taken(record);
-        }
+    if (taken > 0 && record != NULL) {
+        golock_object_taken(record);
+        golock_order_taken(record);
     }
     return taken;
 }
@@ -50,15 +48,17 @@ golock_mutex_acquire_slow(golock_mutex *mutex, golock_deadline deadline, unsigne
 bool
 golock_mutex_release_slow(golock_mutex *mutex)
 {
-    golock_mutex_disown(mutex);
+    if (golock_mutex_disown(mutex) &&
+        golock_fast_release(&mutex->word, golock_mutex_is_shared(mutex), &mutex->releases,
+                            &golock_plain_path)) {
+        return true;
+    }
     return golock_word_release(&mutex->word, golock_mutex_is_shared(mutex));
 }
 
 void
 golock_mutex_reset(golock_mutex *mutex)
 {
-    golock_hold_ends(&mutex->hold);
-    mutex->released_by_others = false;
     if (mutex->record != NULL) {
         golock_object_reset(mutex->record);
     }

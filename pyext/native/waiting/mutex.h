@@ -5,7 +5,6 @@
 #include "base/clock.h"
 #include "base/process.h"
 #include "fastpath/fastpath.h"
-#include "sight/holds.h"
 #include "sight/objects.h"
 #include "sight/order.h"
 #include "waiting/acquire.h"
@@ -15,10 +14,9 @@ typedef struct golock_mutex {
     uint8_t releases;
     bool shared;                  /* code outside Python knows the word */
     uint8_t offset;               /* of the mutex in its object */
-    uint8_t kind;                 /* enum golock_object_kind */
+    uint8_t kind : 7;             /* enum golock_object_kind */
+    uint8_t signals : 1;          /* other threads than its owner release it */
     golock_object_record *record; /* of golock.sight, or NULL: nothing is recorded */
-    golock_hold *hold;            /* the same */
-    bool released_by_others;      /* than its owner, as far as golock.sight knows */
 } golock_mutex;
 
 /* Returns the object that the mutex is a part of, a borrowed reference. */
@@ -28,12 +26,23 @@ golock_mutex_object(golock_mutex *mutex)
     return (PyObject *)((char *)mutex - mutex->offset);
 }
 
+static inline bool
+golock_mutex_is_shared(const golock_mutex *mutex)
+{
+    return __atomic_load_n(&mutex->shared, __ATOMIC_RELAXED);
+}
+
 /* Returns the record of the lock, made if there is none, or NULL if there is no room. */
 static inline golock_object_record *
 golock_mutex_know(golock_mutex *mutex)
 {
-    return golock_object_know(&mutex->record, golock_mutex_object(mutex), mutex->offset,
-                              mutex->kind);
+    const golock_object_traits traits = {
+        .kind = mutex->kind,
+        .flags = (golock_mutex_is_shared(mutex) ? GOLOCK_OBJECT_SHARED : 0) |
+                 (mutex->signals ? GOLOCK_OBJECT_STRANGER : 0),
+        .offset = mutex->offset,
+    };
+    return golock_object_know(&mutex->record, golock_mutex_object(mutex), &traits);
 }
 
 /* The same, or NULL if sight is off. */
@@ -43,35 +52,42 @@ golock_mutex_known(golock_mutex *mutex)
     return golock_sight_now() == GOLOCK_SIGHT_OFF ? NULL : golock_mutex_know(mutex);
 }
 
-/* Forgets the owner. Call this before the lock is released. */
+/* Records where a new lock is made. */
 static inline void
-golock_mutex_disown(golock_mutex *mutex)
+golock_mutex_made(golock_mutex *mutex)
 {
-    if (golock_hold_ends(&mutex->hold)) {
-        mutex->released_by_others = true;
-    }
-    if (golock_sight_now() >= GOLOCK_SIGHT_OWNERS && mutex->record != NULL) {
-        golock_object_released(mutex->record);
-        golock_order_released(mutex->record);
+    golock_object_record *record = golock_mutex_known(mutex);
+    if (record != NULL) {
+        golock_object_record_site(record);
     }
 }
 
+/* Forgets the owner, before the lock is released. Returns whether owners are recorded. */
 static inline bool
-golock_mutex_is_shared(const golock_mutex *mutex)
+golock_mutex_disown(golock_mutex *mutex)
 {
-    return __atomic_load_n(&mutex->shared, __ATOMIC_RELAXED);
+    if (golock_sight_now() < GOLOCK_SIGHT_OWNERS) {
+        return false;
+    }
+    golock_object_record *record = __atomic_load_n(&mutex->record, __ATOMIC_ACQUIRE);
+    if (record != NULL) {
+        golock_object_released(record);
+        golock_order_released(record);
+    }
+    return true;
 }
 
 static inline bool
 golock_mutex_fast_acquire(golock_mutex *mutex)
 {
-    return golock_fast_acquire(&mutex->word, golock_mutex_is_shared(mutex));
+    return golock_fast_acquire(&mutex->word, golock_mutex_is_shared(mutex), &golock_fastpath);
 }
 
 static inline bool
 golock_mutex_fast_release(golock_mutex *mutex)
 {
-    return golock_fast_release(&mutex->word, golock_mutex_is_shared(mutex), &mutex->releases);
+    return golock_fast_release(&mutex->word, golock_mutex_is_shared(mutex), &mutex->releases,
+                               &golock_fastpath);
 }
 
 /* The slow paths. They are not inlined, so that the fast paths save no registers. `flags` are those
