@@ -144,14 +144,15 @@ struct golock_image_wait {
  * holder are 0, and in the end the stack too.
  *
  * The same index is the same sample in two images with the same `started`, except that later images
- * have more samples at the end. */
+ * have more samples at the end, before those that are under way. */
 struct golock_image_sample {
     uint64_t thread;         /* the waiter's, or with GOLOCK_SAMPLE_HOLD the holder's */
     uint64_t object;         /* its address, or 0 if its creation site or its name is known */
     uint64_t holding_thread; /* when the wait began, or 0 */
     uint32_t thread_name, holding_name; /* strings: the threads may be gone */
     uint32_t stack;   /* of the waiter, or with GOLOCK_SAMPLE_HOLD of the acquire */
-    uint32_t holder;  /* a stack: the holder's when the wait began; or 0 */
+    uint32_t holder;  /* a stack: the holder's when the wait began; if nobody held the lock then,
+                       * where it was last taken before the wait ended; or 0 */
     uint32_t created; /* of the object */
     uint32_t name;    /* of the object */
     uint32_t kind;    /* enum golock_object_kind */
@@ -163,6 +164,7 @@ struct golock_image_sample {
 };
 
 #define GOLOCK_SAMPLE_HOLD 0x1u
+#define GOLOCK_SAMPLE_UNDER_WAY 0x2u /* one wait, which has not ended; after all other samples */
 
 /* CYCLES: for each deadlock that stands: the number of members, GOLOCK_CYCLE_..., then the index of
  * each member's wait in WAITS; each waits for what the next one holds. */

@@ -1,6 +1,7 @@
 #include "sight/profile.h"
 
 #include "sight/image_writer.h"
+#include "sight/waits.h"
 
 #include <sched.h>
 #include <stdbool.h>
@@ -249,10 +250,13 @@ golock_profile_image(struct golock_image_writer *writer)
     lock();
     size_t length = table.length;
     unlock();
+    const size_t waits = golock_waits_length();
     struct golock_image_sample *samples = golock_image_begin(
-        writer, GOLOCK_IMAGE_SAMPLES, sizeof(struct golock_image_sample), length);
-    size_t copied = copy_samples((void *)writer->bytes, samples, samples == NULL ? 0 : length);
+        writer, GOLOCK_IMAGE_SAMPLES, sizeof(struct golock_image_sample), length + waits);
+    struct golock_image_header *header = (void *)writer->bytes;
+    size_t copied = copy_samples(header, samples, samples == NULL ? 0 : length);
     if (samples != NULL) {
+        copied += golock_waits_samples(header->now, &samples[copied], waits);
         golock_image_end(writer, copied);
     }
 }

@@ -140,9 +140,10 @@ write_wait(golock_wait_record *record, golock_object_record *object, uint64_t ke
     SET(record->gil_delay, 0);
     SET(record->stack, stack);
     SET(record->word, NULL);
-    record->holder = record->holding_name = 0;
-    record->holding_thread = 0;
-    record->name = who != NULL ? GET(who->name) : 0;
+    SET(record->holder, 0);
+    SET(record->holding_name, 0);
+    SET(record->holding_thread, 0);
+    SET(record->name, who != NULL ? GET(who->name) : 0);
     record->who = who;
     end_write(record);
 }
@@ -158,23 +159,22 @@ static void
 record_holder(golock_wait_record *record)
 {
     golock_object_record object;
-    golock_thread_record holder;
-    record->holder = record->holding_name = 0;
-    record->holding_thread = 0;
-    if (!golock_object_read(record->object, &object) || object.owner == 0 || !is_lock(&object)) {
-        return;
+    golock_thread_record holder = {0};
+    uint64_t owner = 0;
+    uint32_t stack = 0;
+    if (golock_object_read(record->object, &object) && is_lock(&object)) {
+        owner = object.owner;
+        stack = object.stack;
     }
-    record->holding_thread = object.owner;
-    record->holder = object.stack;
-    if (!golock_thread_find(object.owner, &holder)) {
-        return;
-    }
-    record->holding_name = holder.name;
     /* Only the threads of this interpreter stand still while this one has the GIL. */
-    if (object.owner >> 40 == golock_thread_key() >> 40 && holder.state != NULL) {
-        uint32_t stack = golock_stack_of(holder.state);
-        record->holder = stack != 0 ? stack : record->holder;
+    if (owner != 0 && golock_thread_find(owner, &holder) && holder.state != NULL &&
+        owner >> 40 == golock_thread_key() >> 40) {
+        uint32_t its = golock_stack_of(holder.state);
+        stack = its != 0 ? its : stack;
     }
+    SET(record->holding_thread, owner);
+    SET(record->holding_name, holder.name);
+    SET(record->holder, stack);
 }
 
 golock_wait_record *
@@ -212,34 +212,52 @@ golock_record_wait_by(golock_object_record *object, uint64_t key, int64_t deadli
     return record;
 }
 
-/* Adds the wait of the record to the profile. */
+/* Sets what depends on the object. Returns false if it is gone. */
+static bool
+set_object(struct golock_image_sample *key, const golock_object_record *record)
+{
+    golock_object_record object;
+    if (!golock_object_read(record, &object)) {
+        return false;
+    }
+    key->object = (uint64_t)(uintptr_t)object.address;
+    key->created = object.created;
+    key->name = object.name;
+    key->kind = object.kind;
+    if (key->holder == 0 && is_lock(&object)) {
+        key->holder = golock_object_last_taken(record);
+    }
+    return true;
+}
+
+static struct golock_image_sample
+key_of(const golock_seen_wait *wait)
+{
+    return (struct golock_image_sample){
+        .thread = wait->thread,
+        .holding_thread = wait->holding_thread,
+        .thread_name = wait->name,
+        .holding_name = wait->holding_name,
+        .stack = wait->stack,
+        .holder = wait->holder,
+    };
+}
+
+/* Adds the wait of the record, which has lasted until now, to the profile. */
 static void
-profile(const golock_wait_record *record, int64_t now)
+profile(golock_wait_record *record, int64_t now)
 {
     const int64_t gil_delay = GET(record->gil_delay);
     const int64_t delay = now - record->since - gil_delay;
     const double times = golock_profile_wait(delay, gil_delay);
-    golock_object_record object;
-    if (times == 0 || !golock_object_read(record->object, &object)) {
+    golock_seen_wait wait;
+    if (times == 0 || !golock_wait_read(record, &wait)) {
         return;
     }
-    uint32_t holder = record->holder;
-    if (holder == 0 && is_lock(&object)) {
-        holder = golock_object_last_taken(record->object);
+    struct golock_image_sample key = key_of(&wait);
+    if (set_object(&key, record->object)) {
+        golock_profile_record(&key, times, delay, gil_delay);
     }
-    const struct golock_image_sample key = {
-        .thread = record->thread,
-        .object = record->address,
-        .holding_thread = record->holding_thread,
-        .thread_name = record->name,
-        .holding_name = record->holding_name,
-        .stack = record->stack,
-        .holder = holder,
-        .created = object.created,
-        .name = object.name,
-        .kind = object.kind,
-    };
-    golock_profile_record(&key, times, delay, gil_delay);
 }
 
 void
@@ -247,22 +265,45 @@ golock_count_wait(golock_object_record *object, int64_t since)
 {
     const int64_t delay = golock_now() - since;
     const double times = golock_profile_wait(delay, 0);
-    golock_object_record its;
-    if (times == 0 || !golock_object_read(object, &its)) {
+    if (times == 0) {
         return;
     }
     const golock_thread_record *who = golock_thread_current();
-    const struct golock_image_sample key = {
+    struct golock_image_sample key = {
         .thread = golock_thread_key(),
-        .object = (uint64_t)(uintptr_t)its.address,
         .thread_name = who != NULL ? GET(who->name) : 0,
         .stack = golock_stack_here(),
-        .holder = is_lock(&its) ? golock_object_last_taken(object) : 0,
-        .created = its.created,
-        .name = its.name,
-        .kind = its.kind,
     };
-    golock_profile_record(&key, times, delay, 0);
+    if (set_object(&key, object)) {
+        golock_profile_record(&key, times, delay, 0);
+    }
+}
+
+uint64_t
+golock_waits_samples(int64_t now, struct golock_image_sample *samples, uint64_t room)
+{
+    const uint32_t length = golock_waits_length();
+    uint64_t count = 0;
+    for (uint32_t i = 0; i < length && count < room; i++) {
+        golock_seen_wait wait;
+        if (!golock_wait_read(golock_wait_at(i), &wait) || wait.since >= now) {
+            continue;
+        }
+        struct golock_image_sample *sample = &samples[count];
+        *sample = key_of(&wait);
+        sample->flags = GOLOCK_SAMPLE_UNDER_WAY;
+        sample->count = 1;
+        if (set_object(sample, wait.object)) {
+            const int64_t taken = wait.taken != 0 && wait.taken < now ? now - wait.taken : 0;
+            const int64_t lasted = now - wait.since;
+            int64_t gil_delay = wait.gil_delay + taken;
+            gil_delay = gil_delay < lasted ? gil_delay : lasted; /* they are not read at once */
+            sample->gil_delay = (uint64_t)gil_delay;
+            sample->delay = (uint64_t)(lasted - gil_delay);
+            count++;
+        }
+    }
+    return count;
 }
 
 void

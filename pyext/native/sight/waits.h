@@ -46,8 +46,9 @@ typedef struct {
     golock_object_record *object;
     uint64_t address;
     uint64_t thread;
-    int64_t since, resumed, deadline, taken;
-    uint32_t stack;
+    int64_t since, resumed, deadline, taken, gil_delay;
+    uint64_t holding_thread;
+    uint32_t stack, holder, holding_name, name;
     uint32_t *word;
 } golock_seen_wait;
 
@@ -153,6 +154,9 @@ golock_wait_ends(golock_wait_record *record, golock_object_record *object, int64
 
 /* How many waits were not recorded for lack of room. Access it atomically. */
 extern uint64_t golock_waits_dropped;
+
+/* Writes the waits under way as samples of the profile, at most `room`. Returns how many. */
+uint64_t golock_waits_samples(int64_t now, struct golock_image_sample *samples, uint64_t room);
 
 struct golock_image_wait golock_wait_image(const golock_seen_wait *seen);
 struct golock_image_writer;
