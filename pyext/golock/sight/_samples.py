@@ -6,7 +6,7 @@ import os
 import re
 import stat
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Final
@@ -123,7 +123,7 @@ class Profile:
 
     @property
     def samples(self) -> tuple[Sample, ...]:
-        """All waits and holds that ended between the two moments, in no particular order."""
+        """The waits and holds that have ended meanwhile, and waits that have not ended."""
         if self._samples is None:
             self._samples = tuple(_difference(self._first, self._last))
         return self._samples
@@ -145,12 +145,12 @@ class Profile:
 
     @property
     def delay(self) -> int:
-        """How many nanoseconds all of them took until the object was had."""
+        """How many nanoseconds these took until the object was had."""
         return self._total("delay")
 
     @property
     def gil_delay(self) -> int:
-        """For how many nanoseconds all of them waited for the GIL afterwards."""
+        """For how many nanoseconds these waited for the GIL afterwards."""
         return self._total("gil_delay")
 
     @property
@@ -191,16 +191,26 @@ def _continues(first: Image, last: Image) -> bool:
     return first.header.started == last.header.started != 0
 
 
+@dataclass(slots=True)
+class _Cost:
+    """A sample of the last image, and what has been added to it since the first one."""
+
+    entry: SampleEntry
+    count: int
+    delay: int
+    gil_delay: int
+
+    def subtract(self, delay: int, gil_delay: int) -> None:
+        self.delay = max(0, self.delay - delay)
+        self.gil_delay = max(0, self.gil_delay - gil_delay)
+
+
 def _difference(first: Image, last: Image) -> Iterator[Sample]:
+    costs = _costs(first if _continues(first, last) else None, last)
     model = Model(last)
-    before: Sequence[SampleEntry] = first.samples if _continues(first, last) else ()
-    for index, entry in enumerate(last.samples):
-        count, delay, gil_delay = entry.number, entry.delay, entry.gil_delay
-        if index < len(before):
-            count -= before[index].number
-            delay -= before[index].delay
-            gil_delay -= before[index].gil_delay
-        if count or delay or gil_delay:
+    for cost in costs:
+        if cost.count or cost.delay or cost.gil_delay:
+            entry = cost.entry
             yield Sample(
                 model.lock_name(entry.kind, entry.name, entry.created, entry.object),
                 kind_name(entry.kind),
@@ -209,10 +219,55 @@ def _difference(first: Image, last: Image) -> Iterator[Sample]:
                 _thread_name(model, entry.holding_thread, entry.holding_name),
                 model.stack(entry.holder),
                 bool(entry.flags & _image.SAMPLE_HOLD),
-                count,
-                delay,
-                gil_delay,
+                cost.count,
+                cost.delay,
+                cost.gil_delay,
             )
+
+
+def _costs(first: Image | None, last: Image) -> list[_Cost]:
+    costs = [_Cost(each, each.number, each.delay, each.gil_delay) for each in last.samples]
+    if first is None:
+        return costs
+    under_way = {_wait_of(last, cost.entry): cost for cost in costs if _is_under_way(cost.entry)}
+    for cost, before in zip(costs, first.samples, strict=False):
+        if not _is_under_way(before):
+            cost.count -= before.number
+            cost.subtract(before.delay, before.gil_delay)
+    # Of a wait that was under way at the beginning, only the rest counts.
+    for before in filter(_is_under_way, first.samples):
+        same = under_way.get(_wait_of(first, before))
+        if same is not None:
+            same.count = 0
+        else:
+            same = _ended(before, costs)
+        if same is not None:
+            same.subtract(before.delay, before.gil_delay)
+    return costs
+
+
+def _is_under_way(entry: SampleEntry) -> bool:
+    return bool(entry.flags & _image.SAMPLE_UNDER_WAY)
+
+
+def _wait_of(image: Image, entry: SampleEntry) -> tuple[int, int]:
+    """Return the thread of a wait under way, and when it began."""
+    return entry.thread, image.header.now - entry.delay - entry.gil_delay
+
+
+def _ended(before: SampleEntry, costs: list[_Cost]) -> _Cost | None:
+    """Return the sample to which a wait was added that was under way, or None if it is merged."""
+    return next(
+        (
+            cost
+            for cost in costs
+            if (cost.entry.thread, cost.entry.stack) == (before.thread, before.stack)
+            and not cost.entry.flags
+            and cost.count
+            and cost.delay + cost.gil_delay >= before.delay + before.gil_delay
+        ),
+        None,
+    )
 
 
 def _thread_name(model: Model, key: int, name: int) -> str:
