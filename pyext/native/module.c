@@ -204,6 +204,18 @@ next_deadlock(PyObject *Py_UNUSED(module), PyObject *argument)
 }
 
 static PyObject *
+write_unraisable(PyObject *Py_UNUSED(module), PyObject *args)
+{
+    PyObject *error, *where;
+    if (!PyArg_ParseTuple(args, "OO:write_unraisable", &error, &where)) {
+        return NULL;
+    }
+    PyErr_SetObject((PyObject *)Py_TYPE(error), error);
+    PyErr_WriteUnraisable(where);
+    Py_RETURN_NONE;
+}
+
+static PyObject *
 waits(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
 {
     return golock_waits();
@@ -497,6 +509,9 @@ PyDoc_STRVAR(next_deadlock_doc,
              "Wait for a deadlock, and return it, as an image of its members: see\n"
              "pyext/native/sight/image.h. Return None when the ticket has ended.");
 
+PyDoc_STRVAR(write_unraisable_doc, "write_unraisable($module, error, where, /)\n--\n\n"
+                                   "Give an exception to sys.unraisablehook.");
+
 PyDoc_STRVAR(waits_doc,
              "waits($module, /)\n--\n\n"
              "Return the recorded waits of this interpreter's threads, a list of tuples: the\n"
@@ -532,6 +547,7 @@ static PyMethodDef module_methods[] = {
     {"sight_image", (PyCFunction)(void (*)(void))sight_image, METH_FASTCALL, sight_image_doc},
     {"set_on_deadlock", set_on_deadlock, METH_VARARGS, set_on_deadlock_doc},
     {"next_deadlock", next_deadlock, METH_O, next_deadlock_doc},
+    {"write_unraisable", write_unraisable, METH_VARARGS, write_unraisable_doc},
     {"waits", waits, METH_NOARGS, waits_doc},
     {"waits_dropped", waits_dropped, METH_NOARGS, waits_dropped_doc},
     {"owner", owner, METH_O, owner_doc},

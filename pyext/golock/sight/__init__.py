@@ -20,11 +20,15 @@ import weakref
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from types import CodeType, FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .. import _golock
+from ._deadlocks import react
 from ._image import Image
 from ._samples import SECTIONS, Contention, Profile, Sample
+
+if TYPE_CHECKING:
+    from ._deadlocks import OnDeadlock
 
 __all__ = [
     "LEVELS",
@@ -179,23 +183,40 @@ class Deadlock:
             yield "A signal handler that raises may end the wait of the main thread."
 
 
-def start(level: str = "waits", period: float | None = None) -> None:
+def start(
+    level: str = "waits",
+    period: float | None = None,
+    *,
+    on_deadlock: OnDeadlock = "report",
+    threshold: float = 0.1,
+) -> None:
     """Record from now on. Waits under way are not recorded, and locks that are held have no holder.
 
     Profiles sample waits that are shorter than `period`, in seconds: 20 µs, unless another one has
-    been given; with 0 they record all. Raises ValueError for a level that is none of `LEVELS`, and
-    for a negative period.
+    been given; with 0 they record all.
+
+    A deadlock is found when its last wait has lasted for `threshold` seconds, and told once. With
+    ``"report"`` it is described on standard error, without the GIL. With ``"raise"``
+    `golock.DeadlockError` is raised in the youngest wait of a Python thread for a lock, if the
+    deadlock is certain; that lock is not taken. Where this cannot be, it is described: no
+    `Condition.wait` is ended while it takes its lock again, since its caller has that lock whenever
+    it returns. A logger gets the description, and a function the `Deadlock`, in a daemon thread;
+    what the function raises goes to `sys.unraisablehook`. With None deadlocks are not looked for.
+
+    Raises ValueError for a level that is none of `LEVELS`, a negative period, a threshold that is
+    not positive, and another string for `on_deadlock`, TypeError for another object.
     """
     if level not in LEVELS:
         raise ValueError(f"no such level: {level!r}; the levels are {', '.join(LEVELS)}")
     if period is not None:
         _golock.set_sight_period(round(period * 1e9))
+    react(on_deadlock, threshold)
     _golock.set_sight_level(LEVELS.index(level))
 
 
 def stop() -> None:
     """Record nothing from now on. Waits under way stay recorded until they end."""
-    start("off")
+    start("off", on_deadlock=None)
 
 
 def level() -> str:
@@ -217,7 +238,7 @@ def profile(seconds: float | None = None, level: str = "owners") -> Profile:
     records more than the one that is set. At ``owners`` profiles tell who held the locks.
     """
     before = _golock.sight_level()
-    start(LEVELS[max(before, LEVELS.index(level))])
+    _golock.set_sight_level(max(before, LEVELS.index(level)))
     meanwhile = _golock.sight_level()
 
     def end() -> None:

@@ -1,0 +1,99 @@
+"""What becomes of the deadlocks that are found while sight is on."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal
+
+from .. import _golock
+
+if TYPE_CHECKING:
+    import logging
+
+    from ._model import Deadlock
+
+    OnDeadlock = (
+        Literal["report", "raise"]
+        | logging.Logger
+        | logging.LoggerAdapter[Any]
+        | Callable[[Deadlock], object]
+        | None
+    )
+
+_IGNORE, _REPORT, _RAISE, _QUEUE = range(4)
+_NAMED = {"report": _REPORT, "raise": _RAISE}
+
+
+class _Reaction:
+    """What start() was asked for last."""
+
+    def __init__(self) -> None:
+        self._what, self._threshold = _IGNORE, 1
+        self._tell: Callable[[Deadlock], object] | None = None
+
+    def set(
+        self, what: int, threshold: int, tell: Callable[[Deadlock], object] | None = None
+    ) -> None:
+        self._what, self._threshold, self._tell = what, threshold, tell
+        ticket = _golock.set_on_deadlock(what, threshold)
+        if tell is not None:
+            threading.Thread(
+                target=_take, args=(ticket, tell), name="golock.sight", daemon=True
+            ).start()
+
+    def set_again(self) -> None:
+        """In a child made by fork, where the thread does not exist."""
+        if self._tell is not None:
+            self.set(self._what, self._threshold, self._tell)
+
+
+_reaction = _Reaction()
+os.register_at_fork(after_in_child=_reaction.set_again)
+
+
+def react(on_deadlock: OnDeadlock, threshold: float) -> None:
+    """Let deadlocks be told in this way, once a wait has lasted for `threshold` seconds.
+
+    Raises TypeError or ValueError for what start() does not take.
+    """
+    nanoseconds = int(threshold * 1e9) if 0 < threshold < 1e9 else 0
+    if nanoseconds == 0:
+        raise ValueError(f"the threshold is not a positive number of seconds: {threshold!r}")
+    if on_deadlock is None:
+        _reaction.set(_IGNORE, nanoseconds)
+    elif isinstance(on_deadlock, str):
+        if on_deadlock not in _NAMED:
+            raise ValueError(f"on_deadlock is none of {', '.join(_NAMED)}: {on_deadlock!r}")
+        _reaction.set(_NAMED[on_deadlock], nanoseconds)
+    else:
+        tell = _log_of(on_deadlock) or on_deadlock
+        if not callable(tell):
+            raise TypeError(f"on_deadlock is no function and no logger: {on_deadlock!r}")
+        _reaction.set(_QUEUE, nanoseconds, tell)
+
+
+def _log_of(on_deadlock: object) -> Callable[[Deadlock], object] | None:
+    logging = sys.modules.get("logging")  # whoever has a logger has imported it
+    if logging is None or not isinstance(on_deadlock, (logging.Logger, logging.LoggerAdapter)):
+        return None
+
+    def log(deadlock: Deadlock) -> None:
+        level = logging.ERROR if deadlock.certain else logging.WARNING
+        on_deadlock.log(level, "%s", deadlock)
+
+    return log
+
+
+def _take(ticket: int, tell: Callable[[Deadlock], object]) -> None:
+    """Tell of deadlocks until the ticket ends."""
+    from ._model import decode  # noqa: PLC0415
+
+    while (image := _golock.next_deadlock(ticket)) is not None:
+        for deadlock in decode(image).deadlocks:
+            try:
+                tell(deadlock)
+            except BaseException as error:
+                _golock.write_unraisable(error, tell)
