@@ -7,14 +7,14 @@ import os
 import shutil
 import subprocess
 import sysconfig
-from collections import defaultdict
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from order_model import Model
 
 NATIVE = Path(__file__).resolve().parents[2] / "pyext" / "native"
 CC = (os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc").split()[0]
@@ -106,63 +106,6 @@ def graph(library: ctypes.CDLL) -> Graph:
     graph = Graph(library)
     graph.reset()
     return graph
-
-
-Node = tuple[str, int]
-Path_ = tuple[tuple[Node, Node], ...]
-
-
-class Model:
-    """Says which circles an acquire closes that were not told."""
-
-    def __init__(self) -> None:
-        self.gates: dict[tuple[Node, Node], set[int]] = {}
-        self.told: set[frozenset[tuple[Node, Node]]] = set()
-
-    @staticmethod
-    def nodes(start: tuple[int, int], end: tuple[int, int]) -> tuple[Node, Node]:
-        one_by_one = start[1] == end[1] != 0
-
-        def node(lock: tuple[int, int]) -> Node:
-            return ("lock", lock[0]) if one_by_one or lock[1] == 0 else ("place", lock[1])
-
-        return node(start), node(end)
-
-    def _closed_by(self, edge: tuple[Node, Node]) -> Iterator[Path_]:
-        following: dict[Node, list[Node]] = defaultdict(list)
-        for start, end in self.gates:
-            following[start].append(end)
-
-        def walk(path: Path_) -> Iterator[Path_]:
-            for end in following[path[-1][1]]:
-                step = (path[-1][1], end)
-                if any(self.gates[step] & self.gates[other] for other in path):
-                    continue
-                if end == edge[0]:
-                    yield (*path, step)
-                elif all(end != other[1] for other in path):
-                    yield from walk((*path, step))
-
-        yield from walk((edge,))
-
-    def add(self, held: list[tuple[int, int]], taken: tuple[int, int]) -> Iterator[list[Path_]]:
-        """Yield, for each of the edges that is new, the circles of which one must be told."""
-        for lock in held:
-            if lock[0] == taken[0]:
-                continue
-            edge = self.nodes(lock, taken)
-            others = {other[0] for other in held}
-            before = self.gates.get(edge)
-            self.gates[edge] = others if before is None else before & others
-            if before is None or before != self.gates[edge]:
-                circles = [c for c in self._closed_by(edge) if frozenset(c) not in self.told]
-                shortest = min(map(len, circles), default=0)
-                yield [circle for circle in circles if len(circle) == shortest]
-
-    def remove(self, number: int) -> None:
-        gone = [edge for edge in self.gates if ("lock", number) in edge]
-        for edge in gone:
-            del self.gates[edge]
 
 
 def check(graph: Graph, events: list[Any], places: list[int]) -> None:

@@ -440,6 +440,12 @@ golock_plan_look(void)
     }
 }
 
+enum golock_on_deadlock
+golock_cycles_on_deadlock(void)
+{
+    return __atomic_load_n(&on_deadlock, __ATOMIC_ACQUIRE);
+}
+
 void
 golock_cycles_set(enum golock_on_deadlock what, int64_t nanoseconds)
 {
@@ -554,7 +560,7 @@ examine(graph *g, const golock_seen_wait *wait, int what)
 static int64_t
 look(void)
 {
-    const int what = __atomic_load_n(&on_deadlock, __ATOMIC_ACQUIRE);
+    const int what = golock_cycles_on_deadlock();
     __atomic_store_n(&golock_look_planned, what == GOLOCK_DEADLOCK_IGNORE, __ATOMIC_RELAXED);
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
     if (what == GOLOCK_DEADLOCK_IGNORE) {

@@ -36,6 +36,9 @@ typedef struct golock_cycle {
  * waits under way are examined again; a deadlock that was told is not told again. */
 void golock_cycles_set(enum golock_on_deadlock on_deadlock, int64_t threshold);
 
+/* Returns what becomes of deadlocks. */
+enum golock_on_deadlock golock_cycles_on_deadlock(void);
+
 /* Examines each wait that has reached the threshold, once, and tells of the deadlocks that it
  * finds, each once. Returns the CLOCK_MONOTONIC time of the next look, or GOLOCK_FOREVER: not
  * before golock_serve_wake is called. */

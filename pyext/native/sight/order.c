@@ -3,6 +3,7 @@
 #include "sight/frame.h"
 #include "sight/image_writer.h"
 #include "sight/intern.h"
+#include "sight/report.h"
 #include "sight/threads.h"
 
 #include <sched.h>
@@ -193,8 +194,12 @@ check_slow(golock_thread_record *thread, const struct golock_held_locks *list,
     }
     seen.thread_name = LOAD(thread->name);
     lock_graph();
-    golock_graph_add(held, (int)list->count, seen);
+    uint32_t circle = golock_graph_circles();
+    const uint32_t circles = golock_graph_add(held, (int)list->count, seen);
     unlock_graph();
+    for (; circle < circles; circle++) {
+        golock_report_order(circle);
+    }
 }
 
 void
@@ -318,23 +323,29 @@ golock_order_dropped(void)
 void
 golock_order_image(struct golock_image_writer *writer)
 {
+    golock_order_section(writer, 0, UINT32_MAX);
+}
+
+void
+golock_order_section(struct golock_image_writer *writer, uint32_t first, uint32_t count)
+{
     golock_order_circle circle;
     uint64_t edges = 0;
-    uint32_t circles = 0;
-    while (golock_order_circle_at(circles, &circle)) {
+    uint32_t end = first;
+    while (end - first < count && golock_order_circle_at(end, &circle)) {
         edges += circle.length;
-        circles++;
+        end++;
     }
     struct golock_image_order *entry =
         golock_image_begin(writer, GOLOCK_IMAGE_ORDER, sizeof(*entry), edges);
     if (entry == NULL) {
         return;
     }
-    uint64_t count = 0;
-    for (uint32_t i = 0; i < circles && golock_order_circle_at(i, &circle); i++) {
-        for (uint32_t j = 0; j < circle.length && count < edges; j++) {
+    uint64_t filled = 0;
+    for (uint32_t i = first; i < end && golock_order_circle_at(i, &circle); i++) {
+        for (uint32_t j = 0; j < circle.length && filled < edges; j++) {
             const golock_order_edge *edge = &circle.edges[j];
-            entry[count++] = (struct golock_image_order){
+            entry[filled++] = (struct golock_image_order){
                 .circle = i,
                 .thread_name = edge->thread_name,
                 .thread = edge->thread,
@@ -351,7 +362,7 @@ golock_order_image(struct golock_image_writer *writer)
             };
         }
     }
-    golock_image_end(writer, count);
+    golock_image_end(writer, filled);
 }
 
 void

@@ -66,6 +66,10 @@ bool golock_order_circle_at(uint32_t index, golock_order_circle *circle);
 
 struct golock_image_writer;
 void golock_order_image(struct golock_image_writer *writer);
+
+/* Writes the section with `count` circles, or fewer if there are not so many. */
+void golock_order_section(struct golock_image_writer *writer, uint32_t first, uint32_t count);
+
 uint64_t golock_order_dropped(void);
 
 /* Call these around a fork. */

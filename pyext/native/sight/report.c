@@ -4,6 +4,7 @@
 #include "base/futex.h"
 #include "sight/image_writer.h"
 #include "sight/intern.h"
+#include "sight/order.h"
 #include "sight/threads.h"
 
 #include <limits.h>
@@ -115,6 +116,18 @@ append_object(text *t, const golock_object_record *object)
     append(t, ")");
 }
 
+static void
+append_ordered(text *t, const golock_ordered_lock *lock)
+{
+    const golock_object_record object = {
+        .address = lock->address,
+        .name = lock->name,
+        .created = lock->place,
+        .kind = (uint8_t)lock->kind,
+    };
+    append_object(t, &object);
+}
+
 /* The outermost call first. */
 static void
 append_stack(text *t, uint32_t stack)
@@ -184,47 +197,115 @@ golock_report_text(const golock_cycle *cycle)
     return t.bytes;
 }
 
-/* What could not be written yet. Only looks write. */
+/* What str() makes of an OrderCycle, without the lines of the source. */
+static text
+text_of_order(const golock_order_circle *circle, const char *prefix)
+{
+    text t = {0};
+    append(&t, "%sPossible deadlock: %u locks are taken in contradictory orders:\n", prefix,
+           circle->length);
+    for (uint32_t i = 0; i < circle->length; i++) {
+        const golock_order_edge *edge = &circle->edges[i];
+        const golock_order_edge *before = &circle->edges[(i == 0 ? circle->length : i) - 1];
+        if (!append_string(&t, edge->thread_name)) {
+            append_thread(&t, edge->thread);
+        }
+        append(&t, " took %s", edge->from.number == before->to.number ? "" : "another ");
+        append_ordered(&t, &edge->from);
+        append(&t, ":\n");
+        append_stack(&t, edge->from.stack);
+        append(&t, "and then ");
+        append_ordered(&t, &edge->to);
+        append(&t, ":\n");
+        append_stack(&t, edge->to.stack);
+    }
+    return t;
+}
+
+/* What could not be written yet. */
 #define MOST_UNWRITTEN ((size_t)1 << 20)
 
 static text unwritten;
 static size_t written;
+static bool unwritten_locked; /* guards both */
+static bool writing;          /* one thread at a time, which may have to wait */
+
+static void
+lock_unwritten(void)
+{
+    while (__atomic_exchange_n(&unwritten_locked, true, __ATOMIC_ACQUIRE)) {
+        sched_yield();
+    }
+}
+
+static void
+unlock_unwritten(void)
+{
+    __atomic_store_n(&unwritten_locked, false, __ATOMIC_RELEASE);
+}
+
+/* Takes over the text. */
+static bool
+write_text(text t)
+{
+    lock_unwritten();
+    if (!t.failed && unwritten.length - written < MOST_UNWRITTEN) {
+        append_bytes(&unwritten, t.bytes, t.length);
+    }
+    unlock_unwritten();
+    free(t.bytes);
+    return golock_report_flush();
+}
 
 void
 golock_report_write(const golock_cycle *cycle)
 {
-    text t = text_of(cycle, "golock.sight: ");
-    if (!t.failed && unwritten.length - written < MOST_UNWRITTEN) {
-        append_bytes(&unwritten, t.bytes, t.length);
+    write_text(text_of(cycle, "golock.sight: "));
+}
+
+/* Copies what comes next, after the former copy was written; with `done`, forgets all. */
+static size_t
+next_piece(char piece[PIPE_BUF], size_t was_written, bool done)
+{
+    lock_unwritten();
+    written += was_written;
+    size_t length = done ? 0 : unwritten.length - written;
+    length = length < PIPE_BUF ? length : PIPE_BUF;
+    if (length > 0) {
+        memcpy(piece, unwritten.bytes + written, length);
+    } else {
+        free(unwritten.bytes);
+        unwritten = (text){0};
+        written = 0;
     }
-    free(t.bytes);
-    golock_report_flush();
+    unlock_unwritten();
+    return length;
 }
 
 bool
 golock_report_flush(void)
 {
-    while (written < unwritten.length) {
-        /* A pipe that is writable for poll has room for so many bytes. */
-        size_t length =
-            unwritten.length - written < PIPE_BUF ? unwritten.length - written : PIPE_BUF;
-        struct pollfd descriptor = {.fd = STDERR_FILENO, .events = POLLOUT};
-        if (poll(&descriptor, 1, 0) == 0) {
-            return true;
-        }
-        ssize_t count = write(STDERR_FILENO, unwritten.bytes + written, length);
-        if (count <= 0) {
-            break; /* nobody reads it */
-        }
-        written += (size_t)count;
+    char piece[PIPE_BUF];
+    if (__atomic_exchange_n(&writing, true, __ATOMIC_ACQUIRE)) {
+        return true;
     }
-    free(unwritten.bytes);
-    unwritten = (text){0};
-    written = 0;
-    return false;
+    bool left = false;
+    size_t length = next_piece(piece, 0, false);
+    while (length > 0 && !left) {
+        /* A pipe that is writable for poll has room for so many bytes. */
+        struct pollfd descriptor = {.fd = STDERR_FILENO, .events = POLLOUT};
+        left = poll(&descriptor, 1, 0) == 0;
+        if (!left) {
+            ssize_t count = write(STDERR_FILENO, piece, length);
+            const bool done = count <= 0; /* nobody reads it */
+            length = next_piece(piece, done ? 0 : (size_t)count, done);
+        }
+    }
+    __atomic_store_n(&writing, false, __ATOMIC_RELEASE);
+    return left;
 }
 
-/* The queue: images of a cycle each, the oldest first. */
+/* The queue: images of one deadlock or circle each, the oldest first. */
 #define MOST_QUEUED 64
 
 static struct {
@@ -324,13 +405,9 @@ image_of(const golock_cycle *cycle, struct queued *made)
     return golock_image_finish(&writer, &made->image, &made->size) == 0;
 }
 
-void
-golock_report_queue(const golock_cycle *cycle)
+static void
+enqueue(struct queued made)
 {
-    struct queued made;
-    if (!image_of(cycle, &made)) {
-        return;
-    }
     lock_queue();
     const bool room = queue.length < MOST_QUEUED;
     if (room) {
@@ -341,6 +418,43 @@ golock_report_queue(const golock_cycle *cycle)
         announce();
     } else {
         free(made.image);
+    }
+}
+
+void
+golock_report_queue(const golock_cycle *cycle)
+{
+    struct queued made;
+    if (image_of(cycle, &made)) {
+        enqueue(made);
+    }
+}
+
+static void
+queue_order(uint32_t circle)
+{
+    struct golock_image_writer writer;
+    struct queued made;
+    if (!golock_image_start(&writer, 0)) {
+        return;
+    }
+    golock_threads_image(&writer);
+    golock_order_section(&writer, circle, 1);
+    if (golock_image_finish(&writer, &made.image, &made.size) == 0) {
+        enqueue(made);
+    }
+}
+
+void
+golock_report_order(uint32_t index)
+{
+    const enum golock_on_deadlock what = golock_cycles_on_deadlock();
+    golock_order_circle circle;
+    if (what == GOLOCK_DEADLOCK_QUEUE) {
+        queue_order(index);
+    } else if (what != GOLOCK_DEADLOCK_IGNORE && golock_order_circle_at(index, &circle) &&
+               write_text(text_of_order(&circle, "golock.sight: "))) {
+        golock_plan_look(); /* which writes the rest */
     }
 }
 
@@ -398,4 +512,5 @@ golock_report_after_fork(void)
     queue.first = queue.length = 0;
     unwritten = (text){0};
     written = 0;
+    unwritten_locked = writing = false;
 }

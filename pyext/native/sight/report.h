@@ -1,4 +1,5 @@
-/* What is told of deadlocks: text on standard error, or descriptions that a Python thread takes. */
+/* What is told of deadlocks, and of circles in the order of locks: text on standard error, or
+ * descriptions that a Python thread takes. */
 #ifndef GOLOCK_REPORT_H
 #define GOLOCK_REPORT_H
 
@@ -24,6 +25,9 @@ void golock_report_queue(const golock_cycle *cycle);
 /* Empties the queue, and ends the wait of the thread that takes from it. Returns a ticket for the
  * next one. */
 uint32_t golock_report_queue_start(void);
+
+/* Tells of a circle in the order of locks, where deadlocks are told. Runs no Python code. */
+void golock_report_order(uint32_t circle);
 
 /* Waits for a description, and returns it: an image, bytes. Returns None when another ticket was
  * given, and NULL with MemoryError set. Needs the GIL, and drops it while it waits. */
