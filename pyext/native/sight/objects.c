@@ -4,12 +4,15 @@
 #include "sight/frame.h"
 #include "sight/intern.h"
 #include "sight/order.h"
+#include "sight/profile.h"
 #include "sight/table.h"
 #include "sight/threads.h"
 
 #include <pthread.h>
 #include <sched.h>
 #include <stdlib.h>
+
+#define NO_INLINE __attribute__((noinline))
 
 #define BLOCK 256
 #define MOST_BLOCKS 4096
@@ -359,10 +362,37 @@ golock_object_mark_stranger(golock_object_record *record)
     estrange(record);
 }
 
+/* Adds a hold of the lock to the profile. */
+NO_INLINE static void
+profile_hold(const golock_object_record *record, uint64_t key, int64_t nanoseconds)
+{
+    golock_thread_record thread = {0};
+    golock_thread_find(key, &thread);
+    const struct golock_image_sample sample = {
+        .thread = key,
+        .object = (uint64_t)(uintptr_t)LOAD(record->address),
+        .thread_name = thread.name,
+        .stack = LOAD(record->stack),
+        .created = LOAD(record->created),
+        .name = LOAD(record->name),
+        .kind = LOAD(record->kind),
+        .flags = GOLOCK_SAMPLE_HOLD,
+    };
+    golock_profile_record(&sample, 1, nanoseconds, 0);
+}
+
 void
 golock_object_released_by(golock_object_record *record, uint64_t key)
 {
     uint64_t owner = LOAD(record->owner);
+    if (owner == key && LOAD(record->generation) == LOAD(generation)) {
+        /* The coarse clock moves every few milliseconds. Each hold during which it moves counts
+         * as long as it has moved, the others as 0: the sums come out right. */
+        int64_t held = now_coarse() - LOAD(record->since);
+        if (held > 0) {
+            profile_hold(record, key, held);
+        }
+    }
     if (owner != key && owner != 0 && LOAD(record->generation) == LOAD(generation)) {
         estrange(record);
     }
