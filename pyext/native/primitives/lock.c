@@ -55,7 +55,7 @@ NO_INLINE static PyObject *
 acquire_slow(LockObject *self, golock_deadline deadline)
 {
     int taken = golock_mutex_acquire_slow(&self->mutex, deadline, 0);
-    return taken < 0 ? NULL : PyBool_FromLong(taken);
+    return taken < 0 ? NULL : Py_NewRef(taken ? Py_True : Py_False);
 }
 
 NO_INLINE static PyObject *

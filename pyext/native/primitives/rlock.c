@@ -74,7 +74,7 @@ acquire_slow(RLockObject *self, golock_deadline deadline)
     if (taken > 0) {
         own(self, 1);
     }
-    return taken < 0 ? NULL : PyBool_FromLong(taken);
+    return taken < 0 ? NULL : Py_NewRef(taken ? Py_True : Py_False);
 }
 
 static PyObject *

@@ -54,24 +54,32 @@ has_several_writers(const golock_object_record *record)
 #endif
 }
 
+/* The fields are written after the odd version. */
+static inline void
+begin_sole_write(golock_object_record *record)
+{
+    STORE(record->version, LOAD(record->version) + 1);
+    __atomic_thread_fence(__ATOMIC_RELEASE);
+}
+
 static void
 begin_write(golock_object_record *record)
 {
-    uint32_t version = LOAD(record->version);
     if (!has_several_writers(record)) {
-        STORE(record->version, version + 1);
+        begin_sole_write(record);
     } else {
+        uint32_t version = LOAD(record->version);
         while (version % 2 != 0 ||
                !__atomic_compare_exchange_n(&record->version, &version, version + 1, false,
                                             __ATOMIC_ACQUIRE, __ATOMIC_RELAXED)) {
             sched_yield();
             version = LOAD(record->version);
         }
+        __atomic_thread_fence(__ATOMIC_RELEASE);
     }
-    __atomic_thread_fence(__ATOMIC_RELEASE); /* the fields are written after the odd version */
 }
 
-static void
+static inline void
 end_write(golock_object_record *record)
 {
     __atomic_store_n(&record->version, LOAD(record->version) + 1, __ATOMIC_RELEASE);
@@ -325,17 +333,34 @@ take(golock_object_record *record, uint64_t key, int64_t now, uintptr_t place, u
     STORE(record->owner, key);
 }
 
+NO_INLINE static void
+take_elsewhere(golock_object_record *record, PyThreadState *thread, uintptr_t place)
+{
+    const uint32_t stack = golock_line_here();
+    const uint64_t key = key_of(thread);
+    const int64_t now = now_coarse();
+    begin_write(record);
+    take(record, key, now, stack == 0 ? 0 : place, stack);
+    end_write(record);
+}
+
 void
 golock_object_taken(golock_object_record *record)
 {
     PyThreadState *thread = PyThreadState_Get();
+    const golock_thread_record *self = golock_thread_self.record;
     const uintptr_t place = golock_current_place(thread);
-    const bool again =
-        place != 0 && place == LOAD(record->place) && LOAD(record->generation) == LOAD(generation);
-    const uint32_t stack = again ? LOAD(record->stack) : golock_line_here();
+    /* In the common case the same line has taken the lock before, and it is nobody's. */
+    if (self == NULL || self->state != thread || place == 0 || LOAD(record->place) != place ||
+        LOAD(record->generation) != LOAD(generation) || LOAD(record->owner) != 0 ||
+        has_several_writers(record)) {
+        take_elsewhere(record, thread, place);
+        return;
+    }
     const int64_t now = now_coarse();
-    begin_write(record);
-    take(record, key_of(thread), now, stack == 0 ? 0 : place, stack);
+    begin_sole_write(record);
+    STORE(record->since, now);
+    STORE(record->owner, self->key);
     end_write(record);
 }
 
@@ -406,7 +431,7 @@ golock_object_released_by(golock_object_record *record, uint64_t key)
 }
 
 void
-golock_object_released(golock_object_record *record)
+golock_object_release(golock_object_record *record)
 {
     golock_object_released_by(record, key_of(PyThreadState_Get()));
 }

@@ -6,6 +6,7 @@
 #include "base/compat.h"
 #include "sight/image.h"
 #include "sight/level.h"
+#include "sight/threads.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -66,9 +67,23 @@ void golock_object_gone(golock_object_record **place);
  * Needs the GIL. */
 void golock_object_taken(golock_object_record *record);
 
+void golock_object_release(golock_object_record *record);
+
 /* Records that the calling thread releases the lock. Call it while the lock is held. Needs the
  * GIL. */
-void golock_object_released(golock_object_record *record);
+static inline void
+golock_object_released(golock_object_record *record)
+{
+#ifndef Py_GIL_DISABLED
+    const golock_thread_record *self = golock_thread_self.record;
+    if (self != NULL && self->key == __atomic_load_n(&record->owner, __ATOMIC_RELAXED) &&
+        !(__atomic_load_n(&record->flags, __ATOMIC_RELAXED) & GOLOCK_OBJECT_SHARED)) {
+        __atomic_store_n(&record->owner, 0, __ATOMIC_RELAXED);
+        return;
+    }
+#endif
+    golock_object_release(record);
+}
 
 /* The same for a thread or goroutine with this key. They need no GIL. */
 void golock_object_taken_by(golock_object_record *record, uint64_t key, uint32_t stack);
