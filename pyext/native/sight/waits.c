@@ -69,7 +69,12 @@ golock_wait_read(golock_wait_record *record, golock_seen_wait *seen)
             .resumed = GET(record->resumed),
             .deadline = GET(record->deadline),
             .taken = GET(record->taken),
+            .gil_delay = GET(record->gil_delay),
+            .holding_thread = GET(record->holding_thread),
             .stack = GET(record->stack),
+            .holder = GET(record->holder),
+            .holding_name = GET(record->holding_name),
+            .name = GET(record->name),
             .word = GET(record->word),
         };
         if (version % 2 != 0) {
