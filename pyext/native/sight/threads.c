@@ -317,6 +317,21 @@ golock_thread_refresh_name(golock_thread_record *thread)
     refresh_all(thread);
 }
 
+bool
+golock_thread_find_named(uint64_t key, golock_thread_record *copy)
+{
+    golock_tables_lock();
+    golock_thread_record *record = find(key);
+    golock_tables_unlock();
+    if (record == NULL) {
+        return false;
+    }
+    if (__atomic_load_n(&record->name, __ATOMIC_RELAXED) == 0) {
+        refresh_all(record); /* it does not end while the caller has the GIL */
+    }
+    return golock_thread_find(key, copy);
+}
+
 void
 golock_threads_refresh_names(void)
 {

@@ -62,6 +62,10 @@ void golock_thread_refresh_name(golock_thread_record *thread);
 /* The same for all threads of this interpreter. */
 void golock_threads_refresh_names(void);
 
+/* Copies the record with that key, which is one of this interpreter's threads, and reads its name
+ * if it has none. Returns false if there is none. Needs the GIL. */
+bool golock_thread_find_named(uint64_t key, golock_thread_record *copy);
+
 /* Drops the references to strings, when sight has been switched off. Needs the GIL of the main
  * interpreter. */
 void golock_threads_stop(void);

@@ -172,10 +172,13 @@ record_holder(golock_wait_record *record)
         stack = object.stack;
     }
     /* Only the threads of this interpreter stand still while this one has the GIL. */
-    if (owner != 0 && golock_thread_find(owner, &holder) && holder.state != NULL &&
-        owner >> 40 == golock_thread_key() >> 40) {
-        uint32_t its = golock_stack_of(holder.state);
-        stack = its != 0 ? its : stack;
+    if (owner != 0 && owner >> 40 == golock_thread_key() >> 40) {
+        if (golock_thread_find_named(owner, &holder) && holder.state != NULL) {
+            uint32_t its = golock_stack_of(holder.state);
+            stack = its != 0 ? its : stack;
+        }
+    } else if (owner != 0) {
+        golock_thread_find(owner, &holder);
     }
     SET(record->holding_thread, owner);
     SET(record->holding_name, holder.name);
