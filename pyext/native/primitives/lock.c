@@ -54,6 +54,9 @@ lock_dealloc(LockObject *self)
 NO_INLINE static PyObject *
 acquire_slow(LockObject *self, golock_deadline deadline)
 {
+    if (golock_mutex_acquire_owned(&self->mutex)) {
+        Py_RETURN_TRUE;
+    }
     int taken = golock_mutex_acquire_slow(&self->mutex, deadline, 0);
     return taken < 0 ? NULL : Py_NewRef(taken ? Py_True : Py_False);
 }
@@ -88,7 +91,7 @@ golock_lock_acquire(LockObject *self, PyObject *const *args, Py_ssize_t nargs, P
 NO_INLINE static PyObject *
 release_slow(LockObject *self)
 {
-    if (!golock_mutex_release_slow(&self->mutex)) {
+    if (!golock_mutex_release_contended(&self->mutex)) {
         PyErr_SetString(PyExc_RuntimeError, "release unlocked lock");
         return NULL;
     }

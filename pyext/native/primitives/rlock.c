@@ -70,7 +70,9 @@ count_of(const RLockObject *self)
 NO_INLINE static PyObject *
 acquire_slow(RLockObject *self, golock_deadline deadline)
 {
-    int taken = golock_mutex_acquire_slow(&self->mutex, deadline, 0);
+    int taken = golock_mutex_acquire_owned(&self->mutex)
+                    ? 1
+                    : golock_mutex_acquire_slow(&self->mutex, deadline, 0);
     if (taken > 0) {
         own(self, 1);
     }
@@ -133,7 +135,7 @@ not_acquired(void)
 NO_INLINE static PyObject *
 release_slow(RLockObject *self)
 {
-    golock_mutex_release_slow(&self->mutex);
+    golock_mutex_release_contended(&self->mutex);
     Py_RETURN_NONE;
 }
 

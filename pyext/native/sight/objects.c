@@ -291,14 +291,6 @@ golock_object_of_word(const void *word, int kind, bool make)
     return record;
 }
 
-static int64_t
-now_coarse(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-    return (int64_t)now.tv_sec * NS_PER_SECOND + now.tv_nsec;
-}
-
 /* Returns the key of the calling thread. */
 static inline uint64_t
 key_of(PyThreadState *thread)
@@ -338,7 +330,7 @@ take_elsewhere(golock_object_record *record, PyThreadState *thread, uintptr_t pl
 {
     const uint32_t stack = golock_line_here();
     const uint64_t key = key_of(thread);
-    const int64_t now = now_coarse();
+    const int64_t now = golock_now_coarse();
     begin_write(record);
     take(record, key, now, stack == 0 ? 0 : place, stack);
     end_write(record);
@@ -357,7 +349,7 @@ golock_object_taken(golock_object_record *record)
         take_elsewhere(record, thread, place);
         return;
     }
-    const int64_t now = now_coarse();
+    const int64_t now = golock_now_coarse();
     begin_sole_write(record);
     STORE(record->since, now);
     STORE(record->owner, self->key);
@@ -367,7 +359,7 @@ golock_object_taken(golock_object_record *record)
 void
 golock_object_taken_by(golock_object_record *record, uint64_t key, uint32_t stack)
 {
-    const int64_t now = now_coarse();
+    const int64_t now = golock_now_coarse();
     begin_write(record);
     take(record, key, now, 0, stack);
     end_write(record);
@@ -413,7 +405,7 @@ golock_object_released_by(golock_object_record *record, uint64_t key)
     if (owner == key && LOAD(record->generation) == LOAD(generation)) {
         /* The coarse clock moves every few milliseconds. Each hold during which it moves counts
          * as long as it has moved, the others as 0: the sums come out right. */
-        int64_t held = now_coarse() - LOAD(record->since);
+        int64_t held = golock_now_coarse() - LOAD(record->since);
         if (held > 0) {
             profile_hold(record, key, held);
         }

@@ -3,6 +3,7 @@
 #ifndef GOLOCK_OBJECTS_H
 #define GOLOCK_OBJECTS_H
 
+#include "base/clock.h"
 #include "base/compat.h"
 #include "sight/image.h"
 #include "sight/level.h"
@@ -75,9 +76,11 @@ static inline void
 golock_object_released(golock_object_record *record)
 {
 #ifndef Py_GIL_DISABLED
+    /* In the common case the owner releases it within the same tick of the coarse clock. */
     const golock_thread_record *self = golock_thread_self.record;
     if (self != NULL && self->key == __atomic_load_n(&record->owner, __ATOMIC_RELAXED) &&
-        !(__atomic_load_n(&record->flags, __ATOMIC_RELAXED) & GOLOCK_OBJECT_SHARED)) {
+        !(__atomic_load_n(&record->flags, __ATOMIC_RELAXED) & GOLOCK_OBJECT_SHARED) &&
+        golock_now_coarse() == __atomic_load_n(&record->since, __ATOMIC_RELAXED)) {
         __atomic_store_n(&record->owner, 0, __ATOMIC_RELAXED);
         return;
     }

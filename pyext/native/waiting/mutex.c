@@ -41,27 +41,13 @@ acquire_and_own(golock_mutex *mutex, golock_deadline deadline, unsigned flags)
 int
 golock_mutex_acquire_slow(golock_mutex *mutex, golock_deadline deadline, unsigned flags)
 {
-    const int level = golock_sight_now();
-    golock_object_record *record = __atomic_load_n(&mutex->record, __ATOMIC_ACQUIRE);
-    if (level < GOLOCK_SIGHT_OWNERS) {
-        return acquire(mutex, deadline, flags);
-    }
-    if (level == GOLOCK_SIGHT_OWNERS && record != NULL && !(flags & GOLOCK_WAIT_WOKEN) &&
-        golock_fast_acquire(&mutex->word, golock_mutex_is_shared(mutex), &golock_plain_path)) {
-        golock_object_taken(record);
-        return 1;
-    }
-    return acquire_and_own(mutex, deadline, flags);
+    return golock_sight_now() < GOLOCK_SIGHT_OWNERS ? acquire(mutex, deadline, flags)
+                                                    : acquire_and_own(mutex, deadline, flags);
 }
 
 bool
 golock_mutex_release_slow(golock_mutex *mutex)
 {
-    if (golock_mutex_disown(mutex) &&
-        golock_fast_release(&mutex->word, golock_mutex_is_shared(mutex), &mutex->releases,
-                            &golock_plain_path)) {
-        return true;
-    }
     return golock_word_release(&mutex->word, golock_mutex_is_shared(mutex));
 }
 

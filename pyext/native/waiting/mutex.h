@@ -62,6 +62,33 @@ golock_mutex_made(golock_mutex *mutex)
     }
 }
 
+static inline bool
+golock_mutex_fast_acquire(golock_mutex *mutex)
+{
+    return golock_fast_acquire(&mutex->word, golock_mutex_is_shared(mutex), &golock_fastpath);
+}
+
+static inline bool
+golock_mutex_fast_release(golock_mutex *mutex)
+{
+    return golock_fast_release(&mutex->word, golock_mutex_is_shared(mutex), &mutex->releases,
+                               &golock_fastpath);
+}
+
+/* Takes a free lock while owners are recorded and nothing more: what the fast path does otherwise.
+ * Returns false if that does not apply. */
+static inline bool
+golock_mutex_acquire_owned(golock_mutex *mutex)
+{
+    golock_object_record *record = __atomic_load_n(&mutex->record, __ATOMIC_ACQUIRE);
+    if (golock_sight_now() != GOLOCK_SIGHT_OWNERS || record == NULL ||
+        !golock_fast_acquire(&mutex->word, golock_mutex_is_shared(mutex), &golock_plain_path)) {
+        return false;
+    }
+    golock_object_taken(record);
+    return true;
+}
+
 /* Forgets the owner, before the lock is released. Returns whether owners are recorded. */
 static inline bool
 golock_mutex_disown(golock_mutex *mutex)
@@ -77,23 +104,20 @@ golock_mutex_disown(golock_mutex *mutex)
     return true;
 }
 
-static inline bool
-golock_mutex_fast_acquire(golock_mutex *mutex)
-{
-    return golock_fast_acquire(&mutex->word, golock_mutex_is_shared(mutex), &golock_fastpath);
-}
-
-static inline bool
-golock_mutex_fast_release(golock_mutex *mutex)
-{
-    return golock_fast_release(&mutex->word, golock_mutex_is_shared(mutex), &mutex->releases,
-                               &golock_fastpath);
-}
-
 /* The slow paths. They are not inlined, so that the fast paths save no registers. `flags` are those
  * of golock_wait. */
 int golock_mutex_acquire_slow(golock_mutex *mutex, golock_deadline deadline, unsigned flags);
 bool golock_mutex_release_slow(golock_mutex *mutex);
+
+/* Releases a lock that the fast path has not released. It may only have been off. */
+static inline bool
+golock_mutex_release_contended(golock_mutex *mutex)
+{
+    return (golock_mutex_disown(mutex) &&
+            golock_fast_release(&mutex->word, golock_mutex_is_shared(mutex), &mutex->releases,
+                                &golock_plain_path)) ||
+           golock_mutex_release_slow(mutex);
+}
 
 /* Takes the lock, and waits for it until the deadline. Needs the GIL, and drops it while it waits.
  * Returns 1 when the lock was taken, 0 when the deadline has passed, and -1 with an exception set
@@ -122,7 +146,7 @@ golock_mutex_reacquire(golock_mutex *mutex, bool woken)
 static inline bool
 golock_mutex_release(golock_mutex *mutex)
 {
-    return golock_mutex_fast_release(mutex) || golock_mutex_release_slow(mutex);
+    return golock_mutex_fast_release(mutex) || golock_mutex_release_contended(mutex);
 }
 
 /* The same as golock_mutex_release, but leaves the wake of the claimant to the caller. */
