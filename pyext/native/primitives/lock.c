@@ -98,7 +98,7 @@ release_slow(LockObject *self)
     Py_RETURN_NONE;
 }
 
-PyObject *
+NO_INLINE PyObject *
 golock_lock_release(LockObject *self, PyObject *Py_UNUSED(ignored))
 {
     if (golock_mutex_fast_release(&self->mutex)) {
