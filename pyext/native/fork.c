@@ -5,6 +5,7 @@
 #include "base/process.h"
 #include "core/loader.h"
 #include "sight/cycles.h"
+#include "sight/level.h"
 #include "sight/objects.h"
 #include "sight/order.h"
 #include "sight/profile.h"
@@ -20,6 +21,7 @@ static void
 before(void)
 {
     golock_core_before_fork();
+    golock_level_before_fork();
     golock_order_before_fork();
     golock_tables_lock();
     golock_profile_before_fork();
@@ -31,6 +33,7 @@ in_parent(void)
     golock_profile_after_fork_in_parent();
     golock_tables_unlock();
     golock_order_after_fork();
+    golock_level_after_fork();
     golock_core_after_fork_in_parent();
 }
 
@@ -38,6 +41,7 @@ static void
 in_child(void)
 {
     golock_process_remember();
+    golock_level_after_fork();
     golock_core_after_fork_in_child();
     golock_listen_after_fork();
     golock_counters_after_fork();

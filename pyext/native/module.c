@@ -78,46 +78,14 @@ sight_level(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
     return PyLong_FromLong(golock_sight_now());
 }
 
-/* Returns 0, or -1 with RuntimeError set. The recording of owners begins before the fast paths are
- * off, and ends after they are on, when nothing more is recorded. */
-static int
-set_level(int level)
-{
-    const bool records = level >= GOLOCK_SIGHT_OWNERS;
-    const bool recorded = golock_sight_now() >= GOLOCK_SIGHT_OWNERS;
-    /* What is recorded refers to code objects of one interpreter. */
-    if ((records || recorded) && PyInterpreterState_Get() != PyInterpreterState_Main()) {
-        PyErr_SetString(PyExc_RuntimeError, "owners are a matter of the main interpreter");
-        return -1;
-    }
-    if (golock_sight_now() == GOLOCK_SIGHT_OFF && level != GOLOCK_SIGHT_OFF) {
-        golock_profile_clear();
-        __atomic_store_n(&golock_sight_started, golock_now(), __ATOMIC_RELAXED);
-    }
-    if (records && !recorded) {
-        golock_objects_start();
-    }
-    if (level >= GOLOCK_SIGHT_ORDER && golock_sight_now() < GOLOCK_SIGHT_ORDER) {
-        golock_order_start();
-    }
-    __atomic_store_n(&golock_sight, level, __ATOMIC_RELAXED);
-    __atomic_store_n(&golock_fastpath, golock_plain_path && !records, __ATOMIC_RELAXED);
-    if (recorded && !records) {
-        golock_objects_start();
-    }
-    if (level == GOLOCK_SIGHT_OFF) {
-        golock_intern_stop();
-    }
-    return 0;
-}
-
 /* Call this when the interpreter ends. */
 static void
 leave_sight(void)
 {
     golock_forget_waits();
     if (PyInterpreterState_Get() == PyInterpreterState_Main()) {
-        set_level(GOLOCK_SIGHT_OFF);
+        golock_set_level(GOLOCK_SIGHT_OFF);
+        golock_drop_references(NULL);
     }
 }
 
@@ -132,7 +100,9 @@ set_sight_level(PyObject *Py_UNUSED(module), PyObject *argument)
         PyErr_SetString(PyExc_ValueError, "no such level");
         return NULL;
     }
-    return set_level((int)level) < 0 ? NULL : Py_NewRef(Py_None);
+    golock_set_level((int)level);
+    golock_drop_references(NULL);
+    Py_RETURN_NONE;
 }
 
 static PyObject *
@@ -603,9 +573,7 @@ read_environment(void)
                      sight);
         return -1;
     }
-    if (set_level(level) < 0) {
-        return -1;
-    }
+    golock_set_level(level);
     const char *handoff = getenv("GOLOCK_HANDOFF");
     if (handoff == NULL || *handoff == '\0') {
         return 0;

@@ -163,10 +163,3 @@ golock_place_here(void)
 }
 
 #endif
-
-PyCodeObject *
-golock_current_code(PyThreadState *thread, int *instruction)
-{
-    const void *innermost = golock_innermost_frame(thread);
-    return innermost == NULL ? NULL : golock_frame_code(innermost, instruction);
-}

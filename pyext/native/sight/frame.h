@@ -19,10 +19,6 @@ PyCodeObject *golock_frame_code(const void *frame, int *instruction);
  * code object lives; 0 if it executes none. */
 uintptr_t golock_place_here(void);
 
-/* Returns a borrowed reference to the code that runs in the thread, and the byte offset of its
- * instruction; NULL if the thread runs no Python code. */
-PyCodeObject *golock_current_code(PyThreadState *thread, int *instruction);
-
 /* Returns a number for the instruction that the thread executes, or 0: it has none. No other
  * instruction has the number while the code is alive. Needs the GIL. */
 #if PY_VERSION_HEX >= 0x030B0000 && PY_VERSION_HEX < 0x030E0000 && !defined(Py_GIL_DISABLED)

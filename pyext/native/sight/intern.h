@@ -43,7 +43,7 @@ const char *golock_interned_string(uint32_t string, size_t *length);
 struct golock_image_writer;
 void golock_intern_image(struct golock_image_writer *writer); /* after all other sections */
 
-/* Drops the references to code objects, when sight has been switched off. Needs the GIL of the main
+/* Drops the references to code objects: see golock_drop_references. Needs the GIL of the main
  * interpreter. */
 void golock_intern_stop(void);
 

@@ -23,4 +23,15 @@ golock_sight_now(void)
     return __atomic_load_n(&golock_sight, __ATOMIC_RELAXED);
 }
 
+/* Sets the level. Needs no GIL. */
+void golock_set_level(int level);
+
+/* Drops the references to Python objects that sight had while it was on, if it is off. Returns 0.
+ * Needs the GIL, and may run Python code. golock_set_level calls it soon, in the main thread. */
+int golock_drop_references(void *ignored);
+
+/* Call these around a fork. */
+void golock_level_before_fork(void);
+void golock_level_after_fork(void);
+
 #endif

@@ -66,7 +66,7 @@ void golock_threads_refresh_names(void);
  * if it has none. Returns false if there is none. Needs the GIL. */
 bool golock_thread_find_named(uint64_t key, golock_thread_record *copy);
 
-/* Drops the references to strings, when sight has been switched off. Needs the GIL of the main
+/* Drops the references to strings: see golock_drop_references. Needs the GIL of the main
  * interpreter. */
 void golock_threads_stop(void);
 

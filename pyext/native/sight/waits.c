@@ -9,8 +9,6 @@
 #include <pthread.h>
 #include <stdlib.h>
 
-int golock_sight = GOLOCK_SIGHT_OFF;
-int64_t golock_sight_started;
 uint64_t golock_waits_dropped;
 bool golock_tables_locked;
 
