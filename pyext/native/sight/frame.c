@@ -24,17 +24,6 @@ golock_frame_code(const void *frame, int *instruction)
     return its->f_code;
 }
 
-uintptr_t
-golock_place_here(void)
-{
-    const PyFrameObject *frame = PyThreadState_Get()->frame;
-    if (frame == NULL) {
-        return 0;
-    }
-    return (uintptr_t)PyBytes_AS_STRING(frame->f_code->co_code) +
-           (uintptr_t)frame->f_lasti * sizeof(_Py_CODEUNIT);
-}
-
 #else
 
 #define Py_BUILD_CORE
@@ -153,13 +142,6 @@ golock_frame_code(const void *f, int *instruction)
 {
     *instruction = (int)(instruction_of(f) - bytecode((frame *)f)) * (int)sizeof(_Py_CODEUNIT);
     return code_of((frame *)f);
-}
-
-uintptr_t
-golock_place_here(void)
-{
-    const frame *f = golock_innermost_frame(PyThreadState_Get());
-    return f == NULL ? 0 : (uintptr_t)instruction_of(f);
 }
 
 #endif

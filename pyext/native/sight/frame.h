@@ -15,10 +15,6 @@ const void *golock_calling_frame(const void *frame);
 /* Returns a borrowed reference to the code of a frame, and the byte offset of its instruction. */
 PyCodeObject *golock_frame_code(const void *frame, int *instruction);
 
-/* Returns a number that stands for the instruction that the calling thread executes, as long as its
- * code object lives; 0 if it executes none. */
-uintptr_t golock_place_here(void);
-
 /* Returns a number for the instruction that the thread executes, or 0: it has none. No other
  * instruction has the number while the code is alive. Needs the GIL. */
 #if PY_VERSION_HEX >= 0x030B0000 && PY_VERSION_HEX < 0x030E0000 && !defined(Py_GIL_DISABLED)
@@ -45,8 +41,9 @@ static inline uintptr_t
 golock_current_place(PyThreadState *thread)
 {
     int instruction = 0;
-    const PyCodeObject *code = golock_current_code(thread, &instruction);
-    uintptr_t unit = (uintptr_t)instruction / sizeof(_Py_CODEUNIT);
+    const void *frame = golock_innermost_frame(thread);
+    const PyCodeObject *code = frame == NULL ? NULL : golock_frame_code(frame, &instruction);
+    uintptr_t unit = (uintptr_t)instruction / 2; /* the size of a code unit */
     return code == NULL || unit > UINT16_MAX ? 0 : (uintptr_t)code | unit << 48;
 }
 
