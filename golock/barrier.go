@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 
 	"github.com/golock/golock/internal/core"
+	"github.com/golock/golock/internal/sight"
 )
 
 // A Barrier makes goroutines wait until a given number of them, its parties, have arrived. Then all
@@ -64,7 +65,7 @@ func (b *Barrier) Wait(ctx context.Context) (int, error) {
 	l := core.NewListener()
 	core.Listen(&b.word, l)
 	b.lock.Unlock()
-	l.Await(ctx)
+	await(ctx, l, &b.word, sight.KindBarrier)
 
 	notification := l.Notification()
 	if notification == 0 {

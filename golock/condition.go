@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 
 	"github.com/golock/golock/internal/core"
+	"github.com/golock/golock/internal/sight"
 )
 
 // A Condition is a condition variable. Unlike a [sync.Cond] it can be waited for with a context,
@@ -45,7 +46,7 @@ func (c *Condition) Wait(ctx context.Context) (err error) {
 		}
 	}()
 	c.L.Unlock()
-	l.Await(ctx)
+	await(ctx, l, &c.word, sight.KindCondition)
 	c.L.Lock()
 	return nil
 }
@@ -54,6 +55,7 @@ func (c *Condition) Wait(ctx context.Context) (err error) {
 // caller should hold c.L: without it Notify may miss a goroutine that is about to wait.
 func (c *Condition) Notify(n int) {
 	if n > 0 && atomic.LoadUint32(&c.word) != 0 {
+		recordTaken(&c.word, sight.KindCondition)
 		core.Notify(&c.word, uint32(min(n, core.Everyone)), core.Notified)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/golock/golock/internal/core"
+	"github.com/golock/golock/internal/sight"
 )
 
 // An Event is a flag that goroutines and threads can wait for. What happened before Set is visible
@@ -16,7 +17,10 @@ type Event struct {
 }
 
 // Set sets the flag. All current waiters return nil, even if the flag is cleared at once.
-func (e *Event) Set() { e.event.Set() }
+func (e *Event) Set() {
+	recordTaken(e.event.Word(), sight.KindEvent)
+	e.event.Set()
+}
 
 // Clear clears the flag. It does not affect waiters that an earlier Set has woken.
 func (e *Event) Clear() { e.event.Clear() }
@@ -26,4 +30,12 @@ func (e *Event) IsSet() bool { return e.event.IsSet() }
 
 // Wait waits until the flag is set and returns nil. If the context ends first, it returns the
 // context's error. With a context that has already ended it returns nil if the flag is set.
-func (e *Event) Wait(ctx context.Context) error { return e.event.Wait(ctx) }
+func (e *Event) Wait(ctx context.Context) error {
+	if !sight.Records(sight.Waits) || e.IsSet() {
+		return e.event.Wait(ctx)
+	}
+	record := sight.WaitBegins(ctx, e.event.Word(), sight.KindEvent, core.Forever)
+	err := e.event.Wait(ctx)
+	sight.WaitEnded(record, err == nil)
+	return err
+}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/golock/golock/internal/core"
+	"github.com/golock/golock/internal/sight"
 )
 
 // A Lock is a mutual exclusion lock. Unlike a [sync.Mutex] it can be waited for with a context or a
@@ -20,7 +21,7 @@ type Lock struct {
 // Lock waits for the lock and takes it.
 func (l *Lock) Lock() {
 	// The slow path is outlined, here and in Unlock, so that this inlines into the caller.
-	if core.Barging() && atomic.CompareAndSwapUint32(&l.word, 0, core.Held) {
+	if core.Fast() && atomic.CompareAndSwapUint32(&l.word, 0, core.Held) {
 		return
 	}
 	l.lockSlow()
@@ -28,18 +29,26 @@ func (l *Lock) Lock() {
 
 //go:noinline
 func (l *Lock) lockSlow() {
-	_ = l.cell().Wait(context.Background(), core.Forever)
+	_ = l.wait(context.Background(), core.Forever)
 }
 
 // TryLock takes the lock if it is free and not reserved for a waiter. It reports whether it did.
 func (l *Lock) TryLock() bool {
-	return core.Barging() && atomic.CompareAndSwapUint32(&l.word, 0, core.Held) ||
-		l.cell().TryAcquire()
+	return core.Fast() && atomic.CompareAndSwapUint32(&l.word, 0, core.Held) || l.tryLockSlow()
+}
+
+//go:noinline
+func (l *Lock) tryLockSlow() bool {
+	taken := l.cell().TryAcquire()
+	if taken {
+		recordTaken(&l.word, sight.KindLock)
+	}
+	return taken
 }
 
 // Unlock releases the lock. It panics if the lock is not taken.
 func (l *Lock) Unlock() {
-	if atomic.CompareAndSwapUint32(&l.word, core.Held, 0) {
+	if core.Fast() && atomic.CompareAndSwapUint32(&l.word, core.Held, 0) {
 		return
 	}
 	l.unlockSlow()
@@ -47,6 +56,7 @@ func (l *Lock) Unlock() {
 
 //go:noinline
 func (l *Lock) unlockSlow() {
+	l.recordReleased()
 	if !l.cell().Release(1, 1, core.ShouldCheckClock()) {
 		panic("golock: unlock of unlocked lock")
 	}
@@ -65,10 +75,10 @@ func (l *Lock) LockContext(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if core.Barging() && atomic.CompareAndSwapUint32(&l.word, 0, core.Held) {
+	if core.Fast() && atomic.CompareAndSwapUint32(&l.word, 0, core.Held) {
 		return nil
 	}
-	return l.cell().Wait(ctx, core.Forever)
+	return l.wait(ctx, core.Forever)
 }
 
 // LockTimeout waits for the lock for at most d, and reports whether it took the lock. With d <= 0
@@ -80,5 +90,15 @@ func (l *Lock) LockTimeout(d time.Duration) bool {
 	if d <= 0 {
 		return false
 	}
-	return l.cell().Wait(context.Background(), core.DeadlineAfter(d)) == nil
+	return l.wait(context.Background(), core.DeadlineAfter(d)) == nil
+}
+
+func (l *Lock) wait(ctx context.Context, deadline int64) error {
+	return acquire(ctx, l.cell(), &l.word, sight.KindLock, deadline)
+}
+
+func (l *Lock) recordReleased() {
+	if core.OwnersRecorded() && l.Locked() {
+		sight.Released(&l.word, sight.KindLock, 1)
+	}
 }

@@ -62,6 +62,7 @@ func (l PythonLock) Acquire(blocking bool, timeout float64) (bool, error) {
 // Release does what release() of Python's lock does. The error is [ErrUnlocked] if the lock is not
 // taken.
 func (l PythonLock) Release() error {
+	l.recordReleased()
 	if atomic.CompareAndSwapUint32(&l.word, core.Held, 0) || l.cell().Release(1, 1, true) {
 		return nil
 	}

@@ -7,6 +7,7 @@ import (
 	"unsafe"
 
 	"github.com/golock/golock/internal/core"
+	"github.com/golock/golock/internal/sight"
 )
 
 // A Semaphore is a number of permits. Waiters get a permit in the order of their arrival, but
@@ -38,12 +39,18 @@ func (s *Semaphore) Acquire(ctx context.Context) error {
 	if s.TryAcquire() {
 		return nil
 	}
-	return s.cell().Wait(ctx, core.Forever)
+	return s.wait(ctx, core.Forever)
 }
 
 // TryAcquire takes a permit if there is one that is not reserved for a waiter. It reports whether
 // it did.
-func (s *Semaphore) TryAcquire() bool { return s.cell().TryAcquire() }
+func (s *Semaphore) TryAcquire() bool {
+	taken := s.cell().TryAcquire()
+	if taken {
+		recordTaken(s.address(), sight.KindSemaphore)
+	}
+	return taken
+}
 
 // AcquireTimeout waits for a permit for at most d, and reports whether it took one. With d <= 0 it
 // does not wait, like [Semaphore.TryAcquire].
@@ -51,7 +58,11 @@ func (s *Semaphore) AcquireTimeout(d time.Duration) bool {
 	if s.TryAcquire() {
 		return true
 	}
-	return d > 0 && s.cell().Wait(context.Background(), core.DeadlineAfter(d)) == nil
+	return d > 0 && s.wait(context.Background(), core.DeadlineAfter(d)) == nil
+}
+
+func (s *Semaphore) wait(ctx context.Context, deadline int64) error {
+	return acquire(ctx, s.cell(), s.address(), sight.KindSemaphore, deadline)
 }
 
 // Release adds n permits and wakes as many waiters. Any goroutine may release, whether or not it
@@ -67,8 +78,13 @@ func (s *Semaphore) Release(n uint32) {
 func (s *Semaphore) TryRelease(n uint32) bool { return s.releaseUpTo(n, MaxPermits) }
 
 func (s *Semaphore) releaseUpTo(n, most uint32) bool {
-	// A release of none leaves the word alone.
-	return n == 0 || s.cell().Release(n, most, true)
+	if n == 0 {
+		return true // and the word is left alone
+	}
+	if core.OwnersRecorded() {
+		sight.Released(s.address(), sight.KindSemaphore, n)
+	}
+	return s.cell().Release(n, most, true)
 }
 
 // Permits returns the number of permits, with those that are reserved for waiters. The answer may
@@ -79,8 +95,10 @@ func (s *Semaphore) cell() core.Cell {
 	if s.memory.Load() == 0 {
 		s.memory.CompareAndSwap(0, core.MemoryOf(0))
 	}
-	return core.SemaphoreCell((*uint32)(unsafe.Pointer(&s.memory)))
+	return core.SemaphoreCell(s.address())
 }
+
+func (s *Semaphore) address() *uint32 { return (*uint32)(unsafe.Pointer(&s.memory)) }
 
 // A BoundedSemaphore is a [Semaphore] that never has more permits than it was made with. The zero
 // value has none. A BoundedSemaphore must not be copied after first use.

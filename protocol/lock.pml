@@ -34,13 +34,13 @@
 
 /* Accesses without a step of their own. Cases of tryAcquire and release, for words with no other
  * bits than Held: */
-	/* golock/lock.go Lock: if core.Barging() && atomic.CompareAndSwapUint32(&l.word, 0,
+	/* golock/lock.go Lock: if core.Fast() && atomic.CompareAndSwapUint32(&l.word, 0, core.Held) { */
+	/* golock/lock.go TryLock: return core.Fast() && atomic.CompareAndSwapUint32(&l.word, 0,
+	   core.Held) || l.tryLockSlow() */
+	/* golock/lock.go LockContext: if core.Fast() && atomic.CompareAndSwapUint32(&l.word, 0,
 	   core.Held) { */
-	/* golock/lock.go TryLock: return core.Barging() && atomic.CompareAndSwapUint32(&l.word, 0,
-	   core.Held) || */
-	/* golock/lock.go LockContext: if core.Barging() && atomic.CompareAndSwapUint32(&l.word, 0,
-	   core.Held) { */
-	/* golock/lock.go Unlock: if atomic.CompareAndSwapUint32(&l.word, core.Held, 0) { */
+	/* golock/lock.go Unlock: if core.Fast() && atomic.CompareAndSwapUint32(&l.word, core.Held,
+	   0) { */
 	/* golock/python.go Release: if atomic.CompareAndSwapUint32(&l.word, core.Held, 0) ||
 	   l.cell().Release(1, 1, true) { */
 /* Reads that only select one of the steps below, or report a state to the user: */

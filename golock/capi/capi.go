@@ -19,7 +19,6 @@ import "C"
 
 import (
 	"runtime"
-	"syscall"
 	"time"
 	"unsafe"
 
@@ -34,9 +33,9 @@ func Core() uintptr { return uintptr(unsafe.Pointer(C.golock_core_table())) }
 //export golockTryAcquire
 func golockTryAcquire(word *C.uint32_t, semaphore C.bool) C.int {
 	if semaphore {
-		return truth(semaphoreAt(word).TryAcquire())
+		return truth(core.SemaphoreCell((*uint32)(word)).TryAcquire())
 	}
-	return truth(lockAt(word).TryLock())
+	return truth(core.LockCell((*uint32)(word)).TryAcquire())
 }
 
 //export golockNext
@@ -66,25 +65,17 @@ func golockSetHandoff(nanoseconds C.int64_t) {
 	golock.SetHandoff(time.Duration(nanoseconds))
 }
 
-//export golockServe
-func golockServe(*C.struct_golock_sight, *C.char) C.int { return C.int(syscall.ENOSYS) }
-
 //export golockGoVersion
 func golockGoVersion() *C.char { return C.CString(runtime.Version()) }
 
 //export golockHandoff
 func golockHandoff() *C.int64_t { return (*C.int64_t)(core.HandoffCell()) }
 
+//export golockSlow
+func golockSlow() *C.uint32_t { return (*C.uint32_t)(core.SlowCell()) }
+
 //export golockWaiting
 func golockWaiting() *C.int32_t { return (*C.int32_t)(&core.WaitingCells()[0]) }
-
-// The words are those of Python's objects.
-
-func lockAt(word *C.uint32_t) *golock.Lock { return (*golock.Lock)(unsafe.Pointer(word)) }
-
-func semaphoreAt(word *C.uint32_t) *golock.Semaphore {
-	return (*golock.Semaphore)(unsafe.Pointer(word))
-}
 
 func view(waiter *C.struct_golock_waiter) *core.Waiter {
 	return (*core.Waiter)(unsafe.Pointer(waiter))

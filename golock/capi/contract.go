@@ -35,6 +35,7 @@ var (
 	_ = [1]struct{}{}[core.LongestTenure-C.GOLOCK_LONGEST_TENURE]
 	_ = [1]struct{}{}[core.LongestRound-C.GOLOCK_LONGEST_ROUND]
 	_ = [1]struct{}{}[core.Counters-C.GOLOCK_COUNTERS]
+	_ = [1]struct{}{}[core.SlowOwners-C.GOLOCK_SLOW_OWNERS]
 
 	_ = [1]struct{}{}[int(core.Entered)-C.GOLOCK_ENTERED]
 	_ = [1]struct{}{}[int(core.Woken)-C.GOLOCK_WOKEN]
@@ -53,6 +54,12 @@ var (
 	_ = [1]struct{}{}[sight.Level-C.GOLOCK_SIGHT_LEVEL]
 	_ = [1]struct{}{}[sight.RequestLayout-requestLayout]
 	_ = [1]struct{}{}[sight.ReplyLayout-replyLayout]
+	_ = [1]struct{}{}[sight.Clients-C.GOLOCK_SIGHT_CLIENTS]
+	_ = [1]struct{}{}[int(sight.KindLock)-C.GOLOCK_LOCK]
+	_ = [1]struct{}{}[int(sight.KindSemaphore)-C.GOLOCK_SEMAPHORE]
+	_ = [1]struct{}{}[int(sight.KindEvent)-C.GOLOCK_EVENT]
+	_ = [1]struct{}{}[int(sight.KindCondition)-C.GOLOCK_CONDITION]
+	_ = [1]struct{}{}[int(sight.KindBarrier)-C.GOLOCK_BARRIER]
 )
 
 // The declarations of the header, the waiter and the semaphore have one layout: their sizes and the

@@ -202,10 +202,12 @@ struct golock_sight {
     void (*released)(const void *word, int kind, uint64_t goroutine, uint32_t count);
 
     /* Looks for deadlocks among the waits that are old enough. Returns the CLOCK_MONOTONIC time at
-     * which to look again, or GOLOCK_FOREVER: not before the descriptor is readable that `wake`
-     * returns, or -1. `wake` empties it first. */
+     * which to look again, or GOLOCK_FOREVER: when the service is woken. */
     int64_t (*look)(void);
-    int (*wake)(void);
+
+    /* Returns the descriptor that wakes the service when it is readable, or -1. Empties it, and
+     * says in *woken whether it was readable. */
+    int (*wake)(bool *woken);
 
     /* Answers a request, with memory that `release_reply` frees; returns 0, or an errno. */
     int (*answer)(uint32_t request, uint64_t argument, void **reply, uint64_t *size);
@@ -268,11 +270,17 @@ struct golock_core {
     const int64_t *handoff;
     /* The counters of waiters. Access them atomically. */
     int32_t *waiting;
+    /* GOLOCK_SLOW_... Set and clear the bits atomically. */
+    uint32_t *slow;
     /* Records goroutines, and starts the service, one goroutine that looks for deadlocks and, if
      * `path` is not NULL, listens at that path for clients; the directory exists. A second call
-     * replaces path and sight. NULL for `sight` ends the service. Returns 0, or an errno. */
+     * replaces path and sight. NULL for `sight` ends the service. It notices when it is woken, or
+     * within a second. Returns 0, or an errno if it cannot listen. */
     int (*serve)(const struct golock_sight *sight, const char *path);
 };
+
+/* In golock_core.slow: record which goroutine owns what, by struct golock_sight. */
+#define GOLOCK_SLOW_OWNERS 0x2u
 
 #define GOLOCK_CORE_MAGIC 0x65726FC1u
 

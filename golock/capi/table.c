@@ -33,6 +33,7 @@ complete(void)
     core.go_version = golockGoVersion();
     core.handoff = golockHandoff();
     core.waiting = golockWaiting();
+    core.slow = golockSlow();
 }
 
 const struct golock_core *

@@ -53,6 +53,9 @@ func (e *Event) Set() {
 	}
 }
 
+// Word returns the address of the word.
+func (e *Event) Word() *uint32 { return &e.word }
+
 // Clear clears the flag.
 func (e *Event) Clear() { atomic.AndUint32(&e.word, ^uint32(Set)) }
 

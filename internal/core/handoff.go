@@ -13,11 +13,34 @@ const DefaultHandoff = time.Millisecond
 
 var handoffAfter atomic.Int64
 
+// What keeps goroutines off their fast paths. C writes the latter.
+const (
+	slowOrder  = 1 << 0 // waiters come before newcomers: the threshold is 0
+	SlowOwners = 1 << 1 // golock.sight records owners
+)
+
+var slow atomic.Uint32
+
+// SlowCell returns the memory of the bits above.
+func SlowCell() *uint32 { return (*uint32)(unsafe.Pointer(&slow)) }
+
+// Fast reports whether a goroutine may take a free lock, and nothing else is to be done.
+func Fast() bool { return slow.Load() == 0 }
+
+// OwnersRecorded reports whether golock.sight records owners.
+func OwnersRecorded() bool { return slow.Load()&SlowOwners != 0 }
+
 func init() { handoffAfter.Store(int64(DefaultHandoff)) }
 
 // SetHandoff sets the threshold. Package golock has the documentation.
 func SetHandoff(after time.Duration) {
-	handoffAfter.Store(min(max(int64(after), 0), math.MaxInt64/2))
+	threshold := min(max(int64(after), 0), math.MaxInt64/2)
+	handoffAfter.Store(threshold)
+	if threshold == 0 {
+		slow.Or(slowOrder)
+	} else {
+		slow.And(^uint32(slowOrder))
+	}
 }
 
 // Barging reports whether newcomers may go before waiters.

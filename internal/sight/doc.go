@@ -1,3 +1,3 @@
-// Package sight is the core's part of golock.sight: the service that looks for deadlocks and
-// answers clients, and the recording of goroutines.
+// Package sight is the core's part of golock.sight: the recording of goroutines, and the service
+// that looks for deadlocks and answers clients.
 package sight

@@ -1,6 +1,9 @@
 package sight
 
-import "unsafe"
+import (
+	"encoding/binary"
+	"unsafe"
+)
 
 // A request is what a client of the service sends; a reply precedes the bytes that it receives.
 // struct golock_sight_request and struct golock_sight_reply have the same layouts.
@@ -20,12 +23,27 @@ type (
 // Magic is the first field of a request and of a reply.
 const Magic = 0x53476FC1
 
+var magic = func() (bytes [4]byte) {
+	binary.NativeEndian.PutUint32(bytes[:], Magic)
+	return bytes
+}()
+
 // The requests.
 const (
 	Hello = 1 + iota
 	Image
 	Level
 )
+
+func parse(b *[unsafe.Sizeof(request{})]byte) request {
+	return request{
+		magic:    binary.NativeEndian.Uint32(b[0:]),
+		kind:     binary.NativeEndian.Uint32(b[4:]),
+		argument: binary.NativeEndian.Uint64(b[8:]),
+	}
+}
+
+func (r request) valid() bool { return r.magic == Magic && r.kind >= Hello && r.kind <= Level }
 
 // RequestLayout and ReplyLayout are the sizes and the offsets of the last two fields, a byte each;
 // C compares them with its own.
