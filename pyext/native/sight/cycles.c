@@ -254,12 +254,15 @@ cycle_of(graph *g, uint32_t first)
         one = one && n->wait.address == g->nodes[first].wait.address;
         gil = gil || (has_gil && n->holder != n->wait.thread);
     }
-    if (one && is_semaphore(&g->nodes[first])) { /* its permits may come from other threads */
+    /* A lock that its holder waits for may be a signal, which another thread sends by its release,
+     * as it may have done before. Likewise the permits of a semaphore may come from other threads
+     * than those that have taken some. */
+    const bool itself = length == 1 && !gil;
+    if (itself ? !certain : one && is_semaphore(&g->nodes[first])) {
         free(cycle);
         return NULL;
     }
-    /* A lock that its holder waits for may be a signal, which another thread sends. */
-    certain = certain && (length > 1 || gil);
+    certain = certain && !itself;
     cycle->flags =
         (certain ? GOLOCK_CYCLE_CERTAIN : 0u) | (main && !gil ? GOLOCK_CYCLE_MAIN_THREAD : 0u);
     return cycle;
