@@ -162,13 +162,16 @@ class Deadlock:
     def _lines(self) -> Iterator[str]:
         count = "a thread with itself" if len(self.waits) == 1 else f"{len(self.waits)} threads"
         yield f"{'Deadlock' if self.certain else 'Possible deadlock'} of {count}:"
-        for wait in self.waits:
+        for index, wait in enumerate(self.waits):
             limit = " with a time-out" if wait.limited else ""
             lock = wait.lock
-            holder = lock.holder.name if lock.holder else "unknown"
+            # The holder is in the circle, though a semaphore has several, and an RLock at the level
+            # `waits` none that is recorded.
+            holder = (lock.holder or self.waits[(index + 1) % len(self.waits)].thread).name
+            gil = ", and keeps the GIL" if wait.has_gil else ""
             yield (
                 f"{wait.thread.name} has waited {wait.seconds:.1f} s{limit} for {lock.name}, "
-                f"which {holder} holds:"
+                f"which {holder} holds{gil}:"
             )
             yield from map(str, wait.stack)
             if lock.acquired_at:

@@ -27,6 +27,10 @@ typedef struct {
     PyObject *weakrefs;
 } RLockObject;
 
+_Static_assert(offsetof(RLockObject, owner) ==
+                   offsetof(RLockObject, mutex.word) + GOLOCK_RLOCK_OWNER,
+               "sight knows where the owner is");
+
 /* pthread_self(), which is threading.get_ident(). Where that is the thread pointer, this spares the
  * call. */
 static inline unsigned long

@@ -48,6 +48,9 @@ typedef struct {
 golock_object_record *golock_object_begin(golock_object_record **place, const void *address,
                                           const golock_object_traits *traits);
 
+/* Where the owner of an RLock is, threading.get_ident() or 0, behind its word. */
+#define GOLOCK_RLOCK_OWNER 16
+
 /* Returns the record to which *place points, and makes one if it is NULL. Returns NULL if there is
  * no room. */
 static inline golock_object_record *

@@ -75,6 +75,8 @@ golock_wait_read(golock_wait_record *record, golock_seen_wait *seen)
             .name = GET(record->name),
             .word = GET(record->word),
         };
+        const golock_thread_record *who = GET(record->who);
+        seen->identifier = who == NULL ? 0 : GET(who->identifier);
         if (version % 2 != 0) {
             return false; /* the wait has just begun, or just ends */
         }
@@ -147,7 +149,7 @@ write_wait(golock_wait_record *record, golock_object_record *object, uint64_t ke
     SET(record->holding_name, 0);
     SET(record->holding_thread, 0);
     SET(record->name, who != NULL ? GET(who->name) : 0);
-    record->who = who;
+    SET(record->who, who);
     end_write(record);
 }
 

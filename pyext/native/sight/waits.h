@@ -50,6 +50,7 @@ typedef struct {
     uint64_t holding_thread;
     uint32_t stack, holder, holding_name, name;
     uint32_t *word;
+    unsigned long identifier; /* threading.get_ident() of the waiter; 0 for a goroutine */
 } golock_seen_wait;
 
 /* All records have an index below the length, which only grows. */
