@@ -164,16 +164,6 @@ set_on_deadlock(PyObject *Py_UNUSED(module), PyObject *args)
 }
 
 static PyObject *
-look_(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
-{
-    int64_t next;
-    Py_BEGIN_ALLOW_THREADS
-    next = golock_sight_look();
-    Py_END_ALLOW_THREADS
-    return PyLong_FromLongLong(next);
-}
-
-static PyObject *
 next_deadlock(PyObject *Py_UNUSED(module), PyObject *argument)
 {
     unsigned long ticket = PyLong_AsUnsignedLong(argument);
@@ -526,7 +516,6 @@ static PyMethodDef module_methods[] = {
     {"set_sight_period", set_sight_period, METH_O, set_sight_period_doc},
     {"sight_image", (PyCFunction)(void (*)(void))sight_image, METH_FASTCALL, sight_image_doc},
     {"set_on_deadlock", set_on_deadlock, METH_VARARGS, set_on_deadlock_doc},
-    {"look", look_, METH_NOARGS, ""},
     {"next_deadlock", next_deadlock, METH_O, next_deadlock_doc},
     {"write_unraisable", write_unraisable, METH_VARARGS, write_unraisable_doc},
     {"waits", waits, METH_NOARGS, waits_doc},
