@@ -203,6 +203,9 @@ def start(
     it returns. A logger gets the description, and a function the `Deadlock`, in a daemon thread;
     what the function raises goes to `sys.unraisablehook`. With None deadlocks are not looked for.
 
+    At the level ``order``, locks that are taken in contradictory orders are told in the same way,
+    as an `OrderCycle`, when that is seen first; with None they are only in snapshots.
+
     Raises ValueError for a level that is none of `LEVELS`, a negative period, a threshold that is
     not positive, and another string for `on_deadlock`, TypeError for another object.
     """

@@ -1,4 +1,4 @@
-"""What becomes of the deadlocks that are found while sight is on."""
+"""What becomes of the deadlocks, and the circles in the order of locks, that are found."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from .. import _golock
 if TYPE_CHECKING:
     import logging
 
-    from ._model import Deadlock
+    from ._model import Deadlock, OrderCycle
 
+    Found = Deadlock | OrderCycle
     OnDeadlock = (
         Literal["report", "raise"]
         | logging.Logger
         | logging.LoggerAdapter[Any]
-        | Callable[[Deadlock], object]
+        | Callable[[Found], object]
         | None
     )
 
@@ -32,11 +33,9 @@ class _Reaction:
 
     def __init__(self) -> None:
         self._what, self._threshold = _IGNORE, 1
-        self._tell: Callable[[Deadlock], object] | None = None
+        self._tell: Callable[[Found], object] | None = None
 
-    def set(
-        self, what: int, threshold: int, tell: Callable[[Deadlock], object] | None = None
-    ) -> None:
+    def set(self, what: int, threshold: int, tell: Callable[[Found], object] | None = None) -> None:
         self._what, self._threshold, self._tell = what, threshold, tell
         ticket = _golock.set_on_deadlock(what, threshold)
         if tell is not None:
@@ -75,25 +74,27 @@ def react(on_deadlock: OnDeadlock, threshold: float) -> None:
         _reaction.set(_QUEUE, nanoseconds, tell)
 
 
-def _log_of(on_deadlock: object) -> Callable[[Deadlock], object] | None:
+def _log_of(on_deadlock: object) -> Callable[[Found], object] | None:
     logging = sys.modules.get("logging")  # whoever has a logger has imported it
     if logging is None or not isinstance(on_deadlock, (logging.Logger, logging.LoggerAdapter)):
         return None
 
-    def log(deadlock: Deadlock) -> None:
-        level = logging.ERROR if deadlock.certain else logging.WARNING
-        on_deadlock.log(level, "%s", deadlock)
+    def log(found: Found) -> None:
+        level = logging.ERROR if getattr(found, "certain", False) else logging.WARNING
+        on_deadlock.log(level, "%s", found)
 
     return log
 
 
-def _take(ticket: int, tell: Callable[[Deadlock], object]) -> None:
-    """Tell of deadlocks until the ticket ends."""
+def _take(ticket: int, tell: Callable[[Found], object]) -> None:
+    """Tell of what is found until the ticket ends."""
     from ._model import decode  # noqa: PLC0415
 
     while (image := _golock.next_deadlock(ticket)) is not None:
-        for deadlock in decode(image).deadlocks:
+        snapshot = decode(image)
+        every: tuple[Found, ...] = (*snapshot.deadlocks, *snapshot.order)
+        for found in every:
             try:
-                tell(deadlock)
+                tell(found)
             except BaseException as error:
                 _golock.write_unraisable(error, tell)

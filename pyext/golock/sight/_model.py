@@ -206,6 +206,21 @@ class OrderCycle:
     The second lock of one and the first of the next were made in the same place, and may be two.
     """
 
+    def __str__(self) -> str:
+        return "\n".join(self._lines())
+
+    def _lines(self) -> Iterator[str]:
+        yield f"Possible deadlock: {len(self.edges)} locks are taken in contradictory orders:"
+        for before, edge in zip((self.edges[-1], *self.edges), self.edges, strict=False):
+            first, second = edge.first, edge.second
+            if first == second:  # made in one place
+                first, second = f"{first} at {edge.first_id:#x}", f"{second} at {edge.second_id:#x}"
+            another = "" if edge.first_id == before.second_id else "another "
+            yield f"{edge.thread.name} took {another}{first}:"
+            yield from map(str, edge.first_at)
+            yield f"and then {second}:"
+            yield from map(str, edge.second_at)
+
 
 @dataclass(frozen=True, slots=True)
 class Dropped:

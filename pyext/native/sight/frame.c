@@ -24,6 +24,14 @@ golock_frame_code(const void *frame, int *instruction)
     return its->f_code;
 }
 
+static uintptr_t
+place_of(const void *frame)
+{
+    const PyFrameObject *its = frame;
+    return (uintptr_t)PyBytes_AS_STRING(its->f_code->co_code) +
+           (uintptr_t)its->f_lasti * sizeof(_Py_CODEUNIT);
+}
+
 #else
 
 #define Py_BUILD_CORE
@@ -144,4 +152,22 @@ golock_frame_code(const void *f, int *instruction)
     return code_of((frame *)f);
 }
 
+static uintptr_t
+place_of(const void *f)
+{
+    return (uintptr_t)instruction_of(f);
+}
+
 #endif
+
+#define MOST_CALLERS 8
+
+uint64_t
+golock_frame_identity(const void *frame)
+{
+    uint64_t identity = (uintptr_t)frame;
+    for (int i = 0; i < MOST_CALLERS && (frame = golock_calling_frame(frame)) != NULL; i++) {
+        identity = (identity ^ (uintptr_t)frame ^ place_of(frame)) * 0x9E3779B97F4A7C15u;
+    }
+    return identity;
+}

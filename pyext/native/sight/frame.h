@@ -12,6 +12,11 @@
 const void *golock_innermost_frame(PyThreadState *thread);
 const void *golock_calling_frame(const void *frame);
 
+/* Returns a hash of the addresses of a frame and of the frames that called it, up to eight, and of
+ * the calls that they are in. A thread that finds a frame at the address of one that it had, with
+ * the same hash, has probably not left it. */
+uint64_t golock_frame_identity(const void *frame);
+
 /* Returns a borrowed reference to the code of a frame, and the byte offset of its instruction. */
 PyCodeObject *golock_frame_code(const void *frame, int *instruction);
 

@@ -3,8 +3,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MOST_NODES 65536
+#define MOST_NODES 131072
 #define MOST_EDGES 65536
+/* Locks of one place that are all held at once have many edges, and leave some for the others. */
+#define MOST_SINGLE_EDGES 49152
 #define MOST_GATES 16
 #define MOST_CIRCLES 1024
 #define MOST_TOLD_EDGES 8192
@@ -42,7 +44,7 @@ static struct {
     node *nodes;
     uint32_t node_count, node_room, free_node;
     edge *edges;
-    uint32_t edge_count, edge_room, free_edge;
+    uint32_t edge_count, edge_room, free_edge, single_edges;
     uint32_t *node_buckets, *edge_buckets;
     uint32_t *visited; /* room for two lists of all nodes */
     int64_t lowest, highest;
@@ -88,7 +90,7 @@ golock_graph_reset(void)
     graph.edges = NULL;
     graph.visited = NULL;
     graph.node_count = graph.node_room = graph.free_node = 0;
-    graph.edge_count = graph.edge_room = graph.free_edge = 0;
+    graph.edge_count = graph.edge_room = graph.free_edge = graph.single_edges = 0;
     graph.told_count = graph.circle_count = 0;
     graph.dropped = 0;
     return true;
@@ -262,6 +264,7 @@ remove_edge(uint32_t index)
     graph.edges[e->next_out].previous_out = e->previous_out;
     graph.edges[e->next_in].previous_in = e->previous_in;
     graph.nodes[graph.nodes[e->from].graph].back -= e->back;
+    graph.single_edges -= graph.nodes[e->from].graph != 0;
     uint32_t *place = edge_bucket(e->from, e->to);
     while (*place != index) {
         place = &graph.edges[*place].next;
@@ -569,7 +572,9 @@ add_edge(uint32_t from, uint32_t to, const golock_order_edge *seen, const golock
         }
         return;
     }
-    if ((of != 0 && graph.nodes[of].alike >= MOST_ALIKE) || (index = new_edge(from, to)) == 0) {
+    bool refused =
+        of != 0 && (graph.nodes[of].alike == MOST_ALIKE || graph.single_edges == MOST_SINGLE_EDGES);
+    if (refused || (index = new_edge(from, to)) == 0) {
         graph.dropped++;
         return;
     }
@@ -579,6 +584,7 @@ add_edge(uint32_t from, uint32_t to, const golock_order_edge *seen, const golock
     e->back = !rank_edge(from, to);
     graph.nodes[of].back += e->back;
     link_edge(index);
+    graph.single_edges += of != 0;
     if (graph.nodes[of].back > 0) {
         search(index);
     }

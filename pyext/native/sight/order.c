@@ -12,7 +12,8 @@
 /* A lock that a thread holds. */
 typedef struct {
     const golock_object_record *record;
-    const void *frame; /* the one that took it */
+    const void *frame; /* the one that took it, or NULL */
+    uint64_t identity; /* of the frame */
     uint64_t chain;    /* a hash of the numbers of the locks up to this one */
     uint32_t number;   /* of the record, when it was taken */
 } held_lock;
@@ -162,7 +163,8 @@ add_callers(const struct golock_held_locks *list, golock_ordered_lock *held, uin
         const struct golock_image_stack here = golock_interned_stack(now);
         for (uint32_t i = 0; i < list->count; i++) {
             const uint32_t line = held[i].stack;
-            if (list->locks[i].frame == frame && line != 0 && same_function(line, now)) {
+            if (list->locks[i].frame == frame && line != 0 && same_function(line, now) &&
+                list->locks[i].identity == golock_frame_identity(frame)) {
                 const uint32_t stack =
                     golock_intern_stack(here.caller, golock_interned_stack(line).frame);
                 held[i].stack = stack != 0 ? stack : line;
@@ -239,9 +241,11 @@ golock_order_push(const golock_object_record *record)
         __atomic_add_fetch(&dropped, 1, __ATOMIC_RELAXED);
         return;
     }
+    const void *frame = golock_innermost_frame(PyThreadState_Get());
     append(list, (held_lock){
                      .record = record,
-                     .frame = golock_innermost_frame(PyThreadState_Get()),
+                     .frame = frame,
+                     .identity = frame == NULL ? 0 : golock_frame_identity(frame),
                      .number = LOAD(record->number),
                  });
 }

@@ -117,7 +117,7 @@ append_object(text *t, const golock_object_record *object)
 }
 
 static void
-append_ordered(text *t, const golock_ordered_lock *lock)
+append_ordered(text *t, const golock_ordered_lock *lock, const golock_ordered_lock *other)
 {
     const golock_object_record object = {
         .address = lock->address,
@@ -126,6 +126,9 @@ append_ordered(text *t, const golock_ordered_lock *lock)
         .kind = (uint8_t)lock->kind,
     };
     append_object(t, &object);
+    if (lock->place != 0 && lock->place == other->place && lock->name == other->name) {
+        append(t, " at %#llx", (unsigned long long)(uintptr_t)lock->address);
+    }
 }
 
 /* The outermost call first. */
@@ -210,12 +213,12 @@ text_of_order(const golock_order_circle *circle, const char *prefix)
         if (!append_string(&t, edge->thread_name)) {
             append_thread(&t, edge->thread);
         }
-        append(&t, " took %s", edge->from.number == before->to.number ? "" : "another ");
-        append_ordered(&t, &edge->from);
+        append(&t, " took %s", edge->from.address == before->to.address ? "" : "another ");
+        append_ordered(&t, &edge->from, &edge->to);
         append(&t, ":\n");
         append_stack(&t, edge->from.stack);
         append(&t, "and then ");
-        append_ordered(&t, &edge->to);
+        append_ordered(&t, &edge->to, &edge->from);
         append(&t, ":\n");
         append_stack(&t, edge->to.stack);
     }
