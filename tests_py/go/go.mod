@@ -6,6 +6,7 @@ require (
 	github.com/go-python/gopy v0.5.0
 	github.com/golock/golock v0.0.0
 	github.com/golock/golock/examples v0.0.0
+	github.com/google/pprof v0.0.0-20241210010833-40e02aabc2ad
 	golang.org/x/sys v0.41.0
 )
 
