@@ -29,6 +29,7 @@ from ._golock import (
     set_handoff,
     use_core,
 )
+from ._golock import sight_wanted as _sight_wanted
 from ._install import install, installed, uninstall
 from ._shared import get_include, shared
 
@@ -62,3 +63,10 @@ __all__ = [
     "uninstall",
     "use_core",
 ]
+
+if _wanted := _sight_wanted():
+    from .sight import _follow_environment
+
+    _follow_environment(_wanted)
+    del _follow_environment
+del _sight_wanted, _wanted

@@ -1,4 +1,4 @@
-"""``python -m golock``: run a program, check conformance, measure, or describe the installation."""
+"""``python -m golock``: run a program, look into a running one, check conformance, measure."""
 
 # Imported where needed: a module imported here would hide one of that name beside the program.
 # ruff: noqa: PLC0415
@@ -8,13 +8,19 @@ from __future__ import annotations
 import sys
 
 _COMMANDS = {
-    "run": "run an unchanged Python program on golock's locks",
-    "profile": "record what the waits of a process cost",
-    "web": "serve a page with the locks of a process, and who waits for them",
-    "conformance": "compare golock's types, or another library's, with the interpreter's",
-    "bench": "measure golock beside the interpreter's own",
-    "info": "print versions, the core and its settings",
+    "run": ("._run", "run an unchanged Python program on golock's locks"),
+    "dump": (".sight._dump", "print who waits for what in a process, and who is deadlocked"),
+    "top": (".sight._top", "show the locks of a process, live"),
+    "profile": (".sight._profile", "record what the waits of a process cost"),
+    "web": (".sight._web", "serve a page with the locks of a process, and who waits for them"),
+    "conformance": (
+        ".conformance",
+        "compare golock's types, or another library's, with the interpreter's",
+    ),
+    "bench": (".bench", "measure golock beside the interpreter's own"),
+    "info": ("._info", "print versions, the core and its settings"),
 }
+"""Each has a module with a function `main`, and a summary."""
 
 
 def main(arguments: list[str]) -> int:
@@ -30,6 +36,7 @@ def main(arguments: list[str]) -> int:
 
 def _other(command: str, rest: list[str]) -> int:
     import argparse
+    from importlib import import_module
 
     from . import __version__
 
@@ -39,28 +46,12 @@ def _other(command: str, rest: list[str]) -> int:
     version = f"golock {__version__} on Python {sys.version.split()[0]}"
     parser.add_argument("--version", action="version", version=version)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name, summary in _COMMANDS.items():
+    for name, (_, summary) in _COMMANDS.items():
         commands.add_parser(name, help=summary, add_help=False)
     parser.parse_args([command])
-    if command == "conformance":
-        from .conformance import main as conformance
-
-        return conformance(rest)
-    if command == "profile":
-        from .sight._profile import main as profile
-
-        return profile(rest)
-    if command == "web":
-        from .sight._web import main as web
-
-        return web(rest)
-    if command == "bench":
-        from .bench import main as bench
-
-        return bench(rest)
-    from ._info import main as info
-
-    return info(rest)
+    module, _ = _COMMANDS[command]
+    status: int = import_module(module, __package__).main(rest)
+    return status
 
 
 def _exit(status: int) -> None:

@@ -30,10 +30,13 @@ if TYPE_CHECKING:
     from typing import Any, NoReturn
 
 USAGE = """\
-usage: python -m golock run [-c CODE | -m MODULE | SCRIPT | -] [ARGS...]
+usage: python -m golock run [--sight[=LEVEL]] [-c CODE | -m MODULE | SCRIPT | -] [ARGS...]
 
 Run a Python program, unchanged, with golock's locks in place of the interpreter's.
 
+  --sight[=LEVEL]
+              record what golock.sight does at a level, owners if none is given, and listen for
+              'python -m golock dump' and the like; at the level off only listen
   -c CODE     run a string, as 'python -c CODE' does
   -m MODULE   run a module, as 'python -m MODULE' does
   SCRIPT      run a file, or a folder or zip file that holds a __main__.py
@@ -55,9 +58,15 @@ _FORGETS_FILE_FIRST = (
 def run(arguments: list[str]) -> None:
     """Install golock and run the program that ``arguments`` name; the rest of them are its own.
 
+    ``--sight`` before the program switches golock.sight on.
+
     Returns when the program ends normally. Whatever it raises, ``SystemExit`` included, is raised
     from here, with ``sys.excepthook`` arranged so that only the program's traceback is printed.
     """
+    sight = None
+    if arguments and arguments[0].partition("=")[0] == "--sight":
+        option, *arguments = arguments
+        sight = _level(option)
     program, *rest = arguments or [""]
     if program in ("-h", "--help"):
         sys.stdout.write(USAGE)
@@ -78,6 +87,10 @@ def run(arguments: list[str]) -> None:
     elif not program or program.startswith("-"):
         _refuse(f"unknown option {program}" if program else "no program given")
     install()
+    if sight is not None:
+        from .sight import _observe  # noqa: PLC0415
+
+        _observe(sight)
     sys.modules["__main__"] = _fresh_main()
     start(program, rest)
 
@@ -85,6 +98,15 @@ def run(arguments: list[str]) -> None:
 def _refuse(reason: str) -> NoReturn:
     sys.stderr.write(f"{USAGE}\npython -m golock run: {reason}\n")
     sys.exit(2)
+
+
+def _level(option: str) -> str:
+    from .sight import LEVELS  # noqa: PLC0415
+
+    level = option.partition("=")[2] if "=" in option else "owners"
+    if level not in LEVELS:
+        _refuse(f"no such level: {level!r}; the levels are {', '.join(LEVELS)}")
+    return level
 
 
 def _fresh_main() -> ModuleType:

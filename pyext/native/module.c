@@ -106,6 +106,17 @@ set_sight_level(PyObject *Py_UNUSED(module), PyObject *argument)
 }
 
 static PyObject *
+sight_wanted(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
+{
+    static bool asked;
+    const char *level = getenv("GOLOCK_SIGHT");
+    if (__atomic_exchange_n(&asked, true, __ATOMIC_RELAXED) || level == NULL) {
+        Py_RETURN_NONE;
+    }
+    return PyUnicode_DecodeFSDefault(level);
+}
+
+static PyObject *
 set_sight_period(PyObject *Py_UNUSED(module), PyObject *argument)
 {
     long long period = PyLong_AsLongLong(argument);
@@ -457,6 +468,11 @@ PyDoc_STRVAR(set_sight_level_doc,
              "Set what golock.sight records, for the whole process. Raises ValueError for a level\n"
              "that does not exist.");
 
+PyDoc_STRVAR(sight_wanted_doc,
+             "sight_wanted($module, /)\n--\n\n"
+             "Return the value of GOLOCK_SIGHT in the environment, or None if there is none. Later\n"
+             "calls in the same process return None: only the first import of golock follows it.");
+
 PyDoc_STRVAR(set_sight_period_doc,
              "set_sight_period($module, nanoseconds, /)\n--\n\n"
              "Sample the waits that are shorter than this; 0 records all. Raises ValueError for a\n"
@@ -513,6 +529,7 @@ PyDoc_STRVAR(holds_doc, "holds($module, /)\n--\n\n"
 static PyMethodDef module_methods[] = {
     {"sight_level", sight_level, METH_NOARGS, sight_level_doc},
     {"set_sight_level", set_sight_level, METH_O, set_sight_level_doc},
+    {"sight_wanted", sight_wanted, METH_NOARGS, sight_wanted_doc},
     {"set_sight_period", set_sight_period, METH_O, set_sight_period_doc},
     {"sight_image", (PyCFunction)(void (*)(void))sight_image, METH_FASTCALL, sight_image_doc},
     {"set_on_deadlock", set_on_deadlock, METH_VARARGS, set_on_deadlock_doc},
@@ -545,9 +562,8 @@ static PyMethodDef module_methods[] = {
     {NULL, NULL, 0, NULL},
 };
 
-/* Reads GOLOCK_FASTPATH, GOLOCK_CORE, GOLOCK_SIGHT and GOLOCK_HANDOFF, at the first import in the
- * process, so that a later interpreter does not undo set_handoff. Returns 0, or -1 with ValueError
- * set. */
+/* Reads GOLOCK_FASTPATH, GOLOCK_CORE and GOLOCK_HANDOFF, at the first import in the process, so that
+ * a later interpreter does not undo set_handoff. Returns 0, or -1 with ValueError set. */
 static int
 read_environment(void)
 {
@@ -560,20 +576,6 @@ read_environment(void)
     golock_fastpath = golock_plain_path;
     const char *core = getenv("GOLOCK_CORE");
     golock_core_wanted = core == NULL || strcmp(core, "0") != 0;
-
-    const char *sight = getenv("GOLOCK_SIGHT");
-    const char *levels[] = {"off", "waits", "owners", "order"};
-    int level = sight == NULL || *sight == '\0' ? GOLOCK_SIGHT_OFF : -1;
-    for (int i = GOLOCK_SIGHT_OFF; level < 0 && i <= GOLOCK_SIGHT_ORDER; i++) {
-        level = strcmp(sight, levels[i]) == 0 ? i : level;
-    }
-    if (level < 0) {
-        __atomic_store_n(&done, false, __ATOMIC_RELAXED);
-        PyErr_Format(PyExc_ValueError, "GOLOCK_SIGHT is none of off, waits, owners, order: '%s'",
-                     sight);
-        return -1;
-    }
-    golock_set_level(level);
     const char *handoff = getenv("GOLOCK_HANDOFF");
     if (handoff == NULL || *handoff == '\0') {
         return 0;

@@ -234,13 +234,12 @@ def test_the_youngest_wait_raises_and_leaves_its_lock(raising):
                 pass
 
     def wait_for_first():
-        with pytest.raises(golock.DeadlockError) as error:
-            with second:
-                older = start(wait_for_second)
-                waits.wait()
-                wait_until(lambda: sight.snapshot().waits, "waits")
-                with first:
-                    pass
+        with pytest.raises(golock.DeadlockError) as error, second:
+            older = start(wait_for_second)
+            waits.wait()
+            wait_until(lambda: sight.snapshot().waits, "waits")
+            with first:
+                pass
         raised.append(error.value)
         join([older])  # it has got the second lock
         assert not second._is_owned()
@@ -442,8 +441,7 @@ def test_the_text_on_standard_error_and_a_handler_that_ends_it(python):
     ]
     first, second = lines[1:5], lines[5:9]
     texts = [
-        "\n".join([lines[0], *members, *lines[9:]])
-        for members in (first + second, second + first)
+        "\n".join([lines[0], *members, *lines[9:]]) for members in (first + second, second + first)
     ]
     assert any(re.fullmatch(text, result.stderr) for text in texts), result.stderr
 

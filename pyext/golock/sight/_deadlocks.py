@@ -5,18 +5,19 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Literal
 
 from .. import _golock
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import logging
+    from collections.abc import Callable
+    from typing import Any, Literal, TypeAlias
 
     from ._model import Deadlock, OrderCycle
 
-    Found = Deadlock | OrderCycle
-    OnDeadlock = (
+    Found: TypeAlias = Deadlock | OrderCycle
+    OnDeadlock: TypeAlias = (
         Literal["report", "raise"]
         | logging.Logger
         | logging.LoggerAdapter[Any]

@@ -9,13 +9,10 @@ from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any, TypeVar, overload
 
-from . import _image
+from . import LEVELS, _image
 from ._image import Image, ObjectEntry
 
 T = TypeVar("T")
-
-LEVELS = ("off", "waits", "owners", "order")
-"""What is recorded: nothing; waits; also who holds locks; also the order of locks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +44,7 @@ class Thread:
     kind: str
     """
     "Python" or "goroutine"; "outside Python" for other code; "lost" for a thread that did not
-    survive a fork.
+    survive a fork; "unknown".
     """
     name: str
     identifier: int
@@ -401,6 +398,9 @@ class Model:
         elif key & _image.LOST:
             kind = "lost"
             name = name or "a thread that did not survive a fork"
+        elif not key:
+            kind = "unknown"
+            name = "an unknown thread"
         else:
             kind = "Python"
             name = name or (f"thread {identifier:#x}" if identifier else f"thread {key}")
@@ -425,7 +425,8 @@ class Model:
 
     def _lock(self, entry: ObjectEntry) -> Lock:
         kind = kind_name(entry.kind)
-        state = _STATES.get(kind, ("", ""))[bool(entry.flags & _image.OBJECT_HELD)]
+        is_held = entry.flags & _image.OBJECT_HELD or (entry.owner and kind in ("Lock", "RLock"))
+        state = _STATES.get(kind, ("", ""))[bool(is_held)]
         who = self.thread(entry.owner) if entry.owner else None
         is_held = state == "held"
         holder = who if is_held else None

@@ -7,10 +7,9 @@ import signal
 import sys
 import time
 
-from . import _formats
+from . import LEVELS, _formats
 from ._client import Client, ClientError, connect, process_number
 from ._image import Image
-from ._model import LEVELS
 from ._samples import SECTIONS, Profile
 
 

@@ -23,10 +23,10 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Final
 
-from . import _image
+from . import LEVELS, _image
 from ._client import Client, ClientError, connect, is_running, process_number
 from ._image import Image
-from ._model import LEVELS, Model, Snapshot, Wait, kind_name
+from ._model import Model, Snapshot, Wait, kind_name
 
 _PAGE: Final = Path(__file__).with_name("page")
 _TYPES: Final = {
