@@ -468,10 +468,11 @@ PyDoc_STRVAR(set_sight_level_doc,
              "Set what golock.sight records, for the whole process. Raises ValueError for a level\n"
              "that does not exist.");
 
-PyDoc_STRVAR(sight_wanted_doc,
-             "sight_wanted($module, /)\n--\n\n"
-             "Return the value of GOLOCK_SIGHT in the environment, or None if there is none. Later\n"
-             "calls in the same process return None: only the first import of golock follows it.");
+PyDoc_STRVAR(
+    sight_wanted_doc,
+    "sight_wanted($module, /)\n--\n\n"
+    "Return the value of GOLOCK_SIGHT in the environment, or None if there is none. Later\n"
+    "calls in the same process return None: only the first import of golock follows it.");
 
 PyDoc_STRVAR(set_sight_period_doc,
              "set_sight_period($module, nanoseconds, /)\n--\n\n"
@@ -562,8 +563,8 @@ static PyMethodDef module_methods[] = {
     {NULL, NULL, 0, NULL},
 };
 
-/* Reads GOLOCK_FASTPATH, GOLOCK_CORE and GOLOCK_HANDOFF, at the first import in the process, so that
- * a later interpreter does not undo set_handoff. Returns 0, or -1 with ValueError set. */
+/* Reads GOLOCK_FASTPATH, GOLOCK_CORE and GOLOCK_HANDOFF, at the first import in the process, so
+ * that a later interpreter does not undo set_handoff. Returns 0, or -1 with ValueError set. */
 static int
 read_environment(void)
 {

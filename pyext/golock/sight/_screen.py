@@ -231,13 +231,23 @@ def _columns(width: int, cells: tuple[str, ...]) -> str:
 def _fit(text: str, width: int) -> str:
     """Return the text, cut or filled up to this many cells of a terminal."""
     text = "".join(each if each.isprintable() else "?" for each in text)
-    room = width
-    for index, each in enumerate(text):
-        if not unicodedata.combining(each):
-            room -= 2 if unicodedata.east_asian_width(each) in "WF" else 1
-        if room < 0:
-            return _fit(text[: max(0, index - 1)], width - 1) + "~" if width > 0 else ""
-    return text + " " * room
+    if _cells(text) <= width:
+        return text + " " * (width - _cells(text))
+    while _cells(text) > width - 1 and text:
+        text = text[:-1]
+    return (text + "~").ljust(width - _cells(text) + len(text)) if width > 0 else ""
+
+
+def _cells(text: str) -> int:
+    """Return how many cells of a terminal a text takes."""
+    if text.isascii():
+        return len(text)
+    combining = sum(unicodedata.combining(each) != 0 for each in text)
+    return len(text) - combining + sum(map(_is_wide, text))
+
+
+def _is_wide(character: str) -> bool:
+    return unicodedata.east_asian_width(character) in "WF"
 
 
 class Source:

@@ -32,11 +32,9 @@ class _Text:
         when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(snapshot.time))
         yield f"Process {snapshot.process}, {when}, {_level(snapshot)}"
         for deadlock in snapshot.deadlocks:
-            yield ""
-            yield from self._deadlock(deadlock)
+            yield from self._found(deadlock)
         for cycle in snapshot.order:
-            yield ""
-            yield from self._order(cycle)
+            yield from self._found(cycle)
         yield from self._waits()
         yield from self._holders()
         yield from self._threads()
@@ -54,18 +52,11 @@ class _Text:
                 f"{count} {what}" for what, count in counts.items() if count
             )
 
-    def _deadlock(self, deadlock: Deadlock) -> Iterator[str]:
-        first, *rest = str(deadlock).splitlines()
+    def _found(self, found: Deadlock | OrderCycle) -> Iterator[str]:
+        first, *rest = str(found).splitlines()
+        yield ""
         yield self._in(RED, first)
         yield from rest
-
-    def _order(self, cycle: OrderCycle) -> Iterator[str]:
-        yield self._in(BOLD, f"{_count(len(cycle.edges), 'lock')} taken in contradictory orders:")
-        for edge in cycle.edges:
-            yield f"{edge.thread.name} had {edge.first}, taken at:"
-            yield from map(str, edge.first_at)
-            yield f"  and took {edge.second} at:"
-            yield from map(str, edge.second_at)
 
     def _waits(self) -> Iterator[str]:
         by_lock: dict[int, list[Wait]] = {}
