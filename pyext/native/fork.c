@@ -42,6 +42,7 @@ in_child(void)
 {
     golock_process_remember();
     golock_level_after_fork();
+    golock_order_after_fork();
     golock_core_after_fork_in_child();
     golock_listen_after_fork();
     golock_counters_after_fork();
@@ -49,7 +50,6 @@ in_child(void)
     golock_cycles_after_fork();
     golock_objects_after_fork(); /* it looks for the thread that is left */
     golock_threads_after_fork();
-    golock_order_after_fork();
     golock_profile_after_fork_in_child();
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import itertools
+import logging
 import os
 import random
 import re
@@ -300,10 +301,10 @@ def test_semaphores_and_events_are_not_locks() -> None:
 
 def test_lock_at_the_address_of_another() -> None:
     """In one place: the new lock is another one, so its order is its own."""
-    keep = several(1)[0]
+    locks = (golock.Lock() for _ in range(100_000))
+    keep = next(locks)
     addresses = set()
-    for _ in range(100):
-        (lock,) = several(1)
+    for lock in locks:
         again = id(lock) in addresses
         addresses.add(id(lock))
         if again:
@@ -511,6 +512,93 @@ def test_signal_handler_takes_locks() -> None:
     finally:
         signal.signal(signal.SIGUSR1, before)
     assert len(told()) == 1
+
+
+TOLD = """
+import threading
+import golock, golock.sight
+golock.sight.start("order"{arguments})
+first = golock.Lock()
+second = golock.Lock()
+def one():
+    with first:
+        with second:
+            pass
+def other():
+    with second:
+        with first:
+            pass
+one()
+thread = threading.Thread(target=other, name="other")
+thread.start()
+thread.join()
+"""
+
+
+@pytest.mark.parametrize("arguments", ["", ", on_deadlock='raise'"])
+def test_told_on_standard_error(
+    python: Callable[..., subprocess.CompletedProcess[str]], arguments: str
+) -> None:
+    result = python(TOLD.format(arguments=arguments))
+    assert result.returncode == 0
+    text = re.sub(r"  File .*threading.py.*\n", "", result.stderr)
+    assert text.splitlines() == [
+        "golock.sight: Possible deadlock: 2 locks are taken in contradictory orders:",
+        "other took Lock <string>:6 (<module>):",
+        '  File "<string>", line 12, in other',
+        "and then Lock <string>:5 (<module>):",
+        '  File "<string>", line 13, in other',
+        "MainThread took Lock <string>:5 (<module>):",
+        '  File "<string>", line 15, in <module>',
+        '  File "<string>", line 8, in one',
+        "and then Lock <string>:6 (<module>):",
+        '  File "<string>", line 15, in <module>',
+        '  File "<string>", line 9, in one',
+    ]
+
+
+def test_not_told_with_none(
+    python: Callable[..., subprocess.CompletedProcess[str]], check: Callable[..., None]
+) -> None:
+    check(python(TOLD.format(arguments=", on_deadlock=None")), "")
+
+
+def contradict() -> None:
+    first, second = distinct(2)
+    nested(first, second)
+    nested(second, first)
+
+
+def test_told_to_a_function() -> None:
+    found: list[object] = []
+    sight.start("order", on_deadlock=found.append)
+    contradict()
+    wait_until(lambda: found, "the function is called")
+    (cycle,) = found
+    assert isinstance(cycle, OrderCycle)
+    assert cycle == told()[0]
+
+
+def test_told_to_a_logger(caplog: pytest.LogCaptureFixture) -> None:
+    sight.start("order", on_deadlock=logging.getLogger("test"))
+    contradict()
+    wait_until(lambda: caplog.records, "there is a message")
+    (record,) = caplog.records
+    assert record.levelname == "WARNING"
+    assert record.getMessage() == str(told()[0])
+
+
+@pytest.mark.parametrize("make", [distinct, several])
+def test_text_is_that_of_the_model(
+    make: Callable[[int], list[Lock]], capfd: pytest.CaptureFixture[str]
+) -> None:
+    sight.start("order")
+    first, second = make(2)
+    nested(first, second)
+    nested(second, first)
+    lines = str(told()[0]).splitlines()
+    without_source = [line for line in lines if not line.startswith("    ")]
+    assert capfd.readouterr().err == "golock.sight: " + "\n".join(without_source) + "\n"
 
 
 @st.composite
