@@ -196,18 +196,6 @@ write_unraisable(PyObject *Py_UNUSED(module), PyObject *args)
     Py_RETURN_NONE;
 }
 
-static PyObject *
-waits(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
-{
-    return golock_waits();
-}
-
-static PyObject *
-waits_dropped(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
-{
-    return PyLong_FromUnsignedLongLong(__atomic_load_n(&golock_waits_dropped, __ATOMIC_RELAXED));
-}
-
 /* Returns the mutex of a lock, or NULL for another object. */
 static golock_mutex *
 mutex_of(golock_state *state, PyObject *object)
@@ -499,15 +487,6 @@ PyDoc_STRVAR(next_deadlock_doc,
 PyDoc_STRVAR(write_unraisable_doc, "write_unraisable($module, error, where, /)\n--\n\n"
                                    "Give an exception to sys.unraisablehook.");
 
-PyDoc_STRVAR(waits_doc,
-             "waits($module, /)\n--\n\n"
-             "Return the recorded waits of this interpreter's threads, a list of tuples: the\n"
-             "object, the thread's identifier, the CLOCK_MONOTONIC nanoseconds when the wait\n"
-             "began, and whether it has a time-out.");
-
-PyDoc_STRVAR(waits_dropped_doc, "waits_dropped($module, /)\n--\n\n"
-                                "Return how many waits were not recorded for lack of memory.");
-
 PyDoc_STRVAR(owner_doc, "owner($module, lock, /)\n--\n\n"
                         "Return the identifier of the thread that owns an RLock. Return None if\n"
                         "nobody does, and for other objects.");
@@ -536,8 +515,6 @@ static PyMethodDef module_methods[] = {
     {"set_on_deadlock", set_on_deadlock, METH_VARARGS, set_on_deadlock_doc},
     {"next_deadlock", next_deadlock, METH_O, next_deadlock_doc},
     {"write_unraisable", write_unraisable, METH_VARARGS, write_unraisable_doc},
-    {"waits", waits, METH_NOARGS, waits_doc},
-    {"waits_dropped", waits_dropped, METH_NOARGS, waits_dropped_doc},
     {"owner", owner, METH_O, owner_doc},
     {"hold_of", hold_of, METH_O, hold_of_doc},
     {"holds", holds, METH_NOARGS, holds_doc},

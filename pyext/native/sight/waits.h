@@ -170,10 +170,4 @@ void golock_forget_waits(void);
  * exist there are forgotten. */
 void golock_waits_after_fork(void);
 
-/* Returns a list of the waits of this interpreter, without those whose threads run signal handlers,
- * as tuples (object, thread, state, since, limited): the thread's identifier and that of its state,
- * the nanoseconds of CLOCK_MONOTONIC when the wait began, and whether it has a time-out. Returns
- * NULL with MemoryError set. Needs the GIL. */
-PyObject *golock_waits(void);
-
 #endif
