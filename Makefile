@@ -15,6 +15,7 @@
 #                    hour)
 # make lint          every formatter and checker
 #
+# make browser              get what the tests of the page need: chromium, from Debian, and playwright
 # make gopy                 build examples/gopy_counter, and the Go side of the tests, with gopy
 # make free-threaded        build a CPython without a GIL, from Debian's source package
 # make test-free-threaded   pass all Python tests with it
@@ -39,18 +40,20 @@ C_SOURCES := $(NATIVE) $(wildcard golock/capi/*.[ch] golock/capi/libgolock/*.c b
 SPIN := $(or $(shell command -v spin),$(CURDIR)/build/spin/usr/bin/spin)
 SOURCES := setup.py pyproject.toml go.mod go.sum $(NATIVE) \
 	$(wildcard golock/*.go internal/core/*.go golock/capi/*.* golock/capi/libgolock/*) \
-	$(wildcard pyext/golock/*.py* pyext/golock/*/*.py pyext/golock/*/*.json)
+	$(wildcard pyext/golock/*.py* pyext/golock/*/*.py pyext/golock/*/*.json pyext/golock/*/page/*)
 
 .PHONY: demo check test test-all test-go test-python test-slow-path verify verify-all limits soak \
-	gopy free-threaded test-free-threaded test-tsan test-suites bench bench-go conformance lint \
-	format dist clean
+	browser gopy free-threaded test-free-threaded test-tsan test-suites bench bench-go conformance \
+	lint format dist clean
 
 demo: $(VENV)/golock
 	$(BIN)/python -I -m golock --version
 	$(BIN)/python -I examples/demo.py
 	$(BIN)/python -I -m golock bench --quick
 
-test: test-go test-python
+test: test-go
+	$(MAKE) browser || echo "no browser: the tests of the page are skipped"
+	$(MAKE) test-python
 
 test-go:
 	for module in $(GO_MODULES); do $(GO) -C $$module vet ./... || exit 1; done
@@ -105,6 +108,13 @@ $(CURDIR)/build/spin/usr/bin/spin:
 	rm -rf build/spin && mkdir -p build/spin
 	cd build/spin && { apt-get -qq download spin || \
 		{ apt-get -qq update && apt-get -qq download spin; } } && dpkg-deb --extract spin_*.deb .
+
+CHROMIUM := $(or $(shell command -v chromium),$(CURDIR)/build/chromium/chromium)
+
+browser: $(CHROMIUM) $(VENV)/browser
+
+$(CURDIR)/build/chromium/chromium:
+	tests_py/chromium.sh build/chromium
 
 FREE_THREADED := build/free-threaded
 TSAN := $(CURDIR)/build/tsan
@@ -243,6 +253,11 @@ $(VENV)/tests: $(VENV)/golock $(VENV)/gopy $(VENV)/embed tests_py/requirements.t
 	$(BIN)/python -m pip install --quiet --no-deps --only-binary :all: \
 		-r tests_py/programs/requirements-wheels.txt \
 		|| echo "no gevent and no eventlet for this interpreter"
+	touch $@
+
+$(VENV)/browser: tests_py/programs/requirements-browser.txt | $(VENV)/tests
+	$(BIN)/python -m pip install --quiet --only-binary :all: \
+		-r tests_py/programs/requirements-browser.txt
 	touch $@
 
 $(VENV)/bench: $(VENV)/golock $(VENV)/gopy bench/requirements.txt bench/requirements-plots.txt

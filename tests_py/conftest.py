@@ -134,6 +134,7 @@ TOTALS = pytest.StashKey[Stress]()
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--soak", action="store_true", help="run the stress tests for longer")
+    parser.addoption("--screenshots", type=Path, help="write the pictures of docs to this folder")
     parser.addoption("--totals", type=Path, help="write the stress tests' totals here, as JSON")
 
 

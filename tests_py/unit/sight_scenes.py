@@ -30,14 +30,18 @@ def contention(waiters=5):
         maker.wait(0x1000, 2 + number, ago=3 - number / 10, stack=at(40 + number, "add"))
     maker.object(0x1000, owner=1, ago=5, stack=at(30, "load"), name="orders", flags=HELD)
     maker.object(0x2000, "RLock", owner=1, ago=2, stack=at(31, "load"), name="prices", flags=HELD)
-    for number, (function, name) in enumerate([("add", "orders"), ("remove", "prices")]):
+    for seconds, name, kind, function in (
+        (3, "orders", "Lock", "add"),
+        (2, "prices", "RLock", "remove"),
+    ):
         maker.sample(
             2,
-            0x1000 * (number + 1),
+            0,
             name=name,
-            stack=at(40 + number, function),
+            kind=kind,
+            stack=at(40, function),
             number=12,
-            delay=(3 - number) * 1000 * MILLISECOND,
+            delay=seconds * 1000 * MILLISECOND,
         )
     maker.sample(3, 0x3000, kind="Event", name="ready", stack=at(60, "wait"), delay=MILLISECOND)
     return maker

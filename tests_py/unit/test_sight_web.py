@@ -16,8 +16,7 @@ from contextlib import closing
 import pytest
 
 import sight_scenes
-from golock.sight import _web
-from golock.sight._model import LEVELS
+from golock.sight import LEVELS, _web
 
 FORBIDDEN = (403, "Forbidden\n")
 GARBAGE = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n"
@@ -158,10 +157,11 @@ def test_the_picture(site):
     assert [lock["name"] for lock in snapshot["locks"]] == ["orders", "prices"]
     assert [wait["seconds"] for wait in snapshot["waits"]] == [3.0, 2.9, 2.8, 2.7, 2.6]
     # Three seconds of waits that have ended, and those under way.
-    assert picture["sums"] == {
-        str(0x1000): [5, pytest.approx(17)],
-        str(0x2000): [0, pytest.approx(2)],
-    }
+    assert picture["sums"] == [
+        {"name": "orders", "kind": "Lock", "waiters": 5, "seconds": pytest.approx(17)},
+        {"name": "prices", "kind": "RLock", "waiters": 0, "seconds": 2},
+        {"name": "ready", "kind": "Event", "waiters": 0, "seconds": 0.001},
+    ]
     stacks = [
         [picture["frames"][frame]["function"] for frame in wait["stack"]]
         for wait in picture["waits"]

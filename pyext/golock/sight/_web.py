@@ -14,6 +14,7 @@ import secrets
 import sys
 import threading
 import webbrowser
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from heapq import nlargest
@@ -25,8 +26,8 @@ from typing import Any, Final
 
 from . import LEVELS, _image
 from ._client import Client, ClientError, connect, is_running, process_number
-from ._image import Image
-from ._model import Model, Snapshot, Wait, kind_name
+from ._image import Image, ObjectEntry, SampleEntry
+from ._model import Frame, Model, Snapshot, Wait, kind_name
 
 _PAGE: Final = Path(__file__).with_name("page")
 _TYPES: Final = {
@@ -159,8 +160,7 @@ def picture(image: Image) -> dict[str, Any]:
     """Return what the page shows of an image. Raises ValueError if the image is damaged."""
     model = Model(image)
     snapshot = model.snapshot()
-    sums = _sums(image)
-    locks = _locks_to_show(image, sums)
+    locks = _locks_to_show(image)
     shown = replace(
         snapshot,
         locks=[model.lock(address) for address in locks],
@@ -172,10 +172,22 @@ def picture(image: Image) -> dict[str, Any]:
     return {
         "snapshot": document,
         "texts": [str(deadlock) for deadlock in snapshot.deadlocks],
-        "sums": {lock["id"]: sums[lock["id"]] for lock in document["locks"] if lock["id"] in sums},
         "left": max(0, len(image.objects) - len(document["locks"])),
+        "sums": _sums(model),
         **_waits_by_stack(model),
     }
+
+
+def _locks_to_show(image: Image) -> set[int]:
+    """Return the addresses of the locks that are waited for most, and of those that are held."""
+    waiters = Counter(wait.object for wait in image.waits)
+
+    def rank(entry: ObjectEntry) -> tuple[float, ...]:
+        is_held = entry.flags & _image.OBJECT_HELD and kind_name(entry.kind) != "Event"
+        return waiters[entry.address], bool(is_held), entry.name != 0, -entry.since
+
+    busy = (entry for entry in image.objects if any(rank(entry)[:3]))
+    return {entry.address for entry in nlargest(_MOST_LOCKS, busy, key=rank)}
 
 
 def _waits_to_show(snapshot: Snapshot) -> tuple[Wait, ...]:
@@ -185,41 +197,49 @@ def _waits_to_show(snapshot: Snapshot) -> tuple[Wait, ...]:
     return tuple({(wait.thread.key, wait.lock.id): wait for wait in waits}.values())
 
 
-def _sums(image: Image) -> dict[int, list[float]]:
-    """Return for each lock how many wait for it, and the seconds that were spent waiting."""
-    sums: dict[int, list[float]] = {}
+def _sums(model: Model) -> list[dict[str, Any]]:
+    """Return how many wait for the locks of each name, and the seconds of all waits for them.
+
+    Locks without a name that were made at one line have one name.
+    """
+    image = model.image
+    waiting: dict[int, list[float]] = {}  # by address
     for wait in image.waits:
-        of_lock = sums.setdefault(wait.object, [0, 0])
+        of_lock = waiting.setdefault(wait.object, [0, 0])
         of_lock[0] += wait.taken == 0
         of_lock[1] += max(0, (wait.taken or image.header.now) - wait.since) / 1e9
+    sums: dict[tuple[str, str], list[float]] = {}
+    for address, (waiters, seconds) in waiting.items():
+        lock = model.lock(address)
+        of_name = sums.setdefault((lock.name, lock.kind), [0, 0])
+        of_name[0] += waiters
+        of_name[1] += seconds
     for sample in image.samples:
-        if not sample.flags & _image.SAMPLE_HOLD:
-            sums.setdefault(sample.object, [0, 0])[1] += sample.delay / 1e9
-    return sums
+        if not sample.flags & (_image.SAMPLE_HOLD | _image.SAMPLE_UNDER_WAY):
+            sums.setdefault(_sampled(model, sample), [0, 0])[1] += sample.delay / 1e9
+    most = nlargest(_MOST_LOCKS, sums.items(), key=lambda item: item[1])
+    return [
+        {"name": name, "kind": kind, "waiters": waiters, "seconds": seconds}
+        for (name, kind), (waiters, seconds) in most
+    ]
 
 
-def _locks_to_show(image: Image, sums: dict[int, list[float]]) -> set[int]:
-    """Return the addresses of the locks that are waited for most, and of those that are held."""
-
-    def rank(entry: _image.ObjectEntry) -> tuple[float, ...]:
-        waiters, seconds = sums.get(entry.address, (0, 0))
-        is_held = entry.flags & _image.OBJECT_HELD and kind_name(entry.kind) != "Event"
-        return waiters, seconds, bool(is_held), entry.name != 0, -entry.since
-
-    busy = (entry for entry in image.objects if any(rank(entry)[:4]))
-    return {entry.address for entry in nlargest(_MOST_LOCKS, busy, key=rank)}
+def _sampled(model: Model, sample: SampleEntry) -> tuple[str, str]:
+    """Return the name and the kind of the lock that a sample is of."""
+    name = model.lock_name(sample.kind, sample.name, sample.created, sample.object)
+    return name, kind_name(sample.kind)
 
 
 def _waits_by_stack(model: Model) -> dict[str, Any]:
-    """Return the waits that have ended, and the frames of which their stacks are made."""
+    """Return the waits that cost most, and the frames of which their stacks are made."""
     totals: dict[tuple[int, str, str], list[int]] = {}
     for sample in model.image.samples:
         if not sample.flags & _image.SAMPLE_HOLD:
-            name = model.lock_name(sample.kind, sample.name, sample.created, sample.object)
-            total = totals.setdefault((sample.stack, name, kind_name(sample.kind)), [0, 0])
+            total = totals.setdefault((sample.stack, *_sampled(model, sample)), [0, 0])
             total[0] += sample.delay
             total[1] += sample.number
-    frames: dict[Any, int] = {}
+    most = nlargest(_MOST_STACKS, totals.items(), key=lambda item: item[1])
+    frames: dict[Frame, int] = {}
     waits = [
         {
             "stack": [frames.setdefault(frame, len(frames)) for frame in model.stack(stack)],
@@ -228,9 +248,7 @@ def _waits_by_stack(model: Model) -> dict[str, Any]:
             "seconds": delay / 1e9,
             "count": count,
         }
-        for (stack, lock, kind), (delay, count) in nlargest(
-            _MOST_STACKS, totals.items(), key=lambda item: item[1]
-        )
+        for (stack, lock, kind), (delay, count) in most
     ]
     return {"waits": waits, "frames": [asdict(frame) for frame in frames]}
 

@@ -108,7 +108,7 @@ export class Flame {
     this.#tabStop();
     this.place.style.height = `${depth * ROW}px`;
     const { count } = this.#root;
-    setText(this.note, count ? "" : "No wait has ended since the recording began.");
+    setText(this.note, count ? "" : "No wait has been recorded.");
     this.place.hidden = !count;
   }
 

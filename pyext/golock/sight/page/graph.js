@@ -14,7 +14,7 @@ export class Graph {
   #last = null;
   #open;
 
-  /** `open` is called with the id of a lock that is chosen. */
+  /** `open` is called with the id of the row of a lock that is chosen. */
   constructor(place, note, open) {
     this.place = place;
     this.note = note;
@@ -107,14 +107,14 @@ export class Graph {
     const connect = (from, to, held, suspended = false) =>
       edges.push({ from, to, held, suspended, dead: dead.has(from) && dead.has(to) });
     const text = lock.holders.length || lock.state === "held"
-      ? `held by ${holderText(lock)}` : lock.state;
+      ? `held by ${holderText([lock])}` : lock.state;
     nodes.set(id, {
       id,
       kind: "lock",
-      lock: lock.id,
+      row: lock.row.id,
       dead: dead.get(id),
       first: lock.name,
-      second: [lock.kind, duration(heldFor(lock))].filter(Boolean).join(" · "),
+      second: [lock.kind, duration(heldFor([lock]))].filter(Boolean).join(" · "),
       label: [lock.name, lock.kind, text].filter(Boolean).join(", "),
     });
     const isLeaf = ({ thread }) => !holders.has(thread.key) && !dead.has(`t${thread.key}`);
@@ -164,7 +164,7 @@ export class Graph {
     setText(drawn.title, node.label);
   }
 
-  #newNode({ id, kind, lock }) {
+  #newNode({ id, kind, row }) {
     const title = svg("title");
     const shape = svg("rect", { class: "box" });
     const first = svg("text", { "text-anchor": "middle" });
@@ -173,11 +173,11 @@ export class Graph {
     const box = svg("g", { role: isButton ? "button" : "img", tabindex: isButton ? 0 : null },
       title, shape, first, second);
     if (isButton) {
-      box.addEventListener("click", () => this.#open(lock));
+      box.addEventListener("click", () => this.#open(row));
       box.addEventListener("keydown", (event) => {
         if (event.key !== "Enter" && event.key !== " ") return;
         event.preventDefault();
-        this.#open(lock);
+        this.#open(row);
       });
     }
     const drawn = { box, title, shape, first, second };

@@ -12,7 +12,7 @@ const CONTENDED = new Set(["Lock", "RLock", "Semaphore", "BoundedSemaphore"]);
 
 const byId = (id) => document.getElementById(id);
 const table = new Table(byId("locks"), byId("more"));
-const graph = new Graph(byId("graph"), byId("graph-note"), (lock) => table.open(lock));
+const graph = new Graph(byId("graph"), byId("graph-note"), (row) => table.open(row));
 const flame = new Flame(byId("flame"), byId("flame-note"), byId("tooltip"));
 const level = byId("level");
 const pause = byId("pause");
@@ -79,14 +79,14 @@ function show(picture) {
     [picture.command, since && `recorded for ${since}`].filter(Boolean).join(" · "));
   showLevel(picture);
   showDeadlocks(snapshot, picture.texts);
-  const { locks, dead } = read(picture);
-  table.show(locks, dead);
+  const { rows, locks, dead } = read(picture);
+  table.show(rows, dead);
   const notes = [];
-  if (!locks.length) {
+  if (!rows.length) {
     notes.push(snapshot.level === "off"
       ? "Nothing is recorded. Choose a level above." : "No lock is held, and nobody waits.");
   }
-  if (picture.left) notes.push(`${counted(picture.left, "more lock")} that nobody waits for.`);
+  if (picture.left) notes.push(`Not shown: ${counted(picture.left, "more lock")}.`);
   const dropped = Object.values(snapshot.dropped).reduce((sum, number) => sum + number, 0);
   if (dropped) notes.push(`${counted(dropped, "record")} dropped for lack of room.`);
   if (!snapshot.names_are_current) {
@@ -165,7 +165,8 @@ pause.addEventListener("click", () => {
   isPaused = !isPaused;
   pause.setAttribute("aria-pressed", isPaused);
   tellState();
-  if (!isPaused) refresh();
+  if (isPaused) clearTimeout(timer);
+  else refresh();
 });
 
 document.addEventListener("visibilitychange", () => {

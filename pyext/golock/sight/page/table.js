@@ -6,21 +6,22 @@ import { arrange, counted, duration, element, setText, stackList } from "./text.
 const FEW = 20; // locks
 const MOST_NAMES = 10;
 const COLUMNS = [
-  { label: "Name", of: (lock) => lock.name },
-  { label: "Kind", of: (lock) => lock.kind },
-  { label: "Holder", of: holderText },
-  { label: "Held for", of: heldFor, text: duration },
-  { label: "Waiters", of: (lock) => lock.waiters, text: String },
-  { label: "Total wait", of: (lock) => lock.total, text: (total) => total && duration(total) },
+  { label: "Name", of: (row) => row.name },
+  { label: "Kind", of: (row) => row.kind },
+  { label: "Holder", of: (row) => holderText(row.locks) },
+  { label: "Held for", of: (row) => heldFor(row.locks), text: duration },
+  { label: "Waiters", of: (row) => row.waiters, text: String },
+  { label: "Total wait", of: (row) => row.total, text: (total) => total && duration(total) },
 ];
 
 export class Table {
-  #rows = new Map();
+  #drawn = new Map(); // the ids of rows to their elements
+  #made = 0;
   #opened = new Set();
   #sorted = 5;
   #ascending = false;
   #all = false;
-  #locks = [];
+  #rows = [];
   #dead = new Map();
 
   /** `more` is a button that shows all locks, and fewer again. */
@@ -34,21 +35,21 @@ export class Table {
     this.body = table.tBodies[0];
   }
 
-  show(locks, dead) {
-    this.#locks = locks;
+  show(rows, dead) {
+    this.#rows = rows;
     this.#dead = dead;
     this.#draw();
   }
 
-  /** Opens the stacks of a lock, and moves the focus there. */
+  /** Opens the stacks of a row, and moves the focus there. */
   open(id) {
     this.#opened.add(id);
     this.#draw();
-    if (!this.#rows.has(id)) {
+    if (!this.#drawn.has(id)) {
       this.#all = true;
       this.#draw();
     }
-    const { button } = this.#rows.get(id);
+    const { button } = this.#drawn.get(id);
     button.focus();
     button.scrollIntoView({ block: "center" });
   }
@@ -76,17 +77,17 @@ export class Table {
     });
     const wanted = [];
     const ids = new Set();
-    const locks = this.#inOrder();
-    this.more.hidden = locks.length <= FEW;
-    setText(this.more, this.#all ? "Show fewer" : `Show all ${locks.length}`);
-    for (const lock of this.#all ? locks : locks.slice(0, FEW)) {
-      ids.add(lock.id);
-      const row = this.#rows.get(lock.id) ?? this.#newRow(lock.id);
-      this.#update(row, lock);
-      wanted.push(row.main);
-      if (this.#opened.has(lock.id)) wanted.push(row.detail);
+    const rows = this.#inOrder();
+    this.more.hidden = rows.length <= FEW;
+    setText(this.more, this.#all ? "Show fewer" : `Show all ${rows.length}`);
+    for (const row of this.#all ? rows : rows.slice(0, FEW)) {
+      ids.add(row.id);
+      const drawn = this.#drawn.get(row.id) ?? this.#newRow(row.id);
+      this.#update(drawn, row);
+      wanted.push(drawn.main);
+      if (this.#opened.has(row.id)) wanted.push(drawn.detail);
     }
-    for (const id of this.#rows.keys()) if (!ids.has(id)) this.#rows.delete(id);
+    for (const id of this.#drawn.keys()) if (!ids.has(id)) this.#drawn.delete(id);
     arrange(this.body, wanted);
   }
 
@@ -94,11 +95,10 @@ export class Table {
     const { of } = COLUMNS[this.#sorted];
     const sign = this.#ascending ? 1 : -1;
     // What is unknown comes last either way, and equals stay in the order of their names.
-    return [...this.#locks].sort((first, second) => {
+    return [...this.#rows].sort((first, second) => {
       const [one, other] = [of(first), of(second)];
       if ((one === null) !== (other === null)) return one === null ? 1 : -1;
-      return sign * compare(one, other) || compare(first.name, second.name)
-        || first.id - second.id;
+      return sign * compare(one, other) || compare(first.id, second.id);
     });
   }
 
@@ -114,28 +114,29 @@ export class Table {
     const name = element("td", { role: "cell", class: "name" }, button, mark);
     const main = element("tr", { role: "row" }, name, ...cells);
     const inside = element("td", { role: "cell", colspan: COLUMNS.length });
-    const detail = element("tr", { role: "row", class: "detail", id: `stacks-${id}` }, inside);
-    const row = { button, mark, cells, main, detail, inside };
-    this.#rows.set(id, row);
-    return row;
+    this.#made += 1;
+    const detail = element(
+      "tr", { role: "row", class: "detail", id: `stacks-${this.#made}` }, inside);
+    const drawn = { button, mark, cells, main, detail, inside };
+    this.#drawn.set(id, drawn);
+    return drawn;
   }
 
-  #update(row, lock) {
-    const open = this.#opened.has(lock.id);
-    const word = this.#dead.get(`l${lock.id}`) ?? "";
-    setText(row.button, lock.name);
-    row.button.setAttribute("aria-expanded", open);
-    if (open) row.button.setAttribute("aria-controls", row.detail.id);
-    else row.button.removeAttribute("aria-controls");
-    setText(row.mark, word);
-    row.main.classList.toggle("dead", word !== "");
-    row.cells.forEach((cell, index) => {
+  #update({ button, mark, cells, main, detail, inside }, row) {
+    const isOpen = this.#opened.has(row.id);
+    const words = row.locks.map(({ id }) => this.#dead.get(`l${id}`)).filter(Boolean);
+    setText(button, row.name);
+    button.setAttribute("aria-expanded", isOpen);
+    if (isOpen) button.setAttribute("aria-controls", detail.id);
+    else button.removeAttribute("aria-controls");
+    setText(mark, words[0] ?? "");
+    main.classList.toggle("dead", words.length > 0);
+    cells.forEach((cell, index) => {
       const { of, text = String } = COLUMNS[index + 1];
-      setText(cell, text(of(lock)) || "–");
+      setText(cell, text(of(row)) || "–");
     });
-    row.cells[1].classList.toggle("unknown", !lock.holders.length);
-    if (!open) return;
-    merge(row.inside, stacks(lock));
+    cells[1].classList.toggle("unknown", !row.locks.some(({ holders }) => holders.length));
+    if (isOpen) merge(inside, stacks(row));
   }
 }
 
@@ -157,12 +158,24 @@ function merge(parent, parts) {
 }
 
 /** Makes what an opened row shows. */
-function stacks(lock) {
+function stacks({ locks, waiters }) {
   const parts = [];
   const add = (title, stack) => {
     parts.push(element("h3", {}, title));
     if (stack?.length) parts.push(stackList(stack));
   };
+  for (const lock of locks.slice(0, MOST_NAMES)) {
+    if (locks.length > 1) add(`${lock.kind} at 0x${lock.id.toString(16)}`);
+    tell(lock, add);
+  }
+  if (locks.length > MOST_NAMES) add(counted(locks.length - MOST_NAMES, "more lock"));
+  const more = waiters - locks.reduce((sum, { waits }) => sum + waits.length, 0);
+  if (more > 0) add(counted(more, "more waiter"));
+  if (!parts.length) add("Nobody holds it, and nobody waits for it");
+  return parts;
+}
+
+function tell(lock, add) {
   if (lock.created_at) add("Made at", [lock.created_at]);
   for (const { thread, seconds, stack, count } of lock.holders) {
     const permits = count === undefined ? "" : ` ${counted(count, "permit")}`;
@@ -180,10 +193,6 @@ function stacks(lock) {
   for (const waits of groups([...lock.taken, ...lock.waits])) {
     add(waits.length > 1 ? waitsText(waits) : waitText(waits[0]), waits[0].stack);
   }
-  const more = lock.waiters - lock.waits.length;
-  if (more > 0) add(`${counted(more, "more waiter")}`);
-  if (!parts.length) add("Nobody holds it, and nobody waits for it");
-  return parts;
 }
 
 /** Returns the waits that have the same stack, together. */
