@@ -20,8 +20,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import golock
-from golock import _golock, sight
-from golock.sight._model import OrderCycle, decode
+from golock import sight
+from golock.sight import OrderCycle
 from order_model import Model
 from waiting import join, start, wait_until
 
@@ -36,7 +36,7 @@ def _order() -> Iterator[None]:
 
 
 def told() -> tuple[OrderCycle, ...]:
-    return decode(_golock.sight_image(0)).order
+    return sight.snapshot().order
 
 
 def lines(cycle: OrderCycle) -> list[tuple[int, int]]:
@@ -441,7 +441,7 @@ def test_more_locks_than_a_thread_can_have() -> None:
     nested(*locks)
     nested(locks[99], locks[98])  # were beyond the limit
     assert told() == ()
-    assert decode(_golock.sight_image(0)).dropped.order > 0
+    assert sight.snapshot().dropped.order > 0
     nested(locks[1], locks[0])
     assert len(told()) == 1
 
@@ -759,8 +759,7 @@ with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
     thread.join()
 listener.stop()
 assert isinstance(messages.mutex, golock.Lock if isinstance(golock.Lock, type) else golock.LockType)
-from golock.sight._model import decode
-snapshot = decode(golock._golock.sight_image(0))
+snapshot = golock.sight.snapshot()
 for cycle in snapshot.order:
     print(cycle)
 print(len(snapshot.order), snapshot.dropped.order)
