@@ -9,6 +9,7 @@
 #include "sight/objects.h"
 #include "sight/order.h"
 #include "sight/profile.h"
+#include "sight/serve.h"
 #include "sight/table.h"
 #include "sight/threads.h"
 #include "sight/waits.h"
@@ -20,6 +21,7 @@
 static void
 before(void)
 {
+    golock_serve_before_fork(); /* it loads the core */
     golock_core_before_fork();
     golock_level_before_fork();
     golock_order_before_fork();
@@ -35,6 +37,7 @@ in_parent(void)
     golock_order_after_fork();
     golock_level_after_fork();
     golock_core_after_fork_in_parent();
+    golock_serve_after_fork_in_parent();
 }
 
 static void
@@ -44,6 +47,7 @@ in_child(void)
     golock_level_after_fork();
     golock_order_after_fork();
     golock_core_after_fork_in_child();
+    golock_serve_after_fork_in_child();
     golock_listen_after_fork();
     golock_counters_after_fork();
     golock_waits_after_fork();

@@ -18,6 +18,7 @@
 #include "sight/order.h"
 #include "sight/profile.h"
 #include "sight/report.h"
+#include "sight/serve.h"
 #include "sight/threads.h"
 #include "sight/waits.h"
 
@@ -84,6 +85,7 @@ leave_sight(void)
 {
     golock_forget_waits();
     if (PyInterpreterState_Get() == PyInterpreterState_Main()) {
+        golock_serve_end();
         golock_set_level(GOLOCK_SIGHT_OFF);
         golock_drop_references(NULL);
     }
@@ -114,6 +116,19 @@ sight_wanted(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
         Py_RETURN_NONE;
     }
     return PyUnicode_DecodeFSDefault(level);
+}
+
+static PyObject *
+sight_serve(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
+{
+    return golock_serve_as_needed() < 0 ? NULL : Py_NewRef(Py_None);
+}
+
+static PyObject *
+sight_listen(PyObject *module, PyObject *path)
+{
+    int failed = golock_serve_at(PyModule_GetState(module), Py_IsNone(path) ? NULL : path);
+    return failed ? NULL : Py_NewRef(Py_None);
 }
 
 static PyObject *
@@ -338,6 +353,7 @@ use_core(PyObject *module, PyObject *address)
         golock_core_use(PyModule_GetState(module), table) < 0) {
         return NULL;
     }
+    golock_serve_with(table);
     Py_RETURN_NONE;
 }
 
@@ -462,6 +478,20 @@ PyDoc_STRVAR(
     "Return the value of GOLOCK_SIGHT in the environment, or None if there is none. Later\n"
     "calls in the same process return None: only the first import of golock follows it.");
 
+PyDoc_STRVAR(
+    sight_serve_doc,
+    "sight_serve($module, /)\n--\n\n"
+    "Start the service of the core, which looks for deadlocks, if sight is on and the core\n"
+    "is loaded; otherwise it starts with the core. End it if sight is off and nothing\n"
+    "listens.");
+
+PyDoc_STRVAR(
+    sight_listen_doc,
+    "sight_listen($module, path, /)\n--\n\n"
+    "Listen for clients at the path, in a folder that exists, and replace the socket of a\n"
+    "process that has ended there; with None, listen nowhere. A forked child does not\n"
+    "listen. Raises CoreError if no core can be loaded, OSError if it cannot listen there.");
+
 PyDoc_STRVAR(set_sight_period_doc,
              "set_sight_period($module, nanoseconds, /)\n--\n\n"
              "Sample the waits that are shorter than this; 0 records all. Raises ValueError for a\n"
@@ -510,6 +540,8 @@ static PyMethodDef module_methods[] = {
     {"sight_level", sight_level, METH_NOARGS, sight_level_doc},
     {"set_sight_level", set_sight_level, METH_O, set_sight_level_doc},
     {"sight_wanted", sight_wanted, METH_NOARGS, sight_wanted_doc},
+    {"sight_serve", sight_serve, METH_NOARGS, sight_serve_doc},
+    {"sight_listen", sight_listen, METH_O, sight_listen_doc},
     {"set_sight_period", set_sight_period, METH_O, set_sight_period_doc},
     {"sight_image", (PyCFunction)(void (*)(void))sight_image, METH_FASTCALL, sight_image_doc},
     {"set_on_deadlock", set_on_deadlock, METH_VARARGS, set_on_deadlock_doc},

@@ -109,6 +109,7 @@ def start(
         _golock.set_sight_period(round(period * 1e9))
     react(on_deadlock, threshold)
     _golock.set_sight_level(LEVELS.index(level))
+    _golock.sight_serve()
 
 
 def stop() -> None:
@@ -125,12 +126,27 @@ def listen() -> str:
     """Listen for ``python -m golock dump``, ``top`` and the like, and return the socket's path.
 
     They are answered by the process of the same user, at any level, which they may change. A second
-    call does nothing. Raises OSError where no socket can be made, and CoreError where no Go runtime
-    can start.
+    call does nothing. A child made by ``os.fork`` in the main thread listens as well, at a path of
+    its own; one made in another thread cannot. Raises OSError where no socket can be made, and
+    CoreError where no Go runtime can start.
     """
     from . import _place  # noqa: PLC0415
 
-    return _golock.sight_listen(_place.prepare())
+    global _watches_forks
+    path = _place.path(_place.prepare(), os.getpid())
+    _golock.sight_listen(path)
+    if not _watches_forks:
+        _watches_forks = True
+        os.register_at_fork(after_in_child=_listen_in_child)
+    return path
+
+
+_watches_forks = False
+
+
+def _listen_in_child() -> None:
+    with contextlib.suppress(OSError, RuntimeError):
+        listen()
 
 
 def name(lock: object, name: str) -> None:
@@ -198,8 +214,6 @@ def _follow_environment(level: str) -> None:
 def _observe(level: str) -> None:
     """Start, and listen. The program goes on where it cannot listen."""
     start(level)
-    if not hasattr(_golock, "sight_listen"):
-        return
     try:
         listen()
     except (OSError, RuntimeError) as error:

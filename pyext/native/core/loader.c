@@ -383,7 +383,8 @@ fault_of_table(const struct golock_core *table)
     }
     if (table->try_acquire == NULL || table->next == NULL || table->stay == NULL ||
         table->release == NULL || table->release_semaphore == NULL || table->set_handoff == NULL ||
-        table->go_version == NULL || table->handoff == NULL || table->waiting == NULL) {
+        table->go_version == NULL || table->handoff == NULL || table->waiting == NULL ||
+        table->slow == NULL || table->serve == NULL) {
         return "it lacks a function";
     }
     return NULL;

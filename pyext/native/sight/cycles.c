@@ -18,11 +18,6 @@
 
 bool golock_look_planned = true;
 
-__attribute__((weak)) void
-golock_serve_wake(void)
-{
-}
-
 static int on_deadlock = GOLOCK_DEADLOCK_IGNORE;
 static int64_t threshold = GOLOCK_DEADLOCK_THRESHOLD;
 

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/compat.h"
 #include "fastpath/fastpath.h"
+#include "sight/goroutines.h"
 #include "sight/intern.h"
 #include "sight/objects.h"
 #include "sight/order.h"
@@ -53,6 +54,7 @@ golock_set_level(int level)
     if (recorded && !records) {
         golock_objects_start();
     }
+    golock_goroutines_level();
     unlock();
     if (before != GOLOCK_SIGHT_OFF && level == GOLOCK_SIGHT_OFF) {
         Py_AddPendingCall(golock_drop_references, NULL);

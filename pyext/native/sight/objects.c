@@ -269,6 +269,10 @@ kind_of_word(int kind)
         return GOLOCK_KIND_SEMAPHORE;
     case GOLOCK_EVENT:
         return GOLOCK_KIND_EVENT;
+    case GOLOCK_CONDITION:
+        return GOLOCK_KIND_CONDITION;
+    case GOLOCK_BARRIER:
+        return GOLOCK_KIND_BARRIER;
     default:
         return GOLOCK_KIND_OTHER;
     }

@@ -25,8 +25,8 @@ static struct {
 _Thread_local struct golock_thread_self golock_thread_self;
 #define self golock_thread_self
 
-static uint64_t
-key_of(PyThreadState *state)
+uint64_t
+golock_thread_key_of(PyThreadState *state)
 {
     const int64_t interpreter = PyInterpreterState_GetID(PyThreadState_GetInterpreter(state));
     return ((uint64_t)interpreter << 40) + PyThreadState_GetID(state);
@@ -37,7 +37,7 @@ golock_thread_key(void)
 {
     const golock_thread_record *record = self.record;
     PyThreadState *state = PyThreadState_Get();
-    return record != NULL && record->state == state ? record->key : key_of(state);
+    return record != NULL && record->state == state ? record->key : golock_thread_key_of(state);
 }
 
 static golock_thread_record **
@@ -148,7 +148,7 @@ watch(uint64_t key)
 golock_thread_record *
 golock_thread_enter(PyThreadState *state)
 {
-    const uint64_t key = key_of(state);
+    const uint64_t key = golock_thread_key_of(state);
     if (self.ended == key) {
         return NULL;
     }

@@ -52,6 +52,9 @@ golock_thread_current(void)
 /* Returns the key of the calling thread, also when it has no record. Needs the GIL. */
 uint64_t golock_thread_key(void);
 
+/* Returns the key of a thread state, which does not end meanwhile. Needs no GIL. */
+uint64_t golock_thread_key_of(PyThreadState *state);
+
 /* Copies the record with that key. Returns false if there is none. Needs no GIL. */
 bool golock_thread_find(uint64_t key, golock_thread_record *copy);
 

@@ -11,6 +11,7 @@
 #include "core/loader.h"
 #include "fastpath/fastpath.h"
 #include "sight/raise.h"
+#include "sight/serve.h"
 #include "sight/waits.h"
 #include "waiting/counters.h"
 #include "waiting/plain.h"
@@ -251,6 +252,9 @@ golock_wait(uint32_t *word, golock_object_record *object, golock_deadline deadli
         };
         /* Loading the core may run Python code, which a possible claimant must not do. */
         wait w = {.waiter = fresh, .core = woken ? golock_core_loaded() : golock_core_load()};
+        if (!woken) {
+            golock_serve_with(w.core);
+        }
         result = drive(&w, &fresh, flags, ended, object, &record);
         golock_uncount(w.core, &w.waiter);
     }

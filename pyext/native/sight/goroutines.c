@@ -1,0 +1,97 @@
+#include "sight/goroutines.h"
+
+#include "base/compat.h"
+#include "sight/level.h"
+#include "sight/objects.h"
+#include "sight/threads.h"
+#include "sight/waits.h"
+
+/* golock_core.slow of the core whose goroutines are recorded, or NULL. */
+static uint32_t *slow;
+
+void
+golock_goroutines_level(void)
+{
+    uint32_t *bits = __atomic_load_n(&slow, __ATOMIC_ACQUIRE);
+    if (bits == NULL) {
+        return;
+    }
+    if (golock_sight_now() >= GOLOCK_SIGHT_OWNERS) {
+        __atomic_fetch_or(bits, GOLOCK_SLOW_OWNERS, __ATOMIC_RELAXED);
+    } else {
+        __atomic_fetch_and(bits, ~GOLOCK_SLOW_OWNERS, __ATOMIC_RELAXED);
+    }
+}
+
+void
+golock_goroutines_record(const struct golock_core *core)
+{
+    __atomic_store_n(&slow, core == NULL ? NULL : core->slow, __ATOMIC_RELEASE);
+    golock_goroutines_level();
+}
+
+/* Returns the key of a goroutine. A goroutine that C code of a Python thread has called runs on
+ * that thread, and is that thread for everybody else: what it takes in Go, and what it waits for in
+ * Python, is one circle. */
+static uint64_t
+key_of(uint64_t goroutine, PyThreadState **thread)
+{
+    *thread = PyGILState_GetThisThreadState();
+    return *thread != NULL ? golock_thread_key_of(*thread) : GOLOCK_GOROUTINE | goroutine;
+}
+
+/* Whether the calling thread, which has this thread state, has the GIL. */
+static bool
+has_gil(PyThreadState *thread)
+{
+#ifdef Py_GIL_DISABLED
+    (void)thread;
+    return false;
+#elif PY_VERSION_HEX >= 0x030D0000
+    return thread != NULL && PyThreadState_GetUnchecked() == thread;
+#else
+    return thread != NULL && _PyThreadState_UncheckedGet() == thread;
+#endif
+}
+
+void *
+golock_goroutine_waits(const void *word, int kind, uint64_t goroutine, int64_t deadline,
+                       uint32_t stack)
+{
+    golock_object_record *object = golock_object_of_word(word, kind, true);
+    if (object == NULL) {
+        return NULL;
+    }
+    PyThreadState *thread;
+    const uint64_t key = key_of(goroutine, &thread);
+    return golock_record_wait_by(object, key, deadline, stack,
+                                 has_gil(thread) ? GOLOCK_WAIT_HAS_GIL : 0);
+}
+
+void
+golock_goroutine_waited(void *wait, int taken)
+{
+    (void)taken;
+    golock_end_wait(wait);
+}
+
+void
+golock_goroutine_takes(const void *word, int kind, uint64_t goroutine, uint32_t stack)
+{
+    golock_object_record *object = golock_object_of_word(word, kind, true);
+    if (object != NULL && kind != GOLOCK_SEMAPHORE) {
+        PyThreadState *thread;
+        golock_object_taken_by(object, key_of(goroutine, &thread), stack);
+    }
+}
+
+void
+golock_goroutine_releases(const void *word, int kind, uint64_t goroutine, uint32_t count)
+{
+    (void)count;
+    golock_object_record *object = golock_object_of_word(word, kind, false);
+    if (object != NULL && kind != GOLOCK_SEMAPHORE) {
+        PyThreadState *thread;
+        golock_object_released_by(object, key_of(goroutine, &thread));
+    }
+}
