@@ -13,6 +13,7 @@ know it. A lock that was taken before the level ``owners`` was set has none.
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 
@@ -145,8 +146,10 @@ _watches_forks = False
 
 
 def _listen_in_child() -> None:
-    with contextlib.suppress(OSError, RuntimeError):
+    try:
         listen()
+    except (OSError, RuntimeError):
+        pass
 
 
 def name(lock: object, name: str) -> None:

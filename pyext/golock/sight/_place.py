@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import stat
@@ -54,8 +55,28 @@ def prepare() -> str:
         try:
             os.makedirs(folder, mode=0o700, exist_ok=True)
             if is_private(folder, user):
+                _sweep(folder)
                 return folder
             failure = OSError(errno.EPERM, "not a folder that only its owner can enter", folder)
         except OSError as error:
             failure = error
     raise failure
+
+
+def _sweep(folder: str) -> None:
+    """Remove the sockets of processes that ended without doing so, by os._exit or a signal."""
+    for name in os.listdir(folder):
+        process, end = os.path.splitext(name)
+        if end == ".sock" and process.isdecimal() and not _exists(int(process)):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(os.path.join(folder, name))
+
+
+def _exists(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        pass
+    return True
