@@ -15,7 +15,7 @@
 #                    hour)
 # make lint          every formatter and checker
 #
-# make browser              get what the tests of the page need: chromium, from Debian, and playwright
+# make browser              get what the tests of the page need: Debian's chromium, and playwright
 # make gopy                 build examples/gopy_counter, and the Go side of the tests, with gopy
 # make free-threaded        build a CPython without a GIL, from Debian's source package
 # make test-free-threaded   pass all Python tests with it

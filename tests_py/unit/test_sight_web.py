@@ -10,13 +10,17 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
+import urllib.error
+import urllib.request
 from contextlib import closing
 
 import pytest
 
 import sight_scenes
-from golock.sight import LEVELS, _web
+from golock.sight import LEVELS, _client, _web
+from sight_service import Service
 
 FORBIDDEN = (403, "Forbidden\n")
 GARBAGE = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n"
@@ -240,10 +244,70 @@ def web(*arguments, **options):
     )
 
 
+@pytest.fixture
+def runtime(monkeypatch):
+    """Have this process answer, and the commands look for it, in a folder that nobody else uses."""
+    with tempfile.TemporaryDirectory() as folder:
+        monkeypatch.setenv("XDG_RUNTIME_DIR", folder)
+        yield
+
+
+@pytest.mark.usefixtures("runtime")
+def test_the_command():
+    """It serves until Ctrl-C, and then ends quietly."""
+    image = sight_scenes.contention().image()
+    with Service(image) as service, web(os.getpid(), "--no-browser") as command:
+        line = command.stdout.readline()
+        said = re.fullmatch(
+            rf"The locks of process {os.getpid()}: (http://127.0.0.1:\d+/.+/)\n", line
+        )
+        assert said, line
+        with urllib.request.urlopen(f"{said[1]}picture", timeout=30) as answer:
+            picture = json.load(answer)
+        assert [lock["name"] for lock in picture["snapshot"]["locks"]] == ["orders", "prices"]
+        urllib.request.urlopen(f"{said[1]}level", b"waits", timeout=30).close()
+        assert service.requests[-1] == (_client.LEVEL, LEVELS.index("waits"))
+        command.send_signal(signal.SIGINT)
+        assert command.communicate(timeout=60) == ("", "")
+        assert command.returncode == 0
+
+
+@pytest.mark.usefixtures("runtime")
+def test_the_browser_does_not_get_the_token_by_its_arguments(tmp_path):
+    browser = tmp_path / "browser"
+    browser.write_text(
+        f'#!/bin/sh\necho "$1" > {tmp_path}/address.new\n'
+        f"mv {tmp_path}/address.new {tmp_path}/address\n"
+    )
+    browser.chmod(0o755)
+    environment = {**os.environ, "BROWSER": str(browser), "DISPLAY": ":0"}
+    with Service(), web(os.getpid(), env=environment) as command:
+        token = command.stdout.readline().rstrip("/\n").rpartition("/")[2]
+        while not (tmp_path / "address").exists():
+            assert command.poll() is None
+        address = (tmp_path / "address").read_text().strip()
+        assert token not in address
+        with urllib.request.urlopen(address, timeout=30) as answer:
+            assert token in answer.url
+        with pytest.raises(urllib.error.HTTPError, match="403"):
+            urllib.request.urlopen(address, timeout=30)
+        command.send_signal(signal.SIGINT)
+        assert command.communicate(timeout=60) == ("", "")
+
+
+@pytest.mark.usefixtures("runtime")
+def test_a_port_that_is_in_use():
+    with Service(), socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        output, error = web(os.getpid(), "--port", port).communicate(timeout=60)
+    assert output == ""
+    assert error == f"python -m golock web: port {port} cannot be used: Address already in use\n"
+
+
 @pytest.mark.parametrize(
     ("arguments", "status", "message"),
     [
-        ([2**22 + 1], 1, "there is no process 4194305"),
+        ([2**22 + 1], 1, "python -m golock web: there is no process 4194305\n"),
         ([1 << 40], 2, "invalid PID value"),
         (["one"], 2, "invalid PID value: 'one'"),
         (["1", "--port", "65536"], 2, "there is no port 65536"),
@@ -261,6 +325,6 @@ def test_what_the_command_refuses(arguments, status, message):
 def test_a_process_without_golock():
     with subprocess.Popen(["sleep", "60"]) as other:
         output, error = web(other.pid).communicate(timeout=60)
-        other.send_signal(signal.SIGKILL)
+        other.kill()
     assert output == ""
     assert error.startswith(f"python -m golock web: process {other.pid} has not loaded golock")

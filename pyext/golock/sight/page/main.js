@@ -89,9 +89,6 @@ function show(picture) {
   if (picture.left) notes.push(`Not shown: ${counted(picture.left, "more lock")}.`);
   const dropped = Object.values(snapshot.dropped).reduce((sum, number) => sum + number, 0);
   if (dropped) notes.push(`${counted(dropped, "record")} dropped for lack of room.`);
-  if (!snapshot.names_are_current) {
-    notes.push("The GIL was not free: names of threads may be old.");
-  }
   setText(byId("locks-note"), notes.join(" "));
   showOrder(snapshot);
   graph.show(locks, dead);
