@@ -21,7 +21,7 @@ const (
 	// The first pause after an attempt to listen again has failed. It doubles each time.
 	firstRetry, longestRetry = second, 1024 * second
 	// Connections that nobody has accepted yet.
-	backlog = 64
+	backlog = 1024
 	// Connections that are accepted in one go.
 	acceptedAtOnce = 16
 

@@ -133,23 +133,22 @@ def listen() -> str:
     """
     from . import _place  # noqa: PLC0415
 
-    global _watches_forks
     path = _place.path(_place.prepare(), os.getpid())
     _golock.sight_listen(path)
-    if not _watches_forks:
-        _watches_forks = True
+    if not _watched:
         os.register_at_fork(after_in_child=_listen_in_child)
+        _watched.append("forks")
     return path
 
 
-_watches_forks = False
+_watched: list[str] = []
 
 
 def _listen_in_child() -> None:
     try:
         listen()
     except (OSError, RuntimeError):
-        pass
+        return
 
 
 def name(lock: object, name: str) -> None:

@@ -1,7 +1,7 @@
 """Where a process listens for clients of golock.sight: ``golock/PID.sock`` in a private folder."""
 
 # Not pathlib: it would hide a module of that name beside the program of python -m golock run.
-# ruff: noqa: PTH103, PTH118
+# ruff: noqa: PTH103, PTH108, PTH118, PTH122, PTH208
 
 from __future__ import annotations
 
