@@ -256,7 +256,9 @@ def test_a_thousand_clients(target):
     with listening.client() as client:
         client.hello()
         assert len(listening.descriptors()) <= before + 8
-    assert sum(map(is_closed, connections)) >= 1000 - 8
+    for connection in connections[:-8]:
+        while not is_closed(connection):  # its reply comes first
+            pass
     for connection in connections:
         connection.close()
     assert eventually(lambda: len(listening.descriptors()) == before)
