@@ -221,89 +221,58 @@ mutex_of(golock_state *state, PyObject *object)
     return PyObject_TypeCheck(object, state->rlock_type) ? &((RLockObject *)object)->mutex : NULL;
 }
 
-static PyObject *
-owner(PyObject *module, PyObject *object)
+/* Returns the record of a primitive, or NULL with TypeError or MemoryError set. */
+static golock_object_record *
+record_of(golock_state *state, PyObject *object)
 {
-    golock_state *state = PyModule_GetState(module);
-    unsigned long thread = PyObject_TypeCheck(object, state->rlock_type)
-                               ? golock_rlock_owner((RLockObject *)object)
-                               : 0;
-    return thread == 0 ? Py_NewRef(Py_None) : PyLong_FromUnsignedLong(thread);
-}
-
-/* Returns a new reference to a str. */
-static PyObject *
-text(uint32_t string)
-{
-    size_t length;
-    const char *bytes = golock_interned_string(string, &length);
-    return PyUnicode_DecodeUTF8(bytes, (Py_ssize_t)length, "replace");
-}
-
-/* Returns a new tuple that describes who holds the lock, which begins with the lock if `whose` is
- * true. */
-static PyObject *
-describe_hold(const golock_object_record *record, bool whose)
-{
-    golock_thread_record thread = {0};
-    golock_thread_find(record->owner, &thread);
-    const struct golock_image_frame frame =
-        golock_interned_frame(golock_interned_stack(record->stack).frame);
-    const unsigned long long state = record->owner & (((uint64_t)1 << 40) - 1);
-    const long long since = record->since;
-    return whose ? Py_BuildValue("NkKLNiN", PyLong_FromVoidPtr((void *)record->address),
-                                 thread.identifier, state, since, text(frame.file), frame.line,
-                                 text(frame.function))
-                 : Py_BuildValue("kKLNiN", thread.identifier, state, since, text(frame.file),
-                                 frame.line, text(frame.function));
-}
-
-static bool
-is_held(const golock_object_record *record)
-{
-    return (record->kind == GOLOCK_KIND_LOCK || record->kind == GOLOCK_KIND_RLOCK) &&
-           record->owner != 0;
-}
-
-static PyObject *
-hold_of(PyObject *module, PyObject *object)
-{
-    golock_mutex *mutex = mutex_of(PyModule_GetState(module), object);
-    golock_object_record seen;
-    return mutex != NULL && mutex->record != NULL && golock_object_read(mutex->record, &seen) &&
-                   is_held(&seen)
-               ? describe_hold(&seen, false)
-               : Py_NewRef(Py_None);
-}
-
-static PyObject *
-released_by_another(PyObject *module, PyObject *object)
-{
-    golock_mutex *mutex = mutex_of(PyModule_GetState(module), object);
-    golock_object_record seen;
-    return PyBool_FromLong(mutex != NULL &&
-                           (mutex->signals || golock_mutex_is_shared(mutex) ||
-                            (mutex->record != NULL && golock_object_read(mutex->record, &seen) &&
-                             (seen.flags & (GOLOCK_OBJECT_STRANGER | GOLOCK_OBJECT_SHARED)) != 0)));
-}
-
-static PyObject *
-holds(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
-{
-    PyObject *list = PyList_New(0);
-    const uint32_t length = golock_objects_length();
-    golock_object_record seen;
-    for (uint32_t i = 0; list != NULL && i < length; i++) {
-        if (!golock_object_read(golock_object_at(i), &seen) || !is_held(&seen)) {
-            continue;
-        }
-        PyObject *item = describe_hold(&seen, true);
-        if (item == NULL || PyList_Append(list, item) < 0) {
-            Py_CLEAR(list);
-        }
-        Py_XDECREF(item);
+    const struct {
+        PyTypeObject *type;
+        const golock_class *class;
+    } classes[] = {
+        {state->condition_type, &golock_condition_class},
+        {state->bounded_semaphore_type, &golock_bounded_semaphore_class},
+        {state->semaphore_type, &golock_semaphore_class},
+        {state->event_type, &golock_event_class},
+        {state->barrier_type, &golock_barrier_class},
+    };
+    golock_mutex *mutex = mutex_of(state, object);
+    const golock_class *class = NULL;
+    for (size_t i = 0; class == NULL && i < sizeof(classes) / sizeof(classes[0]); i++) {
+        class = PyObject_TypeCheck(object, classes[i].type) ? classes[i].class : NULL;
     }
-    return list;
+    if (mutex == NULL && class == NULL) {
+        PyErr_Format(PyExc_TypeError, "only golock's primitives can be named, not '%.200s'",
+                     Py_TYPE(object)->tp_name);
+        return NULL;
+    }
+    if (mutex == NULL && golock_object_opened(object)) {
+        PyErr_Format(PyExc_TypeError,
+                     "cannot name a %s whose internals were accessed, or are overridden by its "
+                     "class",
+                     Py_TYPE(object)->tp_name);
+        return NULL;
+    }
+    golock_object_record *record =
+        mutex != NULL ? golock_mutex_know(mutex) : golock_object_record_of(object, class);
+    if (record == NULL) {
+        PyErr_NoMemory();
+    }
+    return record;
+}
+
+static PyObject *
+sight_name(PyObject *module, PyObject *args)
+{
+    PyObject *object, *name;
+    if (!PyArg_ParseTuple(args, "OU:name", &object, &name)) {
+        return NULL;
+    }
+    golock_object_record *record = record_of(PyModule_GetState(module), object);
+    if (record == NULL) {
+        return NULL;
+    }
+    golock_object_set_name(record, golock_intern_unicode(name));
+    Py_RETURN_NONE;
 }
 
 static PyObject *
@@ -517,25 +486,6 @@ PyDoc_STRVAR(next_deadlock_doc,
 PyDoc_STRVAR(write_unraisable_doc, "write_unraisable($module, error, where, /)\n--\n\n"
                                    "Give an exception to sys.unraisablehook.");
 
-PyDoc_STRVAR(owner_doc, "owner($module, lock, /)\n--\n\n"
-                        "Return the identifier of the thread that owns an RLock. Return None if\n"
-                        "nobody does, and for other objects.");
-
-PyDoc_STRVAR(hold_of_doc,
-             "hold_of($module, lock, /)\n--\n\n"
-             "Return who holds a Lock or an RLock, since when and from where: the\n"
-             "thread's identifier, that of its state, CLOCK_MONOTONIC nanoseconds, the file, the\n"
-             "line and the function. Return None if nothing is recorded.");
-
-PyDoc_STRVAR(released_by_another_doc,
-             "released_by_another($module, lock, /)\n--\n\n"
-             "Return whether another thread than the owner has released the lock, while owners\n"
-             "were recorded, or may do so: code outside Python knows it.");
-
-PyDoc_STRVAR(holds_doc, "holds($module, /)\n--\n\n"
-                        "Return the recorded holds, a list of tuples as hold_of() returns, each\n"
-                        "with the id() of the lock in front.");
-
 static PyMethodDef module_methods[] = {
     {"sight_level", sight_level, METH_NOARGS, sight_level_doc},
     {"set_sight_level", set_sight_level, METH_O, set_sight_level_doc},
@@ -543,14 +493,15 @@ static PyMethodDef module_methods[] = {
     {"sight_serve", sight_serve, METH_NOARGS, sight_serve_doc},
     {"sight_listen", sight_listen, METH_O, sight_listen_doc},
     {"set_sight_period", set_sight_period, METH_O, set_sight_period_doc},
+    {"sight_name", sight_name, METH_VARARGS,
+     PyDoc_STR(
+         "sight_name($module, object, name, /)\n--\n\n"
+         "Name one of golock's primitives. Raises TypeError for other objects, for one whose\n"
+         "internals were accessed, and for a name that is no str; MemoryError.")},
     {"sight_image", (PyCFunction)(void (*)(void))sight_image, METH_FASTCALL, sight_image_doc},
     {"set_on_deadlock", set_on_deadlock, METH_VARARGS, set_on_deadlock_doc},
     {"next_deadlock", next_deadlock, METH_O, next_deadlock_doc},
     {"write_unraisable", write_unraisable, METH_VARARGS, write_unraisable_doc},
-    {"owner", owner, METH_O, owner_doc},
-    {"hold_of", hold_of, METH_O, hold_of_doc},
-    {"holds", holds, METH_NOARGS, holds_doc},
-    {"released_by_another", released_by_another, METH_O, released_by_another_doc},
     {"allocate_lock", allocate_lock, METH_NOARGS, allocate_lock_doc},
     {"allocate_signal", allocate_signal, METH_NOARGS,
      PyDoc_STR("allocate_signal($module, /)\n--\n\n"

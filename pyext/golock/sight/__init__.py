@@ -154,7 +154,8 @@ def _listen_in_child() -> None:
 def name(lock: object, name: str) -> None:
     """Give a primitive the name by which `snapshot` calls it, for as long as it lives.
 
-    Raises TypeError for an object that is none of golock's primitives.
+    It keeps the name while sight is off. An empty name takes it away. Raises TypeError for an
+    object that is none of golock's primitives, or whose internals were accessed.
     """
     _golock.sight_name(lock, name)
 

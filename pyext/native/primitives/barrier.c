@@ -21,6 +21,7 @@ typedef struct {
     golock_object base;
     bool broken;
     unsigned char phase;
+    uint32_t count_of_parties; /* UINT32_MAX if there are more */
     /* NULL until the barrier is first native. A thread holds the lock while it arrives, gives up or
      * runs the action. The lock becomes that of the interpreter's condition when the barrier is
      * opened. */
@@ -28,6 +29,10 @@ typedef struct {
     PyObject *error; /* threading.BrokenBarrierError, which cannot be imported at exit */
     golock_listeners listeners;
 } BarrierObject;
+
+_Static_assert(offsetof(BarrierObject, listeners.length) ==
+                   offsetof(BarrierObject, count_of_parties) + GOLOCK_BARRIER_ARRIVED,
+               "sight knows where it is");
 
 static int
 barrier_traverse(BarrierObject *self, visitproc visit, void *arg)
@@ -135,6 +140,9 @@ barrier_init(PyObject *op, PyObject *args, PyObject *kwargs)
         self->parties = Py_NewRef(parties);
         self->action = Py_NewRef(action);
         self->timeout = Py_NewRef(timeout);
+        int overflow;
+        long long count = PyLong_AsLongLongAndOverflow(parties, &overflow);
+        self->count_of_parties = overflow == 0 && count < UINT32_MAX ? (uint32_t)count : UINT32_MAX;
         golock_object_make_native(op, &golock_barrier_class);
     }
     GOLOCK_END_CRITICAL_SECTION();
@@ -315,6 +323,9 @@ trip(BarrierObject *self, uint32_t index)
         break_barrier(self);
     } else if (!opened) {
         notify_all(self, GOLOCK_NOTIFIED);
+        if (golock_sight_now() >= GOLOCK_SIGHT_OWNERS) {
+            golock_object_done((PyObject *)self, &golock_barrier_class);
+        }
     }
     GOLOCK_END_CRITICAL_SECTION();
     if (!opened) {
@@ -635,7 +646,7 @@ const golock_class golock_barrier_class = {
     .name = "Barrier",
     .used = used,
     .open = barrier_open,
-    .traits = {.kind = GOLOCK_KIND_BARRIER, .offset = offsetof(BarrierObject, listeners.length)},
+    .traits = {.kind = GOLOCK_KIND_BARRIER, .offset = offsetof(BarrierObject, count_of_parties)},
 };
 
 static PyType_Slot barrier_slots[] = {

@@ -632,6 +632,9 @@ notify_native(PyObject *op, uint32_t n)
     }
     if (result > 0) {
         golock_notify(&self->listeners, n, GOLOCK_NOTIFIED, mutex_of(self));
+        if (golock_sight_now() >= GOLOCK_SIGHT_OWNERS) {
+            golock_object_done(op, &golock_condition_class);
+        }
     }
     GOLOCK_END_CRITICAL_SECTION();
     return result;

@@ -179,6 +179,9 @@ event_set(PyObject *op, PyObject *Py_UNUSED(ignored))
     while ((old & GOLOCK_SET) == 0) {
         uint32_t new = ((old & ~GOLOCK_SLEEPERS) + GOLOCK_SET_ONCE) | GOLOCK_SET;
         if (golock_change(&self->word, shared, &old, new, __ATOMIC_SEQ_CST)) {
+            if (golock_sight_now() >= GOLOCK_SIGHT_OWNERS) {
+                golock_object_done(op, &golock_event_class);
+            }
             if (old & GOLOCK_SLEEPERS) {
                 wake_all(self);
             }

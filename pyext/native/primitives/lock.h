@@ -30,6 +30,9 @@ typedef struct {
 _Static_assert(offsetof(RLockObject, owner) ==
                    offsetof(RLockObject, mutex.word) + GOLOCK_RLOCK_OWNER,
                "sight knows where the owner is");
+_Static_assert(offsetof(RLockObject, count) ==
+                   offsetof(RLockObject, mutex.word) + GOLOCK_RLOCK_COUNT,
+               "sight knows where the count is");
 
 /* pthread_self(), which is threading.get_ident(). Where that is the thread pointer, this spares the
  * call. */
@@ -49,13 +52,6 @@ static inline bool
 golock_rlock_owned(const RLockObject *self)
 {
     return __atomic_load_n(&self->owner, __ATOMIC_RELAXED) == golock_thread();
-}
-
-/* Returns the owner, or 0; it may be out of date when the caller gets it. */
-static inline unsigned long
-golock_rlock_owner(const RLockObject *self)
-{
-    return __atomic_load_n(&self->owner, __ATOMIC_RELAXED);
 }
 
 /* Says that other threads than its owner release this lock: the interpreter's conditions use locks

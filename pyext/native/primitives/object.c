@@ -292,6 +292,15 @@ golock_object_make_native(PyObject *self, const golock_class *class)
     __atomic_store_n(&object->opened, false, __ATOMIC_RELEASE);
 }
 
+void
+golock_object_done(PyObject *self, const golock_class *class)
+{
+    golock_object_record *record = golock_object_known(self, class);
+    if (record != NULL) {
+        golock_object_taken(record);
+    }
+}
+
 /* Prevents an uninitialized object from becoming native. */
 static void
 touch(PyObject *self)

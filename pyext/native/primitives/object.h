@@ -230,4 +230,8 @@ PyObject *golock_object_fields(PyObject *self, const golock_class *class, const 
 PyObject *golock_object_merge(PyObject *self, PyObject *fields);
 void golock_object_commit(PyObject *self, PyObject *dict);
 
+/* Records that the calling thread has set the event, notified the condition, or opened the barrier,
+ * while owners are recorded. */
+void golock_object_done(PyObject *self, const golock_class *class);
+
 #endif

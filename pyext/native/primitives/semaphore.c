@@ -213,6 +213,44 @@ golock_semaphore_from_header(struct golock_header *header)
     return (PyObject *)((char *)header - offsetof(SemaphoreObject, header));
 }
 
+/* Records that the calling thread has taken a permit, while owners are recorded. */
+static void
+record_taken(SemaphoreObject *self)
+{
+    if (golock_sight_now() >= GOLOCK_SIGHT_OWNERS) {
+        golock_object_record *record =
+            golock_object_record_of((PyObject *)self, class_of((PyObject *)self));
+        if (record != NULL) {
+            golock_object_permit_taken(record);
+        }
+    }
+}
+
+/* The same for n permits that it has given back. */
+static void
+record_given(SemaphoreObject *self, uint32_t n)
+{
+    if (golock_sight_now() >= GOLOCK_SIGHT_OWNERS) {
+        golock_object_record *record =
+            golock_object_record_of((PyObject *)self, class_of((PyObject *)self));
+        if (record != NULL) {
+            golock_object_permits_given(record, n);
+        }
+    }
+}
+
+/* Takes a permit while owners are recorded: what the fast path does otherwise. */
+static bool
+acquire_owned(SemaphoreObject *self)
+{
+    bool taken =
+        golock_sight_now() >= GOLOCK_SIGHT_OWNERS && fast_acquire(self, &golock_plain_path);
+    if (taken) {
+        record_taken(self);
+    }
+    return taken;
+}
+
 /* Takes a permit if there is one. */
 static bool
 try_acquire(SemaphoreObject *self)
@@ -251,6 +289,9 @@ wait_for_a_permit(SemaphoreObject *self, golock_listener *listener, golock_deadl
     if (taken == GOLOCK_ENDED) {
         return acquire_opened((PyObject *)self, listener, deadline);
     }
+    if (taken > 0) {
+        record_taken(self);
+    }
     if (!golock_withdraw_native((PyObject *)self, listener)) {
         golock_condition_abandon(listener);
     }
@@ -287,6 +328,9 @@ NO_INLINE static PyObject *
 acquire_slow(PyObject *self, golock_deadline deadline, PyObject *const *args, Py_ssize_t nargs)
 {
     golock_listener *listener = NULL;
+    if (acquire_owned((SemaphoreObject *)self)) {
+        Py_RETURN_TRUE;
+    }
     if (golock_may_wait(deadline) && (listener = golock_listener_new()) == NULL) {
         return NULL;
     }
@@ -301,8 +345,11 @@ acquire_slow(PyObject *self, golock_deadline deadline, PyObject *const *args, Py
         return taken;
     case NOT_NATIVE:
         return golock_object_call(self, class_of(self), "acquire", args, nargs, NULL);
+    case TAKEN:
+        record_taken((SemaphoreObject *)self);
+        Py_RETURN_TRUE;
     default:
-        return PyBool_FromLong(attempt == TAKEN);
+        Py_RETURN_FALSE;
     }
 }
 
@@ -327,12 +374,13 @@ acquire_with_arguments(PyObject *op, PyObject *const *args, Py_ssize_t nargs, Py
         return NULL;
     }
     /* As in threading, the timeout is read only if there is no permit. */
-    if (fast_acquire(self, &golock_fastpath)) {
+    if (fast_acquire(self, &golock_fastpath) || acquire_owned(self)) {
         Py_RETURN_TRUE;
     }
     golock_deadline deadline = blocking ? GOLOCK_NO_LIMIT : GOLOCK_DO_NOT_WAIT;
     if (values[1] != Py_None) {
         if (!golock_plain_path && !golock_object_opened(op) && try_acquire(self)) {
+            record_taken(self);
             Py_RETURN_TRUE;
         }
         if (golock_parse_timeout(values[1], true, &deadline) < 0) {
@@ -366,6 +414,9 @@ release_native(PyObject *op, uint32_t n, uint32_t most)
         released =
             fast_release(self, n, most, &golock_plain_path) ||
             golock_permits_release(&self->semaphore, golock_is_shared(&self->header), n, most);
+        if (released > 0) {
+            record_given(self, n);
+        }
     }
     GOLOCK_END_CRITICAL_SECTION();
     return released;

@@ -1,8 +1,8 @@
 #include "sight/cycles.h"
 
 #include "base/clock.h"
-#include "base/process.h"
 #include "sight/image_writer.h"
+#include "sight/permits.h"
 #include "sight/raise.h"
 #include "sight/report.h"
 #include "sight/serve.h"
@@ -10,7 +10,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/uio.h>
 
 /* Nanoseconds between two looks, and between two wakes of a thread in which DeadlockError is to be
  * raised. */
@@ -137,53 +136,16 @@ read_object(node *n)
             is_semaphore(n));
 }
 
-/* Returns the wait of the thread that holds an RLock, which knows its owner also at the level
- * `waits`; NONE if it does not wait. */
-static uint32_t
-wait_of_rlock_owner(const graph *g, const golock_object_record *object)
-{
-    unsigned long owner = 0;
-    const struct iovec here = {&owner, sizeof(owner)};
-    const struct iovec there = {(char *)object->address + object->offset + GOLOCK_RLOCK_OWNER,
-                                sizeof(owner)};
-    /* The wait may have ended, and the memory be gone. */
-    if (process_vm_readv(golock_process, &here, 1, &there, 1, 0) != sizeof(owner) || owner == 0) {
-        return NONE;
-    }
-    for (uint32_t i = 0; i < g->length; i++) {
-        if (g->nodes[i].wait.identifier == owner) {
-            return i;
-        }
-    }
-    return NONE;
-}
-
 /* Returns the wait of the thread that holds the lock for which a node waits; NONE if it does not
  * wait, or is unknown. */
 static uint32_t
 next_of_lock(graph *g, node *n, bool by_gil)
 {
     n->holder = n->object.owner;
-    if (n->holder == 0 && n->object.kind == GOLOCK_KIND_RLOCK) {
-        const uint32_t next = wait_of_rlock_owner(g, &n->object);
-        n->holder = next == NONE ? 0 : g->nodes[next].wait.thread;
-        return next;
-    }
     if (n->holder == 0) {
         return NONE;
     }
     return by_gil && needs_gil(n->holder) ? g->with_gil : wait_of(g, n->holder);
-}
-
-/* Nothing is known of permits yet. */
-static size_t
-golock_permits_of(const golock_object_record *object, void (*each)(uint64_t, void *),
-                  void *argument)
-{
-    (void)object;
-    (void)each;
-    (void)argument;
-    return 0;
 }
 
 /* A search of all threads that could, in the end, give back a permit. */

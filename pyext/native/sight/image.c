@@ -7,6 +7,7 @@
 #include "sight/level.h"
 #include "sight/objects.h"
 #include "sight/order.h"
+#include "sight/permits.h"
 #include "sight/profile.h"
 #include "sight/threads.h"
 #include "sight/waits.h"
@@ -149,6 +150,7 @@ golock_image(uint64_t sections, void **image, uint64_t *size)
         return ENOMEM;
     }
     objects_image(&writer);
+    golock_permits_image(&writer);
     golock_waits_image(&writer);
     golock_cycles_image(&writer);
     golock_threads_image(&writer);

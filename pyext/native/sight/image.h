@@ -75,6 +75,8 @@ struct golock_image_stack {
 #define GOLOCK_GOROUTINE ((uint64_t)1 << 63)
 #define GOLOCK_OUTSIDE ((uint64_t)1 << 62) /* code that is neither: "outside Python" */
 #define GOLOCK_LOST ((uint64_t)1 << 61)    /* a thread that did not survive a fork */
+/* Plus threading.get_ident(): the owner of an RLock, of which nothing else is known. */
+#define GOLOCK_IDENTIFIED ((uint64_t)1 << 60)
 
 struct golock_image_thread {
     uint64_t key;

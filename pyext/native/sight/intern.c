@@ -309,13 +309,20 @@ intern_place(PyCodeObject *code, int instruction)
     struct place *place = find_place(code, instruction, &other);
     if (frame != 0 && other == 0 && places.count < MOST_PLACES) {
         Py_INCREF(code);
-        places.used[places.count++] = (uint32_t)(place - places.slots);
+        places.used[places.count] = (uint32_t)(place - places.slots);
+        __atomic_store_n(&places.count, places.count + 1, __ATOMIC_RELAXED);
         const uint64_t both = (uint64_t)(uint32_t)instruction << 32 | frame;
         __atomic_store_n(&place->instruction_and_frame, both, __ATOMIC_RELAXED);
         __atomic_store_n(&place->code, code, __ATOMIC_RELEASE);
     }
     golock_tables_unlock();
     return frame;
+}
+
+bool
+golock_places_are_full(void)
+{
+    return __atomic_load_n(&places.count, __ATOMIC_RELAXED) == MOST_PLACES;
 }
 
 /* The slots are emptied in the reverse order, so that a search ends at no slot that was emptied too
@@ -327,7 +334,8 @@ golock_intern_stop(void)
         golock_tables_lock();
         PyCodeObject *code = NULL;
         if (places.count > 0) {
-            struct place *place = &places.slots[places.used[--places.count]];
+            __atomic_store_n(&places.count, places.count - 1, __ATOMIC_RELAXED);
+            struct place *place = &places.slots[places.used[places.count]];
             code = place->code;
             __atomic_store_n(&place->code, NULL, __ATOMIC_RELEASE);
         }

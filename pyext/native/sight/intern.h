@@ -7,6 +7,7 @@
 #include "base/compat.h"
 #include "sight/image.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -23,6 +24,9 @@ uint32_t golock_intern_unicode(PyObject *text); /* an instance of str */
 
 /* Returns the stack of the calling thread. */
 uint32_t golock_stack_here(void);
+
+/* Whether golock_line_here keeps no more code objects alive. */
+bool golock_places_are_full(void);
 
 /* Returns a stack of one frame: the line in which the calling thread is. */
 uint32_t golock_line_here(void);

@@ -4,6 +4,7 @@
 #include "sight/frame.h"
 #include "sight/intern.h"
 #include "sight/order.h"
+#include "sight/permits.h"
 #include "sight/profile.h"
 #include "sight/table.h"
 #include "sight/threads.h"
@@ -22,8 +23,7 @@
 
 uint64_t golock_objects_dropped;
 
-/* Records of before the last start have another generation. Access it atomically. */
-static uint32_t generation = 1;
+uint32_t golock_generation = 1;
 
 /* Guarded by the lock of the tables; the length and the blocks below it are read without. */
 static struct {
@@ -60,6 +60,20 @@ begin_sole_write(golock_object_record *record)
 {
     STORE(record->version, LOAD(record->version) + 1);
     __atomic_thread_fence(__ATOMIC_RELEASE);
+}
+
+static bool
+is_lock(const golock_object_record *record)
+{
+    const uint8_t kind = LOAD(record->kind);
+    return kind == GOLOCK_KIND_LOCK || kind == GOLOCK_KIND_RLOCK;
+}
+
+static bool
+is_semaphore(const golock_object_record *record)
+{
+    const uint8_t kind = LOAD(record->kind);
+    return kind == GOLOCK_KIND_SEMAPHORE || kind == GOLOCK_KIND_BOUNDED_SEMAPHORE;
 }
 
 static void
@@ -129,7 +143,7 @@ new_record(const void *address, const golock_object_traits *traits)
     STORE(record->stack, 0);
     STORE(record->created, 0);
     STORE(record->name, 0);
-    STORE(record->value, 0);
+    record->permits = 0;
     STORE(record->number, ++table.number);
     STORE(record->kind, (uint8_t)traits->kind);
     STORE(record->flags, (uint8_t)traits->flags);
@@ -211,6 +225,12 @@ golock_object_record_site(golock_object_record *record)
     STORE(record->created, golock_line_here());
 }
 
+void
+golock_object_set_name(golock_object_record *record, uint32_t name)
+{
+    STORE(record->name, name);
+}
+
 static void
 forget_word(const golock_object_record *record)
 {
@@ -239,6 +259,9 @@ golock_object_gone(golock_object_record **place)
         return;
     }
     golock_order_gone(record);
+    if (is_semaphore(record)) {
+        golock_permits_forget(record);
+    }
     golock_tables_lock();
     forget_word(record);
     begin_write(record);
@@ -318,11 +341,12 @@ static inline void
 take(golock_object_record *record, uint64_t key, int64_t now, uintptr_t place, uint32_t stack)
 {
     /* If somebody has released the lock before its owner was recorded, nobody knows whose it is. */
-    if (LOAD(record->owner) != 0 && LOAD(record->generation) == LOAD(generation)) {
+    if (is_lock(record) && LOAD(record->owner) != 0 &&
+        LOAD(record->generation) == golock_generation_now()) {
         estrange(record);
         key = has_several_writers(record) ? 0 : key;
     }
-    STORE(record->generation, LOAD(generation));
+    STORE(record->generation, golock_generation_now());
     STORE(record->since, now);
     STORE(record->place, place);
     STORE(record->stack, stack);
@@ -336,7 +360,9 @@ take_elsewhere(golock_object_record *record, PyThreadState *thread, uintptr_t pl
     const uint64_t key = key_of(thread);
     const int64_t now = golock_now_coarse();
     begin_write(record);
-    take(record, key, now, stack == 0 ? 0 : place, stack);
+    /* Only code objects of the main interpreter are kept alive, and so keep their places. */
+    const bool keeps_place = stack != 0 && key >> 40 == 0 && !golock_places_are_full();
+    take(record, key, now, keeps_place ? place : 0, stack);
     end_write(record);
 }
 
@@ -348,7 +374,7 @@ golock_object_taken(golock_object_record *record)
     const uintptr_t place = golock_current_place(thread);
     /* In the common case the same line has taken the lock before, and it is nobody's. */
     if (self == NULL || self->state != thread || place == 0 || LOAD(record->place) != place ||
-        LOAD(record->generation) != LOAD(generation) || LOAD(record->owner) != 0 ||
+        LOAD(record->generation) != golock_generation_now() || LOAD(record->owner) != 0 ||
         has_several_writers(record)) {
         take_elsewhere(record, thread, place);
         return;
@@ -361,8 +387,26 @@ golock_object_taken(golock_object_record *record)
 }
 
 void
+golock_object_permit_taken(golock_object_record *record)
+{
+    golock_permit_taken(record, key_of(PyThreadState_Get()), golock_line_here());
+}
+
+void
+golock_object_permits_given(golock_object_record *record, uint32_t n)
+{
+    if (!golock_permits_given(record, key_of(PyThreadState_Get()), n)) {
+        golock_object_mark_stranger(record);
+    }
+}
+
+void
 golock_object_taken_by(golock_object_record *record, uint64_t key, uint32_t stack)
 {
+    if (is_semaphore(record)) {
+        golock_permit_taken(record, key, stack);
+        return;
+    }
     const int64_t now = golock_now_coarse();
     begin_write(record);
     take(record, key, now, 0, stack);
@@ -405,8 +449,14 @@ profile_hold(const golock_object_record *record, uint64_t key, int64_t nanosecon
 void
 golock_object_released_by(golock_object_record *record, uint64_t key)
 {
+    if (is_semaphore(record)) {
+        if (!golock_permits_given(record, key, 1)) {
+            golock_object_mark_stranger(record);
+        }
+        return;
+    }
     uint64_t owner = LOAD(record->owner);
-    if (owner == key && LOAD(record->generation) == LOAD(generation)) {
+    if (owner == key && LOAD(record->generation) == golock_generation_now()) {
         /* The coarse clock moves every few milliseconds. Each hold during which it moves counts
          * as long as it has moved, the others as 0: the sums come out right. */
         int64_t held = golock_now_coarse() - LOAD(record->since);
@@ -414,7 +464,7 @@ golock_object_released_by(golock_object_record *record, uint64_t key)
             profile_hold(record, key, held);
         }
     }
-    if (owner != key && owner != 0 && LOAD(record->generation) == LOAD(generation)) {
+    if (owner != key && owner != 0 && LOAD(record->generation) == golock_generation_now()) {
         estrange(record);
     }
     if (!has_several_writers(record)) {
@@ -430,6 +480,28 @@ void
 golock_object_release(golock_object_record *record)
 {
     golock_object_released_by(record, key_of(PyThreadState_Get()));
+}
+
+/* Whether the object of a record with that number still exists. It goes on to do so while the
+ * caller has the lock of the tables. What Go has made may be gone without notice. */
+static bool
+exists(const golock_object_record *record, uint32_t number)
+{
+    return record->address != NULL && record->number == number &&
+           !(LOAD(record->flags) & GOLOCK_OBJECT_GO);
+}
+
+/* Returns the key of the owner that an RLock knows at all levels; 0 if there is none. */
+static uint64_t
+rlock_owner(const golock_object_record *record, uint32_t number)
+{
+    unsigned long identifier = 0;
+    golock_tables_lock();
+    if (exists(record, number)) {
+        identifier = LOAD(*(const unsigned long *)(word_of(record) + GOLOCK_RLOCK_OWNER));
+    }
+    golock_tables_unlock();
+    return identifier == 0 ? 0 : golock_thread_identified(identifier);
 }
 
 bool
@@ -448,7 +520,6 @@ golock_object_read(const golock_object_record *record, golock_object_record *cop
         copy->stack = LOAD(record->stack);
         copy->created = LOAD(record->created);
         copy->name = LOAD(record->name);
-        copy->value = LOAD(record->value);
         copy->number = LOAD(record->number);
         copy->kind = LOAD(record->kind);
         copy->flags = LOAD(record->flags);
@@ -456,10 +527,15 @@ golock_object_read(const golock_object_record *record, golock_object_record *cop
         copy->version = version;
         __atomic_thread_fence(__ATOMIC_ACQUIRE); /* the version is read after the fields */
     } while (LOAD(record->version) != version);
-    if (copy->owner == 0 || copy->generation != LOAD(generation)) {
+    /* An RLock of a thread that did not survive a fork is never released. */
+    const bool lost = copy->kind == GOLOCK_KIND_RLOCK && copy->owner == GOLOCK_LOST;
+    if (copy->owner == 0 || (copy->generation != golock_generation_now() && !lost)) {
         copy->owner = 0;
         copy->since = 0;
         copy->stack = 0;
+    }
+    if (copy->owner == 0 && copy->kind == GOLOCK_KIND_RLOCK && copy->address != NULL) {
+        copy->owner = rlock_owner(record, copy->number);
     }
     return copy->address != NULL;
 }
@@ -467,7 +543,7 @@ golock_object_read(const golock_object_record *record, golock_object_record *cop
 uint32_t
 golock_object_last_taken(const golock_object_record *record)
 {
-    const bool counts = LOAD(record->generation) == LOAD(generation);
+    const bool counts = LOAD(record->generation) == golock_generation_now();
     return counts ? LOAD(record->stack) : 0;
 }
 
@@ -483,26 +559,87 @@ golock_object_at(uint32_t index)
     return &table.blocks[index / BLOCK][index % BLOCK];
 }
 
+/* The words of opened objects, whose state is in their __dict__. */
+#define OPENED_SEMAPHORE (GOLOCK_HELD | GOLOCK_WAITERS | GOLOCK_HANDOFF)
+#define OPENED_EVENT (GOLOCK_SET | GOLOCK_SLEEPERS)
+
+/* Reads the state of the object of a record. Needs the lock of the tables. */
+static void
+read_state(const golock_object_record *record, struct golock_image_object *entry)
+{
+    const char *place = word_of(record);
+    const uint32_t word = LOAD(*(const uint32_t *)place);
+    bool held = false;
+    switch (entry->kind) {
+    case GOLOCK_KIND_LOCK:
+        held = word & GOLOCK_HELD;
+        break;
+    case GOLOCK_KIND_RLOCK:
+        held = LOAD(*(const unsigned long *)(place + GOLOCK_RLOCK_OWNER)) != 0;
+        entry->value = (uint32_t)LOAD(*(const unsigned long *)(place + GOLOCK_RLOCK_COUNT));
+        break;
+    case GOLOCK_KIND_SEMAPHORE:
+    case GOLOCK_KIND_BOUNDED_SEMAPHORE: {
+        const uint64_t both = LOAD(((const union golock_semaphore *)place)->both);
+        held = both & GOLOCK_HELD && both != OPENED_SEMAPHORE;
+        entry->value = (uint32_t)(both >> 32);
+        break;
+    }
+    case GOLOCK_KIND_EVENT:
+        held = word & GOLOCK_SET && (word & OPENED_EVENT) != OPENED_EVENT;
+        break;
+    case GOLOCK_KIND_BARRIER:
+        entry->value = word;
+        entry->arrived = LOAD(*(const uint32_t *)(place + GOLOCK_BARRIER_ARRIVED));
+        break;
+    default:
+        break;
+    }
+    entry->flags |= held ? GOLOCK_OBJECT_HELD : 0;
+}
+
+static bool
+copy_object(const golock_object_record *record, struct golock_image_object *entry)
+{
+    golock_object_record seen;
+    if (!golock_object_read(record, &seen)) {
+        return false;
+    }
+    *entry = (struct golock_image_object){
+        .address = (uint64_t)(uintptr_t)seen.address,
+        .owner = seen.owner,
+        .since = seen.since,
+        .stack = seen.stack,
+        .created = seen.created,
+        .name = seen.name,
+        .kind = seen.kind,
+        .flags = seen.flags,
+    };
+    if (seen.flags & GOLOCK_OBJECT_GO) {
+        entry->flags |= seen.owner != 0 ? GOLOCK_OBJECT_HELD : 0;
+        return true;
+    }
+    golock_tables_lock();
+    const bool same = exists(record, seen.number);
+    if (same) {
+        read_state(record, entry);
+    }
+    golock_tables_unlock();
+    if (is_lock(&seen) && !(entry->flags & GOLOCK_OBJECT_HELD)) { /* released meanwhile */
+        entry->owner = 0;
+        entry->since = 0;
+        entry->stack = 0;
+    }
+    return same;
+}
+
 size_t
 golock_objects_copy(uint32_t *next, struct golock_image_object *entries, size_t room)
 {
     size_t filled = 0;
-    golock_object_record seen;
-    uint32_t length = golock_objects_length();
+    const uint32_t length = golock_objects_length();
     for (; *next < length && filled < room; ++*next) {
-        if (golock_object_read(golock_object_at(*next), &seen)) {
-            entries[filled++] = (struct golock_image_object){
-                .address = (uintptr_t)seen.address,
-                .owner = seen.owner,
-                .since = seen.since,
-                .stack = seen.stack,
-                .created = seen.created,
-                .name = seen.name,
-                .value = seen.value,
-                .kind = seen.kind,
-                .flags = seen.flags,
-            };
-        }
+        filled += copy_object(golock_object_at(*next), &entries[filled]);
     }
     return filled;
 }
@@ -510,10 +647,43 @@ golock_objects_copy(uint32_t *next, struct golock_image_object *entries, size_t 
 void
 golock_objects_start(void)
 {
-    __atomic_fetch_add(&generation, 1, __ATOMIC_RELAXED);
+    __atomic_fetch_add(&golock_generation, 1, __ATOMIC_RELAXED);
+}
+
+/* Whether the thread with that key exists in this child process. */
+static bool
+survives(uint64_t key)
+{
+    golock_thread_record thread;
+    return golock_thread_find(key, &thread) && thread.identifier == (unsigned long)pthread_self();
+}
+
+static void
+lose(golock_object_record *record)
+{
+    STORE(record->owner, GOLOCK_LOST);
+    STORE(record->generation, golock_generation_now());
 }
 
 void
 golock_objects_after_fork(void)
 {
+    for (uint32_t i = 0; i < table.length; i++) {
+        golock_object_record *record = golock_object_at(i);
+        if (record->version % 2 != 0) { /* the thread that wrote it does not exist */
+            record->version++;
+            record->owner = record->owner == 0 ? 0 : GOLOCK_LOST;
+        }
+        if (record->owner != 0 && !survives(record->owner)) {
+            STORE(record->owner, GOLOCK_LOST);
+        }
+        if (record->address != NULL && record->kind == GOLOCK_KIND_RLOCK) {
+            const unsigned long *owner =
+                (const unsigned long *)(word_of(record) + GOLOCK_RLOCK_OWNER);
+            if (*owner != 0 && *owner != (unsigned long)pthread_self()) {
+                lose(record);
+            }
+        }
+    }
+    golock_permits_after_fork(survives);
 }

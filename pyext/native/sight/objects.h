@@ -29,11 +29,11 @@ typedef struct golock_object_record {
     uint32_t stack;      /* where the owner took, set or notified the object */
     uint32_t created;    /* the stack where it was made, one frame; or 0 */
     uint32_t name;       /* a string, or 0 */
-    uint32_t value;      /* a barrier's parties; the first permit of a semaphore */
+    uint32_t permits;    /* of a semaphore: the first of permits.c, under the lock of the tables */
     uint32_t number;     /* of this use of the record: each gets the next one, from 1 on */
     uint8_t kind;        /* enum golock_object_kind */
     uint8_t flags;       /* GOLOCK_OBJECT_..., without HELD */
-    uint8_t offset;      /* of the word in the object, in bytes */
+    uint8_t offset;      /* of the word in the object, in bytes; of a barrier's parties */
 } golock_object_record;
 
 _Static_assert(sizeof(golock_object_record) <= 64, "one cache line");
@@ -48,8 +48,20 @@ typedef struct {
 golock_object_record *golock_object_begin(golock_object_record **place, const void *address,
                                           const golock_object_traits *traits);
 
-/* Where the owner of an RLock is, threading.get_ident() or 0, behind its word. */
+/* Where to read the state of objects, in bytes from the word: the owner of an RLock,
+ * threading.get_ident() or 0, and how often it has taken it; how many wait at a barrier. */
 #define GOLOCK_RLOCK_OWNER 16
+#define GOLOCK_RLOCK_COUNT 24
+#define GOLOCK_BARRIER_ARRIVED 60
+
+extern uint32_t golock_generation;
+
+/* Each time that the recording of owners begins or ends, another generation begins. */
+static inline uint32_t
+golock_generation_now(void)
+{
+    return __atomic_load_n(&golock_generation, __ATOMIC_RELAXED);
+}
 
 /* Returns the record to which *place points, and makes one if it is NULL. Returns NULL if there is
  * no room. */
@@ -60,6 +72,9 @@ golock_object_know(golock_object_record **place, const void *address,
     golock_object_record *record = __atomic_load_n(place, __ATOMIC_ACQUIRE);
     return record != NULL ? record : golock_object_begin(place, address, traits);
 }
+
+/* Names the object by an interned string, or takes its name away: 0. */
+void golock_object_set_name(golock_object_record *record, uint32_t name);
 
 /* Records where a new object is made. Needs the GIL. */
 void golock_object_record_site(golock_object_record *record);
@@ -91,7 +106,11 @@ golock_object_released(golock_object_record *record)
     golock_object_release(record);
 }
 
-/* The same for a thread or goroutine with this key. They need no GIL. */
+/* The same for a semaphore: records that the calling thread has taken a permit, or gives n back. */
+void golock_object_permit_taken(golock_object_record *record);
+void golock_object_permits_given(golock_object_record *record, uint32_t n);
+
+/* The same for a thread or goroutine with this key, and a lock or a semaphore. They need no GIL. */
 void golock_object_taken_by(golock_object_record *record, uint64_t key, uint32_t stack);
 void golock_object_released_by(golock_object_record *record, uint64_t key);
 

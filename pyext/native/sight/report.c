@@ -364,7 +364,6 @@ object_entry(const golock_cycle_member *member)
         .stack = object->stack,
         .created = object->created,
         .name = object->name,
-        .value = object->value,
         .kind = object->kind,
         .flags = object->flags | GOLOCK_OBJECT_HELD,
     };

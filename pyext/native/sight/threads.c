@@ -69,6 +69,19 @@ golock_thread_find(uint64_t key, golock_thread_record *copy)
     return record != NULL;
 }
 
+uint64_t
+golock_thread_identified(unsigned long identifier)
+{
+    uint64_t key = 0;
+    golock_tables_lock();
+    for (int i = 0; key == 0 && i < table.length * BLOCK; i++) {
+        const golock_thread_record *record = &table.blocks[i / BLOCK][i % BLOCK];
+        key = record->identifier == identifier ? record->key : 0;
+    }
+    golock_tables_unlock();
+    return key != 0 ? key : GOLOCK_IDENTIFIED | identifier;
+}
+
 /* Adds a block to the free records, if there is memory. Needs the lock. */
 static void
 grow(void)

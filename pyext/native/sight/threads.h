@@ -58,6 +58,10 @@ uint64_t golock_thread_key_of(PyThreadState *state);
 /* Copies the record with that key. Returns false if there is none. Needs no GIL. */
 bool golock_thread_find(uint64_t key, golock_thread_record *copy);
 
+/* Returns the key of the thread that has this identifier now, GOLOCK_IDENTIFIED plus the identifier
+ * if it has no record. Needs no GIL. */
+uint64_t golock_thread_identified(unsigned long identifier);
+
 /* Reads the name that threading has for the thread now. Needs the GIL of its interpreter. Never
  * runs Python code. */
 void golock_thread_refresh_name(golock_thread_record *thread);
