@@ -41,7 +41,7 @@ func (l *Lock) TryLock() bool {
 func (l *Lock) tryLockSlow() bool {
 	taken := l.cell().TryAcquire()
 	if taken {
-		recordTaken(&l.word, sight.KindLock)
+		recordTaken(&l.word, sight.KindLock|sight.Tried)
 	}
 	return taken
 }

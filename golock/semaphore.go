@@ -47,7 +47,7 @@ func (s *Semaphore) Acquire(ctx context.Context) error {
 func (s *Semaphore) TryAcquire() bool {
 	taken := s.cell().TryAcquire()
 	if taken {
-		recordTaken(s.address(), sight.KindSemaphore)
+		recordTaken(s.address(), sight.KindSemaphore|sight.Tried)
 	}
 	return taken
 }

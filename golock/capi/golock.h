@@ -176,6 +176,9 @@ struct golock_sight_descriptor {
 #define GOLOCK_SIGHT_CLIENTS 8
 #define GOLOCK_SIGHT_DESCRIPTORS (1 + GOLOCK_SIGHT_CLIENTS)
 
+/* See `taken` of struct golock_sight. */
+#define GOLOCK_TRIED 0x100
+
 /* What golock.sight gives the core: how goroutines are recorded, and what the core's service calls.
  * The functions need no GIL, never run Python code, and may be called by any thread at any time
  * until the process ends or forks.
@@ -197,7 +200,8 @@ struct golock_sight {
     void (*wait_ended)(void *wait, int taken);
 
     /* Records that a goroutine has taken a lock or a permit, set an event or notified a condition;
-     * and that it releases a lock, or this many permits. */
+     * and that it releases a lock, or this many permits. A lock or permit that it has tried to
+     * take, without a wait, is of this kind plus GOLOCK_TRIED. */
     void (*taken)(const void *word, int kind, uint64_t goroutine, uint32_t stack);
     void (*released)(const void *word, int kind, uint64_t goroutine, uint32_t count);
 

@@ -22,6 +22,10 @@ const (
 	KindBarrier
 )
 
+// Tried is added to the kind of what a goroutine has taken and would not have waited for:
+// GOLOCK_TRIED.
+const Tried Kind = 0x100
+
 // Waits is the least level at which waits are recorded: see enum golock_sight_level. At which owners
 // are is for package core to know, whose fast paths depend on it.
 const Waits = 1
@@ -166,5 +170,5 @@ func framesOf(r Recorder, pc uintptr) []uint32 {
 func isOwn(function string) bool {
 	const module = "github.com/golock/golock/"
 	name, ok := strings.CutPrefix(function, module)
-	return ok && (strings.HasPrefix(name, "golock.(") || strings.HasPrefix(name, "internal/"))
+	return ok && (strings.HasPrefix(name, "golock.") || strings.HasPrefix(name, "internal/"))
 }

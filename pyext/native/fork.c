@@ -34,7 +34,7 @@ in_parent(void)
 {
     golock_profile_after_fork_in_parent();
     golock_tables_unlock();
-    golock_order_after_fork();
+    golock_order_after_fork_in_parent();
     golock_level_after_fork();
     golock_core_after_fork_in_parent();
     golock_serve_after_fork_in_parent();
@@ -45,7 +45,7 @@ in_child(void)
 {
     golock_process_remember();
     golock_level_after_fork();
-    golock_order_after_fork();
+    golock_order_after_fork_in_child();
     golock_core_after_fork_in_child();
     golock_serve_after_fork_in_child();
     golock_listen_after_fork();

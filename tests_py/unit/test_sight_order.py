@@ -8,11 +8,13 @@ import logging
 import os
 import random
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,6 +28,9 @@ from order_model import Model
 from waiting import join, start, wait_until
 
 Lock = Any
+
+GO = shutil.which(os.environ.get("GO", "go")) or ""
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
 
 @pytest.fixture(autouse=True)
@@ -696,6 +701,48 @@ def test_random_programs_agree_with_the_model(
             run()
         if failures:
             raise failures[0]
+
+
+AUDITOR = """
+import ctypes, sys, time
+import golock, golock.sight
+
+auditor = ctypes.CDLL(sys.argv[1])
+auditor.Core.restype = ctypes.c_size_t
+auditor.Audit.argtypes = [ctypes.c_size_t] * 3
+golock.use_core(auditor.Core())
+golock.sight.start("order", on_deadlock=None)
+first = golock.Lock()
+second = golock.Lock()
+with second, first:
+    pass
+proceed = golock.Event()
+with golock.shared(first) as a, golock.shared(second) as b, golock.shared(proceed) as c:
+    assert auditor.Audit(a, b, c)  # a goroutine takes the first, and then the second
+    proceed.set()
+    while not golock.sight.snapshot().order:
+        time.sleep(0.001)
+    while first.locked():
+        time.sleep(0.001)
+(cycle,) = golock.sight.snapshot().order
+for edge in cycle.edges:
+    place = edge.second_at[-1].file.rpartition("/")[2]
+    print(edge.thread.kind, edge.first_id == id(first), place)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not GO, reason="there is no go command")
+def test_goroutine(
+    python: Callable[..., subprocess.CompletedProcess[str]],
+    check: Callable[..., None],
+    tmp_path: Path,
+) -> None:
+    built = tmp_path / "auditor.so"
+    command = [GO, "build", "-buildmode=c-shared", "-o", str(built), "./deadlock"]
+    subprocess.run(command, cwd=EXAMPLES, check=True)
+    result = python(AUDITOR, str(built))
+    check(result, "goroutine True auditor.go\nPython False <string>\n")
 
 
 REAL = """

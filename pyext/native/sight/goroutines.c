@@ -3,6 +3,7 @@
 #include "base/compat.h"
 #include "sight/level.h"
 #include "sight/objects.h"
+#include "sight/order.h"
 #include "sight/threads.h"
 #include "sight/waits.h"
 
@@ -78,10 +79,16 @@ golock_goroutine_waited(void *wait, int taken)
 void
 golock_goroutine_takes(const void *word, int kind, uint64_t goroutine, uint32_t stack)
 {
+    const bool tried = kind & GOLOCK_TRIED;
+    kind &= ~GOLOCK_TRIED;
     golock_object_record *object = golock_object_of_word(word, kind, true);
     if (object != NULL && kind != GOLOCK_SEMAPHORE) {
         PyThreadState *thread;
-        golock_object_taken_by(object, key_of(goroutine, &thread), stack);
+        const uint64_t key = key_of(goroutine, &thread);
+        golock_object_taken_by(object, key, stack);
+        if (kind == GOLOCK_LOCK && thread == NULL) {
+            golock_order_taken_by(object, key, tried);
+        }
     }
 }
 
@@ -92,6 +99,10 @@ golock_goroutine_releases(const void *word, int kind, uint64_t goroutine, uint32
     golock_object_record *object = golock_object_of_word(word, kind, false);
     if (object != NULL && kind != GOLOCK_SEMAPHORE) {
         PyThreadState *thread;
-        golock_object_released_by(object, key_of(goroutine, &thread));
+        const uint64_t key = key_of(goroutine, &thread);
+        golock_object_released_by(object, key);
+        if (kind == GOLOCK_LOCK && thread == NULL) {
+            golock_order_released_by(object, key);
+        }
     }
 }

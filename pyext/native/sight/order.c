@@ -23,6 +23,7 @@ typedef struct {
 struct golock_held_locks {
     uint64_t epoch;
     uint64_t key; /* of the thread */
+    struct golock_held_locks *next;
     uint32_t count;
     held_lock locks[GOLOCK_MOST_HELD];
 };
@@ -175,13 +176,27 @@ add_callers(const struct golock_held_locks *list, golock_ordered_lock *held, uin
 }
 
 static void
+copy_held(const struct golock_held_locks *list, golock_ordered_lock *held)
+{
+    for (uint32_t i = 0; i < list->count; i++) {
+        held[i] = ordered_lock(list->locks[i].record);
+    }
+}
+
+static void
+report(uint32_t circle, uint32_t end)
+{
+    for (; circle < end; circle++) {
+        golock_report_order(circle);
+    }
+}
+
+static void
 check_slow(golock_thread_record *thread, const struct golock_held_locks *list,
            const golock_object_record *record)
 {
     golock_ordered_lock held[GOLOCK_MOST_HELD];
-    for (uint32_t i = 0; i < list->count; i++) {
-        held[i] = ordered_lock(list->locks[i].record);
-    }
+    copy_held(list, held);
     golock_order_edge seen = {.thread = thread->key, .to = ordered_lock(record)};
     lock_graph();
     const bool known = golock_graph_has(held, (int)list->count, &seen.to);
@@ -199,9 +214,7 @@ check_slow(golock_thread_record *thread, const struct golock_held_locks *list,
     uint32_t circle = golock_graph_circles();
     const uint32_t circles = golock_graph_add(held, (int)list->count, seen);
     unlock_graph();
-    for (; circle < circles; circle++) {
-        golock_report_order(circle);
-    }
+    report(circle, circles);
 }
 
 void
@@ -250,11 +263,9 @@ golock_order_push(const golock_object_record *record)
                  });
 }
 
-void
-golock_order_pop(const golock_object_record *record)
+static void
+remove_held(struct golock_held_locks *list, const golock_object_record *record)
 {
-    const golock_thread_record *thread = golock_thread_current();
-    struct golock_held_locks *list = thread == NULL ? NULL : thread->held;
     uint32_t index = list == NULL ? 0 : list->count;
     while (index > 0 && list->locks[index - 1].record != record) {
         index--;
@@ -267,6 +278,108 @@ golock_order_pop(const golock_object_record *record)
     for (; index < count; index++) {
         append(list, list->locks[index]);
     }
+}
+
+void
+golock_order_pop(const golock_object_record *record)
+{
+    const golock_thread_record *thread = golock_thread_current();
+    remove_held(thread == NULL ? NULL : thread->held, record);
+}
+
+/* The lists of goroutines that hold locks, by their keys, and those that are free. Guarded as the
+ * graph is. */
+#define BUCKETS 4096
+static struct golock_held_locks *goroutines[BUCKETS], *spare;
+
+static void
+free_list(struct golock_held_locks **place)
+{
+    struct golock_held_locks *list = *place;
+    *place = list->next;
+    list->next = spare;
+    spare = list;
+}
+
+/* Returns where the list of the goroutine hangs, or where it belongs. Frees lists of
+ * others in which nothing is left: their goroutines may have ended. */
+static struct golock_held_locks **
+list_at(uint64_t key)
+{
+    struct golock_held_locks **place = &goroutines[key % BUCKETS];
+    while (*place != NULL && (*place)->key != key) {
+        review_if_due(*place, (*place)->key);
+        if ((*place)->count == 0) {
+            free_list(place);
+        } else {
+            place = &(*place)->next;
+        }
+    }
+    return place;
+}
+
+/* Returns the list of the goroutine, or NULL if there is no memory. */
+static struct golock_held_locks *
+list_of(uint64_t key)
+{
+    struct golock_held_locks **place = list_at(key);
+    if (*place == NULL) {
+        struct golock_held_locks *list = spare;
+        if (list != NULL) {
+            spare = list->next;
+        } else if ((list = malloc(sizeof(*list))) == NULL) {
+            return NULL;
+        }
+        list->key = key;
+        list->epoch = LOAD(epoch);
+        list->count = 0;
+        list->next = NULL;
+        *place = list;
+    }
+    return *place;
+}
+
+void
+golock_order_taken_by(const golock_object_record *record, uint64_t key, bool tried)
+{
+    if (golock_sight_now() < GOLOCK_SIGHT_ORDER || !is_mutex(record)) {
+        return;
+    }
+    lock_graph();
+    struct golock_held_locks *list = list_of(key);
+    uint32_t circle = golock_graph_circles(), circles = circle;
+    if (list != NULL) {
+        review_if_due(list, key);
+    }
+    if (list == NULL || list->count == GOLOCK_MOST_HELD) {
+        __atomic_add_fetch(&dropped, 1, __ATOMIC_RELAXED);
+    } else {
+        if (!tried && list->count > 0) {
+            golock_ordered_lock held[GOLOCK_MOST_HELD];
+            copy_held(list, held);
+            circles =
+                golock_graph_add(held, (int)list->count,
+                                 (golock_order_edge){.thread = key, .to = ordered_lock(record)});
+        }
+        append(list, (held_lock){.record = record, .number = LOAD(record->number)});
+    }
+    unlock_graph();
+    report(circle, circles);
+}
+
+void
+golock_order_released_by(const golock_object_record *record, uint64_t key)
+{
+    if (golock_sight_now() < GOLOCK_SIGHT_ORDER) {
+        return;
+    }
+    lock_graph();
+    struct golock_held_locks **place = list_at(key);
+    remove_held(*place, record);
+    if (*place != NULL && (*place)->count == 0) {
+        free_list(place);
+    }
+    unlock_graph();
 }
 
 void
@@ -376,7 +489,19 @@ golock_order_before_fork(void)
 }
 
 void
-golock_order_after_fork(void)
+golock_order_after_fork_in_parent(void)
 {
+    unlock_graph();
+}
+
+/* No goroutine survives, and their numbers are used again. */
+void
+golock_order_after_fork_in_child(void)
+{
+    for (int i = 0; i < BUCKETS; i++) {
+        while (goroutines[i] != NULL) {
+            free_list(&goroutines[i]);
+        }
+    }
     unlock_graph();
 }

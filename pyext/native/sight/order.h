@@ -44,6 +44,11 @@ golock_order_released(const golock_object_record *record)
     }
 }
 
+/* The same for a goroutine, with its key. `tried` says that it would not have waited. They need no
+ * GIL. */
+void golock_order_taken_by(const golock_object_record *record, uint64_t key, bool tried);
+void golock_order_released_by(const golock_object_record *record, uint64_t key);
+
 /* Call this when another thread than its holder has released the lock, so it is no mutex, or when
  * the lock is made free otherwise. */
 void golock_order_not_held(const golock_object_record *record);
@@ -74,6 +79,7 @@ uint64_t golock_order_dropped(void);
 
 /* Call these around a fork. */
 void golock_order_before_fork(void);
-void golock_order_after_fork(void);
+void golock_order_after_fork_in_parent(void);
+void golock_order_after_fork_in_child(void);
 
 #endif
