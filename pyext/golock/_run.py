@@ -30,13 +30,15 @@ if TYPE_CHECKING:
     from typing import Any, NoReturn
 
 USAGE = """\
-usage: python -m golock run [--sight[=LEVEL]] [-c CODE | -m MODULE | SCRIPT | -] [ARGS...]
+usage: python -m golock run [--sight[=WHAT]] [-c CODE | -m MODULE | SCRIPT | -] [ARGS...]
 
 Run a Python program, unchanged, with golock's locks in place of the interpreter's.
 
-  --sight[=LEVEL]
-              record what golock.sight does at a level, owners if none is given, and listen for
-              'python -m golock dump' and the like; at the level off only listen
+  --sight[=WHAT]
+              record what golock.sight does at a level, and listen for 'python -m golock dump' and
+              the like. WHAT is LEVEL[,REACTION][,SECONDS]: off only listens, and owners is used if
+              none is given; a deadlock whose last wait has lasted for SECONDS (0.1) is reported on
+              standard error (report), ended by an exception (raise), or not told (ignore)
   -c CODE     run a string, as 'python -c CODE' does
   -m MODULE   run a module, as 'python -m MODULE' does
   SCRIPT      run a file, or a folder or zip file that holds a __main__.py
@@ -66,7 +68,7 @@ def run(arguments: list[str]) -> None:
     sight = None
     if arguments and arguments[0].partition("=")[0] == "--sight":
         option, *arguments = arguments
-        sight = _level(option)
+        sight = option.partition("=")[2] if "=" in option else "owners"
     program, *rest = arguments or [""]
     if program in ("-h", "--help"):
         sys.stdout.write(USAGE)
@@ -88,8 +90,6 @@ def run(arguments: list[str]) -> None:
         _refuse(f"unknown option {program}" if program else "no program given")
     install()
     if sight is not None:
-        from .sight import _observe  # noqa: PLC0415
-
         _observe(sight)
     sys.modules["__main__"] = _fresh_main()
     start(program, rest)
@@ -100,13 +100,13 @@ def _refuse(reason: str) -> NoReturn:
     sys.exit(2)
 
 
-def _level(option: str) -> str:
-    from .sight import LEVELS  # noqa: PLC0415
+def _observe(sight: str) -> None:
+    from .sight import _observe as observe  # noqa: PLC0415
 
-    level = option.partition("=")[2] if "=" in option else "owners"
-    if level not in LEVELS:
-        _refuse(f"no such level: {level!r}; the levels are {', '.join(LEVELS)}")
-    return level
+    try:
+        observe(sight)
+    except ValueError as error:
+        _refuse(f"--sight={sight}: {error}")
 
 
 def _fresh_main() -> ModuleType:

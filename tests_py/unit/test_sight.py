@@ -20,7 +20,7 @@ HAS_GIL = getattr(sys, "_is_gil_enabled", lambda: True)()
 
 @pytest.fixture(autouse=True)
 def _sight():
-    sight.start()
+    sight.start(on_deadlock=None)
     yield
     sight.stop()
 
@@ -204,7 +204,8 @@ def test_environment_with_a_level_that_does_not_exist(python):
     done = python(ENVIRONMENT, env={**os.environ, "GOLOCK_SIGHT": "everything"})
     assert (done.returncode, done.stdout) == (0, "off\nwaits\n")
     levels = "off, waits, owners, order"
-    assert done.stderr == f"golock: GOLOCK_SIGHT is none of {levels}: 'everything'\n"
+    problem = f"no such level: 'everything'; the levels are {levels}"
+    assert done.stderr == f"golock: GOLOCK_SIGHT=everything: {problem}\n"
 
 
 def test_golock_does_not_import_sight(python, check):
@@ -251,7 +252,7 @@ import golock
 from golock import sight
 
 members, timeout, kind, level = int(sys.argv[1]), float(sys.argv[2]), sys.argv[3], sys.argv[4]
-sight.start(level)
+sight.start(level, on_deadlock=None)
 locks = [getattr(golock, kind)() for _ in range(members)]
 all_own_one = threading.Barrier(members + 1)
 

@@ -18,7 +18,7 @@ import sys
 import time
 
 from .. import _golock
-from ._deadlocks import react
+from ._deadlocks import react, reaction_named
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -206,17 +206,22 @@ def profile(seconds: float | None = None, level: str = "owners") -> Profile:
     return started
 
 
-def _follow_environment(level: str) -> None:
-    """Do as GOLOCK_SIGHT says. A level that does not exist is told, and ignored."""
-    if level in LEVELS:
-        _observe(level)
-    else:
-        _tell(f"GOLOCK_SIGHT is none of {', '.join(LEVELS)}: {level!r}")
+def _follow_environment(wanted: str) -> None:
+    """Do as GOLOCK_SIGHT says. What cannot be done is told, and ignored."""
+    try:
+        _observe(wanted)
+    except ValueError as error:
+        _tell(f"GOLOCK_SIGHT={wanted}: {error}")
 
 
-def _observe(level: str) -> None:
-    """Start, and listen. The program goes on where it cannot listen."""
-    start(level)
+def _observe(wanted: str) -> None:
+    """Start, and listen. The program goes on where it cannot listen.
+
+    What is wanted is a level, and after commas ``report``, ``raise`` or ``ignore``, and a threshold
+    in seconds. Raises ValueError, before anything is done, if it is something else.
+    """
+    level, *words = wanted.split(",")
+    start(level, **reaction_named(words))
     try:
         listen()
     except (OSError, RuntimeError) as error:

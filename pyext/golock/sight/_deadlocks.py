@@ -75,6 +75,22 @@ def react(on_deadlock: OnDeadlock, threshold: float) -> None:
         _reaction.set(_QUEUE, nanoseconds, tell)
 
 
+def reaction_named(words: list[str]) -> dict[str, Any]:
+    """Return the arguments of start() for what GOLOCK_SIGHT has behind the level."""
+    arguments: dict[str, Any] = {}
+    for word in words:
+        if word in _NAMED or word == "ignore":
+            arguments["on_deadlock"] = word if word in _NAMED else None
+        else:
+            try:
+                arguments["threshold"] = float(word)
+            except ValueError:
+                raise ValueError(
+                    f"{word!r} is none of {', '.join(_NAMED)}, ignore, and no number of seconds"
+                ) from None
+    return arguments
+
+
 def _log_of(on_deadlock: object) -> Callable[[Found], object] | None:
     logging = sys.modules.get("logging")  # whoever has a logger has imported it
     if logging is None or not isinstance(on_deadlock, (logging.Logger, logging.LoggerAdapter)):
