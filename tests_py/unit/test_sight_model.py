@@ -123,6 +123,7 @@ def test_a_barrier():
         (GOROUTINE, "goroutine", "goroutine 18"),
         (_image.OUTSIDE, "outside Python", "outside Python"),
         (_image.LOST, "lost", "a thread that did not survive a fork"),
+        (_image.IDENTIFIED | 0x7F01, "Python", "thread 0x7f01"),
         (7, "Python", "thread 7"),
         (0, "unknown", "an unknown thread"),
     ],

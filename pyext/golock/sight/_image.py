@@ -34,6 +34,7 @@ CYCLE_MAIN_THREAD: Final = 0x2
 GOROUTINE: Final = 1 << 63
 OUTSIDE: Final = 1 << 62
 LOST: Final = 1 << 61
+IDENTIFIED: Final = 1 << 60
 FOREVER: Final = (1 << 63) - 1
 """The deadline of a wait without one."""
 

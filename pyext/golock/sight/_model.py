@@ -398,6 +398,10 @@ class Model:
         elif key & _image.LOST:
             kind = "lost"
             name = name or "a thread that did not survive a fork"
+        elif key & _image.IDENTIFIED:
+            kind = "Python"
+            identifier = key & ~_image.IDENTIFIED
+            name = f"thread {identifier:#x}"
         elif not key:
             kind = "unknown"
             name = "an unknown thread"
@@ -425,8 +429,7 @@ class Model:
 
     def _lock(self, entry: ObjectEntry) -> Lock:
         kind = kind_name(entry.kind)
-        is_held = entry.flags & _image.OBJECT_HELD or (entry.owner and kind in ("Lock", "RLock"))
-        state = _STATES.get(kind, ("", ""))[bool(is_held)]
+        state = _STATES.get(kind, ("", ""))[bool(entry.flags & _image.OBJECT_HELD)]
         who = self.thread(entry.owner) if entry.owner else None
         is_held = state == "held"
         holder = who if is_held else None
