@@ -13,14 +13,13 @@ export function grow(waits) {
     let at = root;
     at.seconds += seconds;
     at.count += count;
-    const levels = stack.map(({ file, line, function: name, is_go: isGo }) => {
-      const where = line ? `${file}:${line}` : file;
-      return [`${name}\n${where}`, name, where, isGo ? "go" : tone(file)];
-    });
-    levels.push([`\n${lock}`, lock, kind, "last"]);
-    for (const [key, label, where, colour] of levels) {
+    const levels = stack.map(({ file, line, function: name, is_go: isGo }) =>
+      [`${name}\n${file}`, name, file, line, isGo ? "go" : tone(file)]);
+    levels.push([`\n${lock}`, lock, kind, 0, "last"]);
+    for (const [key, label, where, line, colour] of levels) {
       if (!at.children.has(key)) at.children.set(key, node(colour, label, where, at));
       at = at.children.get(key);
+      if (line) at.lines.add(line);
       at.seconds += seconds;
       at.count += count;
     }
@@ -29,7 +28,9 @@ export function grow(waits) {
 }
 
 function node(colour, label, where, parent) {
-  return { colour, label, where, parent, seconds: 0, count: 0, children: new Map() };
+  return {
+    colour, label, where, parent, lines: new Set(), seconds: 0, count: 0, children: new Map(),
+  };
 }
 
 function tone(file) {
@@ -186,8 +187,9 @@ export class Flame {
   }
 }
 
-function told({ label, where, seconds, count }) {
-  const what = where ? `${label}\n${where}` : label;
+function told({ label, where, lines, seconds, count }) {
+  const place = lines.size === 1 ? `${where}:${[...lines][0]}` : where;
+  const what = place ? `${label}\n${place}` : label;
   return `${what}\n${duration(seconds)} in ${counted(count, "wait")}`;
 }
 

@@ -113,7 +113,7 @@ export class Graph {
       kind: "lock",
       row: lock.row.id,
       dead: dead.get(id),
-      first: lock.name,
+      first: lock.name.replace(`${lock.kind} `, ""), // the kind is below
       second: [lock.kind, duration(heldFor([lock]))].filter(Boolean).join(" · "),
       label: [lock.name, lock.kind, text].filter(Boolean).join(", "),
     });
