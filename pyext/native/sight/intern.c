@@ -23,23 +23,24 @@ uint64_t golock_stacks_dropped;
  * slot. Slots are filled under the lock, after their entries. Memory that is not used costs
  * nothing. */
 static struct {
-    uint32_t count;
+    uint32_t strings, frames, stacks;
+} counts = {1, 1, 1}; /* apart: the tables would be in the file if a part of them were not zero */
+
+static struct {
     uint32_t ends[MOST_STRINGS];
     uint8_t bytes[MOST_BYTES];
     uint32_t slots[2 * MOST_STRINGS];
-} strings = {.count = 1};
+} strings;
 
 static struct {
-    uint32_t count;
     struct golock_image_frame entries[MOST_FRAMES];
     uint32_t slots[2 * MOST_FRAMES];
-} frames = {.count = 1};
+} frames;
 
 static struct {
-    uint32_t count;
     struct golock_image_stack entries[MOST_STACKS];
     uint32_t slots[2 * MOST_STACKS];
-} stacks = {.count = 1};
+} stacks;
 
 /* The frames of instructions of the main interpreter's code, in an open hash table. Each entry has
  * a reference to its code object, so that no other gets its address. */
@@ -138,12 +139,12 @@ golock_intern_string(const char *given, size_t length)
     }
     golock_tables_lock();
     index = find(strings.slots, 2 * MOST_STRINGS, hash, same_string, &key, &slot);
-    if (index == 0 && strings.count < MOST_STRINGS) {
-        const uint32_t start = strings.ends[strings.count - 1];
+    if (index == 0 && counts.strings < MOST_STRINGS) {
+        const uint32_t start = strings.ends[counts.strings - 1];
         if (length <= MOST_BYTES - start) {
             memcpy(strings.bytes + start, given, length);
-            strings.ends[strings.count] = start + (uint32_t)length;
-            index = publish(&strings.count, &strings.slots[slot]);
+            strings.ends[counts.strings] = start + (uint32_t)length;
+            index = publish(&counts.strings, &strings.slots[slot]);
         }
     }
     golock_tables_unlock();
@@ -210,9 +211,9 @@ intern_frame(const struct golock_image_frame *frame)
     }
     golock_tables_lock();
     index = find(frames.slots, 2 * MOST_FRAMES, hash, same_frame, frame, &slot);
-    if (index == 0 && frames.count < MOST_FRAMES) {
-        frames.entries[frames.count] = *frame;
-        index = publish(&frames.count, &frames.slots[slot]);
+    if (index == 0 && counts.frames < MOST_FRAMES) {
+        frames.entries[counts.frames] = *frame;
+        index = publish(&counts.frames, &frames.slots[slot]);
     }
     golock_tables_unlock();
     return index != 0 ? index : dropped();
@@ -247,9 +248,9 @@ golock_intern_stack(uint32_t caller, uint32_t frame)
     }
     golock_tables_lock();
     index = find(stacks.slots, 2 * MOST_STACKS, hash, same_stack, &stack, &slot);
-    if (index == 0 && stacks.count < MOST_STACKS) {
-        stacks.entries[stacks.count] = stack;
-        index = publish(&stacks.count, &stacks.slots[slot]);
+    if (index == 0 && counts.stacks < MOST_STACKS) {
+        stacks.entries[counts.stacks] = stack;
+        index = publish(&counts.stacks, &stacks.slots[slot]);
     }
     golock_tables_unlock();
     return index != 0 ? index : dropped();
@@ -428,9 +429,9 @@ add(struct golock_image_writer *writer, enum golock_image_tag tag, uint32_t size
 void
 golock_intern_image(struct golock_image_writer *writer)
 {
-    const uint32_t stack_count = __atomic_load_n(&stacks.count, __ATOMIC_ACQUIRE);
-    const uint32_t frame_count = __atomic_load_n(&frames.count, __ATOMIC_ACQUIRE);
-    const uint32_t string_count = __atomic_load_n(&strings.count, __ATOMIC_ACQUIRE);
+    const uint32_t stack_count = __atomic_load_n(&counts.stacks, __ATOMIC_ACQUIRE);
+    const uint32_t frame_count = __atomic_load_n(&counts.frames, __ATOMIC_ACQUIRE);
+    const uint32_t string_count = __atomic_load_n(&counts.strings, __ATOMIC_ACQUIRE);
     add(writer, GOLOCK_IMAGE_STACKS, sizeof(stacks.entries[0]), stack_count, stacks.entries);
     add(writer, GOLOCK_IMAGE_FRAMES, sizeof(frames.entries[0]), frame_count, frames.entries);
     add(writer, GOLOCK_IMAGE_STRING_ENDS, sizeof(strings.ends[0]), string_count, strings.ends);
