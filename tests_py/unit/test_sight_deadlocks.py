@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
 import queue
 import re
 import sys
 import threading
+from typing import ClassVar
 
 import pytest
 
@@ -30,6 +33,13 @@ class Told:
         return self.queue.empty()
 
 
+@pytest.fixture(autouse=True)
+def _circles_end():
+    yield
+    while Circle.planted:
+        Circle.planted.pop().end()
+
+
 @pytest.fixture
 def told():
     result = Told()
@@ -48,6 +58,8 @@ def raising():
 class Circle:
     """Threads that each hold a lock and wait for the next one's; the first lock is a Lock."""
 
+    planted: ClassVar[list[Circle]] = []
+
     def __init__(self, kinds, timeout=-1):
         self.locks = [kind() for kind in kinds]
         self.errors = []
@@ -55,6 +67,7 @@ class Circle:
         self._timeout = timeout
         self._ended = False
         self.threads = []
+        self.planted.append(self)
         for index in range(len(kinds)):
             name = f"member {index}"
             self.threads.append(threading.Thread(target=self._run, args=(index,), name=name))
@@ -76,10 +89,16 @@ class Circle:
             mine.release()
 
     def end(self):
-        """Release the first lock instead of its owner."""
-        self._ended = True
-        self.locks[0].release()
+        """Release the first lock instead of its owner, unless the circle has ended."""
+        if not self._ended and self.threads[0].is_alive():
+            self._ended = True
+            self.locks[0].release()
         join(self.threads)
+
+
+def take_and_release(lock):
+    with lock:
+        pass
 
 
 def members_of(deadlock):
@@ -104,7 +123,9 @@ def test_a_circle_is_told(told, kind, members):
     assert members_of(deadlock) == sorted(thread.name for thread in circle.threads)
     assert deadlock.certain
     assert not deadlock.has_main_thread
-    for wait, following in zip(deadlock.waits, deadlock.waits[1:] + deadlock.waits[:1]):
+    for wait, following in zip(
+        deadlock.waits, deadlock.waits[1:] + deadlock.waits[:1], strict=True
+    ):
         assert wait.lock.holder == following.thread
         assert wait.lock.name == f"lock {following.thread.name.removeprefix('member ')}"
         assert wait.stack[-1].function.endswith("Circle._run")
@@ -164,6 +185,46 @@ def test_a_lock_that_is_a_signal_is_not_told(told):
     join([thread])
 
 
+def hold_and_wait(first, second, ready):
+    """Take one thing in a thread, wait for all, and take another."""
+
+    def run():
+        first.acquire()
+        ready.wait()
+        take_and_release(second)
+        with contextlib.suppress(RuntimeError):  # the test has released it
+            first.release()
+
+    return start(run)
+
+
+@pytest.mark.parametrize("kind", [golock.Semaphore, golock.BoundedSemaphore])
+def test_a_semaphore_whose_permits_are_all_held_by_threads_that_wait(told, kind):
+    semaphore, lock = kind(2), golock.Lock()
+    ready = threading.Barrier(3)
+    with lock:
+        threads = [hold_and_wait(semaphore, lock, ready) for _ in range(2)]
+        ready.wait()
+        wait_until(lambda: len(sight.snapshot().waits) == 2, "both wait for the lock")
+        assert tell_of_another(told)  # the main thread holds it
+        waiter = start(take_and_release, semaphore)
+        wait_until(lambda: len(sight.snapshot().waits) == 3, "waits for a permit")
+        assert tell_of_another(told)
+    join([*threads, waiter])
+
+    ready = threading.Barrier(3)
+    last = hold_and_wait(lock, semaphore, ready)
+    threads = [hold_and_wait(semaphore, lock, ready) for _ in range(2)]
+    deadlock = told()
+    assert len(deadlock.waits) == 2
+    assert last.name in members_of(deadlock)
+    assert not deadlock.certain
+    semaphore_waits = next(wait for wait in deadlock.waits if wait.lock.id == id(semaphore))
+    assert semaphore_waits.thread.name == last.name
+    lock.release()
+    join([*threads, last])
+
+
 def test_waits_that_are_no_circle_are_not_told(told):
     """A chain of waits, an event, a condition, a barrier, and semaphores as signals."""
     first, second = golock.Lock(), golock.Lock()
@@ -185,7 +246,7 @@ def test_waits_that_are_no_circle_are_not_told(told):
         *map(start, (event.wait, barrier.wait, semaphore.acquire)),
     ]
     wait_until(lambda: sight.snapshot().waits[4:], "all wait")
-    threads.append(start(lambda: second.acquire() and second.release()))
+    threads.append(start(take_and_release, second))
     wait_until(lambda: sight.snapshot().waits[5:], "all wait")
     assert tell_of_another(told)
     first.release()
@@ -200,15 +261,11 @@ def test_waits_that_are_no_circle_are_not_told(told):
 def test_a_deadlock_is_told_once_and_a_new_one_again(told):
     circle = Circle([golock.Lock, golock.RLock])
     told()
-    # More waits for the locks of the circle, which are no part of it.
-    others = [start(circle.locks[0].acquire)]
+    bystander = start(take_and_release, circle.locks[0])  # another wait for a lock of the circle
     wait_until(lambda: len(sight.snapshot().waits) == 3, "waits")
     assert tell_of_another(told)
-    circle.locks[0].release()
-    join([others[0]])
-    circle._ended = True
-    circle.locks[0].release()
-    join(circle.threads)
+    circle.end()
+    join([bystander])
     again = Circle([golock.Lock] * 2)
     assert members_of(told()) == ["member 0", "member 1"]
     again.end()
@@ -225,7 +282,8 @@ def test_two_at_once(told):
 def test_the_youngest_wait_raises_and_leaves_its_lock(raising):
     first, second = golock.Lock(), golock.RLock()
     sight.name(first, "first")
-    waits, raised, unwound = golock.Event(), [], golock.Event()
+    waits, unwound = golock.Event(), golock.Event()
+    threads, raised = [], []
 
     def wait_for_second():
         with first:
@@ -234,14 +292,16 @@ def test_the_youngest_wait_raises_and_leaves_its_lock(raising):
                 pass
 
     def wait_for_first():
-        with pytest.raises(golock.DeadlockError) as error, second:
-            older = start(wait_for_second)
-            waits.wait()
-            wait_until(lambda: sight.snapshot().waits, "waits")
-            with first:
-                pass
-        raised.append(error.value)
-        join([older])  # it has got the second lock
+        try:
+            with second:
+                threads.append(start(wait_for_second))
+                waits.wait()
+                wait_until(lambda: sight.snapshot().waits, "waits")
+                with first:
+                    pass
+        except golock.DeadlockError as error:
+            raised.append(error)
+        join(threads)  # the other has got the second lock
         assert not second._is_owned()
         unwound.set()
 
@@ -253,7 +313,7 @@ def test_the_youngest_wait_raises_and_leaves_its_lock(raising):
     assert not first.locked()
     with first, second:
         pass
-    assert sight.snapshot().waits == ()
+    assert not sight.snapshot().waits
 
 
 @pytest.mark.parametrize("members", [2, 3, 64])
@@ -267,31 +327,22 @@ def test_one_wait_of_a_circle_raises_and_the_others_go_on(raising, members):
 def test_others_that_wait_for_the_lock_sleep_on(raising):
     """A wake that is meant for the thread that raises may reach them."""
     first, second = golock.Lock(), golock.Lock()
-    got = golock.Semaphore(0)
-
-    def take(lock):
-        with lock:
-            got.release()
-
-    second.acquire()
-    bystanders = [start(take, first) for _ in range(0)]
     ready = golock.Event()
 
     def older():
         with first:
             ready.set()
-            second.acquire()
-            second.release()
+            take_and_release(second)
 
-    holder = start(older)
+    second.acquire()
+    threads = [start(older)]
     ready.wait()
-    wait_until(lambda: sight.snapshot().waits, "waits")
-    bystanders = [start(take, first) for _ in range(40)]
+    threads += [start(take_and_release, first) for _ in range(40)]
     wait_until(lambda: len(sight.snapshot().waits) == 41, "all wait")
     with pytest.raises(golock.DeadlockError):
         first.acquire()
     second.release()
-    join([holder, *bystanders])
+    join(threads)
     assert not first.locked()
 
 
@@ -354,6 +405,7 @@ import os
 import signal
 import sys
 import threading
+from typing import ClassVar
 import golock
 from golock import sight
 
@@ -423,19 +475,24 @@ told.set()
 """
 
 
+def line_of(text):
+    return 1 + next(index for index, line in enumerate(MAIN.splitlines()) if text in line)
+
+
 def test_the_text_on_standard_error_and_a_handler_that_ends_it(python):
     result = python(MAIN, "report")
     assert result.stdout == "Ended\n() False\n"
     lines = [
         "golock.sight: Deadlock of 2 threads:",
         r"MainThread has waited \d+\.\d s for second, which other holds:",
-        '  File "<string>", line 75, in <module>',
+        f'  File "<string>", line {line_of("second.acquire()")}, in <module>',
         "  other took it at:",
-        '  File "<string>", line 29, in other',
+        f'  File "<string>", line {line_of("with second")}, in other',
         r"other has waited \d+\.\d s for first, which MainThread holds:",
-        r'(  File ".*threading.py", line \d+, in .*\n){3}  File "<string>", line 31, in other',
+        r'(  File ".*threading.py", line \d+, in .*\n){3}'
+        f'  File "<string>", line {line_of("with first")}, in other',
         "  MainThread took it at:",
-        '  File "<string>", line 45, in <module>',
+        f'  File "<string>", line {line_of("first.acquire()")}, in <module>',
         "A signal handler that raises may end the wait of the main thread.",
         "",
     ]
@@ -561,6 +618,7 @@ FORK = """
 import os
 import queue
 import threading
+from typing import ClassVar
 import warnings
 import golock
 from golock import sight
@@ -600,3 +658,57 @@ os._exit(0)
 
 def test_a_child_tells_of_its_own(python, check):
     check(python(FORK), "2\n2 1 True\n1 True\n")
+
+
+IN_ENVIRONMENT = """
+import sys
+import threading
+from typing import ClassVar
+import golock
+
+first, second = golock.Lock(), golock.Lock()
+both = threading.Barrier(2)
+
+
+def work(mine, other):
+    try:
+        with mine:
+            both.wait()
+            with other:
+                pass
+    except golock.DeadlockError:
+        print("raised")
+
+
+pairs = ((first, second), (second, first))
+threads = [threading.Thread(target=work, args=pair) for pair in pairs]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+"""
+
+
+def test_the_environment_says_what_becomes_of_deadlocks(python, check, tmp_path):
+    environment = {
+        **os.environ,
+        "GOLOCK_SIGHT": "owners,raise,0.02",
+        "XDG_RUNTIME_DIR": str(tmp_path),  # where it listens
+    }
+    check(python(IN_ENVIRONMENT, env=environment), "raised\n")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "problem"),
+    [
+        ("owners,explode", "'explode' is none of report, raise, ignore, and no number of seconds"),
+        ("owners,0", "the threshold is not a positive number of seconds: 0.0"),
+    ],
+)
+def test_the_environment_is_wrong(python, wanted, problem):
+    result = python(
+        "from golock import sight; print(sight.level())",
+        env={**os.environ, "GOLOCK_SIGHT": wanted},
+    )
+    assert result.stdout == "off\n"
+    assert result.stderr == f"golock: GOLOCK_SIGHT={wanted}: {problem}\n"
