@@ -344,6 +344,17 @@ def test_held_when_the_level_is_set() -> None:
     assert told() == ()
 
 
+def test_held_while_the_level_is_set_anew() -> None:
+    first, second = distinct(2)
+    first.acquire()
+    sight.stop()
+    sight.start("order", on_deadlock=None)
+    nested(second)
+    first.release()
+    nested(second, first)
+    assert told() == ()
+
+
 def test_held_while_the_level_is_lower() -> None:
     first, second, third = distinct(3)
     first.acquire()
@@ -375,6 +386,7 @@ def test_start_forgets() -> None:
 def test_stacks() -> None:
     accounts = golock.Lock()
     journal = golock.Lock()
+    sight.name(journal, "journal")
 
     def take_both() -> None:
         accounts.acquire()
@@ -410,6 +422,7 @@ def test_stacks() -> None:
 
     clerk = edges["clerk"]
     assert (clerk.first_id, clerk.second_id) == (id(accounts), id(journal))
+    assert clerk.second == "journal"
     assert functions(clerk.first_at)[-1:] == expected(place(take_both, 1))
     assert clerk.first_at[0].function.endswith("_bootstrap")
     assert functions(clerk.second_at)[-2:] == expected(place(take_both, 2), place(take_second, 1))
