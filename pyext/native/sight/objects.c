@@ -18,6 +18,10 @@
 #define BLOCK 256
 #define MOST_BLOCKS 4096
 
+/* The places where locks were taken last. */
+#define RECENT_BITS 8
+#define RECENT (1 << RECENT_BITS)
+
 #define MOST_WORDS ((uint32_t)1 << 21)
 #define LEAST_WORDS 256
 
@@ -353,16 +357,45 @@ take(golock_object_record *record, uint64_t key, int64_t now, uintptr_t place, u
     STORE(record->owner, key);
 }
 
+/* Returns the line where the calling thread is, and sets *place to 0 if it must not be remembered:
+ * only code objects of the main interpreter are kept alive, and so keep their places. */
+static uint32_t
+line_at(uintptr_t *place, uint64_t key)
+{
+#ifdef Py_GIL_DISABLED
+    const bool remembers = false;
+#else
+    const bool remembers = *place != 0 && key >> 40 == 0;
+#endif
+    /* Guarded by the GIL of the main interpreter. */
+    static struct {
+        uintptr_t place;
+        uint32_t stack, generation;
+    } recent[RECENT];
+    const size_t index = (*place * 0x9E3779B97F4A7C15u) >> (64 - RECENT_BITS);
+    const uint32_t generation = golock_generation_now();
+    if (remembers && recent[index].place == *place && recent[index].generation == generation) {
+        return recent[index].stack;
+    }
+    const uint32_t stack = golock_line_here();
+    if (stack == 0 || key >> 40 != 0 || golock_places_are_full()) {
+        *place = 0;
+    } else if (remembers) {
+        recent[index].place = *place;
+        recent[index].stack = stack;
+        recent[index].generation = generation;
+    }
+    return stack;
+}
+
 NO_INLINE static void
 take_elsewhere(golock_object_record *record, PyThreadState *thread, uintptr_t place)
 {
-    const uint32_t stack = golock_line_here();
     const uint64_t key = key_of(thread);
+    const uint32_t stack = line_at(&place, key);
     const int64_t now = golock_now_coarse();
     begin_write(record);
-    /* Only code objects of the main interpreter are kept alive, and so keep their places. */
-    const bool keeps_place = stack != 0 && key >> 40 == 0 && !golock_places_are_full();
-    take(record, key, now, keeps_place ? place : 0, stack);
+    take(record, key, now, place, stack);
     end_write(record);
 }
 
