@@ -34,6 +34,8 @@ def contended():
     maker.wait(0x2000, 1, ago=2)
     maker.wait(0x2000, 2, ago=1)
     maker.sample(1, 0x3000, name="zero", number=3, delay=5_000_000_000)
+    under_way = _image.SAMPLE_UNDER_WAY
+    maker.sample(3, 0x1000, name="accounts", flags=under_way, delay=20_000_000_000)
     maker.sample(1, 0x1000, name="accounts", delay=1_000_000_000)
     maker.sample(1, 0x3000, name="zero", flags=_image.SAMPLE_HOLD, delay=90_000_000_000)
     maker.ended = (4, 6_000_000_000, 2_000_000)
@@ -235,6 +237,8 @@ class TestSource:
         source.update()
         source.service.drop()
         monkeypatch.setattr("golock.sight._client.is_running", lambda _: False)
+        monkeypatch.setattr(_screen, "is_running", lambda _: False)
+        source.update()
         source.update()
         lines = texts(source._screen)
         assert lines[1] == f"process {SELF} has ended; this is the last picture"

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from struct import Struct
@@ -206,10 +207,11 @@ class Table(Sequence[E]):
     def __iter__(self) -> Iterator[E]:
         return map(self._make, self._struct.iter_unpack(self._body))
 
-    def first_fields(self) -> Iterator[int]:
-        """Return the first field of each entry."""
-        for fields in self._struct.iter_unpack(self._body):
-            yield fields[0]
+    def keys(self) -> list[int]:
+        """Return the first field of each entry, an integer of 64 bits."""
+        if self._struct.size % 8 == 0 and sys.byteorder == "little":
+            return self._body.cast("Q")[:: self._struct.size // 8].tolist()
+        return [fields[0] for fields in self._struct.iter_unpack(self._body)]
 
 
 class Image:
@@ -319,11 +321,11 @@ class Image:
 
     @cached_property
     def _thread_indices(self) -> dict[int, int]:
-        return {key: index for index, key in enumerate(self.threads.first_fields())}
+        return dict(zip(self.threads.keys(), range(len(self.threads)), strict=True))
 
     @cached_property
     def _object_indices(self) -> dict[int, int]:
-        return {address: index for index, address in enumerate(self.objects.first_fields())}
+        return dict(zip(self.objects.keys(), range(len(self.objects)), strict=True))
 
     def _table(self, tag: int, make: Callable[[Any], E]) -> Table[E]:
         fields = FIELDS[tag]

@@ -619,7 +619,7 @@ class _Document:
                 "holder_known": lock.holder_known,
                 "held_for": lock.held_for,
                 "acquired_at": _stack(lock.acquired_at),
-                "created_at": None if lock.created_at is None else asdict(lock.created_at),
+                "created_at": lock.created_at and _frame(lock.created_at),
                 "value": lock.value,
                 "is_shared": lock.is_shared,
                 "is_go": lock.is_go,
@@ -649,4 +649,13 @@ class _Document:
 
 
 def _stack(stack: Stack) -> list[dict[str, Any]]:
-    return [asdict(frame) for frame in stack]
+    return [_frame(frame) for frame in stack]
+
+
+def _frame(frame: Frame) -> dict[str, Any]:
+    return {
+        "file": frame.file,
+        "line": frame.line,
+        "function": frame.function,
+        "is_go": frame.is_go,
+    }

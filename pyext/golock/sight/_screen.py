@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from . import _image
-from ._client import Client, ClientError
+from ._client import Client, ClientError, is_running
 from ._image import Image
 from ._model import Lock, Model, Snapshot, Wait, kind_name
 from ._text import duration
@@ -74,7 +74,7 @@ def picture(image: Image) -> Picture:
         row.waits.append(wait)
         row.total += wait.seconds
     for sample in image.samples:
-        if not sample.flags & _image.SAMPLE_HOLD:
+        if not sample.flags & (_image.SAMPLE_HOLD | _image.SAMPLE_UNDER_WAY):
             name = model.lock_name(sample.kind, sample.name, sample.created, sample.object)
             row = rows.setdefault(name, Row(name, kind_name(sample.kind)))
             row.total += sample.delay / 1e9
@@ -197,7 +197,7 @@ class Screen:
     def _sorted(self) -> list[Row]:
         if self.picture is None:
             return []
-        rows = sorted(self.picture.rows, key=lambda row: row.name)
+        rows = sorted(self.picture.rows, key=lambda row: (row.name.casefold(), row.name))
         if self.sort == "waiters":
             rows.sort(key=lambda row: -len(row.waits))
         elif self.sort == "longest":
@@ -255,9 +255,12 @@ class Source:
 
     def __init__(self, client: Client, screen: Screen) -> None:
         self._client, self._screen = client, screen
+        self._has_ended = False
 
     def update(self) -> None:
         """Take a new picture. If the process has ended, the last one stays."""
+        if self._has_ended:  # another one may get its number
+            return
         try:
             if self._client.is_closed:
                 self._client = Client(self._screen.process)
@@ -265,6 +268,7 @@ class Source:
             self._screen.message = ""
         except (ClientError, ValueError) as error:
             self._screen.message = f"{error}; this is the last picture"
+            self._has_ended = not is_running(self._screen.process)
 
     def set_level(self, level: int) -> None:
         """Have the process record at another level."""
