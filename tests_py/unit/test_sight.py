@@ -214,7 +214,6 @@ def test_golock_does_not_import_sight(python, check):
     check(python(code, env=environment), "[]\n")
 
 
-@pytest.mark.skipif(not hasattr(golock._golock, "sight_listen"), reason="not built in yet")
 def test_starting_does_not_import_the_model(python, check):
     """Its modules would hide those of the same name beside the program."""
     code = """

@@ -63,7 +63,7 @@ def names(screen):
 def test_rows():
     head, title, *rows = texts(screen())
     assert head.startswith("process 4711  ")
-    assert "level owners  3 waiting  4 waits ended, 6.0 s for locks, 2.0 ms for the GIL" in head
+    assert "level owners  3 wait, 4 have waited 6.0 s for locks, 2.0 ms for the GIL" in head
     assert title.split() == ["LOCK", "TOTALv", "WAITERS", "LONGEST", "HELD", "HOLDER"]
     assert rows[0].split() == [">", "accounts", "21.0", "s", "1", "20.0", "s", "30.0", "s", "clerk"]
     assert rows[1].split() == ["zero", "5.0", "s", "0"]

@@ -79,7 +79,7 @@ def test_the_screen_is_restored(start):
 def test_it_refreshes(start):
     with top(start(), "-d", "0.1") as terminal:
         terminal.until("accounts")
-        before = re.search(r"([\d,]+) waits ended", terminal.text)[0]
+        before = re.search(r"[\d,]+ have waited", terminal.text)[0]
         terminal.until(before, gone=True)
 
 

@@ -141,7 +141,7 @@ class Screen:
             when = time.strftime("%H:%M:%S", time.localtime(snapshot.time))
             yield (
                 f"process {self.process}  {when}  level {snapshot.level}  "
-                f"{len(snapshot.waits)} waiting  {snapshot.ended.waits:,} waits ended, "
+                f"{len(snapshot.waits):,} wait, {snapshot.ended.waits:,} have waited "
                 f"{duration(snapshot.ended.seconds)} for locks, "
                 f"{duration(snapshot.ended.gil_seconds)} for the GIL",
                 BOLD,
