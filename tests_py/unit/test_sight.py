@@ -135,7 +135,6 @@ def test_a_condition_waits_for_its_lock_after_the_notification():
     assert lock is None or waits_for(lock) == []
 
 
-@pytest.mark.skipif(not hasattr(golock._golock, "sight_name"), reason="not built in yet")
 def test_a_name():
     lock = golock.Lock()
     sight.name(lock, "the table")
