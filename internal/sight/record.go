@@ -139,7 +139,7 @@ func stack(r Recorder, frames int) uint32 {
 	return index
 }
 
-// framesOf returns the frames of a return address, without those of golock.
+// framesOf returns the frames of a return address, without those of golock and of Go's runtime.
 func framesOf(r Recorder, pc uintptr) []uint32 {
 	known.RLock()
 	frames, ok := known.of[pc]
@@ -168,7 +168,7 @@ func framesOf(r Recorder, pc uintptr) []uint32 {
 }
 
 func isOwn(function string) bool {
-	const module = "github.com/golock/golock/"
-	name, ok := strings.CutPrefix(function, module)
-	return ok && (strings.HasPrefix(name, "golock.") || strings.HasPrefix(name, "internal/"))
+	name, ok := strings.CutPrefix(function, "github.com/golock/golock/")
+	return strings.HasPrefix(function, "runtime.") ||
+		ok && (strings.HasPrefix(name, "golock.") || strings.HasPrefix(name, "internal/"))
 }
