@@ -70,7 +70,7 @@ func (s source) Stack(caller, frame uint32) uint32 {
 
 func (s source) WaitBegins(word unsafe.Pointer, kind sight.Kind, goroutine uint64, deadline int64,
 	stack uint32) unsafe.Pointer {
-	return C.golock_sight_wait_begins(s.of, word, C.int(kind), C.uint64_t(goroutine),
+	return C.golock_sight_wait_begins(s.of, number(word), C.int(kind), C.uint64_t(goroutine),
 		C.int64_t(deadline), C.uint32_t(stack))
 }
 
@@ -79,9 +79,11 @@ func (s source) WaitEnded(wait unsafe.Pointer, taken bool) {
 }
 
 func (s source) Taken(word unsafe.Pointer, kind sight.Kind, goroutine uint64, stack uint32) {
-	C.golock_sight_taken(s.of, word, C.int(kind), C.uint64_t(goroutine), C.uint32_t(stack))
+	C.golock_sight_taken(s.of, number(word), C.int(kind), C.uint64_t(goroutine), C.uint32_t(stack))
 }
 
 func (s source) Released(word unsafe.Pointer, kind sight.Kind, goroutine uint64, count uint32) {
-	C.golock_sight_released(s.of, word, C.int(kind), C.uint64_t(goroutine), C.uint32_t(count))
+	C.golock_sight_released(s.of, number(word), C.int(kind), C.uint64_t(goroutine), C.uint32_t(count))
 }
+
+func number(word unsafe.Pointer) C.uintptr_t { return C.uintptr_t(uintptr(word)) }

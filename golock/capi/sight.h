@@ -1,4 +1,6 @@
-/* Calls of the functions of a struct golock_sight: Go cannot call a pointer. */
+/* Calls of the functions of a struct golock_sight: Go cannot call a pointer. A word is passed as a
+ * number, since cgo looks at what a pointer points to, and a lock may be anywhere in Go's memory.
+ */
 #include "golock.h"
 
 struct golock_sight_wake {
@@ -64,10 +66,10 @@ golock_sight_stack(const struct golock_sight *sight, uint32_t caller, uint32_t f
 }
 
 static inline void *
-golock_sight_wait_begins(const struct golock_sight *sight, const void *word, int kind,
+golock_sight_wait_begins(const struct golock_sight *sight, uintptr_t word, int kind,
                          uint64_t goroutine, int64_t deadline, uint32_t stack)
 {
-    return sight->wait_begins(word, kind, goroutine, deadline, stack);
+    return sight->wait_begins((const void *)word, kind, goroutine, deadline, stack);
 }
 
 static inline void
@@ -77,15 +79,15 @@ golock_sight_wait_ended(const struct golock_sight *sight, void *wait, int taken)
 }
 
 static inline void
-golock_sight_taken(const struct golock_sight *sight, const void *word, int kind, uint64_t goroutine,
+golock_sight_taken(const struct golock_sight *sight, uintptr_t word, int kind, uint64_t goroutine,
                    uint32_t stack)
 {
-    sight->taken(word, kind, goroutine, stack);
+    sight->taken((const void *)word, kind, goroutine, stack);
 }
 
 static inline void
-golock_sight_released(const struct golock_sight *sight, const void *word, int kind,
+golock_sight_released(const struct golock_sight *sight, uintptr_t word, int kind,
                       uint64_t goroutine, uint32_t count)
 {
-    sight->released(word, kind, goroutine, count);
+    sight->released((const void *)word, kind, goroutine, count);
 }

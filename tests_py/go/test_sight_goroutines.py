@@ -37,6 +37,9 @@ for library in go, go_with_gil:
     library.TryLock.argtypes = [ctypes.c_void_p, ctypes.c_double]
     library.TryLock.restype = ctypes.c_bool
     library.HoldAndWait.argtypes = [ctypes.c_void_p, ctypes.c_void_p]
+for name in "Release", "AcquireInGoroutine", "ReleaseInGoroutine":
+    getattr(go, name).argtypes = [ctypes.c_void_p, ctypes.c_int]
+go.SetInGoroutine.argtypes = [ctypes.c_void_p]
 golock.use_core(go.Core())
 GO_LOCK = None
 
@@ -75,7 +78,8 @@ def run(python, check, library):
     """Run a program, and check what it prints."""
 
     def run(code, stdout):
-        check(python(PRELUDE + code, str(library)), stdout)
+        result = python(PRELUDE + code, str(library))
+        check(result, stdout)
 
     return run
 
@@ -194,4 +198,34 @@ go.EndAll()
 print(list(waits()))
 """,
         "['Barrier', 'Condition', 'Event', 'Lock', 'Semaphore']\n{'goroutine'} {True}\n[]\n",
+    )
+
+
+def test_permits_are_those_of_goroutines_and_who_set_an_event_is_known(run):
+    run(
+        """
+sight.start("owners")
+semaphore, event = golock.Semaphore(0), golock.Event()
+go.Release(address(semaphore), 3)
+go.AcquireInGoroutine(address(semaphore), 2)
+print([(who(permit.thread), permit.count) for permit in sight.snapshot().permits])
+go.ReleaseInGoroutine(address(semaphore), 1)
+semaphore.release()
+print([(who(permit.thread), permit.count) for permit in sight.snapshot().permits])
+go.SetInGoroutine(address(event))
+print(who(known(event).last_set_by), known(event).last_at[-1].function.rpartition(".")[2])
+""",
+        "[('goroutine', 2)]\n[]\ngoroutine func1\n",
+    )
+
+
+def test_a_lock_within_an_object_of_go(run):
+    run(
+        """
+sight.start("owners", on_deadlock=None)
+go.WaitInObject()
+[wait] = until(waits)
+print(who(wait.thread), wait.lock.is_go, who(wait.lock.holder))
+""",
+        "goroutine True goroutine\n",
     )

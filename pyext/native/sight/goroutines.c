@@ -4,6 +4,7 @@
 #include "sight/level.h"
 #include "sight/objects.h"
 #include "sight/order.h"
+#include "sight/permits.h"
 #include "sight/threads.h"
 #include "sight/waits.h"
 
@@ -82,27 +83,34 @@ golock_goroutine_takes(const void *word, int kind, uint64_t goroutine, uint32_t 
     const bool tried = kind & GOLOCK_TRIED;
     kind &= ~GOLOCK_TRIED;
     golock_object_record *object = golock_object_of_word(word, kind, true);
-    if (object != NULL && kind != GOLOCK_SEMAPHORE) {
-        PyThreadState *thread;
-        const uint64_t key = key_of(goroutine, &thread);
-        golock_object_taken_by(object, key, stack);
-        if (kind == GOLOCK_LOCK && thread == NULL) {
-            golock_order_taken_by(object, key, tried);
-        }
+    if (object == NULL) {
+        return;
+    }
+    PyThreadState *thread;
+    const uint64_t key = key_of(goroutine, &thread);
+    golock_object_taken_by(object, key, stack);
+    if (kind == GOLOCK_LOCK && thread == NULL) {
+        golock_order_taken_by(object, key, tried);
     }
 }
 
 void
 golock_goroutine_releases(const void *word, int kind, uint64_t goroutine, uint32_t count)
 {
-    (void)count;
     golock_object_record *object = golock_object_of_word(word, kind, false);
-    if (object != NULL && kind != GOLOCK_SEMAPHORE) {
-        PyThreadState *thread;
-        const uint64_t key = key_of(goroutine, &thread);
-        golock_object_released_by(object, key);
-        if (kind == GOLOCK_LOCK && thread == NULL) {
-            golock_order_released_by(object, key);
+    if (object == NULL) {
+        return;
+    }
+    PyThreadState *thread;
+    const uint64_t key = key_of(goroutine, &thread);
+    if (kind == GOLOCK_SEMAPHORE) {
+        if (!golock_permits_given(object, key, count)) {
+            golock_object_mark_stranger(object);
         }
+        return;
+    }
+    golock_object_released_by(object, key);
+    if (kind == GOLOCK_LOCK && thread == NULL) {
+        golock_order_released_by(object, key);
     }
 }

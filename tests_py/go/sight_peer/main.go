@@ -108,6 +108,66 @@ func EndAll() {
 	lock.Unlock()
 }
 
+// await runs the function in a goroutine, and waits for it.
+func await(f func()) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		f()
+	}()
+	<-done
+}
+
+func semaphoreAt(address uintptr) *golock.Semaphore {
+	s, err := golock.SemaphoreAt(address)
+	if err != nil {
+		panic(err)
+	}
+	return s
+}
+
+//export Release
+func Release(semaphore uintptr, n C.int) { semaphoreAt(semaphore).Release(uint32(n)) }
+
+//export AcquireInGoroutine
+func AcquireInGoroutine(semaphore uintptr, n C.int) {
+	await(func() {
+		for range n {
+			_ = semaphoreAt(semaphore).Acquire(context.Background())
+		}
+	})
+}
+
+//export ReleaseInGoroutine
+func ReleaseInGoroutine(semaphore uintptr, n C.int) {
+	await(func() { semaphoreAt(semaphore).Release(uint32(n)) })
+}
+
+//export SetInGoroutine
+func SetInGoroutine(event uintptr) {
+	await(func() {
+		e, err := golock.EventAt(event)
+		if err != nil {
+			panic(err)
+		}
+		e.Set()
+	})
+}
+
+// WaitInObject has a goroutine wait for a lock beside a pointer, which the goroutine holds itself.
+//
+//export WaitInObject
+func WaitInObject() {
+	object := &struct {
+		name *string
+		lock golock.Lock
+	}{name: new(string)}
+	go func() {
+		object.lock.Lock()
+		object.lock.Lock()
+	}()
+}
+
 // UnlockAfter releases Go's lock when something can be read from the descriptor.
 //
 //export UnlockAfter
