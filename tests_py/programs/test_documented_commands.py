@@ -212,6 +212,41 @@ class Example:
     def tested_with_the_go_module(self) -> None:
         """By test_go_module.py, which takes the blocks as a whole."""
 
+    def deadlock(self) -> None:
+        """Both lines: the library is built into an empty folder, which the program is given."""
+        if shutil.which("go") is None:
+            pytest.skip("no go command")
+        library = self.folder / "auditor.so"
+        build = "go -C examples build -buildmode=c-shared -o ../auditor.so ./deadlock"
+        self.run(build.replace("../auditor.so", str(library)), ROOT)
+        if "auditor.so" in self.command.split()[-1]:
+            command = self.command.replace("./auditor.so", str(library))
+            assert "All locks are free again." in self.run(command, ROOT)
+
+    def looked_at(self) -> None:
+        """Look at a program while it serves; `top` in a terminal, `web` until it is interrupted."""
+        run = "python -m golock run --sight examples/slow_log.py 60".split()
+        with subprocess.Popen(run, cwd=ROOT, env=self.environment) as program:
+            try:
+                self.look(program.pid)
+            finally:
+                program.kill()
+
+    def look(self, process: int) -> None:
+        command = self.command.replace("PID", str(process)).replace("--seconds 10", "--seconds 1")
+        listens = f"python -m golock dump {process}"
+        self.run(f"n=0; until {listens} || [ $((n += 1)) -gt 100 ]; do sleep 0.1; done")
+        if " top " in command:
+            assert "RLock" in self.run(f"(sleep 3; echo q) | TERM=xterm script -qec '{command}' x")
+        elif " run " in command:
+            assert f"Process {process}" in self.run(listens)
+        elif " web " in command:
+            assert "http://127.0.0.1" in self.run(
+                f"timeout -s INT 5 {command} --no-browser || true"
+            )
+        else:
+            assert self.run(command)
+
     def count(self) -> None:
         pytest.importorskip("gopy_counter")
         assert "words: " in self.run(self.command, ROOT)
@@ -221,6 +256,9 @@ RUNS: dict[str, Callable[[Example], None]] = {
     r"make [\w./-]+( PYTHON=\S+)?": Example.make,
     r"python -m golock run -m http\.server \d+": Example.server,
     r"python -m golock run script\.py arguments": Example.script,
+    r"python -m golock run --sight examples/slow_log\.py 60": Example.looked_at,
+    r"python -m golock (dump|top|web|profile) PID.*": Example.looked_at,
+    r"(go -C examples build .+|python examples/deadlock/.+)": Example.deadlock,
     r"python -m golock run -c 'import this'": Example.this,
     r"python -m golock run": Example.usage,
     r"python -m golock conformance.*": Example.conformance,
