@@ -1,4 +1,5 @@
-# make demo          set up, and compare threaded programs and calls without golock and on it
+# make demo          set up, compare calls and threaded programs without golock and on it, and
+#                    find a deadlock and a slow lock
 # make check         formatters, linters, and the quick tests, in a minute
 # make test          set up, and pass all tests on one interpreter, Go and Python
 # make test-all      the same with and without the fast path, all models, and every interpreter
@@ -48,8 +49,8 @@ SOURCES := setup.py pyproject.toml go.mod go.sum $(NATIVE) \
 
 demo: $(VENV)/golock
 	$(BIN)/python -I -m golock --version
-	$(BIN)/python -I examples/demo.py
 	$(BIN)/python -I -m golock bench --quick
+	$(BIN)/python -I examples/demo.py
 
 test: test-go
 	$(MAKE) browser || echo "no browser: the tests of the page are skipped"

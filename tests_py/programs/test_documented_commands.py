@@ -225,7 +225,7 @@ class Example:
 
     def looked_at(self) -> None:
         """Look at a program while it serves; `top` in a terminal, `web` until it is interrupted."""
-        run = "python -m golock run --sight examples/slow_log.py 60".split()
+        run = ["python", "-m", "golock", "run", "--sight", "examples/slow_log.py", "60"]
         with subprocess.Popen(run, cwd=ROOT, env=self.environment) as program:
             try:
                 self.look(program.pid)
