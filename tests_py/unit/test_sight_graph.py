@@ -174,6 +174,16 @@ def test_consistent_order_of_many_locks_is_not_told(graph: Graph) -> None:
     assert graph.dropped == 0
 
 
+def test_many_locks_of_one_place_at_once(graph: Graph) -> None:
+    locks = [(number, 1) for number in range(1, 65)]
+    for i in range(1, 64):
+        assert graph.add(locks[:i], locks[i]) == 0
+        assert graph.has(locks[:i], locks[i])
+    assert graph.add([locks[47]], locks[46]) == 1
+    assert graph.add([locks[62]], locks[47]) == 2
+    assert graph.dropped == 0
+
+
 def test_circles_among_locks_of_one_place_are_bounded(graph: Graph) -> None:
     for i in range(1, 2000):
         first, second = i * 7919 % 1000 + 1, i * 104729 % 997 + 1
