@@ -24,13 +24,16 @@ KINDS = {name: number for number, name in enumerate(_image.KINDS)}
 class Maker:
     """Collects what an image says; times are given in seconds before now."""
 
-    def __init__(self, level=2, flags=_image.WITH_GIL, period=0, dropped=(0, 0, 0, 0, 0)):
+    def __init__(
+        self, level=2, flags=_image.WITH_GIL, period=0, dropped=(0, 0, 0, 0, 0), started=60
+    ):
         self.level, self.flags, self.period, self.dropped = level, flags, period, dropped
         self.texts = [""]
         self.entries = {tag: [] for tag in FIELDS}
         self.entries[_image.FRAMES].append((0, 0, 0, 0))
         self.entries[_image.STACKS].append((0, 0))
         self.numbers = []
+        self.started = started
         self.ended = (0, 0, 0)
 
     def string(self, text):
@@ -195,7 +198,7 @@ class Maker:
                 4711,
                 NOW,
                 1_700_000_000 * SECOND,
-                NOW - 60 * SECOND,
+                self.moment(self.started),
                 self.period,
                 len(made) + len(more),
                 self.flags,

@@ -287,11 +287,22 @@ class TestAttach:
         with pytest.raises(ClientError, match="cannot be made to: OSError: no room at all"):
             _client.connect(SELF)
 
-    def test_a_main_thread_that_does_not_run(self, monkeypatch):
+    def test_a_main_thread_that_does_not_run(self, monkeypatch, runtime):
+        scripts = []
         monkeypatch.setattr(_client, "TIMEOUT", 0.01)
-        self._with(monkeypatch, lambda *_: None)
+        monkeypatch.setattr(tempfile, "tempdir", str(runtime))
+        self._with(monkeypatch, lambda _, script: scripts.append(Path(script)))
         with pytest.raises(ClientError, match=r"has run no Python code for 0\.01 s"):
             _client.connect(SELF)
+        (script,) = scripts
+        exec(script.read_text(), {})  # when the thread runs, later
+        assert not script.parent.exists()
+
+    def test_no_files_are_left(self, monkeypatch, runtime):
+        monkeypatch.setattr(tempfile, "tempdir", str(runtime))
+        self._with(monkeypatch, lambda _, script: exec(Path(script).read_text(), {}))
+        _client.connect(SELF).close()
+        assert [each.name for each in runtime.iterdir()] == ["golock"]
 
 
 @pytest.mark.parametrize("text", ["", "x", "0", "-1", "4294967296", "1.5"])

@@ -52,6 +52,10 @@ def test_head():
     )
 
 
+def test_off():
+    assert "level off: nothing is recorded" in text(Maker(level=0, started=None))
+
+
 def test_nothing():
     assert after_head(Maker()) == "0 waits for 0 locks"
 

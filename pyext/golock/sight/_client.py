@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import socket
 import stat
 import struct
@@ -171,29 +172,33 @@ os.replace({reply!r} + ".new", {reply!r})
 
 def _attach(process: int) -> None:
     """Have the main thread of a process call ``golock.sight.listen()``."""
-    with tempfile.TemporaryDirectory(prefix="golock-") as folder:
-        script, reply = Path(folder, "listen.py"), Path(folder, "reply")
-        script.write_text(_LISTEN.format(reply=str(reply)), encoding="utf-8")
-        try:
-            sys.remote_exec(process, str(script))  # type: ignore[attr-defined]
-        except (OSError, RuntimeError) as error:
-            reason = " ".join(str(error).split()) or type(error).__name__
-            raise ClientError(_cannot_attach(process, reason)) from None
+    folder = tempfile.mkdtemp(prefix="golock-")
+    script, reply = Path(folder, "listen.py"), Path(folder, "reply")
+    script.write_text(_LISTEN.format(reply=str(reply)), encoding="utf-8")
+    try:
+        sys.remote_exec(process, str(script))  # type: ignore[attr-defined]
         deadline = time.monotonic() + TIMEOUT
         while not reply.exists():
             if not is_running(process):
                 raise ClientError(f"process {process} has ended")
             if time.monotonic() > deadline:
-                reason = f"its main thread has run no Python code for {TIMEOUT:g} s"
-                raise ClientError(_cannot_attach(process, reason))
+                # The process will run the script when it can. Another one takes its place.
+                script.write_text(f"import shutil\nshutil.rmtree({folder!r}, True)\n")
+                folder = ""
+                seconds = f"{TIMEOUT:g}"
+                raise RuntimeError(f"its main thread has run no Python code for {seconds} s")
             time.sleep(0.01)
         reason = " ".join(reply.read_text(encoding="utf-8").split())
         if reason:
-            raise ClientError(_cannot_attach(process, reason))
-
-
-def _cannot_attach(process: int, reason: str) -> str:
-    return f"process {process} does not listen, and cannot be made to: {reason}"
+            raise RuntimeError(reason)
+    except (OSError, RuntimeError) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ClientError(
+            f"process {process} does not listen, and cannot be made to: {reason}"
+        ) from None
+    finally:
+        if folder:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def is_running(process: int) -> bool:

@@ -126,7 +126,7 @@ class _Text:
 
 def _level(snapshot: Snapshot) -> str:
     if snapshot.recorded_for is None:
-        return f"level {snapshot.level}"
+        return "level off: nothing is recorded"
     return f"level {snapshot.level}, on for {duration(snapshot.recorded_for)}"
 
 
