@@ -42,7 +42,7 @@ class Driver:
         for _ in range(times):
             self.begin()
             thread = start(self._measure)
-            wait_until(self._waits, "waits")
+            wait_until(lambda: waits_for(self.thing), "waits")
             begun = time.monotonic_ns()
             time.sleep(seconds)
             self.least += time.monotonic_ns() - begun
@@ -54,9 +54,6 @@ class Driver:
         self.wait()
         self.most += time.monotonic_ns() - begun
         self.waits += 1
-
-    def _waits(self):
-        return any(wait.lock.id == id(self.thing) for wait in sight.snapshot().waits)
 
 
 def of_lock():
@@ -166,29 +163,37 @@ def test_sampled_totals():
     assert sum(each.count for each in samples) != profile.waits
 
 
-def _address(lock):
-    return f"Lock at {id(lock):#x}"
+def of(lock, profile):
+    """Return the samples of a lock that was made before sight was switched on.
+
+    Threads that other tests have left behind wait, too.
+    """
+    return [each for each in profile.samples if each.lock == f"Lock at {id(lock):#x}"]
+
+
+def waits_for(thing):
+    return any(wait.lock.id == id(thing) for wait in sight.snapshot().waits)
 
 
 def test_every_wait_is_counted():
     """Also those that end while they spin, whose stacks are not recorded."""
-    sight.start("waits", period=1000)
     lock = golock.Lock()
+    sight.start("waits", period=1000)
     with lock, sight.profile(level="waits") as profile:
         for _ in range(300):
             lock.acquire(timeout=1e-6)
     assert profile.waits == 300
     assert profile.delay + profile.gil_delay >= 300 * 1000
-    assert sum(each.count for each in profile.samples) < 300
+    assert sum(each.count for each in of(lock, profile)) < 300
 
 
 def test_nothing_is_sampled_away_without_a_period():
-    sight.start("waits", period=0)
     lock = golock.Lock()
+    sight.start("waits", period=0)
     with lock, sight.profile(level="waits") as profile:
         for _ in range(300):
             lock.acquire(timeout=1e-6)
-    (sample,) = profile.samples
+    (sample,) = of(lock, profile)
     assert (sample.count, sample.delay) == (profile.waits, profile.delay) == (300, sample.delay)
     assert sample.stack[-1].function.rpartition(".")[2] == (
         "test_nothing_is_sampled_away_without_a_period"
@@ -223,11 +228,12 @@ def test_the_holder_is_where_it_was_when_the_wait_began():
         )
         let_go.set()
         join([holder, waiter])
-    (sample,) = [each for each in profile.samples if each.kind == "Lock" and not each.is_hold]
+    (sample,) = [each for each in profile.samples if each.lock == "the table" and not each.is_hold]
     assert (sample.thread, sample.holding_thread) == ("the waiter", "the holder")
     assert "hold" in [frame.function for frame in sample.holder]
     assert "hold" not in [frame.function for frame in sample.stack]
-    assert profile.top()[0].held_at.function == "hold"
+    (top,) = [each for each in profile.top() if each.lock == "the table"]
+    assert top.held_at.function == "hold"
 
 
 def test_holds_are_as_long_as_the_driver_knows():
@@ -241,7 +247,7 @@ def test_holds_are_as_long_as_the_driver_knows():
                 time.sleep(0.05)
                 least += time.monotonic_ns() - taken
             most += time.monotonic_ns() - begun
-    (sample,) = [each for each in profile.samples if each.is_hold and each.lock == _address(lock)]
+    (sample,) = [each for each in of(lock, profile) if each.is_hold]
     tick = time.clock_getres(6) * SECOND  # CLOCK_MONOTONIC_COARSE
     assert least - 4 * tick <= sample.delay <= most + 4 * tick
     assert sample.stack[-1].function.endswith("test_holds_are_as_long_as_the_driver_knows")
@@ -253,7 +259,7 @@ def test_a_wait_under_way():
     sight.start("waits")
     begun = time.monotonic_ns()
     thread = start(lock.acquire)
-    wait_until(lambda: sight.snapshot().waits, "waits")
+    wait_until(lambda: waits_for(lock), "waits")
     time.sleep(0.1)
     with sight.profile(level="waits") as within:
         time.sleep(0.01)
@@ -261,9 +267,9 @@ def test_a_wait_under_way():
         lock.release()
         join([thread])
     most = time.monotonic_ns() - begun
-    (sample,) = within.samples
+    (sample,) = of(lock, within)
     assert (sample.count, sample.delay + sample.gil_delay) == (0, within.nanoseconds)
-    (sample,) = last.samples
+    (sample,) = of(lock, last)
     assert sample.count == 1
     assert 0 < sample.delay + sample.gil_delay <= last.nanoseconds < most
 

@@ -326,11 +326,15 @@ golock_places_are_full(void)
     return __atomic_load_n(&places.count, __ATOMIC_RELAXED) == MOST_PLACES;
 }
 
+/* The code objects that have been kept until it changes may be gone. */
+static uint32_t generation;
+
 /* The slots are emptied in the reverse order, so that a search ends at no slot that was emptied too
  * early. */
 void
 golock_intern_stop(void)
 {
+    __atomic_add_fetch(&generation, 1, __ATOMIC_RELAXED);
     for (;;) {
         golock_tables_lock();
         PyCodeObject *code = NULL;
@@ -342,6 +346,7 @@ golock_intern_stop(void)
         }
         golock_tables_unlock();
         if (code == NULL) {
+            __atomic_add_fetch(&generation, 1, __ATOMIC_RELAXED);
             return;
         }
         Py_DECREF(code); /* may run Python code, which may switch sight on */
@@ -355,21 +360,51 @@ intern_code(PyCodeObject *code, int instruction, bool keep)
     return keep ? intern_place(code, instruction) : resolve(code, instruction);
 }
 
+/* Stacks by a hash of their code objects and instructions, which are kept alive: two stacks with
+ * one hash of 64 bits do not occur. `check` is the hash XOR the stack, so that an entry that two
+ * threads write at once is none. */
+static struct {
+    uint64_t check;
+    uint64_t stack;
+} known[4096];
+
+static uint64_t
+add_to_hash(uint64_t hash, const PyCodeObject *code, int instruction)
+{
+    hash = (hash ^ (uintptr_t)code ^ (uint64_t)instruction << 48) * 0x9E3779B97F4A7C15u;
+    return hash ^ hash >> 32;
+}
+
 static uint32_t
 stack_of(PyThreadState *thread, int most)
 {
     const bool keep = PyThreadState_GetInterpreter(thread) == PyInterpreterState_Main();
-    uint32_t found[GOLOCK_MOST_FRAMES], stack = 0;
-    int length = 0, instruction = 0;
+    PyCodeObject *codes[GOLOCK_MOST_FRAMES];
+    int instructions[GOLOCK_MOST_FRAMES], length = 0;
+    const uint32_t before = __atomic_load_n(&generation, __ATOMIC_RELAXED);
+    uint64_t hash = before;
     const void *frame = golock_innermost_frame(thread);
-    for (; frame != NULL && length < most; frame = golock_calling_frame(frame)) {
-        PyCodeObject *code = golock_frame_code(frame, &instruction);
-        found[length++] = intern_code(code, instruction, keep);
+    for (; frame != NULL && length < most; frame = golock_calling_frame(frame), length++) {
+        codes[length] = golock_frame_code(frame, &instructions[length]);
+        hash = add_to_hash(hash, codes[length], instructions[length]);
     }
-    while (length > 0) {
-        stack = golock_intern_stack(stack, found[--length]);
+    const size_t slot = hash % (sizeof(known) / sizeof(known[0]));
+    uint64_t stack = __atomic_load_n(&known[slot].stack, __ATOMIC_RELAXED);
+    if (keep && stack != 0 &&
+        (__atomic_load_n(&known[slot].check, __ATOMIC_RELAXED) ^ stack) == hash) {
+        return (uint32_t)stack;
     }
-    return stack;
+    stack = 0;
+    while (length-- > 0) {
+        const uint32_t found = intern_code(codes[length], instructions[length], keep);
+        stack = golock_intern_stack((uint32_t)stack, found);
+    }
+    if (keep && !golock_places_are_full() &&
+        __atomic_load_n(&generation, __ATOMIC_RELAXED) == before) {
+        __atomic_store_n(&known[slot].stack, stack, __ATOMIC_RELAXED);
+        __atomic_store_n(&known[slot].check, hash ^ stack, __ATOMIC_RELAXED);
+    }
+    return (uint32_t)stack;
 }
 
 uint32_t
