@@ -663,6 +663,7 @@ module_exec(PyObject *module)
 {
     golock_state *state = PyModule_GetState(module);
     remember_first(module);
+    golock_threads_start();
     if (golock_watch_forks() < 0 || golock_core_locate(module) < 0 || read_environment() < 0 ||
         add_constants(module) < 0 || golock_green_watch(state) < 0) {
         return -1;

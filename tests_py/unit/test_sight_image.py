@@ -6,12 +6,15 @@ import _thread
 import gc
 import os
 import signal
+import subprocess
 import sys
+import sysconfig
 import threading
 import time
 import traceback
 import weakref
 from functools import partial
+from pathlib import Path
 
 import pytest
 
@@ -586,3 +589,56 @@ def test_the_process_ends_within_waits(python, check, level):
         print('ends')
     """
     check(python(program, env={**os.environ, "GOLOCK_SIGHT": level}), "ends\n")
+
+
+EMBEDDING = """
+#include <Python.h>
+
+int
+main(int argc, char **argv)
+{
+    for (int i = 0; argc > 1 && i < 3; i++) {
+        Py_Initialize();
+        if (PyRun_SimpleString(argv[1]) != 0 || Py_FinalizeEx() != 0) {
+            return 1;
+        }
+    }
+    return 0;
+}
+"""
+
+EMBEDDED = """
+import sys
+import sysconfig
+sys.path[:0] = {path!r}
+import golock
+from golock import _golock
+from golock.sight import _image
+
+_golock.set_sight_level(1)
+lock = golock.Lock()
+lock.acquire()
+assert not lock.acquire(timeout=0.001)
+seen = _image.Image(_golock.sight_image())
+print([(seen.string(each.name), each.flags) for each in seen.threads], flush=True)
+"""
+
+
+@pytest.mark.once
+def test_an_interpreter_that_starts_after_another_has_ended(tmp_path):
+    """Its main thread has the key that the former one's had."""
+    library = Path(sysconfig.get_config_var("LIBDIR"), sysconfig.get_config_var("LDLIBRARY"))
+    if library.suffix != ".so" or not library.exists():
+        pytest.skip(f"no {library} to link with")
+    source, program = tmp_path / "embedding.c", tmp_path / "embedding"
+    source.write_text(EMBEDDING)
+    include = sysconfig.get_path("include")
+    options = [f"-I{include}", str(source), str(library), f"-Wl,-rpath,{library.parent}"]
+    subprocess.run(["cc", *options, "-o", str(program)], check=True)
+    code = EMBEDDED.format(path=sys.path)
+    environment = {**os.environ, "PYTHONHOME": f"{sys.base_prefix}:{sys.base_exec_prefix}"}
+    result = subprocess.run(
+        [program, code], env=environment, capture_output=True, text=True, check=False
+    )
+    main = [("MainThread", _image.THREAD_MAIN)]
+    assert (result.returncode, result.stderr, result.stdout) == (0, "", f"{main}\n" * 3)

@@ -158,6 +158,12 @@ watch(uint64_t key)
     return done;
 }
 
+void
+golock_threads_start(void)
+{
+    self.ended = 0;
+}
+
 golock_thread_record *
 golock_thread_enter(PyThreadState *state)
 {

@@ -74,6 +74,10 @@ void golock_threads_refresh_names(void);
  * if it has none. Returns false if there is none. Needs the GIL. */
 bool golock_thread_find_named(uint64_t key, golock_thread_record *copy);
 
+/* Call this when an interpreter has started: one that starts after another has ended in the same
+ * process has the same keys. */
+void golock_threads_start(void);
+
 /* Drops the references to strings: see golock_drop_references. Needs the GIL of the main
  * interpreter. */
 void golock_threads_stop(void);
