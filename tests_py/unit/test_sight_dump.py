@@ -143,7 +143,7 @@ def test_waits_at_the_same_place_are_one_paragraph():
         ),
         ({"kind": "Condition", "owner": 1}, "last notified by clerk"),
         ({"kind": "Barrier", "value": 3, "arrived": 1}, "2 of 3 parties missing"),
-        ({"kind": "Semaphore", "flags": HELD}, "exhausted, 0 permits"),
+        ({"kind": "Semaphore", "flags": HELD}, "exhausted"),
         ({"kind": "BoundedSemaphore", "value": 1}, "available, 1 permit"),
         ({"flags": _image.OBJECT_STRANGER}, "free, released by another thread than its holder"),
     ],
@@ -240,6 +240,32 @@ def test_command_with_json(capsys):
         assert main([str(SELF), "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     assert [wait["lock"] for wait in document["waits"]] == [0x2000, 0x1000]
+
+
+def test_names_that_the_output_cannot_show():
+    maker = Maker()
+    maker.thread(1, "\N{SNOWMAN}")
+    with Service(maker.image()):
+        done = subprocess.run(
+            [sys.executable, "-m", "golock", "dump", str(SELF)],
+            env={**os.environ, "PYTHONIOENCODING": "ascii"},
+            capture_output=True,
+            check=False,
+        )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"\\u2603" in done.stdout
+
+
+def test_a_reader_that_has_enough():
+    maker = Maker()
+    for address in range(20_000):
+        maker.wait(address, address)
+    command = f"{sys.executable} -m golock dump --json {SELF}"
+    with Service(maker.image()):
+        done = subprocess.run(
+            ["sh", "-c", f"{command} | head -n 1"], capture_output=True, check=False
+        )
+    assert (done.stdout, done.stderr) == (b"{\n", b"")
 
 
 @pytest.mark.parametrize("image", [b"", b"x" * 500, deadlocked().image()[:-100]])

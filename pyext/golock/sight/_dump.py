@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import sys
@@ -32,8 +33,19 @@ def main(arguments: list[str]) -> int:
     except (ClientError, ValueError) as error:
         sys.stderr.write(f"python -m golock dump: {error}\n")
         return 1
-    sys.stdout.write(f"{output}\n")
+    _print(output)
     return 0
+
+
+def _print(output: str) -> None:
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+    try:
+        sys.stdout.write(f"{output}\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader has seen enough. The interpreter flushes once more when it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _has_colours() -> bool:

@@ -140,7 +140,7 @@ def _described(lock: Lock) -> str:
         said.append(f"held by {lock.holder.name if lock.holder else 'an unknown thread'}{ago}")
     elif lock.state:
         said.append(lock.state)
-    if lock.kind in ("Semaphore", "BoundedSemaphore"):
+    if lock.state == "available":
         said.append(_count(lock.value or 0, "permit"))
     for verb, thread in (("set", lock.last_set_by), ("notified", lock.last_notified_by)):
         if thread is not None:
