@@ -638,7 +638,7 @@ for lock in locks:
     with lock:
         pass
 each = (resident() - before) / len(locks)
-print(each < 64 * 1.02, each > 32, len(sight.snapshot().locks) >= len(locks))
+print(each < 64 * 1.05, each > 32, len(sight.snapshot().locks) >= len(locks))
 del lock, locks
 left = len(sight.snapshot().locks)
 before = resident()

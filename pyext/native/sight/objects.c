@@ -135,7 +135,7 @@ new_record(const void *address, const golock_object_traits *traits)
     }
     golock_object_record *record = table.free;
     if (record == NULL) {
-        golock_objects_dropped++;
+        __atomic_add_fetch(&golock_objects_dropped, 1, __ATOMIC_RELAXED);
         return NULL;
     }
     table.free = record->next_free;
@@ -272,7 +272,7 @@ golock_object_gone(golock_object_record **place)
     STORE(record->address, NULL);
     STORE(record->owner, 0);
     end_write(record);
-    record->next_free = table.free;
+    STORE(record->next_free, table.free);
     table.free = record;
     golock_tables_unlock();
 }

@@ -98,7 +98,7 @@ golock_permit_taken(golock_object_record *semaphore, uint64_t thread, uint32_t s
         }
         const uint32_t new = table.free;
         if (new == 0) {
-            golock_objects_dropped++;
+            __atomic_add_fetch(&golock_objects_dropped, 1, __ATOMIC_RELAXED);
         } else {
             table.free = at(new)->next;
             *at(new) = (permit){

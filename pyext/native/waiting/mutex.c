@@ -31,7 +31,8 @@ acquire_and_own(golock_mutex *mutex, golock_deadline deadline, unsigned flags)
     if (!taken) {
         taken = acquire(mutex, deadline, flags);
     }
-    if (taken > 0 && record != NULL) {
+    /* If the level was lowered meanwhile, the release may not be recorded. */
+    if (taken > 0 && record != NULL && golock_sight_now() >= GOLOCK_SIGHT_OWNERS) {
         golock_object_taken(record);
         golock_order_taken(record);
     }
@@ -54,8 +55,9 @@ golock_mutex_release_slow(golock_mutex *mutex)
 void
 golock_mutex_reset(golock_mutex *mutex)
 {
-    if (mutex->record != NULL) {
-        golock_object_reset(mutex->record);
+    golock_object_record *record = __atomic_load_n(&mutex->record, __ATOMIC_ACQUIRE);
+    if (record != NULL) {
+        golock_object_reset(record);
     }
     __atomic_store_n(&mutex->word, 0, __ATOMIC_RELAXED);
 }
