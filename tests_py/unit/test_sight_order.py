@@ -321,6 +321,15 @@ def test_lock_at_the_address_of_another() -> None:
     assert told() == ()
 
 
+def test_circle_through_a_lock_that_is_gone() -> None:
+    first, second, third = several(3)
+    nested(first, second)
+    nested(second, third)
+    del second
+    nested(third, first)
+    assert told() == ()
+
+
 def test_lock_that_dies_while_it_is_held() -> None:
     lock, first = distinct(2)
     nested(first, lock)
