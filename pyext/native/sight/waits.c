@@ -12,6 +12,9 @@
 uint64_t golock_waits_dropped;
 bool golock_tables_locked;
 
+/* Nanoseconds. A wait that begins sooner after another reads no name again. */
+#define NAME_LASTS 10000000
+
 #define BLOCK 256
 #define MOST_BLOCKS 256
 
@@ -199,8 +202,9 @@ golock_record_wait(golock_object_record *object, int64_t since, golock_deadline 
         return NULL;
     }
     /* Threads are seldom renamed, and reading a name takes longer than all the rest here. */
-    if (who != NULL && (who->waits++ % 64 == 0 || GET(who->name) == 0)) {
+    if (who != NULL && (since - who->named > NAME_LASTS || GET(who->name) == 0)) {
         golock_thread_refresh_name(who);
+        who->named = since;
     }
     write_wait(record, object, golock_thread_key(), since, deadline.at, golock_stack_here(), 0,
                who);
