@@ -157,7 +157,9 @@ class Deadlock:
         return "\n".join(self._lines())
 
     def _lines(self) -> Iterator[str]:
-        count = "a thread with itself" if len(self.waits) == 1 else f"{len(self.waits)} threads"
+        count = f"{len(self.waits)} threads"
+        if len(self.waits) == 1:
+            count = f"a thread with {'the GIL' if self.waits[0].has_gil else 'itself'}"
         yield f"{'Deadlock' if self.certain else 'Possible deadlock'} of {count}:"
         for index, wait in enumerate(self.waits):
             limit = " with a time-out" if wait.limited else ""

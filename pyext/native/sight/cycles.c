@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "sight/image_writer.h"
+#include "sight/intern.h"
 #include "sight/permits.h"
 #include "sight/raise.h"
 #include "sight/report.h"
@@ -112,11 +113,16 @@ wait_of(const graph *g, uint64_t thread)
     return *slot_of(g, thread);
 }
 
-/* Whether the thread needs the GIL of the main interpreter. */
+/* Whether the holder of a lock needs the GIL of the main interpreter to release it: it is a thread
+ * of Python's that did not take the lock in Go. */
 static bool
-needs_gil(uint64_t thread)
+needs_gil(const golock_object_record *object)
 {
-    return thread != 0 && thread >> 40 == 0;
+    if (object->owner >> 40 != 0 || object->stack == 0) {
+        return false;
+    }
+    const uint32_t frame = golock_interned_stack(object->stack).frame;
+    return frame != 0 && !(golock_interned_frame(frame).flags & GOLOCK_FRAME_GO);
 }
 
 static bool
@@ -145,7 +151,7 @@ next_of_lock(graph *g, node *n, bool by_gil)
     if (n->holder == 0) {
         return NONE;
     }
-    return by_gil && needs_gil(n->holder) ? g->with_gil : wait_of(g, n->holder);
+    return by_gil && needs_gil(&n->object) ? g->with_gil : wait_of(g, n->holder);
 }
 
 /* A search of all threads that could, in the end, give back a permit. */

@@ -66,8 +66,20 @@ golock_goroutine_waits(const void *word, int kind, uint64_t goroutine, int64_t d
     }
     PyThreadState *thread;
     const uint64_t key = key_of(goroutine, &thread);
-    return golock_record_wait_by(object, key, deadline, stack,
-                                 has_gil(thread) ? GOLOCK_WAIT_HAS_GIL : 0);
+    if (!has_gil(thread)) {
+        return golock_record_wait_by(object, key, deadline, stack, 0);
+    }
+    /* A description of the deadlock that this may be has the names of both threads. */
+    golock_object_record its;
+    golock_thread_record copy;
+    golock_thread_record *self = golock_thread_current();
+    if (self != NULL) {
+        golock_thread_refresh_name(self);
+    }
+    if (golock_object_read(object, &its) && its.owner >> 40 == key >> 40) {
+        golock_thread_find_named(its.owner, &copy);
+    }
+    return golock_record_wait_by(object, key, deadline, stack, GOLOCK_WAIT_HAS_GIL);
 }
 
 void

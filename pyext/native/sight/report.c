@@ -160,7 +160,8 @@ text_of(const golock_cycle *cycle, const char *prefix)
     append(&t, "%s%s of ", prefix,
            cycle->flags & GOLOCK_CYCLE_CERTAIN ? "Deadlock" : "Possible deadlock");
     if (cycle->length == 1) {
-        append(&t, "a thread with itself:\n");
+        const bool has_gil = cycle->members[0].wait.flags & GOLOCK_WAIT_HAS_GIL;
+        append(&t, "a thread with %s:\n", has_gil ? "the GIL" : "itself");
     } else {
         append(&t, "%u threads:\n", cycle->length);
     }
