@@ -32,10 +32,9 @@ func Member(first, second uintptr) {
 	go func() {
 		defer goroutines.Done()
 		held.Lock()
+		defer held.Unlock()
 		close(taken)
-		wanted.Lock()
-		wanted.Unlock()
-		held.Unlock()
+		pass(wanted)
 	}()
 	<-taken
 }
@@ -48,10 +47,11 @@ func Join() { goroutines.Wait() }
 // Wait takes the lock and releases it. Python calls it with the GIL, or without.
 //
 //export Wait
-func Wait(lock uintptr) {
-	l := at(lock)
-	l.Lock()
-	l.Unlock()
+func Wait(lock uintptr) { pass(at(lock)) }
+
+func pass(lock *golock.Lock) {
+	lock.Lock()
+	defer lock.Unlock()
 }
 
 // Hold holds the lock for so many milliseconds.
