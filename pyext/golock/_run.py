@@ -37,7 +37,7 @@ Run a Python program, unchanged, with golock's locks in place of the interpreter
   --sight[=WHAT]
               record what golock.sight does at a level, and listen for 'python -m golock dump' and
               the like. WHAT is LEVEL[,REACTION][,SECONDS]: off only listens, and owners is used if
-              none is given; a deadlock whose last wait has lasted for SECONDS (0.1) is reported on
+              none is given; a deadlock of which a wait has lasted for SECONDS (0.1) is reported on
               standard error (report), ended by an exception (raise), or not told (ignore)
   -c CODE     run a string, as 'python -c CODE' does
   -m MODULE   run a module, as 'python -m MODULE' does

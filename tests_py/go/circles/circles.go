@@ -39,6 +39,20 @@ func Member(first, second uintptr) {
 	<-taken
 }
 
+// Park starts goroutines that wait for the lock.
+//
+//export Park
+func Park(lock uintptr, count int) {
+	l := at(lock)
+	goroutines.Add(count)
+	for range count {
+		go func() {
+			defer goroutines.Done()
+			pass(l)
+		}()
+	}
+}
+
 // Join waits for the goroutines.
 //
 //export Join
