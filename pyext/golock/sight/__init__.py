@@ -90,7 +90,7 @@ def start(
     Profiles sample waits that are shorter than `period`, in seconds: 20 µs, unless another one has
     been given; with 0 they record all.
 
-    A deadlock is found when one of its waits has lasted for `threshold` seconds, and told once. With
+    A deadlock is found when a wait of it has lasted for `threshold` seconds, and told once. With
     ``"report"`` it is described on standard error, without the GIL. With ``"raise"``
     `golock.DeadlockError` is raised in the youngest wait of a Python thread for a lock, if the
     deadlock is certain; that lock is not taken. Where this cannot be, it is described: no
