@@ -60,6 +60,7 @@ def top(process, *options, **environment):
 def test_locks_are_shown(start):
     with top(start()) as terminal:
         terminal.until("accounts")
+        terminal.until("q quit")  # the last line
         row = next(line for line in terminal.screen.display if "accounts" in line)
         assert row.split()[-1] == "holder"
         assert "level owners" in terminal.text
