@@ -5,9 +5,16 @@
 
 from __future__ import annotations
 
+import html
+import json
 import re
 import shutil
+import signal
+import subprocess
+import sys
+import tempfile
 import threading
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -17,6 +24,7 @@ from golock.sight import LEVELS, _web
 
 ROOT = Path(__file__).resolve().parents[2]
 CHROMIUM = shutil.which("chromium") or ROOT / "build" / "chromium" / "chromium"
+SHOP = Path(__file__).with_name("sight_shop.py")
 FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -29,6 +37,16 @@ FLAGS = [
 ]
 UNKNOWN = "\N{EN DASH}"
 MARKUP = "<script>window.broken = 1</script><img src=x onerror='window.broken = 1'>\" & 'a"
+
+TERMINAL = """
+<style>
+pre { display: inline-block; margin: 0; padding: 12px 16px; font: 13px/1.35 monospace;
+    background: #1b1f26; color: #d7dce3; }
+.red { color: #ff7b7b; }
+.bold { font-weight: bold; }
+.reverse { background: #d7dce3; color: #1b1f26; }
+</style>
+<pre>"""
 
 pytestmark = [
     pytest.mark.once,
@@ -108,11 +126,14 @@ class Visit:
 
 @pytest.fixture
 def visit(browser, serve):
-    """Return what shows the page of a process. Nothing may be asked for elsewhere."""
+    """Return what shows the page of a process, or at an address.
+
+    It may ask for nothing elsewhere, and nothing may be said on the console.
+    """
     visits = []
 
-    def visit(process, *, scheme="light"):
-        address = serve(process).address
+    def visit(process=None, *, address=None, scheme="light"):
+        address = address or serve(process).address
         context = browser.new_context(viewport={"width": 1200, "height": 900}, color_scheme=scheme)
         context.set_default_timeout(60_000)
         made = Visit(context, address)
@@ -568,3 +589,132 @@ def test_widths_and_accessibility(visit, scene, scheme):
         assert cut == []
         found = axe.Axe().run(page)
         assert found.violations_count == 0, found.generate_report()
+
+
+@pytest.fixture
+def shop(monkeypatch):
+    """Start a program whose threads contend and deadlock, and the command that shows it."""
+    with tempfile.TemporaryDirectory() as folder:
+        monkeypatch.setenv("XDG_RUNTIME_DIR", folder)
+        monkeypatch.setenv("GOLOCK_SIGHT", "owners")
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        with subprocess.Popen([sys.executable, SHOP], text=True, **pipes) as program:
+            assert program.stdout.readline() == "ready\n"
+            web = [sys.executable, "-m", "golock", "web", str(program.pid), "--no-browser"]
+            with subprocess.Popen(web, text=True, **pipes) as command:
+                yield Shop(program, command, command.stdout.readline().split()[-1])
+                command.send_signal(signal.SIGINT)
+                assert command.wait(60) == 0
+            program.kill()
+
+
+@dataclass
+class Shop:
+    program: subprocess.Popen[str]
+    command: subprocess.Popen[str]
+    address: str
+
+
+def test_a_process_that_contends_and_deadlocks(visit, shop):
+    made = visit(address=shop.address)
+    page = made.page
+    page.locator("#graph .word").wait_for()
+    nodes = made.nodes()
+    assert {
+        "clerk, waits for journal, deadlock",
+        "journal, Lock, held by auditor, deadlock",
+        "auditor, waits for accounts, deadlock",
+        "accounts, Lock, held by clerk, deadlock",
+        "cashier, waits for accounts",
+    } < set(nodes)
+    assert re.fullmatch("Deadlock: (clerk, auditor|auditor, clerk).", page.inner_text("#alarm"))
+    assert "sight_shop.py" in page.inner_text("#command")
+
+    rows = {row[0].removesuffix("deadlock").strip(): row[1:] for row in made.cells()}
+    assert [rows[name][0] for name in ("accounts", "orders", "prices", "connections")] == [
+        "Lock",
+        "Lock",
+        "RLock",
+        "Semaphore",
+    ]
+    assert rows["journal"][1::2] == ["auditor", "1"]
+    page.get_by_role("button", name="accounts", exact=True).first.click()
+    text = page.locator("tr.detail").inner_text()
+    for part in "Held by clerk, for", "cashier has waited", "auditor has waited", "\nlook_up /":
+        assert part in text
+
+    tree = page.get_by_role("tree")
+    for text in "sell", "restock", "update_price", "orders":
+        tree.get_by_role("treeitem", name=f"{text}, ").first.wait_for()
+    tree.get_by_role("treeitem", name="restock, ").first.hover()
+    tooltip = page.get_by_role("tooltip").inner_text()
+    assert re.search(r"^restock\n/.+/sight_shop.py(:\d+)?\n[\d.]+ m?s in \d+ waits?$", tooltip)
+
+
+def test_the_level_of_a_process(visit, shop):
+    page = visit(address=shop.address).page
+    level = page.get_by_label("Level")
+    page.locator("#graph .word").wait_for()
+    assert level.input_value() == "owners"
+    level.select_option("waits")
+    page.wait_for_function("document.getElementById('level').value === 'waits'")
+    dump = [sys.executable, "-m", "golock", "dump", str(shop.program.pid), "--json"]
+    shown = subprocess.run(dump, stdout=subprocess.PIPE, text=True, check=True, timeout=60)
+    assert json.loads(shown.stdout)["level"] == "waits"
+
+
+def test_a_process_that_ends(visit, shop):
+    made = visit(address=shop.address)
+    page = made.page
+    page.locator("#graph .word").wait_for()
+    shop.program.kill()
+    shop.program.wait(60)
+    ended = f"Process {shop.program.pid} has ended. This is the last picture."
+    page.get_by_text(ended).wait_for()
+    assert {row[0].removesuffix("deadlock").strip() for row in made.cells()} > {"accounts"}
+    assert made.page.locator("#graph .node.dead").count() == 4
+    page.reload()
+    page.get_by_text(ended).wait_for()
+    assert made.page.locator("#graph .node.dead").count() == 4
+
+
+@pytest.fixture
+def keep(pytestconfig, tmp_path):
+    """Return where to write a picture; it must be small."""
+    folder = pytestconfig.getoption("--screenshots") or tmp_path
+    written = []
+
+    def keep(name):
+        written.append(folder / name)
+        return written[-1]
+
+    yield keep
+    for path in written:
+        assert 5_000 < path.stat().st_size < 150_000
+
+
+def test_picture_of_the_page(visit, shop, keep):
+    page = visit(address=shop.address).page
+    page.set_viewport_size({"width": 1440, "height": 1000})
+    page.locator("#graph .word").wait_for()
+    page.locator("#deadlocks summary").click()  # the text is closed
+    page.screenshot(path=keep("sight-web.png"), full_page=True)
+
+
+def test_picture_of_top(browser, shop, keep):
+    terminal = pytest.importorskip("sight_terminal")  # which needs pyte
+    command = [sys.executable, "-m", "golock", "top", str(shop.program.pid)]
+    with terminal.Terminal(command, width=100, height=24) as top:
+        top.until("cashier")
+        lines = [
+            "".join(
+                f'<span class="{cell.fg}{" bold" * cell.bold}{" reverse" * cell.reverse}">'
+                f"{html.escape(cell.data)}</span>"
+                for cell in (top.screen.buffer[row][column] for column in range(100))
+            )
+            for row in range(24)
+        ]
+    page = browser.new_page(viewport={"width": 900, "height": 600})
+    page.set_content(TERMINAL + "\n".join(lines) + "</pre>")
+    page.locator("pre").screenshot(path=keep("sight-top.png"))
+    page.close()
