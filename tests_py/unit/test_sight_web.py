@@ -19,7 +19,7 @@ from contextlib import closing
 import pytest
 
 import sight_scenes
-from golock.sight import LEVELS, _client, _web
+from golock.sight import LEVELS, _client, _image, _web
 from sight_service import Service
 
 FORBIDDEN = (403, "Forbidden\n")
@@ -154,6 +154,9 @@ def test_garbage_and_connections_that_break(site, capfd):
 
 
 def test_the_picture(site):
+    stack = sight_scenes.at(40, "add")
+    under_way = {"flags": _image.SAMPLE_UNDER_WAY, "delay": 3 * 10**9}
+    site.process.maker.sample(2, 0, name="orders", stack=stack, **under_way)
     picture = site.picture()
     assert (picture["process"], picture["command"]) == (os.getpid(), "python shop/app.py")
     assert (picture["problem"], picture["has_ended"], picture["levels"]) == ("", False, [*LEVELS])
@@ -171,7 +174,8 @@ def test_the_picture(site):
         for wait in picture["waits"]
     ]
     assert stacks == [["main", "add"], ["main", "remove"], ["main", "wait"]]
-    assert [wait["seconds"] for wait in picture["waits"]] == [3, 2, 0.001]
+    # With those under way.
+    assert [wait["seconds"] for wait in picture["waits"]] == [6, 2, 0.001]
 
 
 def test_a_lock_of_many_is_shown_if_somebody_waits_or_holds(site):

@@ -161,12 +161,13 @@ def picture(image: Image) -> dict[str, Any]:
     model = Model(image)
     snapshot = model.snapshot()
     locks = _locks_to_show(image)
+    permits = [permit for permit in snapshot.permits if permit.lock.id in locks]
     shown = replace(
         snapshot,
         locks=[model.lock(address) for address in locks],
         waits=_waits_to_show(snapshot),
         threads=(),
-        permits=[permit for permit in snapshot.permits if permit.lock.id in locks],
+        permits=permits,
     )
     document = shown.as_json()
     return {
@@ -178,8 +179,8 @@ def picture(image: Image) -> dict[str, Any]:
     }
 
 
-def _locks_to_show(image: Image) -> set[int]:
-    """Return the addresses of the locks that are waited for most, and of those that are held."""
+def _locks_to_show(image: Image) -> dict[int, None]:
+    """Return the addresses of the locks that are waited for most, and then of those held."""
     waiters = Counter(wait.object for wait in image.waits)
 
     def rank(entry: ObjectEntry) -> tuple[float, ...]:
@@ -187,7 +188,7 @@ def _locks_to_show(image: Image) -> set[int]:
         return waiters[entry.address], bool(is_held), entry.name != 0, -entry.since
 
     busy = (entry for entry in image.objects if any(rank(entry)[:3]))
-    return {entry.address for entry in nlargest(_MOST_LOCKS, busy, key=rank)}
+    return dict.fromkeys(entry.address for entry in nlargest(_MOST_LOCKS, busy, key=rank))
 
 
 def _waits_to_show(snapshot: Snapshot) -> tuple[Wait, ...]:
@@ -260,7 +261,9 @@ class Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", port), _Handler)
         self.target = target
         self.token = secrets.token_urlsafe()
-        self.files = {path.name: path.read_bytes() for path in _PAGE.iterdir() if path.is_file()}
+        self.files = {
+            path.name: path.read_bytes() for path in _PAGE.iterdir() if path.suffix in _TYPES
+        }
         self._key: str | None = None
 
     @property
