@@ -321,6 +321,28 @@ def test_an_exception_survives_the_wait_for_the_lock(numbers):
     assert seen == [1]
 
 
+def test_an_rlock_is_named_by_the_caller_of_threading_rlock(python, check):
+    """threading.RLock is a function, whose line would be the site of every RLock."""
+    result = python(
+        """
+        import threading
+        import golock
+        from golock import sight
+
+        golock.install()
+        sight.start("waits")
+        lock = threading.RLock()
+        with lock:
+            print(*(each.name for each in sight.snapshot().locks if each.id == id(lock)))
+            thread = threading.Thread(target=lock.acquire, args=(True, 0.001))
+            thread.start()
+            thread.join()
+        print(*(each.name for each in sight.snapshot().locks if each.id == id(lock)))
+        """
+    )
+    check(result, 2 * "RLock <string>:8 (<module>)\n")
+
+
 def test_a_child_has_none_of_its_parents_samples(numbers):
     parent, child, status = numbers(
         """

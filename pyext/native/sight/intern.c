@@ -419,6 +419,40 @@ golock_line_here(void)
     return stack_of(PyThreadState_Get(), 1);
 }
 
+static bool
+is_threading_rlock(const PyCodeObject *code)
+{
+    static const char file[] = "/threading.py";
+    Py_ssize_t length;
+    if (PyUnicode_CompareWithASCIIString(code->co_name, "RLock") != 0) {
+        return false;
+    }
+    const char *name = PyUnicode_AsUTF8AndSize(code->co_filename, &length);
+    if (name == NULL) {
+        PyErr_Clear();
+        return false;
+    }
+    const Py_ssize_t end = length - (Py_ssize_t)strlen(file);
+    return end >= 0 && strcmp(name + end, file) == 0;
+}
+
+uint32_t
+golock_site_here(void)
+{
+    PyThreadState *thread = PyThreadState_Get();
+    const bool keep = PyThreadState_GetInterpreter(thread) == PyInterpreterState_Main();
+    int instruction = 0;
+    const void *frame = golock_innermost_frame(thread);
+    if (frame != NULL && is_threading_rlock(golock_frame_code(frame, &instruction))) {
+        frame = golock_calling_frame(frame);
+    }
+    if (frame == NULL) {
+        return 0;
+    }
+    PyCodeObject *code = golock_frame_code(frame, &instruction);
+    return golock_intern_stack(0, intern_code(code, instruction, keep));
+}
+
 uint32_t
 golock_stack_of(PyThreadState *thread)
 {

@@ -31,6 +31,9 @@ bool golock_places_are_full(void);
 /* Returns a stack of one frame: the line in which the calling thread is. */
 uint32_t golock_line_here(void);
 
+/* The same, but the line that has called threading.RLock, a function that makes an RLock. */
+uint32_t golock_site_here(void);
+
 /* Returns the stack of another thread of this interpreter. Without a GIL returns 0: the thread may
  * run. */
 uint32_t golock_stack_of(PyThreadState *thread);

@@ -226,7 +226,7 @@ golock_object_begin(golock_object_record **place, const void *address,
 void
 golock_object_record_site(golock_object_record *record)
 {
-    STORE(record->created, golock_line_here());
+    STORE(record->created, golock_site_here());
 }
 
 void
