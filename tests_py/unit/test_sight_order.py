@@ -141,6 +141,22 @@ def test_order_among_locks_of_one_place() -> None:
     assert {lock for edge in lines(cycle) for lock in edge} == {id(locks[1]), id(locks[3])}
 
 
+def test_locks_made_by_the_function_rlock_have_several_places() -> None:
+    """It calls what golock puts there; a lock is made where the function is called."""
+    golock.install()
+    try:
+        first = threading.RLock()
+        second = threading.RLock()
+    finally:
+        golock.uninstall()
+    nested(first, second)
+    nested(second, first)
+    (cycle,) = told()
+    for edge in cycle.edges:
+        assert edge.first != edge.second
+        assert Path(__file__).name in edge.first
+
+
 def test_philosophers() -> None:
     forks = several(5)
     for i in range(5):
