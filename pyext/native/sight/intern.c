@@ -382,7 +382,8 @@ stack_of(PyThreadState *thread, int most)
     PyCodeObject *codes[GOLOCK_MOST_FRAMES];
     int instructions[GOLOCK_MOST_FRAMES], length = 0;
     const uint32_t before = __atomic_load_n(&generation, __ATOMIC_RELAXED);
-    uint64_t hash = before;
+    /* Mixed, so that it does not cancel a difference of addresses. */
+    uint64_t hash = add_to_hash(before, NULL, 0);
     const void *frame = golock_innermost_frame(thread);
     for (; frame != NULL && length < most; frame = golock_calling_frame(frame), length++) {
         codes[length] = golock_frame_code(frame, &instructions[length]);

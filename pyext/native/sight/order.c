@@ -97,7 +97,7 @@ is_mutex(const golock_object_record *record)
 static uint64_t
 chain_before(const struct golock_held_locks *list, uint32_t index)
 {
-    return index == 0 ? list->epoch / START : list->locks[index - 1].chain;
+    return index == 0 ? chain_of(list->epoch / START, 0) : list->locks[index - 1].chain;
 }
 
 static void
