@@ -392,12 +392,18 @@ def test_times_and_deadline():
 
 
 def test_waits_are_in_the_order_in_which_they_began():
-    events = [golock.Event() for _ in range(5)]
-    threads = []
-    for event in events:
-        threads.append(start(event.wait))
-        the_wait_of(threads[-1])
-    assert [each.object for each in image().waits] == [id(event) for event in events]
+    events = [golock.Event() for _ in range(6)]
+
+    def begin(event):
+        thread = start(event.wait)
+        the_wait_of(thread)
+        return thread
+
+    threads = [begin(event) for event in events[:5]]
+    events[0].set()
+    join([threads.pop(0)])
+    threads.append(begin(events[5]))  # with the record of the first one
+    assert [each.object for each in image().waits] == [id(event) for event in events[1:]]
     for event in events:
         event.set()
     join(threads)
