@@ -58,12 +58,14 @@ has_several_writers(const golock_object_record *record)
 #endif
 }
 
-/* The fields are written after the odd version. */
-static inline void
+/* The fields are written after the odd version. Returns the version before. */
+static inline uint32_t
 begin_sole_write(golock_object_record *record)
 {
-    STORE(record->version, LOAD(record->version) + 1);
+    const uint32_t version = LOAD(record->version);
+    STORE(record->version, version + 1);
     __atomic_thread_fence(__ATOMIC_RELEASE);
+    return version;
 }
 
 static bool
@@ -413,10 +415,10 @@ golock_object_taken(golock_object_record *record)
         return;
     }
     const int64_t now = golock_now_coarse();
-    begin_sole_write(record);
+    const uint32_t version = begin_sole_write(record);
     STORE(record->since, now);
     STORE(record->owner, self->key);
-    end_write(record);
+    __atomic_store_n(&record->version, version + 2, __ATOMIC_RELEASE);
 }
 
 void

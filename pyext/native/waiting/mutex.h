@@ -93,13 +93,16 @@ golock_mutex_acquire_owned(golock_mutex *mutex)
 static inline bool
 golock_mutex_disown(golock_mutex *mutex)
 {
-    if (golock_sight_now() < GOLOCK_SIGHT_OWNERS) {
+    const int level = golock_sight_now();
+    if (level < GOLOCK_SIGHT_OWNERS) {
         return false;
     }
     golock_object_record *record = __atomic_load_n(&mutex->record, __ATOMIC_ACQUIRE);
     if (record != NULL) {
         golock_object_released(record);
-        golock_order_released(record);
+        if (level >= GOLOCK_SIGHT_ORDER) {
+            golock_order_released(record);
+        }
     }
     return true;
 }
