@@ -468,8 +468,11 @@ func (s *service) serve(place int, events int16, at int64) bool {
 func (s *service) write(c *client) bool {
 	const headSize = uint64(unsafe.Sizeof(c.head))
 	for c.sent < headSize+c.head.size {
-		from, size := unsafe.Add(unsafe.Pointer(&c.head), c.sent), headSize-c.sent
-		if c.sent >= headSize {
+		var from unsafe.Pointer
+		var size uint64
+		if c.sent < headSize {
+			from, size = unsafe.Add(unsafe.Pointer(&c.head), c.sent), headSize-c.sent
+		} else {
 			from, size = unsafe.Add(c.body, c.sent-headSize), headSize+c.head.size-c.sent
 		}
 		n, _, errno := unix.Syscall6(unix.SYS_SENDTO, uintptr(c.descriptor.number), uintptr(from),

@@ -82,15 +82,15 @@ func (f *fake) open(place int) descriptor {
 	return f.opened[place]
 }
 
-// serve starts a service until the test ends, and returns its socket.
-func serve(t testing.TB) (*fake, string) {
+// serve starts a service until the test ends, with images of that size, and returns its socket.
+func serve(t testing.TB, large int) (*fake, string) {
 	t.Helper()
 	var pipe [2]int
 	if err := unix.Pipe2(pipe[:], unix.O_CLOEXEC|unix.O_NONBLOCK); err != nil {
 		t.Fatal(err)
 	}
 	f := &fake{
-		read: pipe[0], write: pipe[1], looked: make(chan struct{}, 1), large: make([]byte, 4<<20),
+		read: pipe[0], write: pipe[1], looked: make(chan struct{}, 1), large: make([]byte, large),
 	}
 	f.lookAgain.Store(forever)
 	for i := range f.opened {
@@ -178,7 +178,7 @@ func isClosed(t testing.TB, c net.Conn) bool {
 }
 
 func TestRequestsAreAnswered(t *testing.T) {
-	f, path := serve(t)
+	f, path := serve(t, 4<<20)
 	c := connect(t, path)
 	for range 3 {
 		send(t, c, Hello, 0)
@@ -204,7 +204,7 @@ func TestRequestsAreAnswered(t *testing.T) {
 }
 
 func TestARequestMayComeInPiecesAndTwoAtOnce(t *testing.T) {
-	_, path := serve(t)
+	_, path := serve(t, 4<<20)
 	c := connect(t, path)
 	for _, b := range frame(Magic, Hello, 0) {
 		if _, err := c.Write([]byte{b}); err != nil {
@@ -220,7 +220,7 @@ func TestARequestMayComeInPiecesAndTwoAtOnce(t *testing.T) {
 }
 
 func TestABadFrameClosesTheConnection(t *testing.T) {
-	_, path := serve(t)
+	_, path := serve(t, 4<<20)
 	good := connect(t, path)
 	for _, bad := range [][]byte{
 		frame(Magic+1, Hello, 0), frame(Magic, 0, 0), frame(Magic, 4, 0), []byte("GET / HTTP"), {0},
@@ -238,7 +238,7 @@ func TestABadFrameClosesTheConnection(t *testing.T) {
 }
 
 func TestTheOldestClientIsDroppedForTheNinth(t *testing.T) {
-	_, path := serve(t)
+	_, path := serve(t, 4<<20)
 	var clients []*net.UnixConn
 	for range Clients + 2 {
 		c := connect(t, path)
@@ -259,7 +259,7 @@ func TestTheOldestClientIsDroppedForTheNinth(t *testing.T) {
 }
 
 func TestAClientThatDoesNotReadStopsNobodyAndIsDropped(t *testing.T) {
-	f, path := serve(t)
+	f, path := serve(t, 4<<20)
 	slow := connect(t, path)
 	send(t, slow, Image, 0)
 	eventually(t, "the reply is begun", func() bool { return f.answered.Load() == 1 })
@@ -279,7 +279,7 @@ func TestAClientThatDoesNotReadStopsNobodyAndIsDropped(t *testing.T) {
 }
 
 func TestTheServiceLooksWhenItIsDueAndWhenItIsWoken(t *testing.T) {
-	f, _ := serve(t)
+	f, _ := serve(t, 4<<20)
 	<-f.looked
 	before := f.looks.Load()
 	f.wake()
@@ -294,7 +294,7 @@ func TestTheServiceLooksWhenItIsDueAndWhenItIsWoken(t *testing.T) {
 }
 
 func TestOnlyThisUserCanConnect(t *testing.T) {
-	_, path := serve(t)
+	_, path := serve(t, 4<<20)
 	info, err := os.Lstat(path)
 	if err != nil || info.Mode() != os.ModeSocket|0o600 {
 		t.Errorf("%v %v", info.Mode(), err)
@@ -338,7 +338,7 @@ func TestASocketOfADeadProcessIsReplaced(t *testing.T) {
 }
 
 func TestThePathMayChangeAndTheServiceEnds(t *testing.T) {
-	f, path := serve(t)
+	f, path := serve(t, 4<<20)
 	old := connect(t, path)
 	send(t, old, Hello, 0)
 	receive(t, old)
@@ -371,7 +371,7 @@ func TestThePathMayChangeAndTheServiceEnds(t *testing.T) {
 // A program that becomes a daemon closes all descriptors and gets the same numbers for its own
 // files.
 func TestClosedDescriptorsAreReplacedAndForeignOnesLeftAlone(t *testing.T) {
-	f, path := serve(t)
+	f, path := serve(t, 4<<20)
 	c := connect(t, path)
 	send(t, c, Hello, 0)
 	receive(t, c)
@@ -418,7 +418,7 @@ func TestClosedDescriptorsAreReplacedAndForeignOnesLeftAlone(t *testing.T) {
 }
 
 func TestTheServiceDoesNotSpinWithoutDescriptors(t *testing.T) {
-	f, path := serve(t)
+	f, path := serve(t, 4<<20)
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
 		t.Fatal(err)
@@ -465,7 +465,10 @@ func TestTheServiceDoesNotSpinWithoutDescriptors(t *testing.T) {
 }
 
 func TestTheServiceAllocatesNothing(t *testing.T) {
-	f, path := serve(t)
+	if raceEnabled {
+		t.Skip("the race detector allocates")
+	}
+	f, path := serve(t, 4<<20)
 	number, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		t.Fatal(err)
@@ -529,8 +532,7 @@ func FuzzService(f *testing.F) {
 	f.Add(append(frame(Magic, Image, 3), frame(Magic, Level, 1)...))
 	f.Add(append(frame(Magic, Hello, 0), 1, 2, 3))
 	f.Add([]byte("GET / HTTP/1.1\r\n\r\n"))
-	source, path := serve(f)
-	source.large = source.large[:100]
+	_, path := serve(f, 100)
 	f.Fuzz(func(t *testing.T, sent []byte) {
 		c := connect(t, path)
 		defer c.Close()
