@@ -41,12 +41,23 @@ golock_change(uint32_t *word, bool shared, uint32_t *old, uint32_t new, int orde
     return __atomic_compare_exchange_n(word, old, new, false, order, __ATOMIC_RELAXED);
 }
 
+/* The flags change at any time. With a GIL a plain load spares an instruction. */
+static inline bool
+golock_is_enabled(const bool *enabled)
+{
+#ifdef Py_GIL_DISABLED
+    return __atomic_load_n(enabled, __ATOMIC_RELAXED);
+#else
+    return *enabled;
+#endif
+}
+
 /* Takes the lock if a newcomer may, and *enabled is true. */
 static inline bool
 golock_fast_acquire(uint32_t *word, bool shared, const bool *enabled)
 {
     uint32_t old = __atomic_load_n(word, __ATOMIC_RELAXED);
-    while (*enabled && (old & (GOLOCK_HELD | GOLOCK_HANDOFF)) == 0) {
+    while (golock_is_enabled(enabled) && (old & (GOLOCK_HELD | GOLOCK_HANDOFF)) == 0) {
         if (golock_change(word, shared, &old, old | GOLOCK_HELD, __ATOMIC_ACQUIRE)) {
             return true;
         }
@@ -77,7 +88,8 @@ golock_fast_release(uint32_t *word, bool shared, uint8_t *releases, const bool *
         golock_due(old)) {
         return false;
     }
-    while (*enabled && (old & (GOLOCK_HELD | GOLOCK_WAITERS | GOLOCK_HANDOFF)) == GOLOCK_HELD) {
+    while (golock_is_enabled(enabled) &&
+           (old & (GOLOCK_HELD | GOLOCK_WAITERS | GOLOCK_HANDOFF)) == GOLOCK_HELD) {
         if (golock_change(word, shared, &old, old & ~GOLOCK_HELD, __ATOMIC_RELEASE)) {
             return true;
         }
@@ -106,7 +118,7 @@ static inline bool
 golock_fast_acquire_permit(union golock_semaphore *semaphore, bool shared, const bool *enabled)
 {
     uint64_t old = __atomic_load_n(&semaphore->both, __ATOMIC_RELAXED);
-    while (*enabled && (old & (GOLOCK_HELD | GOLOCK_HANDOFF)) == 0) {
+    while (golock_is_enabled(enabled) && (old & (GOLOCK_HELD | GOLOCK_HANDOFF)) == 0) {
         uint64_t new = old - GOLOCK_PERMIT;
         new |= new < GOLOCK_PERMIT ? GOLOCK_HELD : 0;
         if (golock_change_permits(semaphore, shared, &old, new, __ATOMIC_ACQUIRE)) {
@@ -127,7 +139,8 @@ golock_fast_release_permits(union golock_semaphore *semaphore, bool shared, uint
         golock_due((uint32_t)old)) {
         return false;
     }
-    while (*enabled && (old & (GOLOCK_WAITERS | GOLOCK_HANDOFF)) == 0 && (old >> 32) + n <= most) {
+    while (golock_is_enabled(enabled) && (old & (GOLOCK_WAITERS | GOLOCK_HANDOFF)) == 0 &&
+           (old >> 32) + n <= most) {
         uint64_t new = (old + n * GOLOCK_PERMIT) & ~(uint64_t)GOLOCK_HELD;
         if (golock_change_permits(semaphore, shared, &old, new, __ATOMIC_RELEASE)) {
             return true;
