@@ -122,7 +122,7 @@ class Visit:
             "nodes => nodes.map(node => [node.getAttribute('aria-label'),"
             " node.getAttribute('transform').match(/[\\d.]+/g).map(Number)])"
         )
-        return {re.sub(r" [\d.]+ s", "", label): place for label, place in found}
+        return {re.sub(r" [\d.]+ m?s\b", "", label): place for label, place in found}
 
 
 @pytest.fixture
@@ -628,11 +628,17 @@ class Shop:
     address: str
 
 
-def test_a_process_that_contends_and_deadlocks(visit, shop):
+@pytest.fixture
+def shown(shop, visit):
+    """Show the program; the page is closed before the command ends."""
     made = visit(address=shop.address)
-    page = made.page
-    page.locator("#graph .word").wait_for()
-    nodes = made.nodes()
+    made.page.locator("#graph .word").wait_for()
+    return made
+
+
+def test_a_process_that_contends_and_deadlocks(shown):
+    page = shown.page
+    nodes = shown.nodes()
     assert {
         "clerk, waits for journal, deadlock",
         "journal, Lock, held by auditor, deadlock",
@@ -643,7 +649,7 @@ def test_a_process_that_contends_and_deadlocks(visit, shop):
     assert re.fullmatch("Deadlock: (clerk, auditor|auditor, clerk).", page.inner_text("#alarm"))
     assert page.inner_text("#command").startswith("python sight_shop.py")
 
-    rows = {row[0].removesuffix("deadlock").strip(): row[1:] for row in made.cells()}
+    rows = {row[0].removesuffix("deadlock").strip(): row[1:] for row in shown.cells()}
     assert [rows[name][0] for name in ("accounts", "orders", "prices", "connections")] == [
         "Lock",
         "Lock",
@@ -664,10 +670,9 @@ def test_a_process_that_contends_and_deadlocks(visit, shop):
     assert re.search(r"^restock\n/.+/sight_shop.py(:\d+)?\n[\d.]+ m?s in \d+ waits?$", tooltip)
 
 
-def test_the_level_of_a_process(visit, shop):
-    page = visit(address=shop.address).page
+def test_the_level_of_a_process(shown, shop):
+    page = shown.page
     level = page.get_by_label("Level")
-    page.locator("#graph .word").wait_for()
     assert level.input_value() == "owners"
     level.select_option("waits")
     page.wait_for_function("document.getElementById('level').value === 'waits'")
@@ -676,19 +681,17 @@ def test_the_level_of_a_process(visit, shop):
     assert json.loads(shown.stdout)["level"] == "waits"
 
 
-def test_a_process_that_ends(visit, shop):
-    made = visit(address=shop.address)
-    page = made.page
-    page.locator("#graph .word").wait_for()
+def test_a_process_that_ends(shown, shop):
+    page = shown.page
     shop.program.kill()
     shop.program.wait(60)
     ended = f"Process {shop.program.pid} has ended. This is the last picture."
     page.get_by_text(ended).wait_for()
-    assert {row[0].removesuffix("deadlock").strip() for row in made.cells()} > {"accounts"}
-    assert made.page.locator("#graph .node.dead").count() == 4
+    assert {row[0].removesuffix("deadlock").strip() for row in shown.cells()} > {"accounts"}
+    assert page.locator("#graph .node.dead").count() == 4
     page.reload()
     page.get_by_text(ended).wait_for()
-    assert made.page.locator("#graph .node.dead").count() == 4
+    assert page.locator("#graph .node.dead").count() == 4
 
 
 @pytest.fixture
@@ -706,10 +709,9 @@ def keep(pytestconfig, tmp_path):
         assert 5_000 < path.stat().st_size < 150_000
 
 
-def test_picture_of_the_page(visit, shop, keep):
-    page = visit(address=shop.address).page
+def test_picture_of_the_page(shown, keep):
+    page = shown.page
     page.set_viewport_size({"width": 1440, "height": 1000})
-    page.locator("#graph .word").wait_for()
     page.locator("#deadlocks summary").click()  # the text is closed
     page.screenshot(path=keep("sight-web.png"), full_page=True)
 
@@ -717,15 +719,15 @@ def test_picture_of_the_page(visit, shop, keep):
 def test_picture_of_top(browser, shop, keep):
     terminal = pytest.importorskip("sight_terminal")  # which needs pyte
     command = [sys.executable, "-m", "golock", "top", str(shop.program.pid)]
-    with terminal.Terminal(command, width=100, height=24) as top:
-        top.until("cashier")
+    with terminal.Terminal(command, width=100, height=12, COLUMNS="100") as top:
+        top.until("connections")
         lines = [
             "".join(
                 f'<span class="{cell.fg}{" bold" * cell.bold}{" reverse" * cell.reverse}">'
                 f"{html.escape(cell.data)}</span>"
                 for cell in (top.screen.buffer[row][column] for column in range(100))
             )
-            for row in range(24)
+            for row in range(12)
         ]
     page = browser.new_page(viewport={"width": 900, "height": 600})
     page.set_content(TERMINAL + "\n".join(lines) + "</pre>")
