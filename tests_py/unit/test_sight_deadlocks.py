@@ -225,6 +225,21 @@ def test_a_semaphore_whose_permits_are_all_held_by_threads_that_wait(told, kind)
     join([*threads, last])
 
 
+def test_a_semaphore_of_which_a_thread_that_runs_has_a_permit(told):
+    semaphore, lock = golock.Semaphore(2), golock.Lock()
+    ready = threading.Barrier(3)
+    with semaphore:
+        threads = [
+            hold_and_wait(lock, semaphore, ready),
+            hold_and_wait(semaphore, lock, ready),
+        ]
+        ready.wait()
+        wait_until(lambda: len(sight.snapshot().waits) == 2, "both wait")
+        assert tell_of_another(told)
+        assert sight.deadlocks() == ()
+    join(threads)
+
+
 def test_waits_that_are_no_circle_are_not_told(told):
     """A chain of waits, an event, a condition, a barrier, and semaphores as signals."""
     first, second = golock.Lock(), golock.Lock()

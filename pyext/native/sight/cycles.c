@@ -383,6 +383,9 @@ golock_cycles_find(void)
 void
 golock_cycles_image(struct golock_image_writer *writer)
 {
+    if (!golock_image_wants(writer, GOLOCK_IMAGE_CYCLES)) {
+        return;
+    }
     golock_cycle *found = golock_cycles_find();
     uint64_t room = 0;
     for (const golock_cycle *each = found; each != NULL; each = each->next) {

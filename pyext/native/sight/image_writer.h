@@ -25,6 +25,12 @@ bool golock_image_start(struct golock_image_writer *writer, uint64_t sections);
  * *image. */
 int golock_image_finish(struct golock_image_writer *writer, void **image, uint64_t *size);
 
+static inline bool
+golock_image_wants(const struct golock_image_writer *writer, enum golock_image_tag tag)
+{
+    return writer->wanted == 0 || writer->wanted & GOLOCK_IMAGE_SECTION(tag);
+}
+
 /* Begins a section. Returns room for `most` entries, all zero, which is valid until the next call;
  * or NULL if the section is not wanted or there is no memory. */
 void *golock_image_begin(struct golock_image_writer *writer, enum golock_image_tag tag,
