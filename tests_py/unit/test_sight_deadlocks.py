@@ -518,6 +518,57 @@ def test_the_text_on_standard_error_and_a_handler_that_ends_it(python):
     assert any(re.fullmatch(text, result.stderr) for text in texts), result.stderr
 
 
+FULL = """
+import os
+import threading
+import golock
+from golock import sight
+
+read, write = os.pipe()
+os.dup2(write, 2)
+os.set_blocking(2, False)
+try:
+    while True:
+        os.write(2, bytes(4096))
+except BlockingIOError:
+    os.set_blocking(2, True)
+told = b""
+sight.start("owners", on_deadlock="raise", threshold=0.02)
+
+
+def deadlock(timeout):
+    first, second = golock.Lock(), golock.Lock()
+    both = threading.Barrier(2)
+
+    def work(mine, other):
+        try:
+            with mine:
+                both.wait()
+                other.acquire(timeout=timeout)
+        except golock.DeadlockError:
+            raised.set()
+
+    for pair in ((first, second), (second, first)):
+        threading.Thread(target=work, args=pair, daemon=True).start()
+
+
+raised = threading.Event()
+deadlock(60)  # it is uncertain, and described
+while not sight.deadlocks():
+    pass
+deadlock(-1)
+raised.wait()
+while b"golock.sight: Possible deadlock of 2 threads:\\n" not in told:
+    told += os.read(read, 65536)
+print("told")
+"""
+
+
+def test_a_pipe_that_is_full_keeps_nobody_waiting(python, check):
+    """The text is written when there is room."""
+    check(python(FULL), "told\n")
+
+
 def without_source(text):
     """Leave out the lines of the source, which only str() has."""
     lines = text.splitlines()
