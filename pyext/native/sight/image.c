@@ -44,7 +44,8 @@ golock_image_begin(struct golock_image_writer *writer, enum golock_image_tag tag
 {
     const struct golock_image_section section = {.tag = tag, .size = size};
     const size_t bytes = size * most + 7;
-    if (!golock_image_wants(writer, tag) || writer->failed || !reserve(writer, sizeof(section) + bytes)) {
+    if (!golock_image_wants(writer, tag) || writer->failed ||
+        !reserve(writer, sizeof(section) + bytes)) {
         return NULL;
     }
     writer->section = writer->size;
