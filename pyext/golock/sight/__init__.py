@@ -126,8 +126,8 @@ def level() -> str:
 def listen() -> str:
     """Listen for ``python -m golock dump``, ``top`` and the like, and return the socket's path.
 
-    They are answered by the process of the same user, at any level, which they may change. A second
-    call does nothing. A child made by ``os.fork`` in the main thread listens as well, at a path of
+    Processes of the same user may connect, whatever the level is, and may change it. A second call
+    does nothing. A child made by ``os.fork`` in the main thread listens as well, at a path of
     its own; one made in another thread cannot. Raises OSError where no socket can be made, and
     CoreError where no Go runtime can start.
     """
