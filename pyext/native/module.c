@@ -495,7 +495,7 @@ static PyMethodDef module_methods[] = {
     {"set_sight_period", set_sight_period, METH_O, set_sight_period_doc},
     {"sight_name", sight_name, METH_VARARGS,
      PyDoc_STR(
-         "sight_name($module, object, name, /)\n--\n\n"
+         "sight_name($module, lock, name, /)\n--\n\n"
          "Name one of golock's primitives. Raises TypeError for other objects, for one whose\n"
          "internals were accessed, and for a name that is no str; MemoryError.")},
     {"sight_image", (PyCFunction)(void (*)(void))sight_image, METH_FASTCALL, sight_image_doc},
