@@ -206,9 +206,13 @@ class Members:
 
 
 class Told:
+    """Collects deadlocks: those that are told, and those that a thread asks for all the time."""
+
     def __init__(self):
         self.number = 0
         self.certain = []
+        self._ended = False
+        self._thread = threading.Thread(target=self._look, daemon=True)
 
     def __call__(self, found):
         if isinstance(found, sight.Deadlock):  # and no circle in the order of locks
@@ -216,10 +220,18 @@ class Told:
             if found.certain:
                 self.certain.append(str(found))
 
-    def look(self):
-        """Ask now, too, when many waits have just begun."""
-        for deadlock in sight.deadlocks():
-            self(deadlock)
+    def begin(self):
+        self._thread.start()
+
+    def _look(self):
+        while not self._ended:
+            for deadlock in sight.deadlocks():
+                self(deadlock)
+            time.sleep(0.0003)
+
+    def end(self):
+        self._ended = True
+        self._thread.join()
 
 
 def run(schedules, seed=0, until=float("inf"), forks=True, level="owners"):
@@ -229,6 +241,7 @@ def run(schedules, seed=0, until=float("inf"), forks=True, level="owners"):
     """
     told = Told()
     sight.start(level, on_deadlock=told, threshold=THRESHOLD)
+    told.begin()
     members, signaller = Members(seed), Signaller()
     signals = [released_by_a_stranger() for _ in range(3)]
     done = 0
@@ -241,11 +254,10 @@ def run(schedules, seed=0, until=float("inf"), forks=True, level="owners"):
         members.run(schedule)
         if members.errors:
             raise members.errors[0]
-        if done % 50 == 0:
-            told.look()
         done += 1
     members.end()
     signaller.end()
+    told.end()
     sight.stop()
     return done, told
 
