@@ -227,10 +227,11 @@ def test_the_holder_is_where_it_was_when_the_wait_began():
         join([holder, waiter])
     (sample,) = [each for each in profile.samples if each.lock == "the table" and not each.is_hold]
     assert (sample.thread, sample.holding_thread) == ("the waiter", "the holder")
-    assert "hold" in [frame.function for frame in sample.holder]
+    line = hold.__code__.co_firstlineno + 3  # let_go.wait()
+    assert ("hold", line) in [(frame.function, frame.line) for frame in sample.holder]
     assert "hold" not in [frame.function for frame in sample.stack]
     (top,) = [each for each in profile.top() if each.lock == "the table"]
-    assert top.held_at.function == "hold"
+    assert (top.held_at.function, top.held_at.line) == ("hold", line)
 
 
 def test_holds_are_as_long_as_the_driver_knows():
@@ -291,7 +292,7 @@ def test_an_exception_survives_the_wait_for_the_lock(numbers):
     """The handler raises while the main thread waits at a condition, whose lock is then held."""
     seen = numbers(
         """
-        import os, signal, threading
+        import os, signal, threading, time
         import golock
         from golock import sight
         from waiting import asleep_in_kernel, start, wait_until
@@ -306,6 +307,7 @@ def test_an_exception_survives_the_wait_for_the_lock(numbers):
 
         def interrupt():
             wait_until(lambda: asleep_in_kernel(main), "sleeps")
+            time.sleep(0.03)  # so that the name of the thread is read again
             with condition:
                 os.kill(os.getpid(), signal.SIGUSR1)
                 wait_until(lambda: [w.lock.kind for w in sight.snapshot().waits] == ["RLock"], "")
