@@ -672,7 +672,7 @@ def test_ctrl_c_ends_early(target, tmp_path):
     main = threading.main_thread()
 
     def interrupt():
-        wait_until(lambda: next(process.images) > 2, "has begun")
+        wait_until(lambda: process.levels, "has begun")
         signal.pthread_kill(main.ident, signal.SIGINT)
 
     thread = start(interrupt)
