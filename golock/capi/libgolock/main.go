@@ -31,7 +31,8 @@ import (
 const schedulerSlots = 128
 
 // The runtime's own goroutines seldom run, and never two at once. Their threads are started now,
-// when a thread that cannot be started delays nobody.
+// when a thread that cannot be started delays nobody. While golock.sight's service sleeps it keeps
+// one, and the others get another when they next run.
 const goroutineThreads = 1
 
 func init() {
