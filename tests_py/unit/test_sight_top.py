@@ -19,6 +19,8 @@ pytest.importorskip("pyte")
 
 from sight_terminal import Terminal
 
+pytestmark = pytest.mark.slow
+
 TARGET = Path(__file__).with_name("sight_target.py")
 
 
