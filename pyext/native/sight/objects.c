@@ -390,12 +390,28 @@ line_at(uintptr_t *place, uint64_t key)
     return stack;
 }
 
+/* A thread takes locks before threading knows it, and some are never known to it. */
+#define SOON 8
+#define UNNAMED_FOR 10000000 /* nanoseconds */
+
+static void
+name_in_time(golock_thread_record *thread, int64_t now)
+{
+    if (thread != NULL && LOAD(thread->name) == 0 &&
+        (thread->unnamed < SOON || now - thread->named > UNNAMED_FOR)) {
+        thread->unnamed++;
+        thread->named = now;
+        golock_thread_refresh_name(thread);
+    }
+}
+
 NO_INLINE static void
 take_elsewhere(golock_object_record *record, PyThreadState *thread, uintptr_t place)
 {
     const uint64_t key = key_of(thread);
     const uint32_t stack = line_at(&place, key);
     const int64_t now = golock_now_coarse();
+    name_in_time(golock_thread_self.record, now);
     begin_write(record);
     take(record, key, now, place, stack);
     end_write(record);
@@ -408,9 +424,9 @@ golock_object_taken(golock_object_record *record)
     const golock_thread_record *self = golock_thread_self.record;
     const uintptr_t place = golock_current_place(thread);
     /* In the common case the same line has taken the lock before, and it is nobody's. */
-    if (self == NULL || self->state != thread || place == 0 || LOAD(record->place) != place ||
-        LOAD(record->generation) != golock_generation_now() || LOAD(record->owner) != 0 ||
-        has_several_writers(record)) {
+    if (self == NULL || self->state != thread || LOAD(self->name) == 0 || place == 0 ||
+        LOAD(record->place) != place || LOAD(record->generation) != golock_generation_now() ||
+        LOAD(record->owner) != 0 || has_several_writers(record)) {
         take_elsewhere(record, thread, place);
         return;
     }

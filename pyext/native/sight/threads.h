@@ -20,6 +20,7 @@ typedef struct golock_thread_record {
     uint32_t native;                  /* gettid() */
     uint32_t name;                    /* an interned string, or 0 */
     uint32_t flags;                   /* GOLOCK_THREAD_... */
+    uint32_t unnamed;                 /* how often no name was found when it took a lock */
     int64_t named;                    /* when its name was last read for a wait */
     struct golock_held_locks *held;   /* of order.c, or NULL */
     struct golock_wait_record *spare; /* for its next wait, or NULL */
