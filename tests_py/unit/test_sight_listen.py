@@ -239,6 +239,40 @@ def test_it_answers_while_all_threads_are_blocked(target):
         assert eventually(lambda: len(client.image().cycles) == 1)
 
 
+def test_threads_that_take_one_lock_again_and_again_have_their_names(target):
+    """None of them waits, and they are known before threading knows them."""
+    listening = target("""
+        golock.install()
+        lock, over = threading.Lock(), threading.Event()
+
+        def work():
+            for _ in range(100):
+                with lock:
+                    pass
+            over.wait()
+
+        sight.stop()
+        threads = [threading.Thread(target=work, name=f"worker {i}") for i in range(4)]
+        sight.start("owners")
+        for thread in threads:
+            thread.start()
+        while lock.locked():
+            pass
+        say("started")
+        hear()
+        over.set()
+    """)
+    assert listening.hear() == "started"
+
+    def names():
+        with listening.client() as client:
+            image = client.image()
+        return {image.string(image.thread(each.key).name) for each in image.threads}
+
+    assert eventually(lambda: {f"worker {i}" for i in range(4)} <= names())
+    listening.end()
+
+
 def test_the_ninth_client_takes_the_place_of_the_oldest(target):
     listening = target()
     clients = [listening.client() for _ in range(9)]
