@@ -12,6 +12,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tarfile
 import tempfile
 from pathlib import Path
@@ -64,6 +65,22 @@ def build_core(tools: Toolchain, output: Path, scratch: Path) -> None:
     built.replace(output)
 
 
+def multiarch_headers(scratch: Path) -> list[str]:
+    """Return a folder in which zig finds Debian's pyconfig.h.
+
+    Debian's Python.h includes it relative to /usr/include, where zig must not look: there may be
+    another C library's headers there.
+    """
+    multiarch = str(sysconfig.get_config_var("MULTIARCH") or "")
+    headers = Path(sysconfig.get_path("include"))
+    configured = headers.parent / multiarch / headers.name
+    if not multiarch or not configured.is_dir():
+        return []
+    folder = scratch / "include"
+    shutil.copytree(configured, folder / multiarch / headers.name, dirs_exist_ok=True)
+    return [str(folder)]
+
+
 class BuildExtension(build_ext):
     """Builds the core beside the extension, and puts their contract there."""
 
@@ -83,6 +100,8 @@ class BuildExtension(build_ext):
             os.environ["LDSHARED"] += " -shared"
         scratch = Path(self.build_temp).resolve()
         scratch.mkdir(parents=True, exist_ok=True)
+        if tools.is_zig:
+            self.include_dirs += multiarch_headers(scratch)
         build_core(tools, self.core, scratch)
         super().run()
         self.header.parent.mkdir(exist_ok=True)
