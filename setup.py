@@ -12,12 +12,12 @@ import shlex
 import shutil
 import subprocess
 import sys
-import sysconfig
 import tarfile
 import tempfile
 from pathlib import Path
 
 from setuptools import Extension, setup
+from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_ext import build_ext
 from setuptools.command.sdist import sdist
 
@@ -27,7 +27,15 @@ CONTRACT = Path("golock", "capi", "golock.h")
 VENDORED = ROOT / "vendor" / "modules.txt"
 
 sys.path.insert(0, str(ROOT / "pyext" / "backend"))
-from toolchain import Toolchain, Unbuildable, go_environment, require  # noqa: E402
+from toolchain import (  # noqa: E402
+    Target,
+    Toolchain,
+    Unbuildable,
+    go_environment,
+    headers,
+    machine,
+    require,
+)
 
 # The functions of the C library in whose place golock/capi/libgolock/guest.c puts its own.
 WRAPPED = (
@@ -39,6 +47,7 @@ WRAPPED = (
     "pthread_getattr_np",
     "sigaction",
 )
+
 
 def build_core(tools: Toolchain, output: Path, scratch: Path) -> None:
     """Build libgolock.so; golock/capi/libgolock says what the linker flags are for."""
@@ -65,20 +74,19 @@ def build_core(tools: Toolchain, output: Path, scratch: Path) -> None:
     built.replace(output)
 
 
-def multiarch_headers(scratch: Path) -> list[str]:
-    """Return a folder in which zig finds Debian's pyconfig.h.
+def headers_for_zig(scratch: Path) -> list[str]:
+    """Return the folders in which zig finds Python.h and Debian's pyconfig.h.
 
     Debian's Python.h includes it relative to /usr/include, where zig must not look: there may be
     another C library's headers there.
     """
-    multiarch = str(sysconfig.get_config_var("MULTIARCH") or "")
-    headers = Path(sysconfig.get_path("include"))
-    configured = headers.parent / multiarch / headers.name
-    if not multiarch or not configured.is_dir():
-        return []
+    multiarch = f"{machine()}-linux-gnu"
+    configured = headers().parent / multiarch / headers().name
+    if not configured.is_dir():
+        return [str(headers())]
     folder = scratch / "include"
-    shutil.copytree(configured, folder / multiarch / headers.name, dirs_exist_ok=True)
-    return [str(folder)]
+    shutil.copytree(configured, folder / multiarch / headers().name, dirs_exist_ok=True)
+    return [str(headers()), str(folder)]
 
 
 class BuildExtension(build_ext):
@@ -101,14 +109,30 @@ class BuildExtension(build_ext):
         scratch = Path(self.build_temp).resolve()
         scratch.mkdir(parents=True, exist_ok=True)
         if tools.is_zig:
-            self.include_dirs += multiarch_headers(scratch)
+            self.include_dirs = [*headers_for_zig(scratch), *self.include_dirs]
+            # pyconfig.h repeats what zig's newer headers have defined.
+            self.extensions[0].extra_compile_args.append("-Wno-macro-redefined")
         build_core(tools, self.core, scratch)
         super().run()
         self.header.parent.mkdir(exist_ok=True)
         shutil.copyfile(ROOT / CONTRACT, self.header)
 
+    def get_ext_filename(self, fullname: str) -> str:
+        target = Target.named()
+        if target is None:
+            return str(super().get_ext_filename(fullname))
+        return fullname.replace(".", os.sep) + target.suffix
+
     def get_outputs(self) -> list[str]:
         return [*super().get_outputs(), str(self.core), str(self.header)]
+
+
+class Wheel(bdist_wheel):
+    """Names the interpreter that the wheel is for, which may be another than the running one."""
+
+    def get_tag(self) -> tuple[str, str, str]:
+        target = Target.named()
+        return super().get_tag() if target is None else target.tag
 
 
 class SourceDistribution(sdist):
@@ -125,10 +149,10 @@ class SourceDistribution(sdist):
             if subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode != 0:
                 raise Unbuildable("go mod vendor failed; its output is above.")
 
-    def make_archive(
+    def make_archive(  # noqa: PLR0917
         self,
         base_name: str,
-        format: str,
+        format: str,  # noqa: A002
         root_dir: str | None = None,
         base_dir: str | None = None,
         owner: str | None = None,
@@ -143,9 +167,7 @@ class SourceDistribution(sdist):
             for path in sorted(Path(base_dir).rglob("*")):
                 if path.is_file():
                     archive.add(path, recursive=False, filter=reproducible)
-        with packed.open("wb") as file:
-            with gzip.GzipFile("", "wb", 9, file, mtime=0) as compressed:
-                compressed.write(content.getvalue())
+        packed.write_bytes(gzip.compress(content.getvalue(), 9, mtime=0))
         return str(packed)
 
 
@@ -161,13 +183,18 @@ def reproducible(member: tarfile.TarInfo) -> tarfile.TarInfo:
 def compile_arguments() -> list[str]:
     arguments = ["-std=c11", "-D_GNU_SOURCE", "-O3", "-fvisibility=hidden", "-Wall", "-Wextra"]
     arguments.append(f"-ffile-prefix-map={ROOT}=.")
+    target = Target.named()
+    if target is not None:
+        arguments.append("-g0")
+        if target.abi.endswith("t"):
+            arguments.append("-DPy_GIL_DISABLED=1")
     if os.environ.get("GOLOCK_WERROR") == "1":
         arguments.append("-Werror")
     return arguments
 
 
 setup(
-    cmdclass={"build_ext": BuildExtension, "sdist": SourceDistribution},
+    cmdclass={"bdist_wheel": Wheel, "build_ext": BuildExtension, "sdist": SourceDistribution},
     ext_modules=[
         Extension(
             "golock._golock",

@@ -62,10 +62,46 @@ class Search:
     missing: list[Missing] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class Target:
+    """The interpreter and the processor that a wheel is for, if these are not the running ones.
+
+    ``GOLOCK_TARGET`` names it, as cp314-cp314t-aarch64, and ``GOLOCK_HEADERS`` the folder of its
+    headers, as /usr/include/python3.14.
+    """
+
+    interpreter: str
+    abi: str
+    machine: str
+    headers: Path
+
+    @classmethod
+    def named(cls) -> Target | None:
+        name = os.environ.get("GOLOCK_TARGET")
+        return None if not name else cls(*name.split("-"), Path(os.environ["GOLOCK_HEADERS"]))
+
+    @property
+    def suffix(self) -> str:
+        """The end of the name of an extension."""
+        return f".cpython-{self.abi.removeprefix('cp')}-{self.machine}-linux-gnu.so"
+
+    @property
+    def tag(self) -> tuple[str, str, str]:
+        """The tags of the wheel; manylinux_2_17 is manylinux2014."""
+        old, new = "manylinux2014", f"manylinux_{OLDEST_GLIBC.replace('.', '_')}"
+        return self.interpreter, self.abi, f"{old}_{self.machine}.{new}_{self.machine}"
+
+
 def machine() -> str:
-    """Return the processor that is built for, which a cross-build names by its platform."""
-    named = os.environ.get("_PYTHON_HOST_PLATFORM", "")
-    return named.rpartition("-")[2] if named.startswith("linux-") else platform.machine()
+    """Return the processor that is built for."""
+    target = Target.named()
+    return platform.machine() if target is None else target.machine
+
+
+def headers() -> Path:
+    """Return the folder of Python.h."""
+    target = Target.named()
+    return Path(sysconfig.get_path("include")) if target is None else target.headers
 
 
 def check_platform() -> None:
@@ -92,7 +128,7 @@ def search() -> Search:
     found = Search()
     found.go = _find_go(found)
     found.compiler = _find_compiler(found)
-    if not Path(sysconfig.get_path("include"), "Python.h").exists():
+    if not (headers() / "Python.h").exists():
         sentence = (
             f"the headers of Python {platform.python_version()} are missing; install them "
             f"(Debian: apt-get install python3.{sys.version_info.minor}-dev; "
@@ -163,10 +199,12 @@ def _packaged_go() -> str | None:
 def _find_compiler(found: Search) -> tuple[str, ...]:
     named = os.environ.get("CC") or str(sysconfig.get_config_var("CC") or "cc")
     command = tuple(shlex.split(named))
-    if command and shutil.which(command[0]) is not None:
+    if command and shutil.which(command[0]) is not None and Target.named() is None:
         found.is_zig = "ziglang" in command or Path(command[0]).name == "zig"
         return command
-    if not os.environ.get("CC") and importlib.util.find_spec("ziglang") is not None:
+    if (not os.environ.get("CC") or Target.named() is not None) and importlib.util.find_spec(
+        "ziglang"
+    ) is not None:
         found.is_zig = True
         target = f"{machine()}-linux-gnu.{OLDEST_GLIBC}"
         return (sys.executable, "-m", "ziglang", "cc", "-target", target)
@@ -207,7 +245,16 @@ def go_environment(tools: Toolchain, scratch: Path, vendored: bool) -> dict[str,
     return {**kept, **own, **caches}
 
 
-_BREAKING = {"GOROOT", "GOBIN", "GOAMD64", "GOARM64", "GOGCCFLAGS", "CXX", "GOTMPDIR", "GOCACHEPROG"}
+_BREAKING = {
+    "CXX",
+    "GOAMD64",
+    "GOARM64",
+    "GOBIN",
+    "GOCACHEPROG",
+    "GOGCCFLAGS",
+    "GOROOT",
+    "GOTMPDIR",
+}
 
 
 def _has_writable_caches(go: str) -> bool:
