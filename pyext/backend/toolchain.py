@@ -164,13 +164,23 @@ def _find_go(found: Search) -> str | None:
     return None
 
 
+# The go command as it is, whatever the user has set for other builds.
+_PLAIN = {
+    "GO111MODULE": "",
+    "GOEXPERIMENT": "",
+    "GOFLAGS": "",
+    "GOTOOLCHAIN": "local",
+    "GOWORK": "off",
+}
+
+
 def _complaint(go: str) -> str | None:
     """Return why this go command cannot build the core, or None if it can."""
     try:
         answer = subprocess.run(
             [go, "env", "GOVERSION"],
             cwd=Path(__file__).parent,
-            env={**os.environ, "GOFLAGS": "", "GOWORK": "off", "GO111MODULE": ""},
+            env={**os.environ, **_PLAIN},
             capture_output=True,
             text=True,
             check=False,
@@ -227,13 +237,10 @@ def go_environment(tools: Toolchain, scratch: Path, vendored: bool) -> dict[str,
     if not _has_writable_caches(tools.go):
         caches = {"GOCACHE": str(scratch / "go-cache"), "GOPATH": str(scratch / "go-path")}
     own = {
+        **_PLAIN,
         "GOOS": "linux",
         "GOARCH": MACHINES[machine()],
-        "GO111MODULE": "",
         "GOFLAGS": "-mod=vendor" if vendored else "",
-        "GOWORK": "off",
-        "GOTOOLCHAIN": "local",
-        "GOEXPERIMENT": "",
         "GODEBUG": "",
         "CGO_ENABLED": "1",
         "CC": shlex.join(tools.compiler),
@@ -261,7 +268,7 @@ def _has_writable_caches(go: str) -> bool:
     answer = subprocess.run(
         [go, "env", "GOCACHE", "GOMODCACHE"],
         cwd="/",
-        env={**os.environ, "GOFLAGS": "", "GO111MODULE": ""},
+        env={**os.environ, **_PLAIN},
         capture_output=True,
         text=True,
         check=False,
@@ -271,9 +278,10 @@ def _has_writable_caches(go: str) -> bool:
 
 
 def _can_be_written(folder: str) -> bool:
-    path = Path(folder)
-    if not path.is_absolute():
+    if not Path(folder).is_absolute():  # "off", for instance
         return False
-    while not path.exists():
-        path = path.parent
-    return os.access(path, os.W_OK | os.X_OK)
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return False
+    return os.access(folder, os.W_OK | os.X_OK)
