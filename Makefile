@@ -14,6 +14,8 @@
 # make test-suites   the same with other projects' tests: gevent, trio, anyio, urllib3 (half an
 #                    hour)
 # make lint          every formatter and checker
+# make wheels        build the wheels of all interpreters and processors into wheelhouse
+# make release       VERSION=1.2.3: check, build, and tag a release; uploads nothing
 #
 # make gopy                 build examples/gopy_counter, and the Go side of the tests, with gopy
 # make free-threaded        build a CPython without a GIL, from Debian's source package
@@ -24,9 +26,9 @@
 
 PYTHON ?= python3
 GO ?= go
-VERSION := $(shell $(PYTHON) -c 'import sys; \
+PYTHON_VERSION := $(shell $(PYTHON) -c 'import sys; \
 	print("%d.%d.%d" % sys.version_info[:3] + getattr(sys, "abiflags", ""))')
-VENV := .venv/$(VERSION)
+VENV := .venv/$(PYTHON_VERSION)
 BIN := $(VENV)/bin
 GO_SOURCES := golock internal examples tests_go tests_py
 # The examples and the Go side of the Python tests are modules of their own, so that golock does not
@@ -43,7 +45,7 @@ SOURCES := setup.py pyproject.toml go.mod go.sum $(NATIVE) \
 
 .PHONY: demo check test test-all test-go test-python test-slow-path verify verify-all limits soak \
 	gopy free-threaded test-free-threaded test-tsan test-suites bench bench-go conformance lint \
-	format dist clean
+	format wheels release clean
 
 demo: $(VENV)/golock
 	$(BIN)/python -I -m golock --version
@@ -189,10 +191,15 @@ format: $(VENV)/lint
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-dist: $(VENV)/lint
-	$(BIN)/python -m build
-	$(BIN)/auditwheel repair --wheel-dir wheelhouse \
-		dist/golock-*-cp$(subst .,,$(basename $(VERSION)))-*.whl
+# Cross-compiled: they need no other interpreters, and no containers.
+wheels: $(VENV)/release
+	rm -rf wheelhouse
+	$(BIN)/python pyext/backend/wheels.py --output wheelhouse
+	$(BIN)/twine check --strict wheelhouse/*
+	$(BIN)/check-wheel-contents wheelhouse/*.whl
+
+release: $(VENV)/release
+	$(BIN)/python pyext/backend/release.py $(VERSION)
 
 # The package as a user has it: built from the sources, installed into a virtual environment.
 $(VENV)/golock: $(SOURCES)
@@ -206,7 +213,7 @@ $(VENV)/golock: $(SOURCES)
 # which may be an archive, and so a second interpreter; -lc stands in its place.
 GOPY_SOURCES := $(wildcard examples/go.* examples/gopy_counter/*.go) \
 	$(wildcard tests_py/go/go.* tests_py/go/gopy_peer/*.go)
-GOPY_OUTPUT := tests_py/go/_gopy/$(VERSION)
+GOPY_OUTPUT := tests_py/go/_gopy/$(PYTHON_VERSION)
 PATH_OF = $$($(CURDIR)/$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("$(1)"))')
 
 gopy: $(VENV)/gopy
@@ -253,6 +260,11 @@ $(VENV)/bench: $(VENV)/golock $(VENV)/gopy bench/requirements.txt bench/requirem
 
 $(VENV)/lint: $(VENV)/tests $(VENV)/bench requirements-lint.txt
 	$(BIN)/python -m pip install --quiet -r requirements-lint.txt
+	touch $@
+
+$(VENV)/release: requirements-release.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet -r requirements-release.txt
 	touch $@
 
 clean:

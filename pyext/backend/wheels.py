@@ -119,21 +119,28 @@ def quietly(*command: str | Path, **variables: str) -> None:
         raise SystemExit(done.stdout)
 
 
+def build_all(names: list[str], output: Path) -> None:
+    """Build the source distribution and, from it, the wheels of these targets."""
+    cache = ROOT / "build" / "headers"
+    shutil.rmtree(cache / "sdist", ignore_errors=True)
+    (cache / "sdist").mkdir(parents=True)
+    output.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", "build", "--sdist", "--no-isolation"]
+    quietly(*command, "--outdir", cache / "sdist", ROOT)
+    (sdist,) = (cache / "sdist").iterdir()
+    shutil.copy(sdist, output)
+    for target in names:
+        wheel = build(target, output.resolve(), cache)
+        size = "no headers" if wheel is None else f"{wheel.stat().st_size / 1e6:.2f} MB"
+        print(f"{target:<24} {size:>10}  {wheel.name if wheel else ''}", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Build manylinux2014 wheels.")
     parser.add_argument("--output", type=Path, default=ROOT / "wheelhouse")
     parser.add_argument("--target", action="append", choices=targets(), help="default: all")
     arguments = parser.parse_args()
-    cache = ROOT / "build" / "headers"
-    shutil.rmtree(cache / "sdist", ignore_errors=True)
-    (cache / "sdist").mkdir(parents=True)
-    arguments.output.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "build", "--sdist", "--no-isolation"]
-    quietly(*command, "--outdir", cache / "sdist", ROOT)
-    for target in arguments.target or targets():
-        wheel = build(target, arguments.output.resolve(), cache)
-        size = "no headers" if wheel is None else f"{wheel.stat().st_size / 1e6:.2f} MB"
-        print(f"{target:<24} {size:>10}  {wheel.name if wheel else ''}", flush=True)
+    build_all(arguments.target or targets(), arguments.output)
 
 
 if __name__ == "__main__":
