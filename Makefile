@@ -15,6 +15,7 @@
 #                    hour)
 # make lint          every formatter and checker
 # make wheels        build the wheels of all interpreters and processors into wheelhouse
+# make test-install  install golock as users do, in bare Debian systems; prints a table
 # make release       VERSION=1.2.3: check, build, and tag a release; uploads nothing
 #
 # make gopy                 build examples/gopy_counter, and the Go side of the tests, with gopy
@@ -45,7 +46,7 @@ SOURCES := setup.py pyproject.toml go.mod go.sum $(NATIVE) \
 
 .PHONY: demo check test test-all test-go test-python test-slow-path verify verify-all limits soak \
 	gopy free-threaded test-free-threaded test-tsan test-suites bench bench-go conformance lint \
-	format wheels release clean
+	format wheels test-install release clean
 
 demo: $(VENV)/golock
 	$(BIN)/python -I -m golock --version
@@ -197,6 +198,10 @@ wheels: $(VENV)/release
 	$(BIN)/python pyext/backend/wheels.py --output wheelhouse
 	$(BIN)/twine check --strict wheelhouse/*
 	$(BIN)/check-wheel-contents wheelhouse/*.whl
+
+# As root: the systems are made by debootstrap, in build/bare.
+test-install: wheels
+	$(BIN)/python tests_py/installations.py
 
 release: $(VENV)/release
 	$(BIN)/python pyext/backend/release.py $(VERSION)

@@ -230,6 +230,10 @@ def test_without_a_c_compiler(tools: Path, checkout: Path) -> None:
         ("platform.machine = lambda: 'riscv64'", "amd64 and arm64, and this is linux on riscv64"),
         ("platform.python_implementation = lambda: 'PyPy'", "for CPython, and this is PyPy"),
         ("sysconfig.get_path = lambda name: '/nowhere'", "apt-get install python3."),
+        (
+            "sysconfig.get_config_vars()['HOST_GNU_TYPE'] = 'x86_64-alpine-linux-musl'",
+            "needs a Linux with glibc",
+        ),
     ],
 )
 def test_elsewhere(tools: Path, checkout: Path, change: str, message: str) -> None:
