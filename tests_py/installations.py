@@ -1,0 +1,264 @@
+"""Installs golock as users do, in bare Debian systems, and prints a table of what happened.
+
+    python tests_py/installations.py [--quick] [--only TEXT]
+
+The systems are made by debootstrap in build/bare, once. Needs root, and the files of ``make
+wheels`` for the rows that install one. Every row that succeeds also lets two threads contend.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+BARE = ROOT / "build" / "bare"
+SUITE = "trixie"
+MIRROR = "http://deb.debian.org/debian"
+PACKAGES = "python3,python3-venv,python3-pip,libpython3-dev,ca-certificates"
+
+# Two threads contend, a child is forked, and the standard library gets golock's locks and its own.
+SMOKE = """
+import os, signal, threading, golock
+from golock._golock import core
+lock = golock.Lock()
+lock.acquire()
+thread = threading.Thread(target=lambda: lock.acquire() and lock.release())
+thread.start()
+assert not lock.acquire(timeout=0.05)
+lock.release()
+thread.join()
+assert core()["loaded"] and not lock.locked()
+child = os.fork()
+if child == 0:
+    os._exit(0 if lock.acquire(timeout=1) else 1)
+assert os.waitpid(child, 0)[1] == 0
+signal.signal(signal.SIGALRM, lambda *_: 1 / 0)
+signal.setitimer(signal.ITIMER_REAL, 0.05)
+lock.acquire()
+try:
+    lock.acquire()
+except ZeroDivisionError:
+    golock.install()
+    assert golock.installed() and type(threading.Lock()) is type(lock)
+    golock.uninstall()
+    print("it works", golock.__version__)
+"""
+
+
+@dataclass(frozen=True)
+class Row:
+    """An installation: in which system, by which commands, and what it is to print."""
+
+    label: str
+    system: str
+    script: str
+    expected: str = "it works"
+    quick: bool = False
+
+
+VENV = "python3 -m venv /work/v && "
+SMOKE_TEST = " && cd / && /work/v/bin/python -I /work/smoke.py"
+PIP = f"{VENV}/work/v/bin/pip install -v "
+NO_INDEX = "--no-index --find-links /work/wheels "
+
+ROWS = [
+    Row("a wheel", "bare", f"{PIP}{NO_INDEX}golock{SMOKE_TEST}", quick=True),
+    Row("checkout, no tools: `pip install .`", "bare", f"cd /work/tree && {PIP}.{SMOKE_TEST}"),
+    Row("source distribution, no tools", "bare", f"{PIP}/work/sdist/*{SMOKE_TEST}", quick=True),
+    Row(
+        "the same with uv",
+        "bare",
+        f"{VENV}/work/v/bin/pip install -q uv && VIRTUAL_ENV=/work/v /work/v/bin/uv pip install "
+        f"/work/sdist/*{SMOKE_TEST}",
+    ),
+    Row(
+        "no headers of Python",
+        "bare",
+        f"mv /usr/include/python3.13 /usr/include/away; {PIP}/work/sdist/* ; "
+        "mv /usr/include/away /usr/include/python3.13",
+        "the headers of Python [0-9.]+ are missing; install them",
+        quick=True,
+    ),
+    Row(
+        "no tools, and no network",
+        "bare",
+        f"{VENV}/work/v/bin/pip install -q setuptools && cd /work/tree && /work/v/bin/pip install "
+        "-v --no-index --no-build-isolation .",
+        r"there is no go command(?s:.)*there is no C compiler",
+        quick=True,
+    ),
+    Row("Debian's gcc and Go: `pip install .`", "tools", f"cd /work/tree && {PIP}.{SMOKE_TEST}"),
+    Row(
+        "the same, source distribution, GOPROXY=off",
+        "tools",
+        f"export GOPROXY=off; {PIP}/work/sdist/*{SMOKE_TEST}",
+    ),
+    Row("editable: `pip install -e .`", "tools", f"cd /work/tree && {PIP}-e .{SMOKE_TEST}"),
+    Row(
+        "`--no-build-isolation`, setuptools 77",
+        "tools",
+        f"{VENV}/work/v/bin/pip install -q setuptools==77.0.3 && cd /work/tree && "
+        f"/work/v/bin/pip install -v --no-build-isolation .{SMOKE_TEST}",
+    ),
+    Row(
+        "another user, HOME=/, sources read-only",
+        "tools",
+        "rm -rf /var/tmp/v && chmod -R a-w,a+rX /work/tree && cd /work/tree && "
+        "setpriv --reuid=65534 --regid=65534 --clear-groups env HOME=/ TMPDIR=/var/tmp sh -c "
+        "'python3 -m venv /var/tmp/v && /var/tmp/v/bin/pip install -v --no-cache-dir /work/sdist/*'"
+        " && cd / && /var/tmp/v/bin/python -I /work/smoke.py",
+    ),
+    Row(
+        "`pip wheel` twice: the same bytes",
+        "tools",
+        f"{VENV}cd /work/tree && for i in 1 2; do /work/v/bin/pip wheel -q -w /work/w$i . ; done; "
+        "cmp /work/w1/*.whl /work/w2/*.whl && /work/v/bin/pip install /work/w1/*.whl" + SMOKE_TEST,
+    ),
+    Row(
+        "poetry add",
+        "tools",
+        f"{VENV}/work/v/bin/pip install -q poetry && mkdir /work/p && cd /work/p && "
+        "/work/v/bin/poetry init -n -q --name p --python '>=3.13' && "
+        "/work/v/bin/poetry add -n /work/sdist/*.gz && "
+        "/work/v/bin/poetry run python /work/smoke.py",
+    ),
+]
+
+
+def make(system: str) -> Path:
+    """Return the root of a system, made when it is first wanted."""
+    root = BARE / system
+    if (root / "made").exists():
+        return root
+    shutil.rmtree(root, ignore_errors=True)
+    BARE.mkdir(parents=True, exist_ok=True)
+    if shutil.which("debootstrap") is None:
+        subprocess.run(["apt-get", "-qq", "update"], check=True)
+        subprocess.run(["apt-get", "-qq", "install", "debootstrap"], check=True)
+    included = PACKAGES + (",gcc,libc6-dev,golang-go" if system == "tools" else "")
+    command = [
+        "debootstrap",
+        "--variant=minbase",
+        f"--include={included}",
+        SUITE,
+        str(root),
+        MIRROR,
+    ]
+    with (BARE / f"{system}.log").open("wb") as log:
+        subprocess.run(command, stdout=log, stderr=log, check=True)
+    for file in ("/etc/ssl/certs/ca-certificates.crt", "/etc/pip.conf", "/etc/resolv.conf"):
+        if Path(file).exists():
+            shutil.copy(file, root / file[1:])
+    (root / "made").touch()
+    return root
+
+
+@contextmanager
+def mounted(root: Path) -> Iterator[None]:
+    """Give the system /proc and /dev for the time being."""
+    places = ("proc", "dev")
+    for place in places:
+        subprocess.run(["mount", "--bind", f"/{place}", root / place], check=True)
+    try:
+        yield
+    finally:
+        for place in places:
+            subprocess.run(["umount", "--lazy", root / place], check=True)
+
+
+def checkout(folder: Path) -> None:
+    """Copy what a clone would hold."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-coz", "--exclude-standard"], cwd=ROOT, capture_output=True, check=True
+    )
+    for name in filter(None, listed.stdout.decode().split("\0")):
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, folder / name)
+
+
+def source_distribution(folder: Path) -> None:
+    command = [sys.executable, "-m", "build", "--sdist", "--outdir", str(folder), str(ROOT)]
+    subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
+    with tarfile.open(next(folder.glob("*.tar.gz"))) as archive:
+        assert any(name.endswith("vendor/modules.txt") for name in archive.getnames())
+
+
+def downloaded(printed: str) -> float:
+    """Return the megabytes that pip says it has downloaded."""
+    units = {"B": 1e-6, "bytes": 1e-6, "kB": 1e-3, "MB": 1.0, "MiB": 1.05, "KiB": 1.02e-3}
+    sizes = re.findall(r"Downloading \S+ \((\d+(?:\.\d+)?) ?(\w+)\)", printed)
+    return sum(float(size) * units[unit] for size, unit in sizes)
+
+
+def perform(row: Row, sdist: Path, wheels: Path) -> tuple[bool, float, float, str]:
+    """Return whether a row does what it should, its seconds and megabytes, and what it printed."""
+    root = make(row.system)
+    work = root / "work"
+    shutil.rmtree(work, ignore_errors=True)
+    shutil.rmtree(root / "root" / ".cache", ignore_errors=True)
+    checkout(work / "tree")
+    shutil.copytree(sdist, work / "sdist")
+    shutil.copytree(wheels, work / "wheels")
+    (work / "smoke.py").write_text(SMOKE, encoding="utf-8")
+    kept = ("PIP_", "GOPROXY", "GOSUMDB", "SSL_", "UV_")
+    environment = {name: value for name, value in os.environ.items() if name.startswith(kept)}
+    environment |= {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "LANG": "C.UTF-8"}
+    begun = time.monotonic()
+    with mounted(root):
+        done = subprocess.run(
+            ["/usr/sbin/chroot", root, "sh", "-c", row.script],
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            check=False,
+        )
+    seconds = time.monotonic() - begun
+    fits = re.search(row.expected, done.stdout) is not None
+    return fits, seconds, downloaded(done.stdout), done.stdout
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Install golock as users do.")
+    parser.add_argument("--quick", action="store_true", help="the quickest four")
+    parser.add_argument("--only", default="", help="rows whose label contains this")
+    arguments = parser.parse_args()
+    if os.geteuid() != 0:
+        sys.exit("debootstrap and chroot need root")
+    wheels = ROOT / "wheelhouse"
+    if not list(wheels.glob("golock-*-cp313-cp313-*x86_64.whl")):
+        sys.exit("run make wheels first")
+    sdist = BARE / "sdist"
+    shutil.rmtree(sdist, ignore_errors=True)
+    source_distribution(sdist)
+    print("| installation | result | seconds | MB downloaded |\n| --- | --- | ---: | ---: |")
+    failed = []
+    for row in ROWS:
+        if arguments.only not in row.label or (arguments.quick and not row.quick):
+            continue
+        fits, seconds, megabytes, printed = perform(row, sdist, wheels)
+        result = (
+            ("works" if row.expected == "it works" else "says what is missing") if fits else "FAILS"
+        )
+        print(f"| {row.label} | {result} | {seconds:.0f} | {megabytes:.0f} |", flush=True)
+        if not fits:
+            failed.append(f"== {row.label}\n{printed[-3000:]}")
+    if failed:
+        sys.exit("\n".join(failed))
+
+
+if __name__ == "__main__":
+    main()
