@@ -236,7 +236,7 @@ PATH_OF = $$($(CURDIR)/$(BIN)/python -c 'import sysconfig; print(sysconfig.get_p
 gopy: $(VENV)/gopy
 
 $(VENV)/gopy: build/tools/gopy examples/gopy_counter/requirements.txt $(GOPY_SOURCES) \
-		$(wildcard golock/*.go internal/core/*.go golock/capi/*.*) | $(VENV)/golock
+		$(wildcard golock/*.go internal/*/*.go golock/capi/*.*) | $(VENV)/golock
 	$(BIN)/python -m pip install --quiet -r examples/gopy_counter/requirements.txt
 	rm -rf $(GOPY_OUTPUT)
 	cd tests_py/go && PATH="$(CURDIR)/build/tools:$(dir $(shell command -v $(GO))):$$PATH" \
