@@ -17,6 +17,7 @@
 # make lint          every formatter and checker
 # make wheels        build the wheels of all interpreters and processors into wheelhouse
 # make test-install  install golock as users do, in bare Debian systems; prints a table
+# make test-arm64    the tests of the primitives on arm64, under qemu-user
 # make release       VERSION=1.2.3: check, build, and tag a release; uploads nothing
 #
 # make browser              get what the tests of the page need: Debian's chromium, and playwright
@@ -49,7 +50,7 @@ SOURCES := setup.py pyproject.toml go.mod go.sum $(NATIVE) \
 
 .PHONY: demo check test test-all test-go test-python test-slow-path verify verify-all limits soak \
 	browser gopy free-threaded test-free-threaded test-tsan test-suites bench bench-go conformance \
-	lint format wheels test-install release clean
+	lint format wheels test-install test-arm64 release clean
 
 demo: $(VENV)/golock
 	$(BIN)/python -I -m golock --version
@@ -214,6 +215,14 @@ wheels: $(VENV)/release
 # As root: the systems are made by debootstrap, in build/bare.
 test-install: wheels
 	$(BIN)/python tests_py/installations.py
+
+# As root, and with qemu-user-static. What starts other processes is left out where emulation is
+# too slow for it.
+ARM64_TESTS := $(patsubst %,tests_py/unit/test_%.py,lock rlock condition semaphore event barrier \
+	threading_module signals fork sharing)
+
+test-arm64: wheels
+	tests_py/arm64.sh $(BIN)/python $(ARM64_TESTS)
 
 release: $(VENV)/release
 	$(BIN)/python pyext/backend/release.py $(VERSION)
