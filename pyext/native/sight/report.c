@@ -370,7 +370,38 @@ object_entry(const golock_cycle_member *member)
     };
 }
 
-/* The image has all threads, but only the waits of the cycle and their objects. */
+/* Writes the members, each of which is the holder of another, and holders that only need the GIL.
+ */
+static void
+threads_of(struct golock_image_writer *writer, const golock_cycle *cycle)
+{
+    struct golock_image_thread *threads =
+        golock_image_begin(writer, GOLOCK_IMAGE_THREADS, sizeof(*threads), 2 * cycle->length);
+    if (threads == NULL) {
+        return;
+    }
+    uint64_t count = 0;
+    for (uint32_t i = 0; i < cycle->length; i++) {
+        const golock_cycle_member *member = &cycle->members[i];
+        const uint64_t next = cycle->members[(i + 1) % cycle->length].wait.thread;
+        const uint64_t keys[] = {member->wait.thread, member->holder == next ? 0 : member->holder};
+        for (int j = 0; j < 2; j++) {
+            golock_thread_record thread;
+            if (keys[j] != 0 && golock_thread_find(keys[j], &thread)) {
+                threads[count++] = (struct golock_image_thread){
+                    .key = thread.key,
+                    .identifier = thread.identifier,
+                    .native = thread.native,
+                    .name = thread.name,
+                    .flags = thread.flags,
+                };
+            }
+        }
+    }
+    golock_image_end(writer, count);
+}
+
+/* The image has only the threads, the waits and the objects of the cycle. */
 static bool
 image_of(const golock_cycle *cycle, struct queued *made)
 {
@@ -378,7 +409,7 @@ image_of(const golock_cycle *cycle, struct queued *made)
     if (!golock_image_start(&writer, 0)) {
         return false;
     }
-    golock_threads_image(&writer);
+    threads_of(&writer, cycle);
     struct golock_image_object *objects =
         golock_image_begin(&writer, GOLOCK_IMAGE_OBJECTS, sizeof(*objects), cycle->length);
     if (objects != NULL) {
