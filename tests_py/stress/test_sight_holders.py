@@ -88,3 +88,50 @@ def test_no_holder_is_made_up(numbers, stress):
     assert min(held, permits, marked, switches) > 0
     stress.count("holders seen while locks changed hands", held + permits)
     stress.count("switches of levels in mid-hold", switches)
+
+
+OUTSIDE = """
+import os, sys, threading, time
+import golock
+from golock import sight
+from golock.sight import _client
+
+sys.setswitchinterval(0.0001)
+seconds, os.environ["XDG_RUNTIME_DIR"] = float(sys.argv[1]), sys.argv[2]
+sight.listen()
+locks = [golock.Lock() for _ in range(4)]
+end = time.monotonic() + seconds
+
+def take():
+    while time.monotonic() < end:
+        for lock in locks:
+            with lock:
+                time.sleep(0)
+
+for lock in locks:
+    sight.name(lock, "ours")
+threads = [threading.Thread(target=take) for _ in range(3)]
+for thread in threads:
+    thread.start()
+switches = looks = 0
+with _client.Client(os.getpid()) as client:
+    while time.monotonic() < end:
+        for level in ("owners", "waits"):
+            client.set_level(sight.LEVELS.index(level))
+            switches += 1
+            for lock in sight.snapshot().locks:
+                if lock.name == "ours":
+                    looks += 1
+                    assert not lock.released_by_another, lock
+                    assert level == "owners" or lock.holder is None, lock
+for thread in threads:
+    thread.join()
+sight.stop()
+print(switches, looks)
+"""
+
+
+def test_no_release_is_missed_while_the_level_changes_without_the_gil(numbers, stress, tmp_path):
+    switches, looks = numbers(OUTSIDE, stress.size(3, 60), tmp_path)
+    assert min(switches, looks) > 0
+    stress.count("switches of levels from outside, in mid-hold", switches)

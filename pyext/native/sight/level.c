@@ -42,18 +42,17 @@ golock_set_level(int level)
         golock_profile_clear();
         __atomic_store_n(&golock_sight_started, golock_now(), __ATOMIC_RELAXED);
     }
-    if (records && !recorded) {
-        golock_objects_start();
+    if (records != recorded) {
+        /* Whoever sees the level below finds the fast paths off, so that no lock whose owner is
+         * recorded is released without notice. */
+        __atomic_store_n(&golock_fastpath, false, __ATOMIC_RELAXED);
+        golock_next_generation();
     }
     if (level >= GOLOCK_SIGHT_ORDER && before < GOLOCK_SIGHT_ORDER) {
         golock_order_start();
     }
-    /* Recording begins before the fast paths are off, and ends after they are on. */
-    __atomic_store_n(&golock_sight, level, __ATOMIC_RELAXED);
-    __atomic_store_n(&golock_fastpath, golock_plain_path && !records, __ATOMIC_RELAXED);
-    if (recorded && !records) {
-        golock_objects_start();
-    }
+    __atomic_store_n(&golock_sight, level, __ATOMIC_RELEASE);
+    __atomic_store_n(&golock_fastpath, golock_plain_path && !records, __ATOMIC_RELEASE);
     golock_goroutines_level();
     unlock();
     if (before != GOLOCK_SIGHT_OFF && level == GOLOCK_SIGHT_OFF) {

@@ -20,7 +20,7 @@ extern int64_t golock_sight_started;
 static inline int
 golock_sight_now(void)
 {
-    return __atomic_load_n(&golock_sight, __ATOMIC_RELAXED);
+    return __atomic_load_n(&golock_sight, __ATOMIC_ACQUIRE);
 }
 
 /* Sets the level. Needs no GIL. */

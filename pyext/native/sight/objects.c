@@ -27,7 +27,7 @@
 
 uint64_t golock_objects_dropped;
 
-uint32_t golock_generation = 1;
+uint32_t golock_generation; /* odd while owners are recorded */
 
 /* Guarded by the lock of the tables; the length and the blocks below it are read without. */
 static struct {
@@ -348,7 +348,7 @@ take(golock_object_record *record, uint64_t key, int64_t now, uintptr_t place, u
 {
     /* If somebody has released the lock before its owner was recorded, nobody knows whose it is. */
     if (is_lock(record) && LOAD(record->owner) != 0 &&
-        LOAD(record->generation) == golock_generation_now()) {
+        golock_generation_counts(LOAD(record->generation))) {
         estrange(record);
         key = has_several_writers(record) ? 0 : key;
     }
@@ -507,7 +507,8 @@ golock_object_released_by(golock_object_record *record, uint64_t key)
         return;
     }
     uint64_t owner = LOAD(record->owner);
-    if (owner == key && LOAD(record->generation) == golock_generation_now()) {
+    const bool counts = golock_generation_counts(LOAD(record->generation));
+    if (owner == key && counts) {
         /* The coarse clock moves every few milliseconds. Each hold during which it moves counts
          * as long as it has moved, the others as 0: the sums come out right. */
         int64_t held = golock_now_coarse() - LOAD(record->since);
@@ -515,7 +516,7 @@ golock_object_released_by(golock_object_record *record, uint64_t key)
             profile_hold(record, key, held);
         }
     }
-    if (owner != key && owner != 0 && LOAD(record->generation) == golock_generation_now()) {
+    if (owner != key && owner != 0 && counts) {
         estrange(record);
     }
     if (!has_several_writers(record)) {
@@ -580,7 +581,7 @@ golock_object_read(const golock_object_record *record, golock_object_record *cop
     } while (LOAD(record->version) != version);
     /* An RLock of a thread that did not survive a fork is never released. */
     const bool lost = copy->kind == GOLOCK_KIND_RLOCK && copy->owner == GOLOCK_LOST;
-    if (copy->owner == 0 || (copy->generation != golock_generation_now() && !lost)) {
+    if (copy->owner == 0 || (!golock_generation_counts(copy->generation) && !lost)) {
         copy->owner = 0;
         copy->since = 0;
         copy->stack = 0;
@@ -594,8 +595,7 @@ golock_object_read(const golock_object_record *record, golock_object_record *cop
 uint32_t
 golock_object_last_taken(const golock_object_record *record)
 {
-    const bool counts = LOAD(record->generation) == golock_generation_now();
-    return counts ? LOAD(record->stack) : 0;
+    return golock_generation_counts(LOAD(record->generation)) ? LOAD(record->stack) : 0;
 }
 
 uint32_t
@@ -696,7 +696,7 @@ golock_objects_copy(uint32_t *next, struct golock_image_object *entries, size_t 
 }
 
 void
-golock_objects_start(void)
+golock_next_generation(void)
 {
     __atomic_fetch_add(&golock_generation, 1, __ATOMIC_RELAXED);
 }

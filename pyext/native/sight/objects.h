@@ -25,7 +25,7 @@ typedef struct golock_object_record {
         struct golock_object_record *next_free;
     };
     uint32_t version;    /* odd while the record is written */
-    uint32_t generation; /* of owner, since and stack: what is older counts no more */
+    uint32_t generation; /* of owner, since and stack: see golock_generation_counts */
     uint32_t stack;      /* where the owner took, set or notified the object */
     uint32_t created;    /* the stack where it was made, one frame; or 0 */
     uint32_t name;       /* a string, or 0 */
@@ -61,6 +61,14 @@ static inline uint32_t
 golock_generation_now(void)
 {
     return __atomic_load_n(&golock_generation, __ATOMIC_RELAXED);
+}
+
+/* Whether what was recorded in that generation counts. What threads still record when the recording
+ * has ended does not: locks are released without notice then. */
+static inline bool
+golock_generation_counts(uint32_t generation)
+{
+    return generation % 2 != 0 && generation == golock_generation_now();
 }
 
 /* Returns the record to which *place points, and makes one if it is NULL. Returns NULL if there is
@@ -147,8 +155,9 @@ size_t golock_objects_copy(uint32_t *next, struct golock_image_object *entries, 
 /* How many objects have no record for lack of room. */
 extern uint64_t golock_objects_dropped;
 
-/* Makes all owners recorded until now count no more. Needs the GIL. */
-void golock_objects_start(void);
+/* Begins another generation. Call this before the recording of owners begins, and before it ends.
+ * Needs no GIL. */
+void golock_next_generation(void);
 
 /* Call this in a child process: threads that do not exist there are GOLOCK_LOST. */
 void golock_objects_after_fork(void);

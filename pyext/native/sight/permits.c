@@ -67,7 +67,7 @@ drop_old(golock_object_record *semaphore)
 {
     uint32_t *link = &semaphore->permits;
     while (*link != 0) {
-        if (at(*link)->generation == golock_generation_now()) {
+        if (golock_generation_counts(at(*link)->generation)) {
             link = &at(*link)->next;
         } else {
             drop(link);
@@ -165,7 +165,7 @@ golock_permits_of(const golock_object_record *semaphore,
     size_t count = 0;
     golock_tables_lock();
     for (uint32_t i = semaphore->permits; i != 0; i = at(i)->next) {
-        if (at(i)->generation == golock_generation_now()) {
+        if (golock_generation_counts(at(i)->generation)) {
             each(at(i)->thread, argument);
             count++;
         }
@@ -188,7 +188,7 @@ golock_permits_image(struct golock_image_writer *writer)
         golock_tables_lock(); /* for one block at a time, so that nobody waits for long */
         for (uint32_t i = start; i < start + BLOCK; i++) {
             const permit *its = at(i);
-            if (its->semaphore != NULL && its->generation == golock_generation_now()) {
+            if (its->semaphore != NULL && golock_generation_counts(its->generation)) {
                 entries[count++] = (struct golock_image_permit){
                     .object = (uint64_t)(uintptr_t)its->semaphore->address,
                     .thread = its->thread,
