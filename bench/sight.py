@@ -51,7 +51,9 @@ def wait(lock: Lock, calls: int) -> float:
     lock.acquire()
     names = {"acquire": lock.acquire}
     return (
-        timeit.timeit("acquire(True, 50e-6)", timer=CLOCK, globals=names, number=calls) / calls * 1e9
+        timeit.timeit("acquire(True, 50e-6)", timer=CLOCK, globals=names, number=calls)
+        / calls
+        * 1e9
     )
 
 

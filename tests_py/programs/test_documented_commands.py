@@ -154,7 +154,8 @@ class Example:
 
         CI runs the targets themselves.
         """
-        command = re.sub(r"PYTHON=\S+", "", self.command).replace("VERSION", version())
+        command = re.sub(r"PYTHON=\S+", "", self.command)
+        command = re.sub(r"VERSION(?!=)", version(), command)
         assert self.run(f"{command} --dry-run PYTHON={base_interpreter()}", ROOT)
 
     def server(self) -> None:
@@ -247,17 +248,21 @@ class Example:
         else:
             assert self.run(command)
 
+    def tested_with_the_profiles(self) -> None:
+        """By tests_py/go/test_profile_read_by_pprof.py, on a file."""
+
     def count(self) -> None:
         pytest.importorskip("gopy_counter")
         assert "words: " in self.run(self.command, ROOT)
 
 
 RUNS: dict[str, Callable[[Example], None]] = {
-    r"make [\w./-]+( PYTHON=\S+)?": Example.make,
+    r"make [\w./-]+( PYTHON=\S+| VERSION=\S+)?": Example.make,
     r"python -m golock run -m http\.server \d+": Example.server,
     r"python -m golock run script\.py arguments": Example.script,
     r"python -m golock run --sight examples/slow_log\.py 60": Example.looked_at,
     r"python -m golock (dump|top|web|profile) PID.*": Example.looked_at,
+    r"go tool pprof -tagroot side": Example.tested_with_the_profiles,
     r"(go -C examples build .+|python examples/deadlock/.+)": Example.deadlock,
     r"python -m golock run -c 'import this'": Example.this,
     r"python -m golock run": Example.usage,
@@ -324,4 +329,5 @@ def Core():
 def test_python_program(document: str, program: str, run: Run, folder: Path) -> None:
     (folder / "workers.py").write_text(WORKERS)
     (folder / "program.py").write_text(program)
-    assert run("python program.py") == ""
+    told = run("python program.py")
+    assert told.startswith("golock.sight: ") if "# told here" in program else told == ""

@@ -24,7 +24,13 @@ class Terminal:
         if self._process == 0:
             try:
                 self._set_size(0, width, height)
-                os.execvpe(command[0], command, {**os.environ, "TERM": "linux", **environment})
+                # Curses would take these for the size; pytest-xdist sets them.
+                inherited = {
+                    name: value
+                    for name, value in os.environ.items()
+                    if name not in ("COLUMNS", "LINES")
+                }
+                os.execvpe(command[0], command, {**inherited, "TERM": "linux", **environment})
             finally:
                 os._exit(127)
 

@@ -47,6 +47,8 @@ class Core(ctypes.Structure):
         ("go_version", ctypes.c_char_p),
         ("handoff", ctypes.c_void_p),
         ("waiting", ctypes.c_void_p),
+        ("slow", ctypes.c_void_p),
+        ("serve", ctypes.c_void_p),
     )
 
 

@@ -57,8 +57,9 @@ def _run(window: curses.window, screen: Screen, source: Source, delay: float) ->
             continue
         if key in ("q", "Q"):
             return
-        # After KEY_RESIZE the window has its new size.
-        if isinstance(key, str) and key in "0123":
+        if key == curses.KEY_RESIZE:  # the window has its new size; the terminal may show anything
+            window.clearok(True)
+        elif isinstance(key, str) and key in "0123":
             source.set_level(int(key))
         elif key in _KEYS:
             screen.press(_KEYS[key])
