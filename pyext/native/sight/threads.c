@@ -63,7 +63,14 @@ golock_thread_find(uint64_t key, golock_thread_record *copy)
     golock_tables_lock();
     const golock_thread_record *record = find(key);
     if (record != NULL) {
-        *copy = *record;
+        *copy = (golock_thread_record){
+            .key = record->key,
+            .identifier = record->identifier,
+            .state = record->state,
+            .native = record->native,
+            .name = record->name,
+            .flags = record->flags,
+        };
     }
     golock_tables_unlock();
     return record != NULL;
