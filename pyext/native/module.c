@@ -147,6 +147,18 @@ set_sight_period(PyObject *Py_UNUSED(module), PyObject *argument)
 }
 
 static PyObject *
+set_sight_library(PyObject *Py_UNUSED(module), PyObject *folder)
+{
+    Py_ssize_t length;
+    const char *name = PyUnicode_AsUTF8AndSize(folder, &length);
+    if (name == NULL) {
+        return NULL;
+    }
+    golock_intern_library(name, (size_t)length);
+    Py_RETURN_NONE;
+}
+
+static PyObject *
 sight_image(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs)
 {
     if (nargs > 1) {
@@ -461,6 +473,10 @@ PyDoc_STRVAR(
     "process that has ended there; with None, listen nowhere. A forked child does not\n"
     "listen. Raises CoreError if no core can be loaded, OSError if it cannot listen there.");
 
+PyDoc_STRVAR(set_sight_library_doc,
+             "set_sight_library($module, folder, /)\n--\n\n"
+             "Set where the standard library is: its callers tell apart the locks that it makes.");
+
 PyDoc_STRVAR(set_sight_period_doc,
              "set_sight_period($module, nanoseconds, /)\n--\n\n"
              "Sample the waits that are shorter than this; 0 records all. Raises ValueError for a\n"
@@ -493,6 +509,7 @@ static PyMethodDef module_methods[] = {
     {"sight_serve", sight_serve, METH_NOARGS, sight_serve_doc},
     {"sight_listen", sight_listen, METH_O, sight_listen_doc},
     {"set_sight_period", set_sight_period, METH_O, set_sight_period_doc},
+    {"set_sight_library", set_sight_library, METH_O, set_sight_library_doc},
     {"sight_name", sight_name, METH_VARARGS,
      PyDoc_STR(
          "sight_name($module, lock, name, /)\n--\n\n"

@@ -229,3 +229,29 @@ print(who(wait.thread), wait.lock.is_go, who(wait.lock.holder))
 """,
         "goroutine True goroutine\n",
     )
+
+
+def test_a_thread_takes_a_lock_in_go_after_the_interpreter_has_ended(python, check, library):
+    code = """
+import os
+sight.start("owners")
+lock = golock.Lock()
+lock.acquire()
+threading.Thread(target=go.Lock, args=(address(lock),), daemon=True).start()
+until(waits)
+
+class Last:
+    def __init__(self):
+        self.lock, self.sleep, self.write = lock, time.sleep, os.write
+
+    def __del__(self):
+        self.lock.release()
+        while not self.lock.locked():
+            self.sleep(0.001)
+        self.sleep(0.05)
+        self.write(1, b"taken\\n")
+
+sys.last = Last()
+"""
+    debug = {**os.environ, "PYTHONMALLOC": "debug"}  # memory that was freed is overwritten
+    check(python(PRELUDE + code, str(library), env=debug), "taken\n")

@@ -181,6 +181,27 @@ def test_a_level_that_does_not_exist(level):
     assert sight.level() == "waits"
 
 
+@pytest.mark.parametrize("what", ["period", "threshold"])
+@pytest.mark.parametrize(
+    ("seconds", "kind"),
+    [(-1e-9, ValueError), (float("nan"), ValueError), (float("inf"), ValueError), ("1", TypeError)],
+)
+def test_times_that_are_none_change_nothing(what, seconds, kind):
+    with pytest.raises(kind, match=f"the {what} is not a number of seconds"):
+        sight.start("owners", **{what: seconds})
+    assert sight.level() == "waits"
+
+
+def test_a_threshold_of_nothing():
+    with pytest.raises(ValueError, match="the threshold is not positive: 0"):
+        sight.start(threshold=0)
+
+
+def test_a_profile_at_a_level_that_does_not_exist():
+    with pytest.raises(ValueError, match="no such level: 'all'"):
+        sight.profile(level="all")
+
+
 ENVIRONMENT = """
 import sys, golock
 import golock.sight

@@ -58,6 +58,17 @@ def test_hello_image_and_level():
         assert service.requests == [(1, 0), (2, 0), (2, 256), (3, 2)]
 
 
+def test_a_command_line_that_is_not_utf_8():
+    """Arguments are any bytes, and a long command line is cut off anywhere."""
+
+    class Other(Service):
+        def answer(self, request, argument):
+            return 0, b'{"command": "program \xff \xc3"}'
+
+    with Other(), Client(SELF) as client:
+        assert client.hello() == {"command": "program \ufffd \ufffd"}
+
+
 def test_a_large_image():
     maker = Maker()
     for address in range(0x1000, 0x21000):

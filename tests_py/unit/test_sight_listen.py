@@ -349,6 +349,9 @@ def test_a_forked_child_listens_under_its_own_name(target):
 
 def test_a_child_forked_by_another_thread_does_not_listen(target):
     listening = target("""
+        import warnings
+        warnings.filterwarnings('ignore', 'This process .* is multi-threaded', DeprecationWarning)
+
         def fork():
             child = os.fork()
             if child == 0:

@@ -6,6 +6,7 @@ import gc
 import itertools
 import logging
 import os
+import queue
 import random
 import re
 import shutil
@@ -14,6 +15,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +40,13 @@ def _order() -> Iterator[None]:
     sight.start("order", on_deadlock=None)
     yield
     sight.stop()
+
+
+@pytest.fixture
+def _installed() -> Iterator[None]:
+    golock.install()
+    yield
+    golock.uninstall()
 
 
 def told() -> tuple[OrderCycle, ...]:
@@ -155,6 +164,57 @@ def test_locks_made_by_the_function_rlock_have_several_places() -> None:
     for edge in cycle.edges:
         assert edge.first != edge.second
         assert Path(__file__).name in edge.first
+
+
+class Account:
+    """Makes a queue in its constructor."""
+
+    def __init__(self) -> None:
+        self.queue = queue.Queue[int]()
+
+
+def in_contradictory_orders(first: queue.Queue[int], second: queue.Queue[int]) -> None:
+    lock = golock.Lock()
+    nested(first.mutex, lock)
+    nested(lock, second.mutex)
+
+
+@pytest.mark.usefixtures("_installed")
+def test_locks_of_the_library_are_told_apart_by_their_makers() -> None:
+    """queue.py makes the lock of each queue in one line, but only its users say which are alike."""
+    in_contradictory_orders(
+        queue.Queue(),
+        queue.Queue(),
+    )
+    first = Account()
+    second = Account()
+    in_contradictory_orders(first.queue, second.queue)
+    assert told() == ()
+
+
+@pytest.mark.usefixtures("_installed")
+def test_locks_of_the_library_with_one_maker_are_alike() -> None:
+    in_contradictory_orders(*(queue.Queue[int]() for _ in range(2)))
+    first, second = (Account() for _ in range(2))
+    in_contradictory_orders(first.queue, second.queue)
+    assert len(told()) == 2
+
+
+@dataclass
+class Books:
+    """Has a generated constructor, which makes the locks."""
+
+    first: Lock = field(default_factory=golock.Lock)
+    second: Lock = field(default_factory=golock.Lock)
+
+
+def test_locks_of_a_dataclass_are_told_apart_by_their_fields() -> None:
+    some, others = (Books() for _ in range(2))
+    nested(some.first, some.second)
+    assert told() == ()
+    nested(others.second, others.first)
+    (cycle,) = told()
+    assert all(Path(__file__).name in edge.first for edge in cycle.edges)
 
 
 def test_philosophers() -> None:

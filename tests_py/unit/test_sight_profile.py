@@ -348,10 +348,11 @@ def test_an_rlock_is_named_by_the_caller_of_threading_rlock(python, check):
 def test_a_child_has_none_of_its_parents_samples(numbers):
     parent, child, status = numbers(
         """
-        import os
+        import os, warnings
         import golock
         from golock import sight
 
+        warnings.filterwarnings('ignore', 'This process .* is multi-threaded', DeprecationWarning)
         sight.start("waits", period=0)
         lock = golock.Lock()
         with lock, sight.profile(level="waits") as profile:

@@ -18,7 +18,7 @@ import sys
 import time
 
 from .. import _golock
-from ._deadlocks import react, reaction_named
+from ._deadlocks import nanoseconds, react, reaction_named
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -68,6 +68,9 @@ LEVELS = ("off", "waits", "owners", "order")
 """What is recorded: nothing; waits; also who holds locks; also the order of locks."""
 
 
+_golock.set_sight_library(os.path.dirname(getattr(os, "__file__", "")))  # noqa: PTH120
+
+
 def __getattr__(name: str) -> object:
     # Most programs that are looked at from outside never use the classes. Their import would hide
     # modules beside the program that have the name of one of the standard library.
@@ -101,16 +104,23 @@ def start(
     At the level ``order``, locks that are taken in contradictory orders are told in the same way,
     as an `OrderCycle`, when that is seen first; with None they are only in snapshots.
 
-    Raises ValueError for a level that is none of `LEVELS`, a negative period, a threshold that is
-    not positive, and another string for `on_deadlock`, TypeError for another object.
+    Raises ValueError for a level that is none of `LEVELS`, a period or a threshold that is negative
+    or not finite, a threshold of 0, and another string for `on_deadlock`; TypeError for another
+    object. Nothing has changed then.
     """
+    number = _number(level)
+    sampled = None if period is None else nanoseconds("period", period)
+    react(on_deadlock, threshold)
+    if sampled is not None:
+        _golock.set_sight_period(sampled)
+    _golock.set_sight_level(number)
+    _golock.sight_serve()
+
+
+def _number(level: str) -> int:
     if level not in LEVELS:
         raise ValueError(f"no such level: {level!r}; the levels are {', '.join(LEVELS)}")
-    if period is not None:
-        _golock.set_sight_period(round(period * 1e9))
-    react(on_deadlock, threshold)
-    _golock.set_sight_level(LEVELS.index(level))
-    _golock.sight_serve()
+    return LEVELS.index(level)
 
 
 def stop() -> None:
@@ -186,13 +196,14 @@ def profile(seconds: float | None = None, level: str = "owners") -> Profile:
 
     Without `seconds` it goes on until its method ``stop`` is called, or until the end of a ``with``
     statement. Otherwise the calling thread sleeps so long. Meanwhile `level` is recorded, if it
-    records more than the one that is set. At ``owners`` profiles tell who held the locks.
+    records more than the one that is set. At ``owners`` profiles tell who held the locks. Raises
+    ValueError for a level that is none of `LEVELS`.
     """
     from ._image import Image  # noqa: PLC0415
     from ._samples import SECTIONS, Profile  # noqa: PLC0415
 
     before = _golock.sight_level()
-    _golock.set_sight_level(max(before, LEVELS.index(level)))
+    _golock.set_sight_level(max(before, _number(level)))
     meanwhile = _golock.sight_level()
 
     def end() -> None:

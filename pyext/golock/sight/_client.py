@@ -69,7 +69,8 @@ class Client:
     def hello(self) -> dict[str, Any]:
         """Return the process's description of itself."""
         try:
-            document = json.loads(self._ask(HELLO))
+            # The command line need not be UTF-8, and may be cut off within a character.
+            document = json.loads(self._ask(HELLO).decode("utf-8", "replace"))
         except ValueError:
             document = None
         if not isinstance(document, dict):

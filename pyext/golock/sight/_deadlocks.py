@@ -59,20 +59,31 @@ def react(on_deadlock: OnDeadlock, threshold: float) -> None:
 
     Raises TypeError or ValueError for what start() does not take.
     """
-    nanoseconds = int(threshold * 1e9) if 0 < threshold < 1e9 else 0
-    if nanoseconds == 0:
-        raise ValueError(f"the threshold is not a positive number of seconds: {threshold!r}")
+    limit = nanoseconds("threshold", threshold)
+    if limit == 0:
+        raise ValueError(f"the threshold is not positive: {threshold!r}")
     if on_deadlock is None:
-        _reaction.set(_IGNORE, nanoseconds)
+        _reaction.set(_IGNORE, limit)
     elif isinstance(on_deadlock, str):
         if on_deadlock not in _NAMED:
             raise ValueError(f"on_deadlock is none of {', '.join(_NAMED)}: {on_deadlock!r}")
-        _reaction.set(_NAMED[on_deadlock], nanoseconds)
+        _reaction.set(_NAMED[on_deadlock], limit)
     else:
         tell = _log_of(on_deadlock) or on_deadlock
         if not callable(tell):
             raise TypeError(f"on_deadlock is no function and no logger: {on_deadlock!r}")
-        _reaction.set(_QUEUE, nanoseconds, tell)
+        _reaction.set(_QUEUE, limit, tell)
+
+
+def nanoseconds(what: str, seconds: float) -> int:
+    """Return a time as nanoseconds; raises TypeError or ValueError for what is none."""
+    try:
+        is_valid = 0 <= seconds < 1e9
+    except TypeError:
+        raise TypeError(f"the {what} is not a number of seconds: {seconds!r}") from None
+    if not is_valid:
+        raise ValueError(f"the {what} is not a number of seconds from 0 to 1e9: {seconds!r}")
+    return round(seconds * 1e9)
 
 
 def reaction_named(words: list[str]) -> dict[str, Any]:

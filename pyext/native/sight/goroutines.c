@@ -38,7 +38,8 @@ golock_goroutines_record(const struct golock_core *core)
 static uint64_t
 key_of(uint64_t goroutine, PyThreadState **thread)
 {
-    *thread = PyGILState_GetThisThreadState();
+    /* An interpreter that ends frees the states of daemon threads, which may still be in Go. */
+    *thread = Py_IsFinalizing() ? NULL : PyGILState_GetThisThreadState();
     return *thread != NULL ? golock_thread_key_of(*thread) : GOLOCK_GOROUTINE | goroutine;
 }
 

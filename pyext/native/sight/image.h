@@ -95,7 +95,7 @@ struct golock_image_object {
     uint64_t owner;   /* the thread that holds it, set it last, or notified it last; or 0 */
     int64_t since;    /* when that was */
     uint32_t stack;   /* where that was */
-    uint32_t created; /* a stack of one frame: where it was made; so below */
+    uint32_t created; /* a stack, whose last frame is where it was made; so below */
     uint32_t name;    /* a string, as golock.sight.name() gave it; or 0 */
     uint32_t value;   /* a semaphore's permits, a barrier's parties, an RLock's depth */
     uint8_t kind;     /* enum golock_object_kind */

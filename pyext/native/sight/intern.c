@@ -437,6 +437,63 @@ is_threading_rlock(const PyCodeObject *code)
     return end >= 0 && strcmp(name + end, file) == 0;
 }
 
+static bool
+is_named_init(const PyCodeObject *code)
+{
+    return PyUnicode_CompareWithASCIIString(code->co_name, "__init__") == 0;
+}
+
+static bool
+is_from_no_file(const PyCodeObject *code)
+{
+    return PyUnicode_GET_LENGTH(code->co_filename) > 0 &&
+           PyUnicode_READ_CHAR(code->co_filename, 0) == '<';
+}
+
+static char library[512];
+static size_t library_length;
+
+void
+golock_intern_library(const char *folder, size_t length)
+{
+    library_length = 0;
+    if (length > 0 && length < sizeof(library)) {
+        memcpy(library, folder, length);
+        library_length = length;
+    }
+}
+
+static bool
+is_in_library(const PyCodeObject *code)
+{
+    Py_ssize_t length;
+    const char *file = PyUnicode_AsUTF8AndSize(code->co_filename, &length);
+    if (file == NULL) {
+        PyErr_Clear();
+        return false;
+    }
+    if (strncmp(file, "<frozen ", strlen("<frozen ")) == 0) {
+        return true;
+    }
+    if (library_length == 0 || strncmp(file, library, library_length) != 0) {
+        return false;
+    }
+    const char *rest = file + library_length;
+    return *rest == '/' && strncmp(rest, "/site-packages/", strlen("/site-packages/")) != 0 &&
+           strncmp(rest, "/dist-packages/", strlen("/dist-packages/")) != 0;
+}
+
+/* Whether the code is an __init__ that dataclasses, attrs or the like have generated, given the
+ * code that has called it. A class of python -c is called by code that has no file either. */
+static bool
+is_generated(const PyCodeObject *code, const PyCodeObject *caller)
+{
+    return is_named_init(code) && is_from_no_file(code) && !is_in_library(code) &&
+           !is_from_no_file(caller);
+}
+
+#define MOST_SITE_FRAMES 8
+
 uint32_t
 golock_site_here(void)
 {
@@ -450,8 +507,30 @@ golock_site_here(void)
     if (frame == NULL) {
         return 0;
     }
+    uint32_t found[MOST_SITE_FRAMES];
+    int count = 0;
+    int generated = 0;
     PyCodeObject *code = golock_frame_code(frame, &instruction);
-    return golock_intern_stack(0, intern_code(code, instruction, keep));
+    for (;;) {
+        found[count++] = intern_code(code, instruction, keep);
+        frame = golock_calling_frame(frame);
+        if (frame == NULL || count == MOST_SITE_FRAMES) {
+            break;
+        }
+        PyCodeObject *caller = golock_frame_code(frame, &instruction);
+        if (count == 1) {
+            generated = is_generated(code, caller);
+        }
+        if (!is_in_library(code) && !(count == 1 ? generated : is_named_init(code))) {
+            break;
+        }
+        code = caller;
+    }
+    uint32_t site = generated ? golock_intern_stack(0, found[0]) : 0;
+    for (int i = count - 1; i >= generated; i--) {
+        site = golock_intern_stack(site, found[i]);
+    }
+    return site;
 }
 
 uint32_t

@@ -31,8 +31,15 @@ bool golock_places_are_full(void);
 /* Returns a stack of one frame: the line in which the calling thread is. */
 uint32_t golock_line_here(void);
 
-/* The same, but the line that has called threading.RLock, a function that makes an RLock. */
+/* Returns where a primitive is made that the calling thread makes. The stack's last frame, which
+ * names the primitive, is that line, or the line that has called threading.RLock, or the one that
+ * has called the generated __init__ of a dataclass. The frames below tell apart primitives that
+ * the standard library has made: its callers, through constructors, up to the code that has asked
+ * for the object. */
 uint32_t golock_site_here(void);
+
+/* Takes the folder of the standard library, for golock_site_here. */
+void golock_intern_library(const char *folder, size_t length);
 
 /* Returns the stack of another thread of this interpreter. Without a GIL returns 0: the thread may
  * run. */

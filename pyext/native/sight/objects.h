@@ -27,7 +27,7 @@ typedef struct golock_object_record {
     uint32_t version;    /* odd while the record is written */
     uint32_t generation; /* of owner, since and stack: see golock_generation_counts */
     uint32_t stack;      /* where the owner took, set or notified the object */
-    uint32_t created;    /* the stack where it was made, one frame; or 0 */
+    uint32_t created;    /* where it was made, as golock_site_here() says; or 0 */
     uint32_t name;       /* a string, or 0 */
     uint32_t permits;    /* of a semaphore: the first of permits.c, under the lock of the tables */
     uint32_t number;     /* of this use of the record: each gets the next one, from 1 on */

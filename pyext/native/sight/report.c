@@ -298,7 +298,7 @@ golock_report_flush(void)
     while (length > 0 && !left) {
         /* A pipe that is writable for poll has room for so many bytes. */
         struct pollfd descriptor = {.fd = STDERR_FILENO, .events = POLLOUT};
-        left = poll(&descriptor, 1, 0) == 0;
+        left = poll(&descriptor, 1, 0) <= 0; /* also if a signal came */
         if (!left) {
             ssize_t count = write(STDERR_FILENO, piece, length);
             const bool done = count <= 0; /* nobody reads it */

@@ -63,7 +63,14 @@ golock_thread_find(uint64_t key, golock_thread_record *copy)
     golock_tables_lock();
     const golock_thread_record *record = find(key);
     if (record != NULL) {
-        *copy = *record;
+        *copy = (golock_thread_record){
+            .key = record->key,
+            .identifier = record->identifier,
+            .state = record->state,
+            .native = record->native,
+            .name = record->name,
+            .flags = record->flags,
+        };
     }
     golock_tables_unlock();
     return record != NULL;
@@ -109,7 +116,7 @@ forget(uint64_t key)
     }
     if (record != NULL) {
         *place = record->next;
-        record->key = 0;
+        __atomic_store_n(&record->key, 0, __ATOMIC_RELAXED);
         record->state = NULL;
         record->next = table.free;
         table.free = record;
@@ -187,17 +194,16 @@ golock_thread_enter(PyThreadState *state)
         table.free = record->next;
         golock_thread_record **bucket = bucket_of(key);
         const bool is_main = key >> 40 == 0 && golock_runs_handlers();
-        *record = (golock_thread_record){
-            .key = key,
-            .identifier = (unsigned long)pthread_self(),
-            .state = state,
-            .native = (uint32_t)syscall(SYS_gettid),
-            .flags = is_main ? GOLOCK_THREAD_MAIN : 0,
-            .held = record->held,
-            .spare = record->spare,
-            .next = *bucket,
-        };
+        record->state = state;
+        record->native = (uint32_t)syscall(SYS_gettid);
+        record->flags = is_main ? GOLOCK_THREAD_MAIN : 0;
+        record->named = 0;
+        record->next = *bucket;
         *bucket = record;
+        /* These are also read without the lock. */
+        __atomic_store_n(&record->identifier, (unsigned long)pthread_self(), __ATOMIC_RELAXED);
+        __atomic_store_n(&record->name, 0, __ATOMIC_RELAXED);
+        __atomic_store_n(&record->key, key, __ATOMIC_RELEASE);
     }
     golock_tables_unlock();
     self.record = record;
@@ -282,8 +288,9 @@ name_of(PyObject *thread, bool is_main)
 static void
 refresh(golock_thread_record *record, PyObject *active, bool is_main)
 {
-    const uint64_t key = record->key;
-    PyObject *identifier = PyLong_FromUnsignedLong(record->identifier);
+    const uint64_t key = __atomic_load_n(&record->key, __ATOMIC_ACQUIRE);
+    PyObject *identifier =
+        PyLong_FromUnsignedLong(__atomic_load_n(&record->identifier, __ATOMIC_RELAXED));
     PyObject *thread = get_item(active, identifier);
     const uint32_t name = thread == NULL ? 0 : name_of(thread, is_main);
     Py_XDECREF(identifier);
@@ -315,7 +322,7 @@ refresh_all(golock_thread_record *only)
     const int length = only != NULL ? 0 : __atomic_load_n(&table.length, __ATOMIC_ACQUIRE);
     for (int i = 0; i < length * BLOCK; i++) {
         golock_thread_record *record = &table.blocks[i / BLOCK][i % BLOCK];
-        const uint64_t key = __atomic_load_n(&record->key, __ATOMIC_RELAXED);
+        const uint64_t key = __atomic_load_n(&record->key, __ATOMIC_ACQUIRE);
         if (key != 0 && key >> 40 == interpreter) {
             refresh(record, active, is_main);
         }

@@ -11,8 +11,8 @@
 
 struct golock_wait_record;
 
-/* Records are allocated in blocks and never freed. `spare` belongs to the thread; the lock of the
- * tables guards the rest. */
+/* Records are allocated in blocks and never freed. `named`, `held` and `spare` belong to the
+ * thread; the lock of the tables guards the rest. */
 typedef struct golock_thread_record {
     uint64_t key;                     /* as in image.h; or 0: the record is free */
     unsigned long identifier;         /* threading.get_ident() */
@@ -57,7 +57,8 @@ uint64_t golock_thread_key(void);
 /* Returns the key of a thread state, which does not end meanwhile. Needs no GIL. */
 uint64_t golock_thread_key_of(PyThreadState *state);
 
-/* Copies the record with that key. Returns false if there is none. Needs no GIL. */
+/* Copies the record with that key, without what belongs to the thread. Returns false if there is
+ * none. Needs no GIL. */
 bool golock_thread_find(uint64_t key, golock_thread_record *copy);
 
 /* Returns the key of the thread that has this identifier now, GOLOCK_IDENTIFIED plus the identifier

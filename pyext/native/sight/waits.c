@@ -43,14 +43,14 @@ golock_wait_at(uint32_t index)
 static void
 begin_to_write(golock_wait_record *record)
 {
-    SET(record->version, record->version + 1);
+    SET(record->version, GET(record->version) + 1);
     __atomic_thread_fence(__ATOMIC_RELEASE); /* readers of the new fields see the odd version */
 }
 
 static void
 end_write(golock_wait_record *record)
 {
-    __atomic_store_n(&record->version, record->version + 1, __ATOMIC_RELEASE);
+    __atomic_store_n(&record->version, GET(record->version) + 1, __ATOMIC_RELEASE);
 }
 
 bool
