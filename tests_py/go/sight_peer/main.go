@@ -56,13 +56,21 @@ func Unlock(address uintptr) { at(address).Unlock() }
 
 var ended sync.WaitGroup
 
+func start(work func()) {
+	ended.Add(1)
+	go func() {
+		defer ended.Done()
+		work()
+	}()
+}
+
 // HoldAndWait has a goroutine take the first lock, and returns. The goroutine then waits for the
 // second one.
 //
 //export HoldAndWait
 func HoldAndWait(first, second uintptr) {
 	held := make(chan struct{})
-	ended.Go(func() {
+	start(func() {
 		holdAndWait(at(first), at(second), held)
 	})
 	<-held
@@ -70,10 +78,10 @@ func HoldAndWait(first, second uintptr) {
 
 func holdAndWait(first, second *golock.Lock, held chan<- struct{}) {
 	first.Lock()
+	defer first.Unlock()
 	close(held)
 	second.Lock()
-	second.Unlock()
-	first.Unlock()
+	defer second.Unlock()
 }
 
 // WaitForAll has a goroutine wait for each thing that Go has made.
@@ -82,15 +90,15 @@ func holdAndWait(first, second *golock.Lock, held chan<- struct{}) {
 func WaitForAll() {
 	lock.Lock()
 	ctx := context.Background()
-	ended.Go(lock.Lock)
-	ended.Go(func() { _ = semaphore.Acquire(ctx) })
-	ended.Go(func() { _ = event.Wait(ctx) })
-	ended.Go(func() {
+	start(lock.Lock)
+	start(func() { _ = semaphore.Acquire(ctx) })
+	start(func() { _ = event.Wait(ctx) })
+	start(func() {
 		condition.L.Lock()
 		_ = condition.Wait(ctx)
 		condition.L.Unlock()
 	})
-	ended.Go(func() { _, _ = barrier.Wait(ctx) })
+	start(func() { _, _ = barrier.Wait(ctx) })
 }
 
 // EndAll lets them go on.
@@ -172,7 +180,7 @@ func WaitInObject() {
 //
 //export UnlockAfter
 func UnlockAfter(descriptor uintptr) {
-	ended.Go(func() {
+	start(func() {
 		_, _ = os.NewFile(descriptor, "").Read(make([]byte, 1))
 		lock.Unlock()
 	})
