@@ -188,6 +188,7 @@ lint: $(VENV)/lint
 	done
 	$(BIN)/python examples/embed/cgo.py $(GO) -C examples vet ./embed
 	$(BIN)/python examples/embed/cgo.py $(GO) -C examples run $(STATICCHECK) ./embed
+	$(GO) vet -tags golock_warnings ./golock/capi/...
 	$(BIN)/clang-format --dry-run --Werror $(C_SOURCES)
 	$(BIN)/python pyext/native/layers.py
 	PYTHONPATH=pyext $(BIN)/lint-imports --no-cache
