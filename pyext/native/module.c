@@ -152,7 +152,11 @@ set_sight_library(PyObject *Py_UNUSED(module), PyObject *folder)
     Py_ssize_t length;
     const char *name = PyUnicode_AsUTF8AndSize(folder, &length);
     if (name == NULL) {
-        return NULL;
+        if (!PyErr_ExceptionMatches(PyExc_UnicodeEncodeError)) {
+            return NULL;
+        }
+        PyErr_Clear(); /* no name of a file in that folder can be encoded either */
+        length = 0;
     }
     golock_intern_library(name, (size_t)length);
     Py_RETURN_NONE;

@@ -531,7 +531,7 @@ uint32_t
 golock_report_queue_start(void)
 {
     lock_queue();
-    uint32_t ticket = ++queue.ticket;
+    uint32_t ticket = __atomic_add_fetch(&queue.ticket, 1, __ATOMIC_RELAXED);
     forget_queued();
     unlock_queue();
     announce();
