@@ -48,7 +48,8 @@ forget_the_parents(golock_listeners *listeners)
 {
     if (listeners->process != process) {
         listeners->first = listeners->last = NULL;
-        __atomic_store_n(&listeners->length, 0, __ATOMIC_RELAXED); /* sight reads it at any time */
+        /* golock.sight reads it at any time. */
+        __atomic_store_n(&listeners->length, 0, __ATOMIC_RELAXED);
 #ifdef Py_GIL_DISABLED
         listeners->locked = false;
 #endif
