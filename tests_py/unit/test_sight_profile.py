@@ -200,12 +200,6 @@ def test_nothing_is_sampled_away_without_a_period():
     )
 
 
-def test_a_negative_period():
-    with pytest.raises(ValueError, match="negative"):
-        sight.start("waits", period=-1)
-    assert sight.level() == "off"
-
-
 def hold(lock, taken, let_go):
     with lock:
         taken.set()
