@@ -257,7 +257,7 @@ def _finish(
     start: Callable[[], object], *, exec_calls: int, afterwards: Callable[[], None] = _nothing
 ) -> None:
     sys.setrecursionlimit(sys.getrecursionlimit() + _depth(exec_calls))
-    _golock.set_sight_root(start.__code__)  # type: ignore[attr-defined]
+    _golock.set_sight_root(start.__code__)
     try:
         start()
     except BaseException as error:
