@@ -139,15 +139,18 @@ test-free-threaded: free-threaded
 test-tsan: $(TSAN)/requirements
 	tests_py/free_threaded.sh tsan $(FREE_THREADED)
 	rm -rf $(TSAN)/reports && mkdir -p $(TSAN)/reports
+	cat $(TSAN_SUPPRESSIONS) tests_py/data_races.suppressions > $(TSAN)/suppressions
 	CFLAGS="-fsanitize=thread -g" LDFLAGS=-fsanitize=thread PYTHONPATH=$(TSAN)/packages \
 		$(FREE_THREADED)/plain/bin/python3.13t setup.py -q build \
 		--build-base $(TSAN)/build --build-lib $(TSAN)/packages --build-temp $(TSAN)/build
 	PYTHONPATH=$(TSAN)/packages PYTHON_GIL=0 \
-		TSAN_OPTIONS="suppressions=$(TSAN_SUPPRESSIONS) log_path=$(TSAN)/reports/race exitcode=0" \
+		TSAN_OPTIONS="suppressions=$(TSAN)/suppressions log_path=$(TSAN)/reports/race exitcode=0" \
 		setarch --addr-no-randomize $(FREE_THREADED)/tsan/bin/python3.13t -m pytest \
 		$(addprefix tests_py/unit/test_,$(addsuffix .py,lock rlock condition semaphore event barrier)) \
 		--deselect tests_py/stress/test_threads.py::test_threads_come_and_go_while_contending \
-		$(addprefix tests_py/stress/,test_threads.py test_timeouts.py test_data_races.py)
+		$(addprefix tests_py/stress/,test_threads.py test_timeouts.py test_data_races.py) \
+		$(addprefix tests_py/stress/,test_sight_holders.py test_sight_switching.py) \
+		$(addprefix tests_py/unit/,test_sight.py test_sight_order.py)
 	$(FREE_THREADED)/plain/bin/python3.13t tests_py/data_races.py $(TSAN)/reports \
 		$(TSAN)/packages/golock/_golock.*.so
 

@@ -31,6 +31,9 @@
 	   __ATOMIC_ACQUIRE) ^ was) & mask) == 0); */
 	/* pyext/native/waiting/notify.c golock_count_listeners: return
 	   __atomic_load_n(&listeners->length, __ATOMIC_RELAXED); */
+/* A child process begins with an empty list: */
+	/* pyext/native/waiting/notify.c forget_the_parents: __atomic_store_n(&listeners->length, 0,
+	   __ATOMIC_RELAXED); */
 /* The mutex of a list in C without a GIL, and the pointer from a listener to its list, which a
  * withdrawing listener checks: */
 	/* pyext/native/waiting/notify.c end_record: (listeners =

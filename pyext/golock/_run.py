@@ -21,6 +21,7 @@ from importlib.machinery import BuiltinImporter, SourceFileLoader, SourcelessFil
 from importlib.util import MAGIC_NUMBER
 from types import CodeType, ModuleType
 
+from . import _golock
 from ._install import install
 
 TYPE_CHECKING = False
@@ -256,6 +257,7 @@ def _finish(
     start: Callable[[], object], *, exec_calls: int, afterwards: Callable[[], None] = _nothing
 ) -> None:
     sys.setrecursionlimit(sys.getrecursionlimit() + _depth(exec_calls))
+    _golock.set_sight_root(start.__code__)
     try:
         start()
     except BaseException as error:

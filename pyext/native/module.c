@@ -152,9 +152,24 @@ set_sight_library(PyObject *Py_UNUSED(module), PyObject *folder)
     Py_ssize_t length;
     const char *name = PyUnicode_AsUTF8AndSize(folder, &length);
     if (name == NULL) {
-        return NULL;
+        if (!PyErr_ExceptionMatches(PyExc_UnicodeEncodeError)) {
+            return NULL;
+        }
+        PyErr_Clear(); /* no name of a file in that folder can be encoded either */
+        length = 0;
     }
     golock_intern_library(name, (size_t)length);
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+set_sight_root(PyObject *Py_UNUSED(module), PyObject *code)
+{
+    if (!PyCode_Check(code)) {
+        PyErr_SetString(PyExc_TypeError, "the root is not a code object");
+        return NULL;
+    }
+    golock_intern_root((PyCodeObject *)code);
     Py_RETURN_NONE;
 }
 
@@ -473,6 +488,10 @@ PyDoc_STRVAR(
     "process that has ended there; with None, listen nowhere. A forked child does not\n"
     "listen. Raises CoreError if no core can be loaded, OSError if it cannot listen there.");
 
+PyDoc_STRVAR(set_sight_root_doc,
+             "set_sight_root($module, code, /)\n--\n\n"
+             "Leave the frame of this code out of stacks, and those that have called it.");
+
 PyDoc_STRVAR(set_sight_library_doc,
              "set_sight_library($module, folder, /)\n--\n\n"
              "Set where the standard library is: its callers tell apart the locks that it makes.");
@@ -509,6 +528,7 @@ static PyMethodDef module_methods[] = {
     {"sight_serve", sight_serve, METH_NOARGS, sight_serve_doc},
     {"sight_listen", sight_listen, METH_O, sight_listen_doc},
     {"set_sight_period", set_sight_period, METH_O, set_sight_period_doc},
+    {"set_sight_root", set_sight_root, METH_O, set_sight_root_doc},
     {"set_sight_library", set_sight_library, METH_O, set_sight_library_doc},
     {"sight_name", sight_name, METH_VARARGS,
      PyDoc_STR(

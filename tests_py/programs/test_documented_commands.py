@@ -330,4 +330,4 @@ def test_python_program(document: str, program: str, run: Run, folder: Path) -> 
     (folder / "workers.py").write_text(WORKERS)
     (folder / "program.py").write_text(program)
     told = run("python program.py")
-    assert told.startswith("golock.sight: ") if "# told here" in program else told == ""
+    assert told.startswith("golock.sight: ") if "# reported here" in program else told == ""

@@ -95,3 +95,25 @@ def test_the_program_runs_where_nothing_can_listen():
     assert (done.returncode, done.stdout) == (0, "waits\n")
     assert done.stderr.startswith("golock: golock.sight cannot listen: ")
     assert done.stderr.count("\n") == 1
+
+
+STACK = """
+import golock.sight
+lock = golock.Lock()
+def wait():
+    lock.acquire()
+    lock.acquire(timeout=0.001)
+golock.sight.start("owners", period=0)
+with golock.sight.profile() as profile:
+    wait()
+print([frame.function for sample in profile.samples for frame in sample.stack])
+"""
+
+
+def test_stacks_begin_with_the_program(tmp_path):
+    """The frames of golock that have started it are left out."""
+    script = tmp_path / "script.py"
+    script.write_text(STACK)
+    for arguments in (["-c", STACK], [str(script)]):
+        done = run("--sight", *arguments)
+        assert (done.stderr, done.stdout) == ("", "['<module>', 'wait']\n")

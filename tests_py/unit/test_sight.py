@@ -228,6 +228,24 @@ def test_environment_with_a_level_that_does_not_exist(python):
     assert done.stderr == f"golock: GOLOCK_SIGHT=everything: {problem}\n"
 
 
+def test_a_standard_library_whose_name_is_not_utf_8(python, check):
+    code = """
+import os
+os.__file__ = os.fsdecode(b"/\\xff/os.py")
+from golock import sight
+sight.start()
+print(sight.level())
+"""
+    check(python(code), "waits\n")
+
+
+def test_environment_of_two_lines(python):
+    done = python(ENVIRONMENT, env={**os.environ, "GOLOCK_SIGHT": "own\ners"})
+    assert done.stdout == "off\nwaits\n"
+    assert done.stderr.startswith("golock: GOLOCK_SIGHT=own ers: no such level: ")
+    assert done.stderr.count("\n") == 1
+
+
 def test_golock_does_not_import_sight(python, check):
     code = "import sys, golock; print([each for each in sys.modules if 'golock.sight' in each])"
     environment = {name: value for name, value in os.environ.items() if name != "GOLOCK_SIGHT"}

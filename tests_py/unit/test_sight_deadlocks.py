@@ -7,6 +7,7 @@ import logging
 import os
 import queue
 import re
+import subprocess
 import sys
 import threading
 from typing import ClassVar
@@ -418,6 +419,7 @@ def test_what_is_uncertain_is_reported_instead_of_raised(python):
 MAIN = """
 import os
 import signal
+import subprocess
 import sys
 import threading
 from typing import ClassVar
@@ -634,6 +636,63 @@ def test_a_logger(adapter):
         circle.end()
     sight.stop()
     logger.removeHandler(records)
+
+
+OWN_LOGGER = """
+import logging
+import sys
+import threading
+import time
+import golock
+from golock import sight
+
+golock.install()
+reaction = sys.argv[1] if sys.argv[1:] else logging.getLogger()
+sight.start("owners", on_deadlock=reaction, threshold=0.02)
+handler = logging.StreamHandler()
+logging.getLogger().addHandler(handler)
+lock, ready = threading.Lock(), threading.Barrier(2)
+
+def log():
+    with lock:
+        ready.wait()
+        logging.error("a message")
+
+def lose():
+    with handler.lock:
+        ready.wait()
+        lock.acquire()
+
+for target in (log, lose):
+    threading.Thread(target=target, daemon=True).start()
+while True:
+    time.sleep(1)
+"""
+
+
+@pytest.mark.parametrize("reaction", [[], ["report"]])
+def test_a_logger_whose_handler_takes_part(reaction):
+    """It cannot log, so standard error has the description."""
+    with subprocess.Popen(
+        [sys.executable, "-c", OWN_LOGGER, *reaction], stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stderr is not None
+        assert process.stderr.readline() == "golock.sight: Deadlock of 2 threads:\n"
+        waits = (line for line in process.stderr if " has waited " in line)
+        first, second = next(waits), next(waits)
+        process.kill()
+    assert re.search(r" for RLock logging/__init__\.py:\d+ \(.*createLock\)", first + second)
+
+
+def test_a_thread_that_cannot_be_started(monkeypatch):
+    def fail(thread):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", fail)
+    with pytest.raises(RuntimeError, match="can't start"):
+        sight.start("owners", on_deadlock=print, threshold=THRESHOLD)
+    monkeypatch.undo()
+    assert sight.level() == "off"
 
 
 def test_a_second_start_replaces_the_first(told):

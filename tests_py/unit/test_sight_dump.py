@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import textwrap
+from pathlib import Path
 
 import pytest
 
@@ -266,6 +267,18 @@ def test_a_reader_that_has_enough():
             ["sh", "-c", f"{command} | head -n 1"], capture_output=True, check=False
         )
     assert (done.stdout, done.stderr) == (b"{\n", b"")
+
+
+def test_an_output_that_is_full():
+    with Service(Maker().image()), Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "golock", "dump", str(SELF)],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            check=False,
+        )
+    assert done.stderr == b"python -m golock dump: standard output: No space left on device\n"
+    assert done.returncode == 1
 
 
 @pytest.mark.parametrize("image", [b"", b"x" * 500, deadlocked().image()[:-100]])

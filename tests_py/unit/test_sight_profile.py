@@ -200,12 +200,6 @@ def test_nothing_is_sampled_away_without_a_period():
     )
 
 
-def test_a_negative_period():
-    with pytest.raises(ValueError, match="negative"):
-        sight.start("waits", period=-1)
-    assert sight.level() == "off"
-
-
 def hold(lock, taken, let_go):
     with lock:
         taken.set()
@@ -665,6 +659,30 @@ def test_a_disk_that_is_full(target, capsys):
     assert capsys.readouterr().err == (
         "python -m golock profile: /dev/full: No space left on device\n"
     )
+
+
+def test_a_full_disk_loses_no_output(target, capsys):
+    target(lives=3)
+    assert _profile.main(["1", "--seconds", "60", "-f", "pprof", "-o", "/dev/full"]) == 1
+    assert capsys.readouterr().out.startswith("2 s in 2 waits")
+
+
+def test_a_folder_that_is_not_there(target, tmp_path, capsys):
+    """It is told before the recording."""
+    process = target()
+    path = tmp_path / "none" / "a.json"
+    assert _profile.main(["1", "--seconds", "600", "-o", str(path)]) == 1
+    assert capsys.readouterr().err == (
+        f"python -m golock profile: {path}: No such file or directory\n"
+    )
+    assert process.levels == []
+
+
+def test_a_file_that_cannot_be_made_is_named(tmp_path):
+    path = tmp_path / "none" / "a.json"
+    with pytest.raises(FileNotFoundError) as caught:
+        sight.profile(0.001).write(path)
+    assert caught.value.filename == str(path)
 
 
 def test_ctrl_c_ends_early(target, tmp_path):

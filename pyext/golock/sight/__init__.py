@@ -106,7 +106,7 @@ def start(
 
     Raises ValueError for a level that is none of `LEVELS`, a period or a threshold that is negative
     or not finite, a threshold of 0, and another string for `on_deadlock`; TypeError for another
-    object. Nothing has changed then.
+    object. Nothing has changed then. Raises RuntimeError if the daemon thread cannot be started.
     """
     number = _number(level)
     sampled = None if period is None else nanoseconds("period", period)
@@ -241,4 +241,4 @@ def _observe(wanted: str) -> None:
 
 def _tell(message: str) -> None:
     if sys.stderr is not None:
-        sys.stderr.write(f"golock: {message}\n")
+        sys.stderr.write(f"golock: {' '.join(message.split())}\n")

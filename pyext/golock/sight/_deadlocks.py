@@ -40,9 +40,14 @@ class _Reaction:
         self._what, self._threshold, self._tell = what, threshold, tell
         ticket = _golock.set_on_deadlock(what, threshold)
         if tell is not None:
-            threading.Thread(
+            thread = threading.Thread(
                 target=_take, args=(ticket, tell), name="golock.sight", daemon=True
-            ).start()
+            )
+            try:
+                thread.start()
+            except RuntimeError:
+                self.set(_REPORT, threshold)
+                raise
 
     def set_again(self) -> None:
         """In a child made by fork, where the thread does not exist."""
@@ -109,9 +114,31 @@ def _log_of(on_deadlock: object) -> Callable[[Found], object] | None:
 
     def log(found: Found) -> None:
         level = logging.ERROR if getattr(found, "certain", False) else logging.WARNING
-        on_deadlock.log(level, "%s", found)
+        if _can_log(on_deadlock):
+            on_deadlock.log(level, "%s", found)
+        elif sys.stderr is not None:
+            sys.stderr.write(f"golock.sight: {found}\n")
 
     return log
+
+
+_HANDLER_LASTS = 1.0
+"""Seconds. Who has a handler's lock for longer may be in the deadlock, and keep it."""
+
+
+def _can_log(logger: logging.Logger | logging.LoggerAdapter[Any]) -> bool:
+    """Return whether all locks of a logger's handlers are free at some time soon."""
+    its: Any = logger
+    while hasattr(its, "logger"):  # an adapter
+        its = its.logger
+    while its is not None:
+        for handler in its.handlers:
+            if handler.lock is not None:
+                if not handler.lock.acquire(timeout=_HANDLER_LASTS):
+                    return False
+                handler.lock.release()
+        its = its.parent if its.propagate else None
+    return True
 
 
 def _take(ticket: int, tell: Callable[[Found], object]) -> None:

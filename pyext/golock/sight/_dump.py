@@ -33,19 +33,31 @@ def main(arguments: list[str]) -> int:
     except (ClientError, ValueError) as error:
         sys.stderr.write(f"python -m golock dump: {error}\n")
         return 1
-    _print(output)
+    try:
+        print_all(f"{output}\n")
+    except OSError as error:
+        sys.stderr.write(f"python -m golock dump: standard output: {error.strerror}\n")
+        return 1
     return 0
 
 
-def _print(output: str) -> None:
+def print_all(output: str) -> None:
+    """Print a text. A reader that has seen enough is no error; raises OSError for others."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        sys.stdout.write(f"{output}\n")
+        sys.stdout.write(output)
         sys.stdout.flush()
     except BrokenPipeError:
-        # The reader has seen enough. The interpreter flushes once more when it ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard()
+    except OSError:
+        _discard()
+        raise
+
+
+def _discard() -> None:
+    # The interpreter flushes once more when it ends.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _has_colours() -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import linecache
-import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
@@ -421,7 +420,7 @@ class Model:
             return given
         frame = self.created_at(created)
         if frame is not None:
-            place = f"{os.path.basename(frame.file)}:{frame.line}"  # noqa: PTH119
+            place = f"{short_path(frame.file)}:{frame.line}"
             return f"{kind_name(kind)} {place} ({frame.function})"
         return f"{kind_name(kind)} at {address:#x}" if address else kind_name(kind)
 
@@ -532,6 +531,12 @@ _STATES = {
     "Event": ("clear", "set"),
 }
 _WITH_VALUE = ("RLock", "Semaphore", "BoundedSemaphore")
+
+
+def short_path(file: str) -> str:
+    """Return the name of a file, with its package if it is one's ``__init__.py``."""
+    parts = file.rsplit("/", 2)
+    return "/".join(parts[-2:] if parts[-1] == "__init__.py" else parts[-1:])
 
 
 def kind_name(kind: int) -> str:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import errno
+import os
 import signal
 import sys
 import time
+from pathlib import Path
 
 from . import LEVELS, _formats
 from ._client import Client, ClientError, connect, process_number
+from ._dump import print_all
 from ._image import Image
 from ._samples import SECTIONS, Profile
 
@@ -56,18 +60,36 @@ def main(arguments: list[str]) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     try:
-        profile, failure = _record(options.process, options.seconds, options.level)
-        for contention in profile.top():
-            sys.stdout.write(f"{contention}\n")
         if options.output:
-            profile.write(options.output, options.format)
+            _check_folder(options.output)
+        profile, failure = _record(options.process, options.seconds, options.level)
     except (ClientError, ValueError) as error:
-        failure = str(error)
+        return _fail(str(error))
     except OSError as error:
-        failure = f"{options.output}: {error.strerror}"
-    if failure:
-        sys.stderr.write(f"python -m golock profile: {failure}\n")
-    return 1 if failure else 0
+        return _fail(f"{options.output}: {error.strerror}")
+    if options.output:
+        try:
+            profile.write(options.output, options.format)
+        except OSError as error:
+            failure = f"{options.output}: {error.strerror}"
+    try:
+        print_all("".join(f"{contention}\n" for contention in profile.top()))
+    except OSError as error:
+        failure = failure or f"standard output: {error.strerror}"
+    return _fail(failure) if failure else 0
+
+
+def _fail(reason: str) -> int:
+    sys.stderr.write(f"python -m golock profile: {reason}\n")
+    return 1
+
+
+def _check_folder(output: str) -> None:
+    """Raise OSError if no file can be made there: better now than after the recording."""
+    folder = Path(output).parent
+    folder.stat()
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
 
 _INTERVAL = 1.0

@@ -324,7 +324,11 @@ def _write_whole(path: str, data: bytes) -> None:
         return
     path = os.path.realpath(path)
     temporary = f"{path}.{os.getpid()}.{time.monotonic_ns()}.tmp"
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+    try:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+    except OSError as error:
+        error.filename = path
+        raise
     try:
         with open(descriptor, "wb") as file:  # noqa: PTH123
             file.write(data)

@@ -375,6 +375,16 @@ add_to_hash(uint64_t hash, const PyCodeObject *code, int instruction)
     return hash ^ hash >> 32;
 }
 
+/* The code of golock that has started the program. Stacks end above it. */
+static PyCodeObject *root;
+
+void
+golock_intern_root(PyCodeObject *code)
+{
+    Py_INCREF(code);
+    Py_XDECREF(__atomic_exchange_n(&root, code, __ATOMIC_RELAXED));
+}
+
 static uint32_t
 stack_of(PyThreadState *thread, int most)
 {
@@ -385,8 +395,12 @@ stack_of(PyThreadState *thread, int most)
     /* Mixed, so that it does not cancel a difference of addresses. */
     uint64_t hash = add_to_hash(before, NULL, 0);
     const void *frame = golock_innermost_frame(thread);
+    const PyCodeObject *end = __atomic_load_n(&root, __ATOMIC_RELAXED);
     for (; frame != NULL && length < most; frame = golock_calling_frame(frame), length++) {
         codes[length] = golock_frame_code(frame, &instructions[length]);
+        if (codes[length] == end) {
+            break;
+        }
         hash = add_to_hash(hash, codes[length], instructions[length]);
     }
     const size_t slot = hash % (sizeof(known) / sizeof(known[0]));

@@ -25,6 +25,10 @@ uint32_t golock_intern_unicode(PyObject *text); /* an instance of str */
 /* Returns the stack of the calling thread. */
 uint32_t golock_stack_here(void);
 
+/* Leaves out of stacks the frame of this code, and those below it: golock's, which has started the
+ * program. */
+void golock_intern_root(PyCodeObject *code);
+
 /* Whether golock_line_here keeps no more code objects alive. */
 bool golock_places_are_full(void);
 

@@ -82,14 +82,27 @@ append_thread(text *t, uint64_t key)
     }
 }
 
-static void
-append_base_name(text *t, uint32_t file)
+static size_t
+start_of_name(const char *path, size_t length)
 {
-    size_t length = 0;
-    const char *path = golock_interned_string(file, &length);
     size_t start = length;
     while (start > 0 && path[start - 1] != '/') {
         start--;
+    }
+    return start;
+}
+
+/* As _model.short_path. */
+static void
+append_short_path(text *t, uint32_t file)
+{
+    static const char package[] = "__init__.py";
+    size_t length = 0;
+    const char *path = golock_interned_string(file, &length);
+    size_t start = start_of_name(path, length);
+    if (start > 0 && length - start == strlen(package) &&
+        memcmp(path + start, package, strlen(package)) == 0) {
+        start = start_of_name(path, start - 1);
     }
     append_bytes(t, path + start, length - start);
 }
@@ -110,7 +123,7 @@ append_object(text *t, const golock_object_record *object)
     const struct golock_image_frame made =
         golock_interned_frame(golock_interned_stack(object->created).frame);
     append(t, "%s ", kind);
-    append_base_name(t, made.file);
+    append_short_path(t, made.file);
     append(t, ":%d (", (int)made.line);
     append_string(t, made.function);
     append(t, ")");
@@ -531,7 +544,7 @@ uint32_t
 golock_report_queue_start(void)
 {
     lock_queue();
-    uint32_t ticket = ++queue.ticket;
+    uint32_t ticket = __atomic_add_fetch(&queue.ticket, 1, __ATOMIC_RELAXED);
     forget_queued();
     unlock_queue();
     announce();

@@ -47,7 +47,13 @@ static void
 forget_the_parents(golock_listeners *listeners)
 {
     if (listeners->process != process) {
-        *listeners = (golock_listeners){.process = process};
+        listeners->first = listeners->last = NULL;
+        /* golock.sight reads it at any time. */
+        __atomic_store_n(&listeners->length, 0, __ATOMIC_RELAXED);
+#ifdef Py_GIL_DISABLED
+        listeners->locked = false;
+#endif
+        listeners->process = process;
     }
 }
 
