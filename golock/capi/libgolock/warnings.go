@@ -1,7 +1,8 @@
 //go:build golock_warnings
 
+// Warnings are errors for golock's developers alone, in make lint.
+
 package main
 
-// Warnings are errors for golock's developers alone: make lint.
 // #cgo CFLAGS: -Wall -Wextra -Werror
 import "C"
