@@ -101,7 +101,7 @@ go.Join()
 print(list(waits()), first.locked(), known(first).holder)
 """,
         "goroutine True main False\n"
-        "['sync.(*WaitGroup).Go.func1', 'main.HoldAndWait.func1', 'main.holdAndWait'] True\n"
+        "['main.start.func1', 'main.HoldAndWait.func1', 'main.holdAndWait'] True\n"
         "True main.holdAndWait\n"
         "[] False None\n",
     )
