@@ -101,7 +101,7 @@ go.Join()
 print(list(waits()), first.locked(), known(first).holder)
 """,
         "goroutine True main False\n"
-        "['sync.(*WaitGroup).Go.func1', 'main.HoldAndWait.func1', 'main.holdAndWait'] True\n"
+        "['main.start.func1', 'main.HoldAndWait.func1', 'main.holdAndWait'] True\n"
         "True main.holdAndWait\n"
         "[] False None\n",
     )
@@ -255,3 +255,20 @@ sys.last = Last()
 """
     debug = {**os.environ, "PYTHONMALLOC": "debug"}  # memory that was freed is overwritten
     check(python(PRELUDE + code, str(library), env=debug), "taken\n")
+
+
+@pytest.mark.slow
+def test_many_locks_of_gos_leave_room_for_others(run):
+    run(
+        """
+faulthandler.dump_traceback_later(300, exit=True)
+sight.start("owners", on_deadlock=None)
+go.LockMany(1100000)
+other = golock.Lock()
+sight.name(other, "other")
+with other:
+    print([each.holder.is_main for each in sight.snapshot().locks if each.name == "other"])
+    print(sight.snapshot().dropped.locks > 500000)
+""",
+        "[True]\nTrue\n",
+    )

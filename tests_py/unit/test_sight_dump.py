@@ -53,6 +53,16 @@ def test_head():
     )
 
 
+@pytest.mark.parametrize("colour", [False, True])
+def test_names_move_no_cursor(colour):
+    maker = Maker()
+    maker.thread(1, "a\x1b[2J\nb")
+    maker.object(0x1000, owner=1, ago=1, name="\x1b[1mc", flags=HELD)
+    printed = text(maker, colour=colour)
+    assert "\\x1b[1mc (Lock, held by a\\x1b[2J\\nb for 1.0 s)" in printed.splitlines()
+    assert set(re.findall(r"\x1b\[\d+\w", printed)) == ({"\x1b[1m", "\x1b[0m"} if colour else set())
+
+
 def test_off():
     assert "level off: nothing is recorded" in text(Maker(level=0, started=None))
 

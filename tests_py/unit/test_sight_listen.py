@@ -389,6 +389,21 @@ def test_sockets_of_dead_processes_are_removed(target):
     assert [Path(alive.path)] == list(Path(alive.folder, "golock").iterdir())
 
 
+def test_a_parent_removes_the_sockets_of_children_that_ended_by_os_exit(target):
+    listening = target("""
+        child = os.fork()
+        if child == 0:
+            os._exit(0)
+        os.waitpid(child, 0)
+        say(child)
+        hear()
+    """)
+    child = int(listening.hear())
+    assert Path(listening.folder, "golock", f"{child}.sock").exists()
+    assert listening.end() == ""
+    assert list(Path(listening.folder, "golock").iterdir()) == []
+
+
 def test_it_has_few_descriptors_and_threads(folder):
     program = """
         import os, time

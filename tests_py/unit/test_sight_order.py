@@ -217,6 +217,21 @@ def test_locks_of_a_dataclass_are_told_apart_by_their_fields() -> None:
     assert all(Path(__file__).name in edge.first for edge in cycle.edges)
 
 
+def test_names_move_no_cursor(python: Any) -> None:
+    result = python(
+        """
+        import golock
+        from golock import sight
+        sight.start("order")
+        first, second = golock.Lock(), golock.Lock()
+        sight.name(first, "a\\x1b[2J\\nb")
+        with first, second: pass
+        with second, first: pass
+        """
+    )
+    assert "MainThread took a?[2J?b:" in result.stderr.splitlines()
+
+
 def test_philosophers() -> None:
     forks = several(5)
     for i in range(5):

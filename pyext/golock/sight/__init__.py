@@ -13,6 +13,7 @@ know it. A lock that was taken before the level ``owners`` was set has none.
 
 from __future__ import annotations
 
+import atexit
 import os
 import sys
 import time
@@ -143,10 +144,12 @@ def listen() -> str:
     """
     from . import _place  # noqa: PLC0415
 
-    path = _place.path(_place.prepare(), os.getpid())
+    folder = _place.prepare()
+    path = _place.path(folder, os.getpid())
     _golock.sight_listen(path)
     if not _watched:
         os.register_at_fork(after_in_child=_listen_in_child)
+        atexit.register(_place.sweep, folder)  # children end by os._exit
         _watched.append("forks")
     return path
 

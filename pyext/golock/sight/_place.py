@@ -55,7 +55,7 @@ def prepare() -> str:
         try:
             os.makedirs(folder, mode=0o700, exist_ok=True)
             if is_private(folder, user):
-                _sweep(folder)
+                sweep(folder)
                 return folder
             failure = OSError(errno.EPERM, "not a folder that only its owner can enter", folder)
         except OSError as error:
@@ -63,13 +63,14 @@ def prepare() -> str:
     raise failure
 
 
-def _sweep(folder: str) -> None:
+def sweep(folder: str) -> None:
     """Remove the sockets of processes that ended without doing so, by os._exit or a signal."""
-    for name in os.listdir(folder):
-        process, end = os.path.splitext(name)
-        if end == ".sock" and process.isdecimal() and not _exists(int(process)):
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(os.path.join(folder, name))
+    with contextlib.suppress(OSError):
+        for name in os.listdir(folder):
+            process, end = os.path.splitext(name)
+            if end == ".sock" and process.isdecimal() and not _exists(int(process)):
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(os.path.join(folder, name))
 
 
 def _exists(process: int) -> bool:

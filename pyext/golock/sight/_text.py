@@ -19,7 +19,22 @@ RED, BOLD, PLAIN = "\x1b[31;1m", "\x1b[1m", "\x1b[0m"
 
 def text(snapshot: Snapshot, colour: bool = False) -> str:
     """Return the snapshot as text for people: deadlocks first, then waits, then holders."""
-    return "\n".join(_Text(snapshot, colour).lines())
+    lines = _Text(snapshot, colour).lines()
+    return "\n".join(line if isinstance(line, _Styled) else _printable(line) for line in lines)
+
+
+def _printable(line: str) -> str:
+    """Escape what moves the cursor: programs name threads after what they read."""
+    if line.isprintable():
+        return line
+    escaped = (each if each.isprintable() or each == "\t" else ascii(each)[1:-1] for each in line)
+    return "".join(escaped)
+
+
+class _Styled(str):
+    """A line that has the terminal's codes for a style, and is printable beside them."""
+
+    __slots__ = ()
 
 
 class _Text:
@@ -121,7 +136,7 @@ class _Text:
         yield from _more(len(threads))
 
     def _in(self, style: str, line: str) -> str:
-        return f"{style}{line}{PLAIN}" if self._colour else line
+        return _Styled(f"{style}{_printable(line)}{PLAIN}") if self._colour else line
 
 
 def _level(snapshot: Snapshot) -> str:

@@ -17,6 +17,9 @@
 
 #define BLOCK 256
 #define MOST_BLOCKS 4096
+/* What Go has made ends without notice, so its records are never freed, and leave room for others.
+ */
+#define MOST_OF_GO (BLOCK * MOST_BLOCKS / 2)
 
 /* The places where locks were taken last. */
 #define RECENT_BITS 8
@@ -33,6 +36,7 @@ uint32_t golock_generation; /* odd while owners are recorded */
 static struct {
     golock_object_record *free;
     uint32_t length; /* in records */
+    uint32_t of_go;  /* how many records are of what Go has made */
     uint32_t number; /* of the last record made */
     golock_object_record *blocks[MOST_BLOCKS];
 } table;
@@ -312,11 +316,16 @@ golock_object_of_word(const void *word, int kind, bool make)
 {
     golock_tables_lock();
     golock_object_record *record = words.size == 0 ? NULL : *slot_of(words.slots, words.size, word);
-    if (record == NULL && make && have_room_for_word()) {
-        record =
-            new_record(word, &(golock_object_traits){kind_of_word(kind),
-                                                     GOLOCK_OBJECT_SHARED | GOLOCK_OBJECT_GO, 0});
+    if (record == NULL && make) {
+        if (table.of_go < MOST_OF_GO && have_room_for_word()) {
+            record = new_record(
+                word, &(golock_object_traits){kind_of_word(kind),
+                                              GOLOCK_OBJECT_SHARED | GOLOCK_OBJECT_GO, 0});
+        } else {
+            __atomic_add_fetch(&golock_objects_dropped, 1, __ATOMIC_RELAXED);
+        }
         if (record != NULL) {
+            table.of_go++;
             add_word(record);
         }
     }

@@ -53,14 +53,20 @@ append(text *t, const char *format, ...)
     append_bytes(t, bytes, length < (int)sizeof(bytes) ? (size_t)length : sizeof(bytes) - 1);
 }
 
-/* Returns false for a string that is empty or unknown. */
+/* Control characters, which could move a terminal's cursor, become question marks. Returns false
+ * for a string that is empty or unknown. */
 static bool
 append_string(text *t, uint32_t string)
 {
     size_t length = 0;
     const char *bytes = string == 0 ? NULL : golock_interned_string(string, &length);
     if (length > 0) {
+        size_t i = t->length;
         append_bytes(t, bytes, length);
+        for (; i < t->length; i++) {
+            const unsigned char byte = (unsigned char)t->bytes[i];
+            t->bytes[i] = byte < ' ' || byte == 0x7f ? '?' : (char)byte;
+        }
     }
     return length > 0;
 }

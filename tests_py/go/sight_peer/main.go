@@ -54,6 +54,19 @@ func TryLock(address uintptr, seconds float64) bool {
 //export Unlock
 func Unlock(address uintptr) { at(address).Unlock() }
 
+// LockMany takes and releases many locks, and keeps them.
+//
+//export LockMany
+func LockMany(n int) {
+	many = make([]golock.Lock, n)
+	for i := range many {
+		many[i].Lock()
+		many[i].Unlock()
+	}
+}
+
+var many []golock.Lock
+
 var ended sync.WaitGroup
 
 func start(work func()) {
