@@ -466,7 +466,7 @@ import queue
 made = queue.Queue()
 places = {(lock.kind, os.path.basename(lock.created_at.file), lock.created_at.function)
           for lock in golock.sight.snapshot().locks}
-print(sorted(place[:2] for place in places if "Queue" in place[2] or place[2] == "__init__"))
+print(sorted(place[:2] for place in places if place[1] == "queue.py"))
 """
         ),
         "[('Condition', 'queue.py'), ('Lock', 'queue.py')]\n",
