@@ -391,6 +391,8 @@ def test_sockets_of_dead_processes_are_removed(target):
 
 def test_a_parent_removes_the_sockets_of_children_that_ended_by_os_exit(target):
     listening = target("""
+        import warnings
+        warnings.filterwarnings('ignore', 'This process .* is multi-threaded', DeprecationWarning)
         child = os.fork()
         if child == 0:
             os._exit(0)
