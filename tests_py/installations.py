@@ -67,25 +67,25 @@ class Row:
     quick: bool = False
 
 
-VENV = "python3 -m venv /work/v && "
-SMOKE_TEST = " && cd / && /work/v/bin/python -I /work/smoke.py"
-PIP = f"{VENV}/work/v/bin/pip install -v "
-NO_INDEX = "--no-index --find-links /work/wheels "
+VENV = "python3 -m venv /trial/v && "
+SMOKE_TEST = " && cd / && /trial/v/bin/python -I /trial/smoke.py"
+PIP = f"{VENV}/trial/v/bin/pip install -v "
+NO_INDEX = "--no-index --find-links /trial/wheels "
 
 ROWS = [
     Row("a wheel", "bare", f"{PIP}{NO_INDEX}golock{SMOKE_TEST}", quick=True),
-    Row("checkout, no tools: `pip install .`", "bare", f"cd /work/tree && {PIP}.{SMOKE_TEST}"),
-    Row("source distribution, no tools", "bare", f"{PIP}/work/sdist/*{SMOKE_TEST}", quick=True),
+    Row("checkout, no tools: `pip install .`", "bare", f"cd /trial/tree && {PIP}.{SMOKE_TEST}"),
+    Row("source distribution, no tools", "bare", f"{PIP}/trial/sdist/*{SMOKE_TEST}", quick=True),
     Row(
         "the same with uv",
         "bare",
-        f"{VENV}/work/v/bin/pip install -q uv && VIRTUAL_ENV=/work/v /work/v/bin/uv pip install "
-        f"/work/sdist/*{SMOKE_TEST}",
+        f"{VENV}/trial/v/bin/pip install -q uv && VIRTUAL_ENV=/trial/v /trial/v/bin/uv pip install "
+        f"/trial/sdist/*{SMOKE_TEST}",
     ),
     Row(
         "no headers of Python",
         "bare",
-        f"mv /usr/include/python3.13 /usr/include/away; {PIP}/work/sdist/* ; "
+        f"mv /usr/include/python3.13 /usr/include/away; {PIP}/trial/sdist/* ; "
         "mv /usr/include/away /usr/include/python3.13",
         "the headers of Python [0-9.]+ are missing; install them",
         quick=True,
@@ -93,45 +93,45 @@ ROWS = [
     Row(
         "no tools, and no network",
         "bare",
-        f"{VENV}/work/v/bin/pip install -q setuptools && cd /work/tree && /work/v/bin/pip install "
+        f"{VENV}/trial/v/bin/pip install -q setuptools && cd /trial/tree && /trial/v/bin/pip install "
         "-v --no-index --no-build-isolation .",
         r"there is no go command(?s:.)*there is no C compiler",
         quick=True,
     ),
-    Row("Debian's gcc and Go: `pip install .`", "tools", f"cd /work/tree && {PIP}.{SMOKE_TEST}"),
+    Row("Debian's gcc and Go: `pip install .`", "tools", f"cd /trial/tree && {PIP}.{SMOKE_TEST}"),
     Row(
         "the same, source distribution, GOPROXY=off",
         "tools",
-        f"export GOPROXY=off; {PIP}/work/sdist/*{SMOKE_TEST}",
+        f"export GOPROXY=off; {PIP}/trial/sdist/*{SMOKE_TEST}",
     ),
-    Row("editable: `pip install -e .`", "tools", f"cd /work/tree && {PIP}-e .{SMOKE_TEST}"),
+    Row("editable: `pip install -e .`", "tools", f"cd /trial/tree && {PIP}-e .{SMOKE_TEST}"),
     Row(
         "`--no-build-isolation`, setuptools 77",
         "tools",
-        f"{VENV}/work/v/bin/pip install -q setuptools==77.0.3 && cd /work/tree && "
-        f"/work/v/bin/pip install -v --no-build-isolation .{SMOKE_TEST}",
+        f"{VENV}/trial/v/bin/pip install -q setuptools==77.0.3 && cd /trial/tree && "
+        f"/trial/v/bin/pip install -v --no-build-isolation .{SMOKE_TEST}",
     ),
     Row(
         "another user, HOME=/, sources read-only",
         "tools",
-        "rm -rf /var/tmp/v && chmod -R a-w,a+rX /work/tree && cd /work/tree && "
+        "rm -rf /var/tmp/v && chmod -R a-w,a+rX /trial/tree && cd /trial/tree && "
         "setpriv --reuid=65534 --regid=65534 --clear-groups env HOME=/ TMPDIR=/var/tmp sh -c "
-        "'python3 -m venv /var/tmp/v && /var/tmp/v/bin/pip install -v --no-cache-dir /work/sdist/*'"
-        " && cd / && /var/tmp/v/bin/python -I /work/smoke.py",
+        "'python3 -m venv /var/tmp/v && /var/tmp/v/bin/pip install -v --no-cache-dir /trial/sdist/*'"
+        " && cd / && /var/tmp/v/bin/python -I /trial/smoke.py",
     ),
     Row(
         "`pip wheel` twice: the same bytes",
         "tools",
-        f"{VENV}cd /work/tree && for i in 1 2; do /work/v/bin/pip wheel -q -w /work/w$i . ; done; "
-        "cmp /work/w1/*.whl /work/w2/*.whl && /work/v/bin/pip install /work/w1/*.whl" + SMOKE_TEST,
+        f"{VENV}cd /trial/tree && for i in 1 2; do /trial/v/bin/pip wheel -q -w /trial/w$i . ; done; "
+        "cmp /trial/w1/*.whl /trial/w2/*.whl && /trial/v/bin/pip install /trial/w1/*.whl" + SMOKE_TEST,
     ),
     Row(
         "poetry add",
         "tools",
-        f"{VENV}/work/v/bin/pip install -q poetry && mkdir /work/p && cd /work/p && "
-        "/work/v/bin/poetry init -n -q --name p --python '>=3.13' && "
-        "/work/v/bin/poetry add -n /work/sdist/*.gz && "
-        "/work/v/bin/poetry run python /work/smoke.py",
+        f"{VENV}/trial/v/bin/pip install -q poetry && mkdir /trial/p && cd /trial/p && "
+        "/trial/v/bin/poetry init -n -q --name p --python '>=3.13' && "
+        "/trial/v/bin/poetry add -n /trial/sdist/*.gz && "
+        "/trial/v/bin/poetry run python /trial/smoke.py",
     ),
 ]
 
@@ -205,7 +205,7 @@ def downloaded(printed: str) -> float:
 def perform(row: Row, sdist: Path, wheels: Path) -> tuple[bool, float, float, str]:
     """Return whether a row does what it should, its seconds and megabytes, and what it printed."""
     root = make(row.system)
-    work = root / "work"
+    work = root / "trial"
     shutil.rmtree(work, ignore_errors=True)
     shutil.rmtree(root / "root" / ".cache", ignore_errors=True)
     checkout(work / "tree")
