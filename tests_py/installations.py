@@ -123,15 +123,8 @@ ROWS = [
         "`pip wheel` twice: the same bytes",
         "tools",
         f"{VENV}cd /trial/tree && for i in 1 2; do /trial/v/bin/pip wheel -q -w /trial/w$i . ; done; "
-        "cmp /trial/w1/*.whl /trial/w2/*.whl && /trial/v/bin/pip install /trial/w1/*.whl" + SMOKE_TEST,
-    ),
-    Row(
-        "poetry add",
-        "tools",
-        f"{VENV}/trial/v/bin/pip install -q poetry && mkdir /trial/p && cd /trial/p && "
-        "/trial/v/bin/poetry init -n -q --name p --python '>=3.13' && "
-        "/trial/v/bin/poetry add -n /trial/sdist/*.gz && "
-        "/trial/v/bin/poetry run python /trial/smoke.py",
+        "cmp /trial/w1/*.whl /trial/w2/*.whl && /trial/v/bin/pip install /trial/w1/*.whl"
+        + SMOKE_TEST,
     ),
 ]
 
