@@ -27,12 +27,12 @@ if [[ ! -e /proc/sys/fs/binfmt_misc/register ]]; then
 fi
 [[ -e /proc/sys/fs/binfmt_misc/qemu-aarch64 ]] || update-binfmts --enable qemu-aarch64
 
-rm -rf "$root/site" "$root/trial"
+rm -rf "$root/site" "$root/try"
 "$python" -m pip install --quiet --target "$root/site" --python-version 3.13 --only-binary :all: \
     --platform manylinux2014_aarch64 --platform manylinux_2_28_aarch64 \
     -r tests_py/requirements.txt "${wheels[0]}"
-mkdir "$root/trial"
-cp -r tests_py pyproject.toml "$root/trial"
+mkdir "$root/try"
+cp -r tests_py pyproject.toml "$root/try"
 
 for place in proc dev; do
     mountpoint -q "$root/$place" || mount --bind "/$place" "$root/$place"
@@ -40,4 +40,4 @@ done
 trap 'umount --lazy "$root/proc" "$root/dev"' EXIT
 chroot "$root" env -i PATH=/usr/bin HOME=/root PYTHONPATH=/site LANG=C.UTF-8 \
     KERNEL_MACHINE="$(uname -m)" sh -c \
-    'cd /trial && exec python3 -m pytest -p no:cacheprovider "$@"' pytest "$@"
+    'cd /try && exec python3 -m pytest -p no:cacheprovider "$@"' pytest "$@"

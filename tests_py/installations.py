@@ -67,25 +67,25 @@ class Row:
     quick: bool = False
 
 
-VENV = "python3 -m venv /trial/v && "
-SMOKE_TEST = " && cd / && /trial/v/bin/python -I /trial/smoke.py"
-PIP = f"{VENV}/trial/v/bin/pip install -v "
-NO_INDEX = "--no-index --find-links /trial/wheels "
+VENV = "python3 -m venv /try/v && "
+SMOKE_TEST = " && cd / && /try/v/bin/python -I /try/smoke.py"
+PIP = f"{VENV}/try/v/bin/pip install -v "
+NO_INDEX = "--no-index --find-links /try/wheels "
 
 ROWS = [
     Row("a wheel", "bare", f"{PIP}{NO_INDEX}golock{SMOKE_TEST}", quick=True),
-    Row("checkout, no tools: `pip install .`", "bare", f"cd /trial/tree && {PIP}.{SMOKE_TEST}"),
-    Row("source distribution, no tools", "bare", f"{PIP}/trial/sdist/*{SMOKE_TEST}", quick=True),
+    Row("checkout, no tools: `pip install .`", "bare", f"cd /try/tree && {PIP}.{SMOKE_TEST}"),
+    Row("source distribution, no tools", "bare", f"{PIP}/try/sdist/*{SMOKE_TEST}", quick=True),
     Row(
         "the same with uv",
         "bare",
-        f"{VENV}/trial/v/bin/pip install -q uv && VIRTUAL_ENV=/trial/v /trial/v/bin/uv pip install "
-        f"/trial/sdist/*{SMOKE_TEST}",
+        f"{VENV}/try/v/bin/pip install -q uv && VIRTUAL_ENV=/try/v /try/v/bin/uv pip install "
+        f"/try/sdist/*{SMOKE_TEST}",
     ),
     Row(
         "no headers of Python",
         "bare",
-        f"mv /usr/include/python3.13 /usr/include/away; {PIP}/trial/sdist/* ; "
+        f"mv /usr/include/python3.13 /usr/include/away; {PIP}/try/sdist/* ; "
         "mv /usr/include/away /usr/include/python3.13",
         "the headers of Python [0-9.]+ are missing; install them",
         quick=True,
@@ -93,37 +93,37 @@ ROWS = [
     Row(
         "no tools, and no network",
         "bare",
-        f"{VENV}/trial/v/bin/pip install -q setuptools && cd /trial/tree && /trial/v/bin/pip install "
+        f"{VENV}/try/v/bin/pip install -q setuptools && cd /try/tree && /try/v/bin/pip install "
         "-v --no-index --no-build-isolation .",
         r"there is no go command(?s:.)*there is no C compiler",
         quick=True,
     ),
-    Row("Debian's gcc and Go: `pip install .`", "tools", f"cd /trial/tree && {PIP}.{SMOKE_TEST}"),
+    Row("Debian's gcc and Go: `pip install .`", "tools", f"cd /try/tree && {PIP}.{SMOKE_TEST}"),
     Row(
         "the same, source distribution, GOPROXY=off",
         "tools",
-        f"export GOPROXY=off; {PIP}/trial/sdist/*{SMOKE_TEST}",
+        f"export GOPROXY=off; {PIP}/try/sdist/*{SMOKE_TEST}",
     ),
-    Row("editable: `pip install -e .`", "tools", f"cd /trial/tree && {PIP}-e .{SMOKE_TEST}"),
+    Row("editable: `pip install -e .`", "tools", f"cd /try/tree && {PIP}-e .{SMOKE_TEST}"),
     Row(
         "`--no-build-isolation`, setuptools 77",
         "tools",
-        f"{VENV}/trial/v/bin/pip install -q setuptools==77.0.3 && cd /trial/tree && "
-        f"/trial/v/bin/pip install -v --no-build-isolation .{SMOKE_TEST}",
+        f"{VENV}/try/v/bin/pip install -q setuptools==77.0.3 && cd /try/tree && "
+        f"/try/v/bin/pip install -v --no-build-isolation .{SMOKE_TEST}",
     ),
     Row(
         "another user, HOME=/, sources read-only",
         "tools",
-        "rm -rf /var/tmp/v && chmod -R a-w,a+rX /trial/tree && cd /trial/tree && "
+        "rm -rf /var/tmp/v && chmod -R a-w,a+rX /try/tree && cd /try/tree && "
         "setpriv --reuid=65534 --regid=65534 --clear-groups env HOME=/ TMPDIR=/var/tmp sh -c "
-        "'python3 -m venv /var/tmp/v && /var/tmp/v/bin/pip install -v --no-cache-dir /trial/sdist/*'"
-        " && cd / && /var/tmp/v/bin/python -I /trial/smoke.py",
+        "'python3 -m venv /var/tmp/v && /var/tmp/v/bin/pip install -v --no-cache-dir /try/sdist/*'"
+        " && cd / && /var/tmp/v/bin/python -I /try/smoke.py",
     ),
     Row(
         "`pip wheel` twice: the same bytes",
         "tools",
-        f"{VENV}cd /trial/tree && for i in 1 2; do /trial/v/bin/pip wheel -q -w /trial/w$i . ; done; "
-        "cmp /trial/w1/*.whl /trial/w2/*.whl && /trial/v/bin/pip install /trial/w1/*.whl"
+        f"{VENV}cd /try/tree && for i in 1 2; do /try/v/bin/pip wheel -q -w /try/w$i . ; done; "
+        "cmp /try/w1/*.whl /try/w2/*.whl && /try/v/bin/pip install /try/w1/*.whl"
         + SMOKE_TEST,
     ),
 ]
@@ -198,7 +198,7 @@ def downloaded(printed: str) -> float:
 def perform(row: Row, sdist: Path, wheels: Path) -> tuple[bool, float, float, str]:
     """Return whether a row does what it should, its seconds and megabytes, and what it printed."""
     root = make(row.system)
-    work = root / "trial"
+    work = root / "try"
     shutil.rmtree(work, ignore_errors=True)
     shutil.rmtree(root / "root" / ".cache", ignore_errors=True)
     checkout(work / "tree")
