@@ -123,8 +123,7 @@ ROWS = [
         "`pip wheel` twice: the same bytes",
         "tools",
         f"{VENV}cd /try/tree && for i in 1 2; do /try/v/bin/pip wheel -q -w /try/w$i . ; done; "
-        "cmp /try/w1/*.whl /try/w2/*.whl && /try/v/bin/pip install /try/w1/*.whl"
-        + SMOKE_TEST,
+        "cmp /try/w1/*.whl /try/w2/*.whl && /try/v/bin/pip install /try/w1/*.whl" + SMOKE_TEST,
     ),
 ]
 
