@@ -490,7 +490,7 @@ def test_speedscope():
     """The schema is that of speedscope 1.25."""
     document = json.loads(_formats.encode(first_and_last(), "speedscope"))
     schema = Path(__file__).with_name("speedscope.schema.json").read_text(encoding="utf-8")
-    jsonschema.validate(document, json.loads(schema))
+    jsonschema.Draft7Validator(json.loads(schema)).validate(document)
     frames = document["shared"]["frames"]
     waiters, holders = document["profiles"][:2]
     assert [sum(each["weights"]) for each in document["profiles"]] == [1050, 1050, 7, 4_000_000]
