@@ -48,9 +48,9 @@ SOURCES := setup.py pyproject.toml go.mod go.sum $(NATIVE) \
 	$(wildcard pyext/backend/*.py) \
 	$(wildcard pyext/golock/*.py* pyext/golock/*/*.py pyext/golock/*/*.json pyext/golock/*/page/*)
 
-.PHONY: demo check test test-all test-go test-python test-slow-path verify verify-all limits soak \
-	browser gopy free-threaded test-free-threaded test-tsan test-suites bench bench-go conformance \
-	lint format wheels test-install test-arm64 release clean
+.PHONY: demo check test test-all test-go test-python test-oldest test-slow-path verify verify-all \
+	limits soak browser gopy free-threaded test-free-threaded test-tsan test-suites bench bench-go \
+	conformance lint format wheels test-install test-arm64 release clean
 
 demo: $(VENV)/golock
 	$(BIN)/python -I -m golock --version
@@ -79,6 +79,17 @@ SIDE_BY_SIDE := -n 4 --dist loadfile
 test-python: $(VENV)/tests
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(SELECT) --ignore=tests_py/stress
 	test -z "$(STRESS)" || $(BIN)/python -m pytest $(STRESS)
+
+# What the sources promise to be built with, in its oldest versions; the newest build everything else.
+OLDEST := $(CURDIR)/build/oldest
+
+test-oldest:
+	GOTOOLCHAIN=go1.24.0 $(GO) test -count=1 -run Example ./golock
+	GOTOOLCHAIN=go1.24.0 $(GO) build -buildmode=c-shared -o $(OLDEST)/core.so ./golock/capi/libgolock
+	rm -rf $(OLDEST)/venv && $(PYTHON) -m venv $(OLDEST)/venv
+	$(OLDEST)/venv/bin/python -m pip install --quiet setuptools==77.0.3
+	$(OLDEST)/venv/bin/python -m pip install --quiet --no-build-isolation --no-deps .
+	$(OLDEST)/venv/bin/python -I -m golock --version
 
 # Every operation goes through the slow path.
 PRIMITIVES := $(patsubst %,tests_py/unit/test_%.py,lock rlock condition event semaphore barrier \
