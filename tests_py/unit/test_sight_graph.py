@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from order_model import Model
@@ -139,6 +139,9 @@ LOCKS = 6
 CHAINS = st.lists(st.integers(0, LOCKS - 1), min_size=2, max_size=4, unique=True)
 
 
+@example(  # a lock is forgotten, and its circle is closed again
+    places=[0] * 6, events=[[0, 1], [1, 0], 0, [1, 0, 2], [0, 1], [1, 0]]
+)
 @settings(max_examples=400, deadline=None)
 @given(
     places=st.lists(st.integers(0, 3), min_size=LOCKS, max_size=LOCKS),

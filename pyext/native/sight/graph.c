@@ -374,20 +374,26 @@ share_a_gate(const edge *one, const edge *other)
     return false;
 }
 
-/* Returns a number for the circle of the nodes from which these edges lead, wherever it begins. */
+static uint64_t
+key_of_start(uint32_t edge)
+{
+    return graph.nodes[graph.edges[edge].from].key;
+}
+
+/* Returns a number for the circle of the nodes from which these edges lead, wherever it begins. A
+ * node that was forgotten and is known again has another index, so only the keys count. */
 static uint64_t
 hash_of(const uint32_t *path, uint32_t length)
 {
     uint32_t first = 0;
     for (uint32_t i = 1; i < length; i++) {
-        if (graph.edges[path[i]].from < graph.edges[path[first]].from) {
+        if (key_of_start(path[i]) < key_of_start(path[first])) {
             first = i;
         }
     }
     uint64_t hash = mix(UINT64_MAX, length);
     for (uint32_t i = 0; i < length; i++) {
-        const edge *e = &graph.edges[path[(first + i) % length]];
-        hash = mix(hash, graph.nodes[e->from].key);
+        hash = mix(hash, key_of_start(path[(first + i) % length]));
     }
     return hash;
 }
