@@ -29,9 +29,15 @@
 	   atomic.LoadUint32(&l.notification) } */
 	/* pyext/native/waiting/spin.c golock_spin_while: } while (((__atomic_load_n(word,
 	   __ATOMIC_ACQUIRE) ^ was) & mask) == 0); */
-	/* pyext/native/waiting/notify.c golock_count_listeners: return
-	   __atomic_load_n(&listeners->length, __ATOMIC_RELAXED); */
+	/* pyext/native/waiting/notify.c golock_count_listeners: return is_own ?
+	   __atomic_load_n(&listeners->length, __ATOMIC_RELAXED) : 0; */
+	/* pyext/native/waiting/notify.c golock_count_listeners: const bool is_own =
+	   __atomic_load_n(&listeners->process, __ATOMIC_RELAXED) == process; */
 /* A child process begins with an empty list: */
+	/* pyext/native/waiting/notify.c forget_the_parents: if
+	   (__atomic_load_n(&listeners->process, __ATOMIC_RELAXED) != process) { */
+	/* pyext/native/waiting/notify.c forget_the_parents:
+	   __atomic_store_n(&listeners->process, process, __ATOMIC_RELAXED); */
 	/* pyext/native/waiting/notify.c forget_the_parents: __atomic_store_n(&listeners->length, 0,
 	   __ATOMIC_RELAXED); */
 /* The mutex of a list in C without a GIL, and the pointer from a listener to its list, which a

@@ -124,7 +124,8 @@ static void
 commit(ConditionObject *self, PyObject *dict, PyObject *locks)
 {
     Py_ssize_t i = 0;
-    for (golock_listener *each = self->listeners.first; each != NULL; each = each->next) {
+    golock_listener *each = PyList_GET_SIZE(locks) > 0 ? self->listeners.first : NULL;
+    for (; each != NULL; each = each->next) {
         each->lock = Py_NewRef(PyList_GET_ITEM(locks, i++));
         each->mutex = &((LockObject *)each->lock)->mutex;
     }

@@ -125,7 +125,7 @@ static PyObject *
 interpreter_attribute(PyObject *self, const golock_class *class, const char *name)
 {
     golock_state *state = golock_state_of(self);
-    if (state->opened == NULL) {
+    if (__atomic_load_n(&state->opened, __ATOMIC_ACQUIRE) == NULL) {
         PyObject *module = opened_module();
         PyObject *classes = module == NULL ? NULL : PyObject_CallMethod(module, "classes", NULL);
         Py_XDECREF(module);
@@ -139,7 +139,8 @@ interpreter_attribute(PyObject *self, const golock_class *class, const char *nam
         }
     }
     PyObject *members, *attribute = NULL;
-    int found = find(state->opened, class->name, &members);
+    PyObject *opened = __atomic_load_n(&state->opened, __ATOMIC_ACQUIRE);
+    int found = find(opened, class->name, &members);
     if (found > 0) {
         found = find(members, name, &attribute);
         Py_DECREF(members);

@@ -46,14 +46,14 @@ notification_of(const golock_listener *listener)
 static void
 forget_the_parents(golock_listeners *listeners)
 {
-    if (listeners->process != process) {
+    if (__atomic_load_n(&listeners->process, __ATOMIC_RELAXED) != process) {
         listeners->first = listeners->last = NULL;
         /* golock.sight reads it at any time. */
         __atomic_store_n(&listeners->length, 0, __ATOMIC_RELAXED);
 #ifdef Py_GIL_DISABLED
         listeners->locked = false;
 #endif
-        listeners->process = process;
+        __atomic_store_n(&listeners->process, process, __ATOMIC_RELAXED);
     }
 }
 
@@ -80,8 +80,10 @@ unlock_list(golock_listeners *listeners)
 uint32_t
 golock_count_listeners(golock_listeners *listeners)
 {
-    forget_the_parents(listeners);
-    return __atomic_load_n(&listeners->length, __ATOMIC_RELAXED);
+    /* Without the condition's lock the caller must not reset the list: another thread may just have
+     * done so, and entered it. */
+    const bool is_own = __atomic_load_n(&listeners->process, __ATOMIC_RELAXED) == process;
+    return is_own ? __atomic_load_n(&listeners->length, __ATOMIC_RELAXED) : 0;
 }
 
 static void
