@@ -34,7 +34,9 @@ from toolchain import (  # noqa: E402
     go_environment,
     headers,
     machine,
+    module_environment,
     require,
+    require_go,
 )
 
 # The functions of the C library in whose place golock/capi/libgolock/guest.c puts its own.
@@ -102,13 +104,12 @@ class BuildExtension(build_ext):
 
     def run(self) -> None:
         tools = require()
-        # distutils takes the commands of the compiler and the linker from the environment.
-        if tools.is_zig:
-            os.environ["CC"] = os.environ["LDSHARED"] = shlex.join(tools.compiler)
-            os.environ["LDSHARED"] += " -shared"
         scratch = Path(self.build_temp).resolve()
         scratch.mkdir(parents=True, exist_ok=True)
         if tools.is_zig:
+            # distutils takes the commands of the compiler and the linker from the environment.
+            os.environ["CC"] = shlex.join(tools.compiler)
+            os.environ["LDSHARED"] = f"{os.environ['CC']} -shared"
             self.include_dirs = [*headers_for_zig(scratch), *self.include_dirs]
             # pyconfig.h repeats what zig's newer headers have defined.
             self.extensions[0].extra_compile_args.append("-Wno-macro-redefined")
@@ -141,11 +142,10 @@ class SourceDistribution(sdist):
     def make_release_tree(self, base_dir: str, files: list[str]) -> None:
         super().make_release_tree(base_dir, files)
         if not VENDORED.exists():  # in a source distribution they are among the files
-            tools = require()
+            go = require_go()
             vendor = Path(base_dir, "vendor").resolve()
-            scratch = Path(base_dir).resolve().parent / "build"
-            command = [tools.go, "mod", "vendor", "-o", str(vendor)]
-            environment = go_environment(tools, scratch, vendored=False)
+            command = [go, "mod", "vendor", "-o", str(vendor)]
+            environment = module_environment(go, Path(base_dir).resolve().parent / "build")
             if subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode != 0:
                 raise Unbuildable("go mod vendor failed; its output is above.")
 

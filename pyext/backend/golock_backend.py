@@ -15,7 +15,6 @@ from setuptools.build_meta import (
     build_editable,
     build_sdist,
     build_wheel,
-    get_requires_for_build_sdist,
     prepare_metadata_for_build_editable,
     prepare_metadata_for_build_wheel,
 )
@@ -47,6 +46,13 @@ def get_requires_for_build_editable(config_settings: Settings = None) -> list[st
     """Return the same for an editable installation."""
     toolchain.check_platform()
     return [*build_meta.get_requires_for_build_editable(config_settings), *_missing_tools()]
+
+
+def get_requires_for_build_sdist(config_settings: Settings = None) -> list[str]:
+    """Return what setuptools requires, and Go if it is missing: it collects the modules."""
+    required: list[str] = build_meta.get_requires_for_build_sdist(config_settings)
+    missing = toolchain.search().missing
+    return [*required, *(each.package for each in missing if each.package == toolchain.GO_PACKAGE)]
 
 
 def _missing_tools() -> list[str]:

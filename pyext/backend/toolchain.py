@@ -147,6 +147,15 @@ def require() -> Toolchain:
     return Toolchain(found.go, found.compiler, found.is_zig)
 
 
+def require_go() -> str:
+    """Return the go command alone, or raise Unbuildable."""
+    found = Search()
+    go = _find_go(found)
+    if go is None:
+        raise Unbuildable(*(each.sentence for each in found.missing))
+    return go
+
+
 def _find_go(found: Search) -> str | None:
     needed = ".".join(map(str, OLDEST_GO))
     advice = (
@@ -233,9 +242,6 @@ def go_environment(tools: Toolchain, scratch: Path, vendored: bool) -> dict[str,
 
     Where Go looks for modules (GOPROXY and the like) is the user's matter.
     """
-    caches = {}
-    if not _has_writable_caches(tools.go):
-        caches = {"GOCACHE": str(scratch / "go-cache"), "GOPATH": str(scratch / "go-path")}
     own = {
         **_PLAIN,
         "GOOS": "linux",
@@ -249,7 +255,19 @@ def go_environment(tools: Toolchain, scratch: Path, vendored: bool) -> dict[str,
     own |= {f"CGO_{each}{kind}": "" for each in flags for kind in ("_ALLOW", "_DISALLOW")}
     own |= {f"CGO_{each}": "-O2" if each == "CFLAGS" else "" for each in flags}
     kept = {name: value for name, value in os.environ.items() if name not in _BREAKING}
-    return {**kept, **own, **caches}
+    return {**kept, **own, **_caches(tools.go, scratch)}
+
+
+def module_environment(go: str, scratch: Path) -> dict[str, str]:
+    """Return the environment of ``go mod``, on any system."""
+    return {**os.environ, **_PLAIN, **_caches(go, scratch)}
+
+
+def _caches(go: str, scratch: Path) -> dict[str, str]:
+    """Return where Go keeps what it downloads and builds, if it cannot be the usual place."""
+    if _has_writable_caches(go):
+        return {}
+    return {"GOCACHE": str(scratch / "go-cache"), "GOPATH": str(scratch / "go-path")}
 
 
 _BREAKING = {

