@@ -2,58 +2,28 @@
 
     python tests_py/installations.py [--quick] [--only TEXT]
 
-The systems are made by debootstrap in build/bare, once. Needs root, and the files of ``make
-wheels`` for the rows that install one. Every row that succeeds also lets two threads contend.
+Needs root, and the files of ``make wheels`` for the rows that install one. Every installation that
+succeeds also runs smoke.py.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 import re
 import shutil
 import subprocess
 import sys
 import tarfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-BARE = ROOT / "build" / "bare"
-SUITE = "trixie"
-MIRROR = "http://deb.debian.org/debian"
-PACKAGES = "python3,python3-venv,python3-pip,libpython3-dev,ca-certificates"
+import bare
 
-# Two threads contend, a child is forked, and the standard library gets golock's locks and its own.
-SMOKE = """
-import os, signal, threading, golock
-from golock._golock import core
-lock = golock.Lock()
-lock.acquire()
-thread = threading.Thread(target=lambda: lock.acquire() and lock.release())
-thread.start()
-assert not lock.acquire(timeout=0.05)
-lock.release()
-thread.join()
-assert core()["loaded"] and not lock.locked()
-child = os.fork()
-if child == 0:
-    os._exit(0 if lock.acquire(timeout=1) else 1)
-assert os.waitpid(child, 0)[1] == 0
-signal.signal(signal.SIGALRM, lambda *_: 1 / 0)
-signal.setitimer(signal.ITIMER_REAL, 0.05)
-lock.acquire()
-try:
-    lock.acquire()
-except ZeroDivisionError:
-    golock.install()
-    assert golock.installed() and type(threading.Lock()) is type(lock)
-    golock.uninstall()
-    print("it works", golock.__version__)
-"""
+ROOT = Path(__file__).resolve().parents[1]
+SUITE = "trixie"
+BARE = "python3,python3-venv,python3-pip,libpython3-dev,ca-certificates"
+PACKAGES = {"bare": BARE, "tools": f"{BARE},gcc,libc6-dev,golang-go"}
 
 
 @dataclass(frozen=True)
@@ -128,47 +98,6 @@ ROWS = [
 ]
 
 
-def make(system: str) -> Path:
-    """Return the root of a system, made when it is first wanted."""
-    root = BARE / system
-    if (root / "made").exists():
-        return root
-    shutil.rmtree(root, ignore_errors=True)
-    BARE.mkdir(parents=True, exist_ok=True)
-    if shutil.which("debootstrap") is None:
-        subprocess.run(["apt-get", "-qq", "update"], check=True)
-        subprocess.run(["apt-get", "-qq", "install", "debootstrap"], check=True)
-    included = PACKAGES + (",gcc,libc6-dev,golang-go" if system == "tools" else "")
-    command = [
-        "debootstrap",
-        "--variant=minbase",
-        f"--include={included}",
-        SUITE,
-        str(root),
-        MIRROR,
-    ]
-    with (BARE / f"{system}.log").open("wb") as log:
-        subprocess.run(command, stdout=log, stderr=log, check=True)
-    for file in ("/etc/ssl/certs/ca-certificates.crt", "/etc/pip.conf", "/etc/resolv.conf"):
-        if Path(file).exists():
-            shutil.copy(file, root / file[1:])
-    (root / "made").touch()
-    return root
-
-
-@contextmanager
-def mounted(root: Path) -> Iterator[None]:
-    """Give the system /proc and /dev for the time being."""
-    places = ("proc", "dev")
-    for place in places:
-        subprocess.run(["mount", "--bind", f"/{place}", root / place], check=True)
-    try:
-        yield
-    finally:
-        for place in places:
-            subprocess.run(["umount", "--lazy", root / place], check=True)
-
-
 def checkout(folder: Path) -> None:
     """Copy what a clone would hold."""
     listed = subprocess.run(
@@ -196,28 +125,16 @@ def downloaded(printed: str) -> float:
 
 def perform(row: Row, sdist: Path, wheels: Path) -> tuple[bool, float, float, str]:
     """Return whether a row does what it should, its seconds and megabytes, and what it printed."""
-    root = make(row.system)
+    root = bare.system(row.system, SUITE, PACKAGES[row.system])
     work = root / "try"
     shutil.rmtree(work, ignore_errors=True)
     shutil.rmtree(root / "root" / ".cache", ignore_errors=True)
     checkout(work / "tree")
     shutil.copytree(sdist, work / "sdist")
     shutil.copytree(wheels, work / "wheels")
-    (work / "smoke.py").write_text(SMOKE, encoding="utf-8")
-    kept = ("PIP_", "GOPROXY", "GOSUMDB", "SSL_", "UV_")
-    environment = {name: value for name, value in os.environ.items() if name.startswith(kept)}
-    environment |= {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "LANG": "C.UTF-8"}
+    shutil.copy(ROOT / "tests_py" / "smoke.py", work)
     begun = time.monotonic()
-    with mounted(root):
-        done = subprocess.run(
-            ["/usr/sbin/chroot", root, "sh", "-c", row.script],
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            check=False,
-        )
+    done = bare.run(root, row.script)
     seconds = time.monotonic() - begun
     fits = re.search(row.expected, done.stdout) is not None
     return fits, seconds, downloaded(done.stdout), done.stdout
@@ -228,12 +145,13 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="the quickest four")
     parser.add_argument("--only", default="", help="rows whose label contains this")
     arguments = parser.parse_args()
-    if os.geteuid() != 0:
-        sys.exit("debootstrap and chroot need root")
+    obstacle = bare.obstacle()
+    if obstacle is not None:
+        sys.exit(f"the installations cannot be tried: {obstacle}")
     wheels = ROOT / "wheelhouse"
     if not list(wheels.glob("golock-*-cp313-cp313-*x86_64.whl")):
         sys.exit("run make wheels first")
-    sdist = BARE / "sdist"
+    sdist = bare.FOLDER / "sdist"
     shutil.rmtree(sdist, ignore_errors=True)
     source_distribution(sdist)
     print("| installation | result | seconds | MB downloaded |\n| --- | --- | ---: | ---: |")
