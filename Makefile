@@ -224,8 +224,7 @@ format: $(VENV)/lint
 wheels: $(VENV)/release
 	rm -rf wheelhouse
 	$(BIN)/python pyext/backend/wheels.py --output wheelhouse
-	$(BIN)/twine check --strict wheelhouse/*
-	$(BIN)/check-wheel-contents wheelhouse/*.whl
+	$(BIN)/python pyext/backend/check_wheels.py wheelhouse
 
 # As root: the systems are made by debootstrap, in build/bare.
 test-install: wheels

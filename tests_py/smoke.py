@@ -1,7 +1,9 @@
 """What every installation must do: contend, fork, be interrupted, and install and uninstall."""
 
 import os
+import platform
 import signal
+import sys
 import threading
 
 import golock
@@ -23,12 +25,8 @@ if child == 0:
 assert os.waitpid(child, 0)[1] == 0
 
 
-class Interrupted(Exception):
-    pass
-
-
 def interrupt(*_: object) -> None:
-    raise Interrupted
+    raise InterruptedError
 
 
 signal.signal(signal.SIGALRM, interrupt)
@@ -36,10 +34,12 @@ lock.acquire()
 try:
     signal.setitimer(signal.ITIMER_REAL, 0.05)
     lock.acquire()
-except Interrupted:
+except InterruptedError:
     golock.install()
     assert golock.installed()
     assert type(threading.Lock()) is type(lock)
     golock.uninstall()
     assert type(threading.Lock()) is not type(lock)
-    print("it works", golock.__version__)
+    if "t" in sys.abiflags:
+        assert not sys._is_gil_enabled()
+    print(f"it works on {platform.python_version()}{sys.abiflags}")
