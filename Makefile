@@ -16,7 +16,8 @@
 #                    hour)
 # make lint          every formatter and checker
 # make wheels        build the wheels of all interpreters and processors into wheelhouse
-# make test-install  install golock as users do, in bare Debian systems; prints a table
+# make test-wheels   install each wheel into a bare Debian with its own Python; prints a table
+# make test-install  the same, and install golock as users do, in bare Debian systems
 # make test-arm64    the tests of the primitives on arm64, under qemu-user
 # make release       VERSION=1.2.3: check, build, and tag a release; uploads nothing
 #
@@ -48,9 +49,10 @@ SOURCES := setup.py pyproject.toml go.mod go.sum $(NATIVE) \
 	$(wildcard pyext/backend/*.py) \
 	$(wildcard pyext/golock/*.py* pyext/golock/*/*.py pyext/golock/*/*.json pyext/golock/*/page/*)
 
-.PHONY: demo check test test-all test-go test-python test-oldest test-slow-path verify verify-all \
-	limits soak browser gopy free-threaded test-free-threaded test-tsan test-suites bench bench-go \
-	conformance lint format wheels test-install test-arm64 release clean
+.PHONY: demo check test test-all test-go test-python test-oldest test-newest test-slow-path verify \
+	verify-all limits soak browser gopy free-threaded test-free-threaded test-tsan test-suites bench \
+	bench-go conformance lint format wheels test-wheels test-install test-install-quick test-arm64 \
+	release clean
 
 demo: $(VENV)/golock
 	$(BIN)/python -I -m golock --version
@@ -80,16 +82,25 @@ test-python: $(VENV)/tests
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(SELECT) --ignore=tests_py/stress
 	test -z "$(STRESS)" || $(BIN)/python -m pytest $(STRESS)
 
-# What the sources promise to be built with, in its oldest versions; the newest build everything else.
-OLDEST := $(CURDIR)/build/oldest
+# What the sources promise to be built with: the oldest Go and setuptools, and the newest
+# setuptools. The Go of this machine builds everything else.
+EDGES := $(CURDIR)/build/edges
 
 test-oldest:
 	GOTOOLCHAIN=go1.24.0 $(GO) test -count=1 -run Example ./golock
-	GOTOOLCHAIN=go1.24.0 $(GO) build -buildmode=c-shared -o $(OLDEST)/core.so ./golock/capi/libgolock
-	rm -rf $(OLDEST)/venv && $(PYTHON) -m venv $(OLDEST)/venv
-	$(OLDEST)/venv/bin/python -m pip install --quiet setuptools==77.0.3
-	$(OLDEST)/venv/bin/python -m pip install --quiet --no-build-isolation --no-deps .
-	$(OLDEST)/venv/bin/python -I -m golock --version
+	GOTOOLCHAIN=go1.24.0 $(GO) build -buildmode=c-shared -o $(EDGES)/core.so ./golock/capi/libgolock
+	$(call INSTALL_WITH,setuptools==77.0.3)
+
+test-newest:
+	$(call INSTALL_WITH,setuptools)
+
+define INSTALL_WITH
+	rm -rf $(EDGES)/venv && $(PYTHON) -m venv $(EDGES)/venv
+	$(EDGES)/venv/bin/python -m pip install --quiet --upgrade $(1)
+	$(EDGES)/venv/bin/python -c 'import setuptools; print("setuptools", setuptools.__version__)'
+	$(EDGES)/venv/bin/python -m pip install --quiet --no-build-isolation --no-deps .
+	$(EDGES)/venv/bin/python -I -m golock --version
+endef
 
 # Every operation goes through the slow path.
 PRIMITIVES := $(patsubst %,tests_py/unit/test_%.py,lock rlock condition event semaphore barrier \
@@ -227,8 +238,22 @@ wheels: $(VENV)/release
 	$(BIN)/python pyext/backend/check_wheels.py wheelhouse
 
 # As root: the systems are made by debootstrap, in build/bare.
-test-install: wheels
-	$(BIN)/python tests_py/installations.py
+REPEAT ?= 1
+
+test-install: test-wheels
+	$(BIN)/python tests_py/installations.py --repeat $(REPEAT)
+
+test-install-quick: $(VENV)/release
+	rm -rf build/quick
+	$(BIN)/python pyext/backend/wheels.py --target cp313-cp313-$$(uname -m) --output build/quick
+	$(BIN)/python pyext/backend/check_wheels.py build/quick
+	$(BIN)/python tests_py/installations.py --quick --wheels build/quick
+
+test-wheels: wheels free-threaded
+	for version in 3.14 3.15; do \
+		tests_py/free_threaded.sh plain $(FREE_THREADED)/$$version $$version || true; \
+	done
+	$(BIN)/python tests_py/wheel_installations.py
 
 # As root, and with qemu-user-static. What starts other processes is left out where emulation is
 # too slow for it.

@@ -1,6 +1,6 @@
 """Installs golock as users do, in bare Debian systems, and prints a table of what happened.
 
-    python tests_py/installations.py [--quick] [--only TEXT]
+    python tests_py/installations.py [--quick] [--only TEXT] [--repeat TIMES] [--wheels FOLDER]
 
 Needs root, and the files of ``make wheels`` for the rows that install one. Every installation that
 succeeds also runs smoke.py.
@@ -9,8 +9,10 @@ succeeds also runs smoke.py.
 from __future__ import annotations
 
 import argparse
+import platform
 import re
 import shutil
+import statistics
 import subprocess
 import sys
 import tarfile
@@ -40,10 +42,16 @@ class Row:
 VENV = "python3 -m venv /try/v && "
 SMOKE_TEST = " && cd / && /try/v/bin/python -I /try/smoke.py"
 PIP = f"{VENV}/try/v/bin/pip install -v "
-NO_INDEX = "--no-index --find-links /try/wheels "
+# As the README writes it.
+FIND_LINKS = "pip install --find-links wheelhouse golock"
 
 ROWS = [
-    Row("a wheel", "bare", f"{PIP}{NO_INDEX}golock{SMOKE_TEST}", quick=True),
+    Row(
+        f"a wheel: `{FIND_LINKS}`",
+        "bare",
+        f"{VENV}. /try/v/bin/activate && cd /try && {FIND_LINKS}{SMOKE_TEST}",
+        quick=True,
+    ),
     Row("checkout, no tools: `pip install .`", "bare", f"cd /try/tree && {PIP}.{SMOKE_TEST}"),
     Row("source distribution, no tools", "bare", f"{PIP}/try/sdist/*{SMOKE_TEST}", quick=True),
     Row(
@@ -131,7 +139,7 @@ def perform(row: Row, sdist: Path, wheels: Path) -> tuple[bool, float, float, st
     shutil.rmtree(root / "root" / ".cache", ignore_errors=True)
     checkout(work / "tree")
     shutil.copytree(sdist, work / "sdist")
-    shutil.copytree(wheels, work / "wheels")
+    shutil.copytree(wheels, work / "wheelhouse")
     shutil.copy(ROOT / "tests_py" / "smoke.py", work)
     begun = time.monotonic()
     done = bare.run(root, row.script)
@@ -144,28 +152,43 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Install golock as users do.")
     parser.add_argument("--quick", action="store_true", help="the quickest four")
     parser.add_argument("--only", default="", help="rows whose label contains this")
+    parser.add_argument("--repeat", type=int, default=1, help="then the seconds are the median's")
+    parser.add_argument("--wheels", type=Path, default=ROOT / "wheelhouse")
     arguments = parser.parse_args()
     obstacle = bare.obstacle()
     if obstacle is not None:
-        sys.exit(f"the installations cannot be tried: {obstacle}")
-    wheels = ROOT / "wheelhouse"
-    if not list(wheels.glob("golock-*-cp313-cp313-*x86_64.whl")):
+        told = f"the installations cannot be tried: {obstacle}"
+        if arguments.quick:  # by machines of all kinds, before every change
+            print(told)
+            return
+        sys.exit(told)
+    wheels: Path = arguments.wheels
+    if not list(wheels.glob(f"golock-*-cp313-cp313-*{platform.machine()}.whl")):
         sys.exit("run make wheels first")
+    if f"`{FIND_LINKS}`" not in (ROOT / "README.md").read_text(encoding="utf-8"):
+        sys.exit(f"README.md does not have the command `{FIND_LINKS}`")
     sdist = bare.FOLDER / "sdist"
     shutil.rmtree(sdist, ignore_errors=True)
     source_distribution(sdist)
-    print("| installation | result | seconds | MB downloaded |\n| --- | --- | ---: | ---: |")
+    seconds = "seconds" if arguments.repeat == 1 else "seconds, median (least)"
+    print(f"| installation | result | {seconds} | MB downloaded |\n| --- | --- | ---: | ---: |")
     failed = []
     for row in ROWS:
         if arguments.only not in row.label or (arguments.quick and not row.quick):
             continue
-        fits, seconds, megabytes, printed = perform(row, sdist, wheels)
-        result = (
-            ("works" if row.expected == "it works" else "says what is missing") if fits else "FAILS"
-        )
-        print(f"| {row.label} | {result} | {seconds:.0f} | {megabytes:.0f} |", flush=True)
-        if not fits:
-            failed.append(f"== {row.label}\n{printed[-3000:]}")
+        times = []
+        for _ in range(arguments.repeat):
+            fits, took, megabytes, printed = perform(row, sdist, wheels)
+            times.append(took)
+            if not fits:
+                failed.append(f"== {row.label}\n{printed[-3000:]}")
+                break
+        result = "works" if row.expected == "it works" else "says what is missing"
+        told = f"{statistics.median(times):.0f}"
+        if arguments.repeat > 1:
+            told += f" ({min(times):.0f})"
+        result = result if fits else "FAILS"
+        print(f"| {row.label} | {result} | {told} | {megabytes:.0f} |", flush=True)
     if failed:
         sys.exit("\n".join(failed))
 
