@@ -95,7 +95,9 @@ def main() -> None:
         raise SystemExit("\n".join(found))
     folder = ROOT / "dist" / version
     shutil.rmtree(folder, ignore_errors=True)
-    wheels.build_all(wheels.targets(), folder)
+    missing = wheels.build_all(wheels.targets(), folder)
+    if missing:
+        raise SystemExit(f"There are no headers of Python here for {', '.join(missing)}.")
     check_wheels.check(folder)
     bill = folder / f"golock-{version}.cdx.json"
     bill.write_text(json.dumps(bill_of_materials(version), indent=2) + "\n", encoding="utf-8")

@@ -81,10 +81,13 @@ def from_here(version: str) -> Path | None:
     pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"), "versions")
     for found in sorted(pyenv.glob(f"*/include/python{version}/Python.h")):
         return found.parent
-    installed = Path("/usr/include", f"python{version}")
-    if (installed / "Python.h").exists():
-        return installed
-    return None
+    python = shutil.which(f"python{version}")
+    if python is None:
+        return None
+    asked = "import sysconfig; print(sysconfig.get_path('include'))"
+    done = subprocess.run([python, "-c", asked], capture_output=True, text=True, check=False)
+    folder = Path(done.stdout.strip())
+    return folder if done.returncode == 0 and (folder / "Python.h").exists() else None
 
 
 def headers(version: str, machine: str) -> Path | None:
@@ -132,8 +135,11 @@ def quietly(*command: str | Path, **variables: str) -> None:
         raise SystemExit(done.stdout)
 
 
-def build_all(names: list[str], output: Path) -> None:
-    """Build the source distribution and, from it, the wheels of these targets."""
+def build_all(names: list[str], output: Path) -> list[str]:
+    """Build the source distribution and, from it, the wheels of these targets.
+
+    Return the targets that there are no headers for.
+    """
     sdists = CACHE / "sdist"
     shutil.rmtree(sdists, ignore_errors=True)
     sdists.mkdir(parents=True)
@@ -142,10 +148,14 @@ def build_all(names: list[str], output: Path) -> None:
     quietly(*command, "--outdir", sdists, ROOT)
     (sdist,) = sdists.iterdir()
     shutil.copy(sdist, output)
+    missing = []
     for target in names:
         wheel = build(target, output.resolve())
+        if wheel is None:
+            missing.append(target)
         size = "no headers" if wheel is None else f"{wheel.stat().st_size / 1e6:.2f} MB"
         print(f"{target:<24} {size:>10}  {wheel.name if wheel else ''}", flush=True)
+    return missing
 
 
 def main() -> None:
