@@ -6,6 +6,8 @@
 #                    found here
 # make verify        check the protocol's models, and that every fault seeded in them is found
 # make verify-all    the same with the largest searches, a quarter of an hour
+# make litmus        threads against each other, for each memory order that the protocol relies on;
+#                    and the instructions for it in the machine code for arm64
 # make limits        print what keeps the core away, and how threads wait then
 # make soak          the models and the long form of the stress tests, half an hour; prints totals
 # make bench         measure golock beside the interpreter's own, and draw
@@ -18,7 +20,7 @@
 # make wheels        build the wheels of all interpreters and processors into wheelhouse
 # make test-wheels   install each wheel into a bare Debian with its own Python; prints a table
 # make test-install  the same, and install golock as users do, in bare Debian systems
-# make test-arm64    the tests of the primitives on arm64, under qemu-user
+# make test-arm64    the unit tests, the litmus programs and 100 forks on arm64, under qemu-user
 # make release       VERSION=1.2.3: check, build, and tag a release; uploads nothing
 #
 # make browser              get what the tests of the page need: Debian's chromium, and playwright
@@ -42,7 +44,7 @@ GO_MODULES := . examples tests_py/go
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.6.1
 NATIVE := $(sort $(wildcard pyext/native/*.[ch] pyext/native/*/*.[ch]))
 C_SOURCES := $(NATIVE) $(wildcard golock/capi/*.[ch] golock/capi/libgolock/*.c bench/floor/*.c \
-	tests_py/go/*.c tests_py/stress/*.c)
+	tests_py/go/*.c tests_py/stress/*.c protocol/litmus/*.[ch])
 SPIN := $(or $(shell command -v spin),$(CURDIR)/build/spin/usr/bin/spin)
 SOURCES := setup.py pyproject.toml go.mod go.sum $(NATIVE) \
 	$(wildcard golock/*.go internal/*/*.go golock/capi/*.* golock/capi/libgolock/*) \
@@ -50,9 +52,9 @@ SOURCES := setup.py pyproject.toml go.mod go.sum $(NATIVE) \
 	$(wildcard pyext/golock/*.py* pyext/golock/*/*.py pyext/golock/*/*.json pyext/golock/*/page/*)
 
 .PHONY: demo check test test-all test-go test-python test-oldest test-newest test-slow-path verify \
-	verify-all limits soak browser gopy free-threaded test-free-threaded test-tsan test-suites bench \
-	bench-go conformance lint format wheels test-wheels test-install test-install-quick test-arm64 \
-	release clean
+	verify-all litmus limits soak browser gopy free-threaded test-free-threaded test-tsan \
+	test-suites bench bench-go conformance lint format wheels test-wheels test-install \
+	test-install-quick test-arm64 release clean
 
 demo: $(VENV)/golock
 	$(BIN)/python -I -m golock --version
@@ -124,6 +126,10 @@ verify: $(SPIN)
 
 verify-all: $(SPIN)
 	SPIN=$(SPIN) $(PYTHON) protocol/verify.py --all
+
+litmus: $(VENV)/release
+	$(BIN)/python protocol/litmus.py
+	GO=$(GO) $(BIN)/python protocol/orders.py
 
 limits: $(VENV)/golock
 	$(BIN)/python tests_py/limits.py
@@ -255,12 +261,8 @@ test-wheels: wheels free-threaded
 	done
 	$(BIN)/python tests_py/wheel_installations.py
 
-# As root, and with qemu-user-static. What starts other processes is left out where emulation is
-# too slow for it.
-ARM64_TESTS := $(patsubst %,tests_py/unit/test_%.py,lock rlock condition semaphore event barrier \
-	threading_module signals fork sharing)
-
-test-arm64: wheels
+# As root. It installs what it needs by apt-get, and takes an hour or more.
+test-arm64: $(VENV)/release
 	tests_py/arm64.sh $(BIN)/python $(ARM64_TESTS)
 
 release: $(VENV)/release
