@@ -114,7 +114,7 @@ def main() -> None:
         found = interpreter(version, abi.endswith("t"))
         begun = f"| {tag}-{abi} | {wheel.stat().st_size / 1e6:.2f} "
         if found is None:
-            print(f"{begun}| | | not tried: there is no Python {version} for it here |", flush=True)
+            print(f"{begun}| | | no interpreter to try it with |", flush=True)
             continue
         seen, printed = perform(wheel, found)
         result = "works" if seen else "FAILS"
