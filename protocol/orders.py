@@ -3,9 +3,10 @@
 Usage: python protocol/orders.py
 
 On x86-64 each load is an acquire and each store a release, so no test there misses one that the
-code lacks. On arm64 they are instructions: ldar and ldaxr acquire, stlr and stlxr release. This
-looks for them, in the C code as zig compiles it for the wheels and in the core as Go does, and
-checks that it would miss them: with the orders of the C code relaxed, nothing of it may be found.
+code lacks. On arm64 they are instructions: ldar and ldaxr acquire, stlr and stlxr release, and dmb
+is a fence. This looks for them, in the C code as zig compiles it for the wheels and in the core as
+Go does, and checks that it would miss them: with the orders of the C code relaxed, nothing of it
+may be found.
 
 Needs the package ziglang and a go command. Exits with 1 if an instruction is missing.
 """
@@ -64,6 +65,9 @@ RULES = [
     Rule("primitives/event.c", "wait_slow", "ldar ldaxr stlxr", "sleepers announce themselves"),
     Rule("sharing/share.c", "golock_share", "stlr", "the header is written, then its magic"),
     Rule("sharing/share.c", "golock_share_at", "ldar", "the magic is read, then the header"),
+    Rule("sight/waits.c", "golock_record_wait", "dmb stlr", "odd, the fields, even"),
+    Rule("sight/waits.c", "golock_wait_read", "ldar dmb", "the version, the fields, the version"),
+    Rule("sight/objects.c", "golock_object_read", "ldar dmb", "the same of an object's record"),
     Rule("core/loader.c", "find", "ldar stlr", "the table is complete, then known"),
     Rule("core/loader.c", "golock_core_loaded", "ldar", "the table is known, then used"),
 ]
@@ -82,7 +86,7 @@ GO_FUNCTIONS = {
 }
 """`lse` is one instruction that loads, changes and stores, on processors that have it."""
 
-ACCESS = re.compile(r"\s+(ldaxr|ldxr|stlxr|stxr|ldar|stlr)[bh]?\s")
+ACCESS = re.compile(r"\s+(ldaxr|ldxr|stlxr|stxr|ldar|stlr|dmb)[bh]?\s")
 INSTRUCTION = re.compile(r"\s0x[0-9a-f]+\s+([0-9a-f]{8})\s+(\S+)")
 
 

@@ -1,5 +1,5 @@
-/* A waiter announces itself before it sleeps: a release that it does not see names a claimant, and
- * so wakes it, or has changed the word, and so the kernel refuses the sleep. */
+/* A waiter that may sleep has announced itself before the release, which names a claimant and so
+ * wakes it. One that came after the release takes the lock. */
 #include "litmus.h"
 
 #include "waiting/plain.h"
@@ -36,8 +36,7 @@ outcome(const struct instance *i)
     if (i->action == GOLOCK_ACQUIRED) {
         return i->named || i->word != GOLOCK_HELD ? FORBIDDEN : LEFT_FIRST;
     }
-    const bool sleeps = i->word == i->waiter.value; /* the word does not change any more */
-    return sleeps && !i->named ? FORBIDDEN : RIGHT_FIRST;
+    return i->named ? RIGHT_FIRST : FORBIDDEN;
 }
 
 int

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/process.h"
 #include "golock.h"
 
@@ -41,12 +42,17 @@ struct race {
     char *instances;
     size_t size;
     long rounds;
-    long arrived; /* at a meeting */
+    long arrived;  /* how often they have waited for each other */
+    bool both_run; /* at the last meeting */
+    long position[2];
 };
 
-/* Waits for the other thread, if possible without sleep, so that both go on at once. */
+/* Nanoseconds. Two threads that run at the same time answer each other sooner. */
+#define ANSWER 50000
+#define MOST_TRIES 100
+
 static void
-meet(struct race *race)
+wait_for_other(struct race *race)
 {
     const long all = (__atomic_fetch_add(&race->arrived, 1, __ATOMIC_SEQ_CST) / 2 + 1) * 2;
     for (int turns = 0; __atomic_load_n(&race->arrived, __ATOMIC_SEQ_CST) < all; turns++) {
@@ -56,11 +62,36 @@ meet(struct race *race)
     }
 }
 
-/* Which of the two is ahead changes from meeting to meeting. */
+/* Waits until both threads run at the same time, if they do so soon. */
 static void
-stagger(long round, long step)
+meet(struct race *race, bool leads)
 {
-    for (volatile long turns = round * step % 499; turns > 0; turns--) {
+    for (int tries = 0; tries < MOST_TRIES; tries++) {
+        wait_for_other(race);
+        const int64_t began = golock_now();
+        wait_for_other(race);
+        if (leads) {
+            race->both_run = golock_now() - began < ANSWER;
+        }
+        wait_for_other(race);
+        if (race->both_run) {
+            return;
+        }
+    }
+}
+
+/* Waits a little for the other thread to come to the same instance, and then for a time that
+ * differs from instance to instance, so that now one comes first and now the other. */
+static void
+approach(struct race *race, bool leads, long instance)
+{
+    __atomic_store_n(&race->position[leads], instance, __ATOMIC_RELAXED);
+    for (int turns = 0; turns < 1000; turns++) {
+        if (__atomic_load_n(&race->position[!leads], __ATOMIC_RELAXED) >= instance) {
+            break;
+        }
+    }
+    for (volatile long turns = instance * (leads ? 347 : 151) % 61; turns > 0; turns--) {
     }
 }
 
@@ -75,12 +106,12 @@ run_right(void *memory)
 {
     struct race *race = memory;
     for (long round = 0; round < race->rounds; round++) {
-        meet(race);
-        stagger(round, 151);
+        meet(race, false);
         for (int i = 0; i < NUMBER; i++) {
+            approach(race, false, round * NUMBER + i);
             right(at(race, i));
         }
-        meet(race);
+        wait_for_other(race);
     }
     return NULL;
 }
@@ -104,12 +135,12 @@ litmus(const char *name, size_t size, long rounds)
         for (int i = 0; i < NUMBER; i++) {
             prepare(at(&race, i));
         }
-        meet(&race);
-        stagger(round, 347);
+        meet(&race, true);
         for (int i = 0; i < NUMBER; i++) {
+            approach(&race, true, round * NUMBER + i);
             left(at(&race, i));
         }
-        meet(&race);
+        wait_for_other(&race);
         for (int i = 0; i < NUMBER; i++) {
             counts[outcome(at(&race, i))]++;
         }
