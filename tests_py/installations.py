@@ -42,6 +42,13 @@ class Row:
 VENV = "python3 -m venv /try/v && "
 SMOKE_TEST = " && cd / && /try/v/bin/python -I /try/smoke.py"
 PIP = f"{VENV}/try/v/bin/pip install -v "
+# Poetry asks its own index for versions in a way that mirrors lack, so it is told of pip's.
+INDEX = (
+    'INDEX="${PIP_INDEX_URL:-$(/try/v/bin/pip config get global.index-url || /try/v/bin/python -c '
+    "'from pip._internal.models.index import PyPI; print(PyPI.simple_url)'"
+    ')}" && '
+)
+CERTIFICATES = "export REQUESTS_CA_BUNDLE=/etc/ssl/certs/ca-certificates.crt && "
 # As the README writes it.
 FIND_LINKS = "pip install --find-links wheelhouse golock"
 
@@ -84,6 +91,41 @@ ROWS = [
     ),
     Row("editable: `pip install -e .`", "tools", f"cd /try/tree && {PIP}-e .{SMOKE_TEST}"),
     Row(
+        "the same, `--config-settings editable_mode=strict`",
+        "tools",
+        f"cd /try/tree && {PIP}-e . --config-settings editable_mode=strict{SMOKE_TEST}",
+    ),
+    Row(
+        "`uv add` in a project",
+        "tools",
+        f"{VENV}/try/v/bin/pip install -q uv && /try/v/bin/uv init -q --bare /try/project && "
+        "cd /try/project && /try/v/bin/uv add /try/sdist/* && "
+        "/try/v/bin/uv run --frozen python -I /try/smoke.py",
+    ),
+    Row(
+        "`uv build`, and `uv pip install` of the wheel",
+        "tools",
+        f"{VENV}/try/v/bin/pip install -q uv && cd /try/tree && /try/v/bin/uv build && "
+        f"VIRTUAL_ENV=/try/v /try/v/bin/uv pip install dist/*.whl{SMOKE_TEST}",
+    ),
+    Row(
+        "`poetry add` in a project",
+        "tools",
+        f"{VENV}/try/v/bin/pip install -q poetry && {CERTIFICATES}{INDEX}mkdir /try/project && "
+        "cd /try/project && /try/v/bin/poetry init -q -n --python '>=3.13,<4' && "
+        '/try/v/bin/poetry source add -q index "$INDEX" && '
+        "export POETRY_VIRTUALENVS_IN_PROJECT=true && "
+        "/try/v/bin/poetry add -v $(ls /try/sdist/*) && "
+        "cd / && /try/project/.venv/bin/python -I /try/smoke.py",
+    ),
+    Row(
+        "`pipx inject` into a program's environment",
+        "tools",
+        f"{VENV}/try/v/bin/pip install -q pipx && export PIPX_HOME=/try/pipx && "
+        "/try/v/bin/pipx install pytest && /try/v/bin/pipx inject pytest /try/sdist/* && "
+        "cd / && /try/pipx/venvs/pytest/bin/python -I /try/smoke.py",
+    ),
+    Row(
         "`--no-build-isolation`, setuptools 77",
         "tools",
         f"{VENV}/try/v/bin/pip install -q setuptools==77.0.3 && cd /try/tree && "
@@ -94,7 +136,7 @@ ROWS = [
         "tools",
         "rm -rf /var/tmp/v && chmod -R a-w,a+rX /try/tree && cd /try/tree && "
         "setpriv --reuid=65534 --regid=65534 --clear-groups env HOME=/ TMPDIR=/var/tmp sh -c "
-        "'python3 -m venv /var/tmp/v && /var/tmp/v/bin/pip install -v --no-cache-dir /try/sdist/*'"
+        "'python3 -m venv /var/tmp/v && /var/tmp/v/bin/pip install -v --no-cache-dir /try/tree'"
         " && cd / && /var/tmp/v/bin/python -I /try/smoke.py",
     ),
     Row(
