@@ -145,6 +145,13 @@ class BuildExtension(build_ext):
 class Wheel(bdist_wheel):
     """Names the interpreter that the wheel is for, which may be another than the running one."""
 
+    def write_wheelfile(self, wheelfile_base: str, *arguments: str, **named: str) -> None:
+        """Write the last file before all are packed, and undo what the umask did to them."""
+        super().write_wheelfile(wheelfile_base, *arguments, **named)
+        for path in Path(self.bdist_dir).rglob("*"):
+            if path.is_file():
+                path.chmod(permissions(path.stat().st_mode))
+
     def get_tag(self) -> tuple[str, str, str]:
         target = Target.named()
         return super().get_tag() if target is None else target.tag
@@ -193,8 +200,13 @@ def reproducible(member: tarfile.TarInfo) -> tarfile.TarInfo:
     member.uid = member.gid = 0
     member.uname = member.gname = ""
     member.mtime = int(os.environ.get("SOURCE_DATE_EPOCH", "315532800"))
-    member.mode = 0o755 if member.mode & 0o100 else 0o644
+    member.mode = permissions(member.mode)
     return member
+
+
+def permissions(mode: int) -> int:
+    """Return the permissions that a file gets in a distribution."""
+    return 0o755 if mode & 0o100 else 0o644
 
 
 def compile_arguments() -> list[str]:

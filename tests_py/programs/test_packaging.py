@@ -189,10 +189,13 @@ UNUSABLE = {
 }
 
 
-def put_go(folder: Path, content: str) -> None:
-    program = folder / "go"
+def put_program(program: Path, content: str) -> None:
     program.write_text(content, encoding="utf-8")
     program.chmod(0o755)
+
+
+def put_go(folder: Path, content: str) -> None:
+    put_program(folder / "go", content)
 
 
 @pytest.mark.parametrize(("content", "message"), UNUSABLE.values(), ids=UNUSABLE)
@@ -317,21 +320,177 @@ def test_tools_are_asked_of_pypi_where_they_are_missing(
     assert "ziglang" not in futile
 
 
-# What a user's environment may hold that the go command reads.
+# What a user's environment, or the file of go env -w, may hold that the go command reads.
 UNFIT = {
     "GOOS": "windows",
     "GOARCH": "386",
     "GOAMD64": "v4",
+    "GOARM64": "v9.0",
     "GO111MODULE": "off",
     "GOFLAGS": "-mod=mod -tags=none -race",
-    "GOWORK": "/nowhere/go.work",
+    "GOFIPS140": "latest",
+    "GOROOT": "/nowhere",
     "GOTOOLCHAIN": "go1.999.0",
     "GOEXPERIMENT": "nothing",
+    "GOCACHEPROG": "/nowhere",
+    "GOTMPDIR": "/nowhere",
     "CGO_ENABLED": "0",
     "CGO_CFLAGS": "-Werror -no-such-flag",
     "CGO_LDFLAGS": "-lnowhere",
     "CGO_CFLAGS_ALLOW": "(",
 }
+NOT_IN_A_FILE = {
+    "GOWORK": "/nowhere/go.work",
+    "GODEBUG": "cpu.sse41=off",
+    "LD_RUN_PATH": "/nowhere",
+}
+# What setuptools would read in the user's home.
+SETTINGS_OF_DISTUTILS = """
+[install]
+prefix = /nowhere
+[build]
+build_base = /proc/none
+[build_ext]
+inplace = 1
+libraries = nowhere
+[bdist_wheel]
+plat_name = win32
+"""
+
+# A go command that builds a record of its settings and options, and a compiler that
+# compiles its own options.
+RECORDING_GO = """#!/bin/sh
+[ "$1" = env ] && exec {go} "$@"
+options=
+for word; do case $word in -o|/*|-ldflags=*) ;; *) options="$options $word" ;; esac; done
+while [ "$1" != -o ]; do shift; done
+{{ echo "$options"; env | grep -E '^(GO[A-Z0-9]+|C?GO_[A-Z_]+|CC|LD_RUN_PATH)=' | sort; }} > "$2"
+"""
+RECORDING_COMPILER = """#!/bin/sh
+for word; do case $word in -ffile-prefix-map=*|-I*) ;; -*) echo "$word" ;; esac; done > "$0.options"
+while [ "$1" != -o ]; do shift; done
+cp "$0.options" "$2"
+"""
+
+
+def recording_tools(programs: Path) -> dict[str, str]:
+    """Return the environment of a build by a go command and a compiler that record."""
+    go, home = shutil.which("go"), programs.parent / "home"
+    assert go is not None
+    home.mkdir(exist_ok=True)
+    put_program(programs / "go", RECORDING_GO.format(go=go))
+    put_program(programs / "compiler", RECORDING_COMPILER)
+    return {
+        "CC": str(programs / "compiler"),
+        "GO": str(programs / "go"),
+        "GOCACHE": str(home / "cache"),
+        "GOPATH": str(home / "go"),
+        "HOME": str(home),
+        "TMPDIR": str(programs.parent),
+    }
+
+
+def recorded(
+    tools: Path, checkout: Path, programs: Path, before: str = "", **variables: str
+) -> bytes:
+    """Return a wheel with what the tools were told, built after some words of the shell."""
+    for folder in ("build", "pyext/golock.egg-info"):
+        shutil.rmtree(checkout / folder, ignore_errors=True)
+    output = programs.parent / "wheel"
+    shutil.rmtree(output, ignore_errors=True)
+    build = f'{before} exec "$0" -m pip wheel --no-build-isolation --no-deps -q -w "$1" .'
+    told = {**recording_tools(programs), **variables}
+    succeed("sh", "-c", build, tools, output, cwd=checkout, **told)
+    (wheel,) = output.glob("golock-*.whl")
+    return wheel.read_bytes()
+
+
+def test_surroundings_change_no_build(tools: Path, checkout: Path, programs: Path) -> None:
+    """The tools are told the same, and the files in the wheel have the same permissions."""
+    plain = recorded(tools, checkout, programs)
+    home = programs.parent / "home"
+    settings = home / "go.env"
+    lines = [f"{name}={value}\n" for name, value in UNFIT.items()]
+    settings.write_text("".join(lines), encoding="utf-8")
+    (home / ".pydistutils.cfg").write_text(SETTINGS_OF_DISTUTILS, encoding="utf-8")
+    surroundings: dict[str, tuple[str, dict[str, str]]] = {
+        "variables": ("", {**UNFIT, **NOT_IN_A_FILE}),
+        "go env -w": ("", {"GOENV": str(settings)}),
+        "umask": ("umask 077;", {}),
+        "no folder for temporary files": ("", {"TMPDIR": "/nowhere"}),
+        "no UTF-8": ("", {"PYTHONIOENCODING": "ascii", "LC_ALL": "C", "PYTHONUTF8": "0"}),
+        "Python's switches": ("", {"PYTHONOPTIMIZE": "2", "PYTHONSAFEPATH": "1"}),
+        "another distutils": ("", {"SETUPTOOLS_USE_DISTUTILS": "stdlib"}),
+    }
+    different = [
+        name
+        for name, (before, variables) in surroundings.items()
+        if recorded(tools, checkout, programs, before, **variables) != plain
+    ]
+    assert different == []
+
+
+def test_where_go_gets_modules_is_the_users_matter(tools: Path, programs: Path) -> None:
+    ask = (
+        "import sys; from pathlib import Path; sys.path.insert(0, sys.argv[1])\n"
+        "import go_command; found = go_command.module_environment(sys.argv[2], Path('/scratch'))\n"
+        "print(found['GOPROXY'], found['GOPRIVATE'], found['GOENV_ROOT'])"
+    )
+    settings = programs / "go.env"
+    settings.write_text("GOPROXY=https://file.example\nGOPRIVATE=in.file\n", encoding="utf-8")
+    here = {"GOENV": str(settings), "GOPRIVATE": "in.variable", "GOENV_ROOT": "/manager"}
+    command = [tools, "-c", ask, SOURCE / "pyext" / "backend", shutil.which("go")]
+    assert succeed(*command, cwd=programs, **here) == "https://file.example in.variable /manager\n"
+
+
+# Calls one hook of the backend as if not even root could write to the sources.
+HOOK_FOR_READERS = """
+import os, sys
+os.access = lambda path, mode: mode != os.W_OK
+sys.path.insert(0, "pyext/backend")
+import golock_backend
+getattr(golock_backend, sys.argv[1])(*sys.argv[2:])
+"""
+
+
+def test_sources_that_cannot_be_written(
+    tools: Path, checkout: Path, programs: Path, tmp_path: Path
+) -> None:
+    """A copy of them is built. An editable installation is refused."""
+    found = recording_tools(programs)
+
+    def hook(*words: str | Path) -> subprocess.CompletedProcess[str]:
+        command = [tools, "-B", "-c", HOOK_FOR_READERS, *words]
+        return run(*command, cwd=checkout, **found)
+
+    before = sorted(checkout.rglob("*"))
+    for done in (
+        hook("get_requires_for_build_wheel"),
+        hook("prepare_metadata_for_build_wheel", tmp_path),
+        hook("build_wheel", tmp_path),
+    ):
+        assert done.returncode == 0, done.stdout
+    assert len(list(tmp_path.glob("golock-*.whl"))) == 1
+    assert "an editable installation writes to the sources" in refusal(hook("build_editable", tmp_path))
+    assert sorted(checkout.rglob("*")) == before
+
+
+@pytest.mark.parametrize("version", ["none", "76.1.0"])
+def test_setuptools_that_is_missing_or_too_old(
+    tools: Path, checkout: Path, tmp_path: Path, version: str
+) -> None:
+    """Without build isolation any version may be there."""
+    program = "import sys; sys.path.insert(0, 'pyext/backend'); import golock_backend"
+    if version == "none":
+        done = run(tools, "-S", "-c", program, cwd=checkout)
+        assert "setuptools is missing; install version 77 or later" in refusal(done)
+    else:
+        information = tmp_path / f"setuptools-{version}.dist-info"
+        information.mkdir()
+        stated = f"Metadata-Version: 2.1\nName: setuptools\nVersion: {version}\n"
+        (information / "METADATA").write_text(stated, encoding="utf-8")
+        done = run(tools, "-c", program, cwd=checkout, PYTHONPATH=str(tmp_path))
+        assert "setuptools 76.1.0 is too old" in refusal(done)
 
 
 @pytest.mark.slow
@@ -340,7 +499,11 @@ def test_hostile_surroundings(tools: Path, checkout: Path, tmp_path: Path) -> No
     odd = checkout.rename(tmp_path / 'it\'s, "here" $HOME')
     home = tmp_path / "home"
     home.mkdir(mode=0o500)
-    unfit = {**UNFIT, "HOME": str(home), "XDG_CACHE_HOME": "", "GOCACHE": "/proc/none"}
+    settings = tmp_path / "go.env"
+    settings.write_text("GOFLAGS=-mod=mod -race\nCGO_LDFLAGS=-lnowhere\n", encoding="utf-8")
+    unfit = {**UNFIT, **NOT_IN_A_FILE, "GOENV": str(settings), "GOCACHE": "/proc/none"}
+    unfit |= {"HOME": str(home), "XDG_CACHE_HOME": "", "TMPDIR": "/nowhere"}
+    unfit |= {"CFLAGS": "-Werror -Wconversion", "LDFLAGS": "-static"}
     done = pip_wheel(tools, odd, **unfit)
     assert done.returncode == 0, done.stdout
     (wheel,) = odd.glob("golock-*.whl")
