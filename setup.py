@@ -53,6 +53,10 @@ WRAPPED = (
     "sigaction",
 )
 
+# What zig compiles, and its parts of the C library, have debugging information with the paths of
+# this machine, so two builds would differ.
+ZIG_STRIP = "-Wl,--strip-debug"
+
 
 def build_core(tools: Toolchain, output: Path, scratch: Path) -> None:
     """Build libgolock.so; golock/capi/libgolock says what the linker flags are for."""
@@ -62,6 +66,7 @@ def build_core(tools: Toolchain, output: Path, scratch: Path) -> None:
     with tempfile.TemporaryDirectory(prefix="golock") as temporary:
         exports = shutil.copy(ROOT / "golock" / "capi" / "libgolock" / "exports.map", temporary)
         external = [f"-Wl,--version-script={exports}", *(f"-Wl,--wrap={each}" for each in WRAPPED)]
+        external += [ZIG_STRIP] if tools.is_zig else []
         ldflags = [
             "-s -w -buildid=",
             "-X runtime.godebugDefault=asyncpreemptoff=1,containermaxprocs=0",
@@ -118,7 +123,7 @@ class BuildExtension(build_ext):
         if tools.is_zig:
             # distutils takes the commands of the compiler and the linker from the environment.
             os.environ["CC"] = shlex.join(tools.compiler)
-            os.environ["LDSHARED"] = f"{os.environ['CC']} -shared"
+            os.environ["LDSHARED"] = f"{os.environ['CC']} -shared {ZIG_STRIP}"
             self.include_dirs = [*headers_for_zig(scratch), *self.include_dirs]
             # pyconfig.h repeats what zig's newer headers have defined.
             self.extensions[0].extra_compile_args.append("-Wno-macro-redefined")

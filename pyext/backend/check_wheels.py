@@ -65,6 +65,8 @@ class Library:
             found.append(f"is for {self.elf['e_machine']}, not {machine}")
         if self.tags & {"DT_RPATH", "DT_RUNPATH"}:
             found.append("names folders to load other libraries from")
+        if any(section.name.startswith(".debug") for section in self.elf.iter_sections()):
+            found.append("has the paths of the machine that built it")
         if "DT_TEXTREL" in self.tags:
             found.append("has code that the loader changes")
         stacks = [part for part in self.elf.iter_segments() if part["p_type"] == "PT_GNU_STACK"]

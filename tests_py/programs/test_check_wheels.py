@@ -84,6 +84,7 @@ def test_a_sound_wheel(faults: Faults) -> None:
 
 BROKEN: dict[str, dict[str, Any]] = {
     "names folders": {"flags": ("-Wl,-rpath,/somewhere",)},
+    "paths of the machine": {"flags": ("-g",)},
     "executable stack": {"flags": ("-Wl,-z,execstack",)},
     "exports ['PyInit__golock', 'more']": {"extension": f"{SOUND} PUBLIC void more(void) {{}}"},
     "libgolock.so exports ['golock_core_6', 'more']": {
