@@ -143,8 +143,18 @@ class BuildExtension(build_ext):
             return str(super().get_ext_filename(fullname))
         return fullname.replace(".", os.sep) + target.suffix
 
+    def get_output_mapping(self) -> dict[str, str]:
+        """Return, for an editable installation, where in the sources the outputs are."""
+        mapping: dict[str, str] = super().get_output_mapping()
+        package = Path(self.build_lib, "golock")
+        if self.inplace:
+            for path in (self.core, self.header):
+                mapping[str(package / path.relative_to(self.core.parent))] = str(path)
+        return mapping
+
     def get_outputs(self) -> list[str]:
-        return [*super().get_outputs(), str(self.core), str(self.header)]
+        outputs: list[str] = super().get_outputs()  # the mapping's, if in place
+        return outputs if self.inplace else [*outputs, str(self.core), str(self.header)]
 
 
 class Wheel(bdist_wheel):

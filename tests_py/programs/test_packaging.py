@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import shutil
@@ -417,6 +418,9 @@ def recorded(
 def test_surroundings_change_no_build(tools: Path, checkout: Path, programs: Path) -> None:
     """The tools are told the same, and the files in the wheel have the same permissions."""
     plain = recorded(tools, checkout, programs)
+    with zipfile.ZipFile(io.BytesIO(plain)) as archive:
+        told = archive.read("golock/libgolock.so").decode().splitlines()
+    assert "GOENV=off" in told  # otherwise Go reads the file in its usual place
     home = programs.parent / "home"
     settings = home / "go.env"
     lines = [f"{name}={value}\n" for name, value in UNFIT.items()]
