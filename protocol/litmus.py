@@ -44,7 +44,7 @@ def native_compiler() -> list[str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Run the litmus programs.")
-    parser.add_argument("--rounds", type=int, default=2000)
+    parser.add_argument("--rounds", type=int, default=1000)
     parser.add_argument("--arm64", type=Path, metavar="ROOT")
     arguments = parser.parse_args()
     compiler = native_compiler() if arguments.arm64 is None else arm64.compiler()

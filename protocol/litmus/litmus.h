@@ -49,7 +49,7 @@ struct race {
 
 /* Nanoseconds. Two threads that run at the same time answer each other sooner. */
 #define ANSWER 50000
-#define MOST_TRIES 100
+#define MOST_TRIES 20
 
 static void
 wait_for_other(struct race *race)
