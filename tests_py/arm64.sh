@@ -30,8 +30,9 @@ left_out=(
     # They need Go packages bound by gopy.
     regressions/test_handoff_of_an_offered_core.py
     regressions/test_signal_stack_of_an_offered_core.py
-    # They examine this repository, or need no machine of their own.
+    # It examines this repository.
     unit/test_layers.py
+    # A process that takes more than some seconds for a case is taken for one that hangs.
     unit/test_conformance_schema.py
 )
 
