@@ -2,6 +2,7 @@
  * functions by those below in the calls of runtime/cgo (see setup.py). The runtime ends the process
  * if such a call fails, so none does: a thread that cannot be started is started later, and an
  * allocation waits for memory. */
+#define _GNU_SOURCE
 #include "guest.h"
 
 #include "../table.h"
@@ -18,6 +19,10 @@
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
+
+#ifndef MAP_FIXED_NOREPLACE
+#define MAP_FIXED_NOREPLACE 0x100000
+#endif
 
 #define REAL(type, name, parameters)                                                               \
     type __real_##name parameters;                                                                 \
@@ -67,7 +72,7 @@ give_back(void **kept, size_t size)
 
 static int short_of_memory; /* how many threads wait for memory */
 
-/* Called after a failed allocation, before the next try. */
+/* Called after a failed allocation for which no reserve is left or fits, before the next try. */
 static void
 find_memory(void)
 {
@@ -81,12 +86,55 @@ find_memory(void)
     }
 }
 
+/* Moves a reserve to where the memory is wanted. It is never given back for that: another thread of
+ * the process could get it, and this one would wait, perhaps with the GIL. Moved memory does not
+ * count against limits a second time. */
+static void *
+move(void **kept, size_t whole, void *address, size_t size)
+{
+    char *memory = size <= whole ? __atomic_exchange_n(kept, NULL, __ATOMIC_ACQ_REL) : NULL;
+    if (memory == NULL) {
+        return MAP_FAILED;
+    }
+    if (size < whole) {
+        __real_munmap(memory + size, whole - size);
+    }
+    if (address == NULL) {
+        return memory;
+    }
+    void *moved = mremap(memory, size, size, MREMAP_MAYMOVE | MREMAP_FIXED, address);
+    if (moved == MAP_FAILED) {
+        __real_munmap(memory, size);
+    }
+    return moved;
+}
+
+/* Called after the kernel has refused a private mapping without a file. */
+static void *
+from_reserve(void *address, size_t size, int protection, int flags)
+{
+    if (address != NULL && !(flags & MAP_FIXED)) {
+        /* The address is a wish. Linux looks whether it is taken before it looks at limits; before
+         * 4.17 it does not look, and the runtime's wishes are far from what others get. */
+        void *memory = __real_mmap(address, size, protection, flags | MAP_FIXED_NOREPLACE, -1, 0);
+        if (memory != MAP_FAILED || errno != ENOMEM) {
+            return memory;
+        }
+    }
+    return protection == PROT_NONE ? move(&reserve_space, RESERVE_SPACE, address, size)
+                                   : move(&reserve, RESERVE, address, size);
+}
+
 void *
 __wrap_mmap(void *address, size_t size, int protection, int flags, int fd, off_t offset)
 {
     void *memory;
     while ((memory = __real_mmap(address, size, protection, flags, fd, offset)) == MAP_FAILED &&
            (errno == ENOMEM || errno == EAGAIN)) {
+        memory = fd < 0 ? from_reserve(address, size, protection, flags) : MAP_FAILED;
+        if (memory != MAP_FAILED) {
+            break;
+        }
         find_memory();
     }
     return memory;
