@@ -39,7 +39,8 @@ struct golock_page_slot {
     } lives[GOLOCK_PAGE_LIVES];
     uint32_t doorbell;
     uint32_t process; /* its id in its PID namespace, for messages */
-    uint32_t reserved[2];
+    uint32_t barrier; /* not 0: the process has registered for expedited memory barriers */
+    uint32_t reserved;
 };
 
 struct golock_page_memory {

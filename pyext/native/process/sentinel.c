@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <linux/membarrier.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -17,8 +18,8 @@
 #define WORDS_OF_PAGE (1 + GOLOCK_PAGE_LIVES)
 #define PAGES ((GOLOCK_WAITV_MOST - 1) / WORDS_OF_PAGE)
 
-/* Nanoseconds until the next look at a dying process, doubled each time. */
-#define FIRST_PAUSE 20000
+/* Nanoseconds until the next look at a dying process, and an eighth of the time that it takes. */
+#define FIRST_PAUSE 30000
 
 /* Nanoseconds until another try when the kernel cannot let it sleep. */
 #define AFTER_FAILURE 1000000
@@ -38,6 +39,7 @@ enum { STARTING, RUNNING, REFUSED };
 
 static sentinel *sentinels;
 static bool refused;
+static uint32_t registered; /* for expedited barriers: has_stopped in slot.c */
 
 static struct robust_list *
 entry_of(const golock_page *page, int which)
@@ -142,7 +144,7 @@ static void
 serve(sentinel *self)
 {
     struct golock_waitv words[GOLOCK_WAITV_MOST];
-    int64_t next_look = 0, pause = 0;
+    int64_t next_look = 0, dying_since = 0;
     for (;;) {
         bool dying = false, waits = false;
         unsigned count = 1;
@@ -163,6 +165,8 @@ serve(sentinel *self)
             }
             uint32_t *bell = &page->memory->slots[page->me - 1].doorbell;
             uint32_t doorbell = __atomic_load_n(bell, __ATOMIC_SEQ_CST);
+            __atomic_store_n(&page->memory->slots[page->me - 1].barrier,
+                             __atomic_load_n(&registered, __ATOMIC_ACQUIRE), __ATOMIC_RELEASE);
             bool soon = attend(page);
             if (__atomic_load_n(&page->waiting, __ATOMIC_SEQ_CST) != 0) {
                 waits = true;
@@ -179,10 +183,11 @@ serve(sentinel *self)
             until = next_look;
         }
         if (dying) {
-            pause = pause == 0 ? FIRST_PAUSE : pause < GOLOCK_LOOK ? 2 * pause : GOLOCK_LOOK;
+            dying_since = dying_since == 0 ? now : dying_since;
+            int64_t pause = FIRST_PAUSE + (now - dying_since) / 8;
             until = now + pause < until ? now + pause : until;
         } else {
-            pause = 0;
+            dying_since = 0;
         }
         if (golock_waitv(words, count, until) < 0 && errno != EAGAIN && errno != ETIMEDOUT &&
             errno != EINTR) {
@@ -208,15 +213,31 @@ run(void *argument)
     return NULL;
 }
 
-static sentinel *
-start(int *error)
+/* Registers the process for expedited barriers. In a process with several threads the kernel waits
+ * for all processors meanwhile, some milliseconds, so this has a thread of its own. */
+static void *
+enroll(void *ignored)
 {
-    sentinel *self = calloc(1, sizeof(*self));
+    (void)ignored;
+    if (syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED, 0, 0) == 0) {
+        golock_pages_lock();
+        __atomic_store_n(&registered, 1, __ATOMIC_RELEASE);
+        for (sentinel *self = sentinels; self != NULL; self = self->next) {
+            wake_kick(self);
+        }
+        golock_pages_unlock();
+    }
+    return NULL;
+}
+
+/* Starts a detached thread with all signals blocked. Returns 0, or an error number. */
+static int
+start_thread(void *(*function)(void *), void *argument)
+{
     pthread_attr_t attributes;
-    *error = self == NULL ? ENOMEM : pthread_attr_init(&attributes);
-    if (*error != 0) {
-        free(self);
-        return NULL;
+    int error = pthread_attr_init(&attributes);
+    if (error != 0) {
+        return error;
     }
     sigset_t all, before;
     sigfillset(&all);
@@ -224,12 +245,23 @@ start(int *error)
     pthread_attr_setstacksize(&attributes, PTHREAD_STACK_MIN + 64 * 1024);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     pthread_t thread;
-    *error = pthread_create(&thread, &attributes, run, self);
+    error = pthread_create(&thread, &attributes, function, argument);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     pthread_attr_destroy(&attributes);
+    return error;
+}
+
+static sentinel *
+start(int *error)
+{
+    sentinel *self = calloc(1, sizeof(*self));
+    *error = self == NULL ? ENOMEM : start_thread(run, self);
     if (*error != 0) {
         free(self);
         return NULL;
+    }
+    if (sentinels == NULL) {
+        (void)start_thread(enroll, NULL); /* without it the byte lock says when a process is dead */
     }
     while (__atomic_load_n(&self->state, __ATOMIC_ACQUIRE) == STARTING) {
         syscall(SYS_futex, &self->state, FUTEX_WAIT | FUTEX_PRIVATE_FLAG, STARTING, NULL, NULL, 0);
@@ -323,4 +355,5 @@ golock_sentinels_after_fork(void)
         free(self); /* its thread is the parent's */
     }
     sentinels = NULL;
+    registered = 0;
 }

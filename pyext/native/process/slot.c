@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/membarrier.h>
 #include <sys/stat.h>
 
 _Static_assert(FUTEX_OWNER_DIED == 0x40000000, "the bit that golock_life_guarded looks at");
@@ -66,6 +67,18 @@ byte_is_free(const golock_page *page, uint32_t slot, bool otherwise)
     return lock.l_type == F_UNLCK;
 }
 
+/* Whether no thread of a process whose life words are marked still runs. The kernel marks them when
+ * the sentinel has gone; other threads were killed before, but one may still run on another
+ * processor. An expedited barrier interrupts all processors that run registered processes, and a
+ * killed thread does not return from an interrupt. It takes some microseconds. The byte lock says
+ * the same, but only after the memory of the process has been freed. */
+static bool
+has_stopped(const golock_page *page, uint32_t slot)
+{
+    return __atomic_load_n(&page->memory->slots[slot - 1].barrier, __ATOMIC_ACQUIRE) != 0 &&
+           syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL_EXPEDITED, 0, 0) == 0;
+}
+
 enum golock_life
 golock_slot_life(const golock_page *page, uint32_t slot)
 {
@@ -75,6 +88,9 @@ golock_slot_life(const golock_page *page, uint32_t slot)
     uint32_t first = load(page, slot, 0), second = load(page, slot, 1);
     if (golock_life_guarded(first) && golock_life_guarded(second)) {
         return GOLOCK_ALIVE;
+    }
+    if (((first | second) & FUTEX_OWNER_DIED) != 0 && has_stopped(page, slot)) {
+        return GOLOCK_DEAD;
     }
     if (((first | second) & FUTEX_OWNER_DIED) != 0 || (first | second) == 0) {
         return byte_is_free(page, slot, true) ? GOLOCK_DEAD : GOLOCK_DYING;
@@ -159,6 +175,7 @@ move_in(golock_page *page, uint32_t slot)
     }
     mine->process = (uint32_t)getpid();
     __atomic_store_n(&page->me, slot, __ATOMIC_RELAXED);
+    __atomic_store_n(&mine->barrier, 0, __ATOMIC_RELAXED);
     uint32_t life = golock_sentinel_guard(page);
     for (int i = GOLOCK_PAGE_LIVES - 1; i >= 0; i--) {
         __atomic_store_n(&mine->lives[i].life, life, __ATOMIC_SEQ_CST);
