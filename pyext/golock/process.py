@@ -143,7 +143,7 @@ class Lock(ProcessLock):
     def __reduce__(self) -> tuple[Any, ...]:
         if self._name is not None:
             return _named, (type(self), self._name, self._on_abandoned)
-        return _received, (type(self), _Sent(self), self._on_abandoned)
+        return _received, (type(self), _sent(self), self._on_abandoned)
 
     def __repr__(self) -> str:
         state = f"held by process {holder}" if (holder := self.holder) else "free"
@@ -160,27 +160,20 @@ def _received(cls: type[Lock], sent: Any, on_abandoned: Literal["tell", "raise"]
     return cls._adopt(sent.detach(), on_abandoned)
 
 
-class _Sent:
-    """A lock's descriptor, to be pickled. multiprocessing.reduction.DupFd would close a copy."""
+def _sent(lock: Lock) -> Any:
+    """Return what stands for a lock's descriptor in a pickle.
 
-    def __init__(self, lock: Lock) -> None:
-        self._lock = lock
+    multiprocessing.reduction.DupFd would close a copy of the descriptor, and so drop the byte lock.
+    """
+    popen = get_spawning_popen()
+    if popen is not None:  # the child inherits it
+        return popen.DupFd(popen.duplicate_for_child(lock._descriptor()))
+    from multiprocessing import resource_sharer  # noqa: PLC0415
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        fd = self._lock._descriptor()
-        popen = get_spawning_popen()
-        if popen is not None:  # the child inherits it
-            reduced: tuple[Any, ...] = popen.DupFd(popen.duplicate_for_child(fd)).__reduce_ex__(2)
-            return reduced
-        from multiprocessing import resource_sharer  # noqa: PLC0415
+    def send(connection: Connection, pid: int) -> None:
+        reduction.send_handle(connection, lock._descriptor(), pid)
 
-        lock = self._lock
-
-        def send(connection: Connection, pid: int) -> None:
-            reduction.send_handle(connection, lock._descriptor(), pid)
-
-        ticket = resource_sharer._resource_sharer.register(send, lambda: None)  # type: ignore[attr-defined]
-        return _Ticket, (ticket,)
+    return _Ticket(resource_sharer._resource_sharer.register(send, lambda: None))  # type: ignore[attr-defined]
 
 
 class _Ticket:

@@ -62,8 +62,14 @@ class Contest:
             self.words = memoryview(mmap.mmap(file.fileno(), size)).cast("q")
         self.lock = Lock(self.name) if start in {"exec", "namespaces"} else Lock()
         self.running: dict[int, object] = {}
+        self.before: dict[int, int] = {}
+
+    def works(self, me: int) -> bool:
+        """Report whether a worker has made an update since it began."""
+        return self.words[MINE + me] > self.before[me]
 
     def begin(self, me: int) -> None:
+        self.before[me] = self.words[MINE + me]
         if self.start == "fork":
             pid = os.fork()
             if pid == 0:
@@ -128,7 +134,9 @@ def main(workers: int, acquires: int, kills: int, start: str) -> int:
     killed = 0
     for _ in range(kills):
         time.sleep(chance.expovariate(1 / 0.001))
-        me = chance.randrange(workers)
+        while not (working := [me for me in range(workers) if contest.works(me)]):
+            time.sleep(0.001)
+        me = chance.choice(working)
         killed += contest.kill(me)
         contest.begin(me)
     contest.words[KILLED] = 1
