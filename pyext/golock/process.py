@@ -192,11 +192,9 @@ class _Ticket:
 
 def _path(name: str) -> str:
     """Return the path of a name's page."""
-    file = (
-        quote(name, safe=" ").replace(".", "%2E", 1)
-        if name.startswith(".")
-        else quote(name, safe=" ")
-    )
+    file = quote(name, safe=" ", errors="surrogateescape")
+    if file.startswith("."):
+        file = f"%2E{file[1:]}"
     if len(file) > _LONGEST:
         digest = hashlib.sha256(os.fsencode(name)).hexdigest()
         file = f"{file[: _LONGEST - len(digest) - 1]}~{digest}"

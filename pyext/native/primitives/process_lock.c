@@ -140,8 +140,11 @@ process_lock_exit(ProcessLockObject *self, PyObject *const *Py_UNUSED(args),
 static PyObject *
 process_lock_locked(ProcessLockObject *self, PyObject *Py_UNUSED(ignored))
 {
-    golock_slot_settle(self->page);
-    return Py_NewRef(golock_cell_locked(golock_cell_load(self->page)) ? Py_True : Py_False);
+    uint64_t cell = golock_cell_load(self->page);
+    uint32_t holder = golock_cell_holder(cell);
+    bool locked = holder != 0 ? golock_slot_life(self->page, holder) != GOLOCK_DEAD
+                              : golock_cell_locked(cell);
+    return Py_NewRef(locked ? Py_True : Py_False);
 }
 
 static PyObject *

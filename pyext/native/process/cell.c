@@ -112,6 +112,20 @@ appoint(golock_page *page)
     wake_first(page);
 }
 
+/* Names a claimant in a free lock, and wakes it. Returns false if the cell is not `old`. */
+static bool
+swap_and_appoint(golock_page *page, uint64_t old, uint64_t next)
+{
+    set_due(page);
+    golock_cell_owes(page, true);
+    bool swapped = golock_cell_swap(page, old, next);
+    if (swapped) {
+        appoint(page);
+    }
+    golock_cell_owes(page, false);
+    return swapped;
+}
+
 bool
 golock_cell_release(golock_page *page)
 {
@@ -124,9 +138,14 @@ golock_cell_release(golock_page *page)
             return false;
         }
         if (claimed(old) && ((old & GOLOCK_PAGE_HANDOFF) || (check && due(page)))) {
-            if (golock_cell_swap(page, old, next | GOLOCK_PAGE_HANDOFF)) {
+            golock_cell_owes(page, true);
+            bool released = golock_cell_swap(page, old, next | GOLOCK_PAGE_HANDOFF);
+            if (released) {
                 /* If the claimant is awake, nobody sleeps on this channel, and it will come. */
                 wake(page, CLAIMANT);
+            }
+            golock_cell_owes(page, false);
+            if (released) {
                 return true;
             }
         } else if (claimed(old)) {
@@ -134,10 +153,8 @@ golock_cell_release(golock_page *page)
                 return true;
             }
         } else if (old & (GOLOCK_PAGE_HANDOFF | GOLOCK_PAGE_WAITERS)) {
-            set_due(page);
             uint32_t flags = ((uint32_t)old & GOLOCK_PAGE_HANDOFF) | GOLOCK_PAGE_CLAIMED;
-            if (golock_cell_swap(page, old, with_flags(next, flags))) {
-                appoint(page);
+            if (swap_and_appoint(page, old, with_flags(next, flags))) {
                 return true;
             }
         } else if (golock_cell_swap(page, old, next)) {
@@ -153,13 +170,8 @@ golock_cell_bury(golock_page *page, uint64_t old)
     if (golock_cell_deaths(old) < UINT32_MAX >> GOLOCK_PAGE_DEATHS_SHIFT) {
         next += (uint64_t)1 << GOLOCK_PAGE_DEATHS_SHIFT;
     }
-    set_due(page);
     uint32_t flags = ((uint32_t)old & GOLOCK_PAGE_HANDOFF) | GOLOCK_PAGE_CLAIMED;
-    if (!golock_cell_swap(page, old, with_flags(next, flags))) {
-        return false;
-    }
-    appoint(page);
-    return true;
+    return swap_and_appoint(page, old, with_flags(next, flags));
 }
 
 void
@@ -174,9 +186,7 @@ golock_cell_pass_on(golock_page *page)
             }
             continue;
         }
-        set_due(page);
-        if (golock_cell_swap(page, old, with_flags(old, handoff | GOLOCK_PAGE_CLAIMED))) {
-            appoint(page);
+        if (swap_and_appoint(page, old, with_flags(old, handoff | GOLOCK_PAGE_CLAIMED))) {
             return;
         }
     }
@@ -235,9 +245,9 @@ taken(const golock_page *page, const golock_cell_waiter *waiter, uint64_t old)
     return (with_flags(old, flags) | holder) + GOLOCK_PAGE_TAKEN;
 }
 
-/* Sets the channel, and returns the cell on whose word the waiter may sleep. */
+/* Returns the cell on whose word the waiter may sleep, and the channel. */
 static uint64_t
-announced(golock_cell_waiter *waiter, uint64_t old, int64_t now)
+announced(const golock_cell_waiter *waiter, uint64_t old, int64_t now, uint32_t *channel)
 {
     const int64_t threshold = golock_core_handoff();
     const bool held = golock_cell_holder(old) != 0;
@@ -245,11 +255,11 @@ announced(golock_cell_waiter *waiter, uint64_t old, int64_t now)
         held && (requested(waiter) || (waiter->designated && !handoff_requested(old) &&
                                        now - waiter->since >= threshold));
     uint64_t next = old;
-    waiter->channel = waiter->returns ? RETURNER : SLEEPER;
+    *channel = waiter->returns ? RETURNER : SLEEPER;
     if (asks) {
         /* It was woken, but a newcomer was faster. It requests the hand-off. */
         next |= FLAGS;
-        waiter->channel = CLAIMANT;
+        *channel = CLAIMANT;
     } else if (held && !handoff_requested(old) && (waiter->designated || !claimed(old))) {
         next = (old & ~(uint64_t)GOLOCK_PAGE_CLAIMED) | GOLOCK_PAGE_WAITERS;
     }
@@ -289,9 +299,11 @@ golock_cell_next(golock_page *page, golock_cell_waiter *waiter, enum golock_cell
             resign(page, waiter);
             return GOLOCK_CELL_TIMED_OUT;
         }
-        uint64_t next = announced(waiter, old, now);
+        uint32_t channel;
+        uint64_t next = announced(waiter, old, now, &channel);
         if (next == old || golock_cell_swap(page, old, next)) {
             waiter->value = (uint32_t)next;
+            waiter->channel = channel;
             waiter->designated = waiter->channel == CLAIMANT;
             waiter->until = waiter->deadline;
             if (reserved(next) && waiter->until - now > PATIENCE) {

@@ -74,6 +74,15 @@ golock_cell_fast_release(golock_page *page)
            golock_cell_swap(page, old, old & ~(uint64_t)UINT32_MAX);
 }
 
+/* Counts a call on which a wake may depend: if this process dies meanwhile, its debt is passed on.
+ * It has a slot. */
+static inline void
+golock_cell_owes(golock_page *page, bool owes)
+{
+    uint32_t *debts = &page->memory->slots[page->me - 1].debts;
+    __atomic_fetch_add(debts, owes ? 1 : UINT32_MAX, __ATOMIC_SEQ_CST);
+}
+
 /* Why a step is asked for, and what is to be done next. */
 enum golock_cell_reason {
     GOLOCK_CELL_ENTERED,
@@ -101,11 +110,12 @@ typedef struct {
     int64_t until;
 } golock_cell_waiter;
 
-/* Decides what the waiter does next. It has a slot. */
+/* Decides what the waiter does next. Its process has a slot, and a debt. */
 enum golock_cell_action golock_cell_next(golock_page *page, golock_cell_waiter *waiter,
                                          enum golock_cell_reason reason);
 
-/* Releases the lock, whoever holds it. Returns false if it is free. */
+/* Releases the lock, whoever holds it. Returns false if it is free. This process has a slot, here
+ * and below. */
 bool golock_cell_release(golock_page *page);
 
 /* Releases the lock of a holder that has died, if the cell is still `old`: the next holder is

@@ -92,18 +92,19 @@ golock_sentinel_look(golock_page *page)
 static bool
 attend(golock_page *page)
 {
-    bool dying = false, died = false;
+    bool dying = false, owed = false;
     for (int i = 0; i < GOLOCK_PAGE_LIVES; i++) {
         const golock_aim *aim = &page->aims[i];
         if (aim->slot != 0 &&
             __atomic_load_n(golock_life_of(page, aim->slot, i), __ATOMIC_ACQUIRE) != aim->life) {
-            bool now = golock_slot_life(page, aim->slot) == GOLOCK_DYING;
-            dying |= now;
-            died |= !now;
+            enum golock_life life = golock_slot_life(page, aim->slot);
+            uint32_t *debts = &page->memory->slots[aim->slot - 1].debts;
+            dying |= life == GOLOCK_DYING;
+            owed |= life == GOLOCK_DEAD && __atomic_load_n(debts, __ATOMIC_ACQUIRE) != 0;
         }
     }
     dying |= golock_slot_settle(page);
-    if (died) {
+    if (owed) { /* and nobody has taken the slot since: its new owner passes it on */
         golock_cell_pass_on(page);
     }
     if (!dying) {

@@ -163,16 +163,7 @@ static void
 move_in(golock_page *page, uint32_t slot)
 {
     struct golock_page_slot *mine = &page->memory->slots[slot - 1];
-    for (;;) {
-        uint64_t cell = golock_cell_load(page);
-        if (golock_cell_holder(cell) != slot || golock_cell_bury(page, cell)) {
-            break;
-        }
-    }
-    bool used = mine->lives[0].life != 0 || mine->lives[1].life != 0;
-    if (used) {
-        golock_cell_pass_on(page);
-    }
+    const uint32_t debts = __atomic_load_n(&mine->debts, __ATOMIC_ACQUIRE);
     mine->process = (uint32_t)getpid();
     __atomic_store_n(&page->me, slot, __ATOMIC_RELAXED);
     __atomic_store_n(&mine->barrier, 0, __ATOMIC_RELAXED);
@@ -181,6 +172,16 @@ move_in(golock_page *page, uint32_t slot)
         __atomic_store_n(&mine->lives[i].life, life, __ATOMIC_SEQ_CST);
     }
     ring(page, slot);
+    for (;;) {
+        uint64_t cell = golock_cell_load(page);
+        if (golock_cell_holder(cell) != slot || golock_cell_bury(page, cell)) {
+            break;
+        }
+    }
+    if (debts != 0) {
+        golock_cell_pass_on(page);
+        __atomic_fetch_sub(&mine->debts, debts, __ATOMIC_SEQ_CST);
+    }
     golock_sentinel_kick(page);
 }
 

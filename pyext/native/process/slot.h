@@ -22,8 +22,8 @@ enum golock_life {
 /* Tells whether the process with a slot, 1 + its index, lives. Needs no mutex. */
 enum golock_life golock_slot_life(const golock_page *page, uint32_t slot);
 
-/* Frees the lock if its holder is dead. Returns whether the holder was dying: look again soon.
- * Needs no mutex. */
+/* Frees the lock if its holder is dead. Returns whether the holder was dying: look again soon. This
+ * process has a slot. Needs no mutex. */
 bool golock_slot_settle(golock_page *page);
 
 /* Whether this process keeps its slot though its byte lock is gone, as when another descriptor of

@@ -82,12 +82,9 @@ sleep_detached(golock_page *page, const golock_cell_waiter *waiter, bool dying)
     return reason;
 }
 
-enum golock_page_outcome
-golock_page_acquire(golock_page *page, golock_deadline deadline, bool refuses)
+static enum golock_page_outcome
+acquire(golock_page *page, golock_deadline deadline, bool refuses)
 {
-    if (golock_page_enter(page) < 0) {
-        return GOLOCK_PAGE_FAILED;
-    }
     golock_cell_waiter waiter = {
         .deadline = deadline.at, .since = golock_now(), .refuses = refuses};
     pid_t process = golock_process;
@@ -123,10 +120,14 @@ golock_page_acquire(golock_page *page, golock_deadline deadline, bool refuses)
             } else if (raised) {
                 golock_cell_next(page, &waiter, GOLOCK_CELL_INTERRUPTED);
             }
-            if (raised || (forked && golock_page_enter(page) < 0)) {
+            if (raised) {
                 return GOLOCK_PAGE_FAILED;
             }
             if (forked) {
+                if (golock_page_enter(page) < 0) {
+                    return GOLOCK_PAGE_FAILED;
+                }
+                golock_cell_owes(page, true);
                 continue;
             }
         }
@@ -137,4 +138,18 @@ golock_page_acquire(golock_page *page, golock_deadline deadline, bool refuses)
             reason = sleep_detached(page, &waiter, dying);
         }
     }
+}
+
+enum golock_page_outcome
+golock_page_acquire(golock_page *page, golock_deadline deadline, bool refuses)
+{
+    if (golock_page_enter(page) < 0) {
+        return GOLOCK_PAGE_FAILED;
+    }
+    golock_cell_owes(page, true);
+    enum golock_page_outcome outcome = acquire(page, deadline, refuses);
+    if (page->me != 0) { /* or a handler forked, and the child has failed to take a slot */
+        golock_cell_owes(page, false);
+    }
+    return outcome;
 }

@@ -1,0 +1,6 @@
+//go:build !race
+
+package process
+
+func (p *page) afterAcquire()  {}
+func (p *page) beforeRelease() {}
