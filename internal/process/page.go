@@ -78,6 +78,9 @@ import "unsafe"
 // woken, and a held one gets Waiters. Too many wakes harm nobody but the order: a claimant that
 // finds the lock taken sleeps again, and a release that finds nobody clears Waiters.
 //
+// A killed thread that slept on the word may still take a wake, until it has gone. So a debt is
+// passed on at once, and again when the byte is unlocked.
+//
 // A process that buries, or passes on, may die as well. It has a debt meanwhile, and its watchers
 // see its death.
 //

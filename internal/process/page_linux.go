@@ -35,8 +35,9 @@ type page struct {
 
 // An aim is what a sentinel watches: a life word of another slot, while it has this value.
 type aim struct {
-	slot uint32 // 1 + its index, or 0: none
-	life uint32
+	slot     uint32 // 1 + its index, or 0: none
+	life     uint32
+	passedOn bool // its debts, once: see mourn
 }
 
 type identity struct{ device, inode uint64 }

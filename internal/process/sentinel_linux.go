@@ -1,6 +1,7 @@
 package process
 
 import (
+	"math"
 	"os"
 	"runtime"
 	"sync/atomic"
@@ -186,19 +187,40 @@ func (p *page) look() bool {
 	return dying
 }
 
-// attend handles the deaths of those that were watched. It reports whether one of them is dying.
+// mourn handles the death of one that was watched. It reports whether its debts are to be passed
+// on, and whether to look again soon: a thread of a dead process that slept may take a wake until
+// it has gone, though it never runs again. So a debt is passed on when the process is dead, and
+// again when its byte is unlocked.
+func (p *page) mourn(a *aim) (owed, soon bool) {
+	switch p.lifeOf(a.slot) {
+	case dying:
+		return false, true
+	case alive:
+		return false, false // the new owner of the slot has passed the debts on
+	}
+	if atomic.LoadUint32(&p.memory.slots[a.slot-1].debts) == 0 {
+		return false, false
+	}
+	gone := p.byteIsFree(a.slot, true)
+	owed = gone || !a.passedOn
+	a.passedOn = true
+	return owed, !gone
+}
+
+// attend handles the deaths of those that were watched. It reports whether to look again soon.
 func (p *page) attend() bool {
 	soon, owed := false, false
-	for i, aim := range p.aims {
-		if aim.slot != 0 && p.loadLife(aim.slot, i) != aim.life {
-			life := p.lifeOf(aim.slot)
-			debts := atomic.LoadUint32(&p.memory.slots[aim.slot-1].debts)
-			soon = soon || life == dying
-			owed = owed || life == dead && debts != 0
+	for i := range p.aims {
+		a := &p.aims[i]
+		if a.slot == 0 || p.loadLife(a.slot, i) == a.life {
+			continue
 		}
+		wake(p.life(a.slot, i), math.MaxInt32, channelAny) // the kernel has woken one of the watchers
+		owes, again := p.mourn(a)
+		owed, soon = owed || owes, soon || again
 	}
 	soon = p.settle() || soon
-	if owed { // and nobody has taken the slot since: its new owner passes it on
+	if owed {
 		p.passOn()
 	}
 	if !soon {

@@ -158,7 +158,7 @@ func (p *page) aim() {
 		other := (me+Slots-i)%Slots + 1
 		life := p.loadLife(other, found)
 		if guarded(life) && guarded(p.loadLife(other, 0)) {
-			p.aims[found] = aim{other, life}
+			p.aims[found] = aim{slot: other, life: life}
 			found++
 		}
 	}

@@ -14,6 +14,7 @@
 typedef struct {
     uint32_t slot; /* 1 + its index, or 0: none */
     uint32_t life;
+    bool passed_on; /* its debts, once: see golock_slot_gone */
 } golock_aim;
 
 typedef struct golock_page {

@@ -88,29 +88,54 @@ golock_sentinel_look(golock_page *page)
     return dying;
 }
 
-/* Handles the deaths of those that were watched. Returns whether one of them is dying. */
+/* Handles the death of one that was watched. Sets *owed if its debts are to be passed on. Returns
+ * whether it is to be looked at again soon. */
+static bool
+mourn(golock_page *page, golock_aim *aim, bool *owed)
+{
+    const uint32_t *debts = &page->memory->slots[aim->slot - 1].debts;
+    switch (golock_slot_life(page, aim->slot)) {
+    case GOLOCK_DYING:
+        return true;
+    case GOLOCK_ALIVE:
+        return false; /* the new owner of the slot has passed the debts on */
+    case GOLOCK_DEAD:
+        break;
+    }
+    if (__atomic_load_n(debts, __ATOMIC_ACQUIRE) == 0) {
+        return false;
+    }
+    bool gone = golock_slot_gone(page, aim->slot);
+    *owed |= gone || !aim->passed_on;
+    aim->passed_on = true;
+    return !gone;
+}
+
+/* Handles the deaths of those that were watched. Returns whether to look again soon. */
 static bool
 attend(golock_page *page)
 {
-    bool dying = false, owed = false;
+    bool soon = false, owed = false;
     for (int i = 0; i < GOLOCK_PAGE_LIVES; i++) {
-        const golock_aim *aim = &page->aims[i];
-        if (aim->slot != 0 &&
-            __atomic_load_n(golock_life_of(page, aim->slot, i), __ATOMIC_ACQUIRE) != aim->life) {
-            enum golock_life life = golock_slot_life(page, aim->slot);
-            uint32_t *debts = &page->memory->slots[aim->slot - 1].debts;
-            dying |= life == GOLOCK_DYING;
-            owed |= life == GOLOCK_DEAD && __atomic_load_n(debts, __ATOMIC_ACQUIRE) != 0;
+        golock_aim *aim = &page->aims[i];
+        if (aim->slot == 0) {
+            continue;
+        }
+        uint32_t *life = golock_life_of(page, aim->slot, i);
+        if (__atomic_load_n(life, __ATOMIC_ACQUIRE) != aim->life) {
+            /* The kernel has woken one of those that watch it. */
+            golock_shared_wake(life, INT_MAX, FUTEX_BITSET_MATCH_ANY);
+            soon |= mourn(page, aim, &owed);
         }
     }
-    dying |= golock_slot_settle(page);
-    if (owed) { /* and nobody has taken the slot since: its new owner passes it on */
+    soon |= golock_slot_settle(page);
+    if (owed) {
         golock_cell_pass_on(page);
     }
-    if (!dying) {
+    if (!soon) {
         golock_slot_aim(page);
     }
-    return dying;
+    return soon;
 }
 
 /* Adds what to sleep on for a page. */

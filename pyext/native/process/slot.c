@@ -99,6 +99,12 @@ golock_slot_life(const golock_page *page, uint32_t slot)
 }
 
 bool
+golock_slot_gone(const golock_page *page, uint32_t slot)
+{
+    return byte_is_free(page, slot, true);
+}
+
+bool
 golock_slot_settle(golock_page *page)
 {
     for (;;) {

@@ -22,6 +22,11 @@ enum golock_life {
 /* Tells whether the process with a slot, 1 + its index, lives. Needs no mutex. */
 enum golock_life golock_slot_life(const golock_page *page, uint32_t slot);
 
+/* Whether the threads of a dead process have gone. One that slept may take a wake until then,
+ * though it never runs again: so a debt is passed on when the process is dead, and again when it
+ * has gone. */
+bool golock_slot_gone(const golock_page *page, uint32_t slot);
+
 /* Frees the lock if its holder is dead. Returns whether the holder was dying: look again soon. This
  * process has a slot. Needs no mutex. */
 bool golock_slot_settle(golock_page *page);
