@@ -35,7 +35,9 @@
 struct golock_page_slot {
     struct {
         uint32_t life;
-        uint32_t spare; /* a robust list's entries are 8 bytes apart */
+        /* Of the first: how many processes have had the slot. Of the second: the number of the last
+         * of them whose death has been handled. */
+        uint32_t number;
     } lives[GOLOCK_PAGE_LIVES];
     uint32_t doorbell;
     uint32_t process; /* its id in its PID namespace, for messages */

@@ -81,6 +81,11 @@ import "unsafe"
 // A killed thread that slept on the word may still take a wake, until it has gone. So a debt is
 // passed on at once, and again when the byte is unlocked.
 //
+// The death of a process may be nobody's to see: when it dies, the slot above it may just have been
+// taken, by a process whose sentinel does not watch it yet. So the slot says whose death was
+// handled last, and a sentinel that looks for those to watch handles the other deaths that it
+// finds.
+//
 // A process that buries, or passes on, may die as well. It has a debt meanwhile, and its watchers
 // see its death.
 //
@@ -154,7 +159,9 @@ type memory struct {
 type slot struct {
 	lives [Lives]struct {
 		life uint32
-		_    uint32 // the entries of a robust list are 8 bytes apart
+		// Of the first: how many processes have had the slot. Of the second: the number of the last
+		// of them whose death has been handled.
+		number uint32
 	}
 	doorbell uint32
 	process  uint32 // its id in its PID namespace, for messages

@@ -37,7 +37,7 @@ type page struct {
 type aim struct {
 	slot     uint32 // 1 + its index, or 0: none
 	life     uint32
-	passedOn bool // its debts, once: see mourn
+	passedOn bool // its debts, once: see attend
 }
 
 type identity struct{ device, inode uint64 }

@@ -187,46 +187,44 @@ func (p *page) look() bool {
 	return dying
 }
 
-// mourn handles the death of one that was watched. It reports whether its debts are to be passed
-// on, and whether to look again soon: a thread of a dead process that slept may take a wake until
-// it has gone, though it never runs again. So a debt is passed on when the process is dead, and
-// again when its byte is unlocked.
-func (p *page) mourn(a *aim) (owed, soon bool) {
-	switch p.lifeOf(a.slot) {
-	case dying:
-		return false, true
-	case alive:
-		return false, false // the new owner of the slot has passed the debts on
-	}
-	if atomic.LoadUint32(&p.memory.slots[a.slot-1].debts) == 0 {
-		return false, false
-	}
-	gone := p.byteIsFree(a.slot, true)
-	owed = gone || !a.passedOn
-	a.passedOn = true
-	return owed, !gone
-}
-
 // attend handles the deaths of those that were watched. It reports whether to look again soon.
 func (p *page) attend() bool {
 	soon, owed := false, false
+	var handled [Lives]struct{ slot, number uint32 }
 	for i := range p.aims {
 		a := &p.aims[i]
 		if a.slot == 0 || p.loadLife(a.slot, i) == a.life {
 			continue
 		}
 		wake(p.life(a.slot, i), math.MaxInt32, channelAny) // the kernel has woken one of the watchers
-		owes, again := p.mourn(a)
-		owed, soon = owed || owes, soon || again
+		slot := &p.memory.slots[a.slot-1]
+		number := atomic.LoadUint32(&slot.lives[0].number)
+		life := p.lifeOf(a.slot)
+		if life == alive {
+			continue // the new owner of the slot passes the debts on
+		}
+		indebted := atomic.LoadUint32(&slot.debts) != 0
+		gone := life == dead && (!indebted || p.byteIsFree(a.slot, true))
+		owed = owed || life == dead && indebted && (gone || !a.passedOn)
+		a.passedOn = a.passedOn || life == dead
+		soon = soon || !gone
+		if gone {
+			handled[i].slot, handled[i].number = a.slot, number
+		}
 	}
 	soon = p.settle() || soon
 	if owed {
 		p.passOn()
 	}
-	if !soon {
-		p.aim()
+	if soon {
+		return true
 	}
-	return soon
+	for _, h := range handled {
+		if h.slot != 0 {
+			atomic.StoreUint32(&p.memory.slots[h.slot-1].lives[1].number, h.number)
+		}
+	}
+	return p.aim()
 }
 
 func shared(word *uint32, value uint32) waitv {

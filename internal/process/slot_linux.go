@@ -149,19 +149,28 @@ func (p *page) ring(slot uint32) {
 	}
 }
 
-// aim aims at the nearest living slots below this one.
-func (p *page) aim() {
+// aim aims at the nearest slots below this one: those that live, and those whose death nobody has
+// handled. It reports whether there is one of the latter.
+func (p *page) aim() (unhandled bool) {
 	found := 0
 	me := p.me.Load()
 	p.aims = [Lives]aim{}
 	for i := uint32(2); i <= Slots && found < Lives; i++ {
 		other := (me+Slots-i)%Slots + 1
-		life := p.loadLife(other, found)
-		if guarded(life) && guarded(p.loadLife(other, 0)) {
+		first, life := p.loadLife(other, 0), p.loadLife(other, found)
+		lives := &p.memory.slots[other-1].lives
+		switch {
+		case guarded(life) && guarded(first):
 			p.aims[found] = aim{slot: other, life: life}
 			found++
+		case (first|life)&ownerDied != 0 &&
+			atomic.LoadUint32(&lives[1].number) != atomic.LoadUint32(&lives[0].number):
+			p.aims[found] = aim{slot: other} // it differs from the life word
+			found++
+			unhandled = true
 		}
 	}
+	return unhandled
 }
 
 // mayBeFree reports whether a slot may be free: then its byte decides.
@@ -173,6 +182,7 @@ func (p *page) mayBeFree(slot uint32) bool {
 func (p *page) moveIn(slot uint32) {
 	mine := &p.memory.slots[slot-1]
 	debts := atomic.LoadUint32(&mine.debts)
+	atomic.AddUint32(&mine.lives[0].number, 1)
 	mine.process = uint32(os.Getpid())
 	atomic.StoreUint32(&mine.barrier, 0)
 	p.me.Store(slot)

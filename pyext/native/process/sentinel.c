@@ -88,54 +88,54 @@ golock_sentinel_look(golock_page *page)
     return dying;
 }
 
-/* Handles the death of one that was watched. Sets *owed if its debts are to be passed on. Returns
- * whether it is to be looked at again soon. */
-static bool
-mourn(golock_page *page, golock_aim *aim, bool *owed)
-{
-    const uint32_t *debts = &page->memory->slots[aim->slot - 1].debts;
-    switch (golock_slot_life(page, aim->slot)) {
-    case GOLOCK_DYING:
-        return true;
-    case GOLOCK_ALIVE:
-        return false; /* the new owner of the slot has passed the debts on */
-    case GOLOCK_DEAD:
-        break;
-    }
-    if (__atomic_load_n(debts, __ATOMIC_ACQUIRE) == 0) {
-        return false;
-    }
-    bool gone = golock_slot_gone(page, aim->slot);
-    *owed |= gone || !aim->passed_on;
-    aim->passed_on = true;
-    return !gone;
-}
-
 /* Handles the deaths of those that were watched. Returns whether to look again soon. */
 static bool
 attend(golock_page *page)
 {
     bool soon = false, owed = false;
+    struct {
+        uint32_t slot, number;
+    } handled[GOLOCK_PAGE_LIVES] = {{0}};
     for (int i = 0; i < GOLOCK_PAGE_LIVES; i++) {
         golock_aim *aim = &page->aims[i];
         if (aim->slot == 0) {
             continue;
         }
         uint32_t *life = golock_life_of(page, aim->slot, i);
-        if (__atomic_load_n(life, __ATOMIC_ACQUIRE) != aim->life) {
-            /* The kernel has woken one of those that watch it. */
-            golock_shared_wake(life, INT_MAX, FUTEX_BITSET_MATCH_ANY);
-            soon |= mourn(page, aim, &owed);
+        if (__atomic_load_n(life, __ATOMIC_ACQUIRE) == aim->life) {
+            continue;
+        }
+        /* The kernel has woken one of those that watch it. */
+        golock_shared_wake(life, INT_MAX, FUTEX_BITSET_MATCH_ANY);
+        uint32_t number = golock_slot_number(page, aim->slot);
+        enum golock_life now = golock_slot_life(page, aim->slot);
+        const uint32_t *debts = &page->memory->slots[aim->slot - 1].debts;
+        if (now == GOLOCK_ALIVE) {
+            continue; /* the new owner of the slot passes the debts on */
+        }
+        bool indebted = __atomic_load_n(debts, __ATOMIC_ACQUIRE) != 0;
+        bool gone = now == GOLOCK_DEAD && (!indebted || golock_slot_gone(page, aim->slot));
+        owed |= now == GOLOCK_DEAD && indebted && (gone || !aim->passed_on);
+        aim->passed_on |= now == GOLOCK_DEAD;
+        soon |= !gone;
+        if (gone) {
+            handled[i].slot = aim->slot;
+            handled[i].number = number;
         }
     }
     soon |= golock_slot_settle(page);
     if (owed) {
         golock_cell_pass_on(page);
     }
-    if (!soon) {
-        golock_slot_aim(page);
+    if (soon) {
+        return true;
     }
-    return soon;
+    for (int i = 0; i < GOLOCK_PAGE_LIVES; i++) {
+        if (handled[i].slot != 0) {
+            golock_slot_mourned(page, handled[i].slot, handled[i].number);
+        }
+    }
+    return golock_slot_aim(page);
 }
 
 /* Adds what to sleep on for a page. */

@@ -141,20 +141,40 @@ ring(golock_page *page, uint32_t slot)
     }
 }
 
+uint32_t
+golock_slot_number(const golock_page *page, uint32_t slot)
+{
+    return __atomic_load_n(&page->memory->slots[slot - 1].lives[0].number, __ATOMIC_ACQUIRE);
+}
+
 void
+golock_slot_mourned(golock_page *page, uint32_t slot, uint32_t number)
+{
+    __atomic_store_n(&page->memory->slots[slot - 1].lives[1].number, number, __ATOMIC_RELEASE);
+}
+
+bool
 golock_slot_aim(golock_page *page)
 {
     int found = 0;
+    bool unhandled = false;
     for (uint32_t i = 2; i <= GOLOCK_PAGE_SLOTS && found < GOLOCK_PAGE_LIVES; i++) {
         uint32_t other = (page->me + GOLOCK_PAGE_SLOTS - i) % GOLOCK_PAGE_SLOTS + 1;
-        uint32_t life = load(page, other, found);
-        if (golock_life_guarded(life) && golock_life_guarded(load(page, other, 0))) {
+        const struct golock_page_slot *slot = &page->memory->slots[other - 1];
+        uint32_t first = load(page, other, 0), life = load(page, other, found);
+        if (golock_life_guarded(life) && golock_life_guarded(first)) {
             page->aims[found++] = (golock_aim){.slot = other, .life = life};
+        } else if (((first | life) & FUTEX_OWNER_DIED) != 0 &&
+                   __atomic_load_n(&slot->lives[1].number, __ATOMIC_ACQUIRE) !=
+                       golock_slot_number(page, other)) {
+            page->aims[found++] = (golock_aim){.slot = other}; /* it differs from the life word */
+            unhandled = true;
         }
     }
     while (found < GOLOCK_PAGE_LIVES) {
         page->aims[found++] = (golock_aim){0};
     }
+    return unhandled;
 }
 
 /* Whether a slot may be free: then its byte decides. */
@@ -170,6 +190,7 @@ move_in(golock_page *page, uint32_t slot)
 {
     struct golock_page_slot *mine = &page->memory->slots[slot - 1];
     const uint32_t debts = __atomic_load_n(&mine->debts, __ATOMIC_ACQUIRE);
+    __atomic_fetch_add(&mine->lives[0].number, 1, __ATOMIC_SEQ_CST);
     mine->process = (uint32_t)getpid();
     __atomic_store_n(&page->me, slot, __ATOMIC_RELAXED);
     __atomic_store_n(&mine->barrier, 0, __ATOMIC_RELAXED);

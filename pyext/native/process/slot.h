@@ -38,8 +38,15 @@ bool golock_slot_survives_close(const golock_page *page);
 /* Locks the byte of this process's slot again. */
 void golock_slot_lock_again(golock_page *page);
 
-/* Aims at the nearest living slots below this process's, for its sentinel. */
-void golock_slot_aim(golock_page *page);
+/* Aims at the nearest slots below this process's, for its sentinel: those that live, and those
+ * whose death nobody has handled. Returns whether there is one of the latter. */
+bool golock_slot_aim(golock_page *page);
+
+/* Returns the number of the process that has a slot. */
+uint32_t golock_slot_number(const golock_page *page, uint32_t slot);
+
+/* Says that the death of the process with that number has been handled. */
+void golock_slot_mourned(golock_page *page, uint32_t slot, uint32_t number);
 
 /* Whether the value of a life word says that a thread guards it, or that the thread has died. */
 static inline bool
