@@ -30,7 +30,8 @@ LAYERS = {
 def includes(file: Path) -> set[str]:
     """Return the layers of the headers that a file includes; golock*.h are contracts with Go."""
     headers = re.findall(r'^#include "(.+)"$', file.read_text(encoding="utf-8"), re.MULTILINE)
-    return {str(Path(header).parent) for header in headers if not header.startswith("golock")} - {"."}
+    layers = {str(Path(header).parent) for header in headers if not header.startswith("golock")}
+    return layers - {"."}
 
 
 def main() -> int:
