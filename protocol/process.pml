@@ -5,8 +5,8 @@
  *
  * What internal/core/word.go describes is in lock.pml as well; here it meets deaths. The clock is
  * left out: a hand-off may be due at any release, and a claimant may request it at any time.
- * Sentinels never look by the clock, so all that a death leaves must be seen by its wake. A slot has
- * one life word, and is watched by the nearest living slot below alone.
+ * Sentinels never look by the clock, so all that a death leaves must be seen by its wake. A slot
+ * has one life word, and is watched by the nearest living slot above alone.
  *
  *     PROCESSES  the number of slots, 2 or 3
  *     KILLS      how many processes are killed
@@ -15,6 +15,36 @@
  *     LATE       the first sentinels begin to watch at any time, like those of BIRTHS
  *     TIMEOUTS   a sleep may end by itself; the acquire then ends without the lock
  */
+
+/* Accesses without a step of their own. The clock is left out: */
+	/* pyext/native/process/cell.c set_due: __atomic_store_n(&page->memory->due, golock_now()
+	   + tenure, __ATOMIC_RELAXED); */
+	/* pyext/native/process/cell.c due: int64_t left = __atomic_load_n(&page->memory->due,
+	   __ATOMIC_RELAXED) - golock_now(); */
+	/* internal/process/cell.go setDue: atomic.StoreInt64(&m.due,
+	   core.Now()+min(int64(core.HandoffAfter()), longestTenure)) */
+	/* internal/process/cell.go isDue: left := atomic.LoadInt64(&m.due) - core.Now() */
+/* Looks by the clock, and wakes from strangers: */
+	/* pyext/native/process/sentinel.c golock_sentinel_look: uint64_t cell =
+	   golock_cell_load(page); */
+	/* pyext/native/process/sentinel.c golock_sentinel_look: golock_cell_pass_on(page); */
+	/* pyext/native/process/sentinel.c golock_sentinel_look: __atomic_store_n(&page->seen,
+	   golock_cell_load(page), __ATOMIC_RELAXED); */
+	/* internal/process/sentinel_linux.go look: cell := p.memory.load() */
+	/* internal/process/sentinel_linux.go look: p.passOn() */
+	/* internal/process/sentinel_linux.go look: p.seen.Store(uint64(p.memory.load())) */
+/* Reports to the user: */
+	/* internal/process/lock_linux.go Locked: cell := l.page.memory.load() */
+	/* internal/process/lock_linux.go Abandoned: func (l *Lock) Abandoned() bool { return
+	   l.page.memory.load().deaths() != 0 } */
+	/* internal/process/lock_linux.go Recover: if l.page.memory.load().holder() !=
+	   l.page.me.Load() { */
+/* A process that ends without debts, and without the lock: */
+	/* pyext/native/process/slot.c golock_slot_leave: __atomic_store_n(life, 0,
+	   __ATOMIC_SEQ_CST); */
+	/* pyext/native/process/slot.c golock_slot_leave: golock_shared_wake(life, INT_MAX,
+	   FUTEX_BITSET_MATCH_ANY); */
+	/* internal/process/slot_linux.go leave: atomic.StoreUint32(life, 0) */
 
 #ifndef BIRTHS
 #define BIRTHS 0
@@ -100,6 +130,14 @@ byte told;                /* deaths that were recovered from */
 	fi; \
 	who = 0
 
+	/* pyext/native/process/cell.c wake: return golock_shared_wake(golock_cell_word(page), 1,
+	   channels) == 1; */
+	/* pyext/native/process/cell.c wake_first: return wake(page, RETURNER | CLAIMANT) ||
+	   wake(page, ANY_CHANNEL); */
+	/* internal/process/cell.go wakeFirst: return m.wake(channelReturner|channelClaimant) ||
+	   m.wake(channelAny) */
+	/* internal/process/slot_linux.go wake: func (m *memory) wake(channels uint32) bool {
+	   return wake(m.word(), 1, channels) == 1 } */
 inline wake_claimant() {
 	atomic {
 		if
@@ -128,6 +166,20 @@ inline wake_first() {
 }
 
 /* A compare-and-swap of old to next, with what the proof notes about it. Sets swapped. */
+	/* pyext/native/process/cell.h golock_cell_load: return
+	   __atomic_load_n(&page->memory->cell, __ATOMIC_ACQUIRE); */
+	/* pyext/native/process/cell.h golock_cell_swap: return
+	   __atomic_compare_exchange_n(&page->memory->cell, &old, next, false, __ATOMIC_ACQ_REL, */
+	/* pyext/native/process/slot.c load: return __atomic_load_n(golock_life_of(page, slot,
+	   which), __ATOMIC_ACQUIRE); */
+	/* internal/process/cell.go load: func (m *memory) load() state { return
+	   state(atomic.LoadUint64(&m.cell)) } */
+	/* internal/process/cell.go compareAndSwap: return atomic.CompareAndSwapUint64(&m.cell,
+	   uint64(old), uint64(next)) */
+	/* internal/process/slot_linux.go loadLife: func (p *page) loadLife(slot uint32, which
+	   int) uint32 { */
+	/* internal/process/slot_linux.go loadLife: return atomic.LoadUint32(p.life(slot, which))
+	   */
 #define SWAP(note) \
 	if \
 	:: cell == old -> cell = next; note; swapped = true \
@@ -139,6 +191,13 @@ inline wake_first() {
 
 /* The same, and if it names a claimant, what follows: the claimant is woken, or its name is taken
  * back. Meanwhile the process has a debt, which is counted where old is read. */
+	/* pyext/native/process/cell.h golock_cell_owes: __atomic_fetch_add(debts, owes ? 1 :
+	   UINT32_MAX, __ATOMIC_SEQ_CST); */
+	/* pyext/native/process/cell.c swap_and_appoint: bool swapped = golock_cell_swap(page,
+	   old, next); */
+	/* internal/process/cell.go owes: atomic.AddUint32(&p.memory.slots[p.me.Load()-1].debts,
+	   uint32(change)) */
+	/* internal/process/cell.go swapAndAppoint: if !p.memory.compareAndSwap(old, next) { */
 #define NAMES names = true; debts[me]++
 #define SWAP_AND_APPOINT(note) \
 	atomic { \
@@ -155,6 +214,11 @@ inline wake_first() {
 	:: else \
 	fi
 
+	/* pyext/native/process/cell.c appoint: uint64_t old = golock_cell_load(page); */
+	/* pyext/native/process/cell.c appoint: if (golock_cell_swap(page, old, with_flags(old,
+	   flags))) { */
+	/* internal/process/cell.go appoint: old := m.load() */
+	/* internal/process/cell.go appoint: if m.compareAndSwap(old, old.withFlags(bits)) { */
 inline appoint() {
 	wake_first();
 	do
@@ -175,6 +239,17 @@ inline appoint() {
 	od
 }
 
+	/* pyext/native/process/cell.c golock_cell_pass_on: uint64_t old = golock_cell_load(page);
+	   */
+	/* pyext/native/process/cell.c golock_cell_pass_on: if (golock_cell_swap(page, old,
+	   with_flags(old, handoff | GOLOCK_PAGE_WAITERS))) { */
+	/* pyext/native/process/cell.c golock_cell_pass_on: if (swap_and_appoint(page, old,
+	   with_flags(old, handoff | GOLOCK_PAGE_CLAIMED))) { */
+	/* internal/process/cell.go passOn: old := m.load() */
+	/* internal/process/cell.go passOn: if m.compareAndSwap(old,
+	   old.withFlags(old&Handoff|Waiters)) { */
+	/* internal/process/cell.go passOn: if p.swapAndAppoint(old,
+	   old.withFlags(old&Handoff|Claimed)) { */
 inline pass_on() {
 	do
 	:: atomic { old = cell;
@@ -193,12 +268,29 @@ inline pass_on() {
 }
 
 /* A dead holder's lock is freed: that of a process that runs no more. */
+	/* pyext/native/process/cell.c golock_cell_bury: return swap_and_appoint(page, old,
+	   with_flags(next, flags)); */
+	/* internal/process/cell.go bury: return p.swapAndAppoint(old,
+	   next.withFlags(old&Handoff|Claimed)) */
 #define BURY next = flagged(with_death(without_holder(old)), (old & HANDOFF) | CLAIMED); NAMES
 #define BURIED assert(has[victim]); has[victim] = false
 
 /* An expedited barrier returns when the dead no longer run. */
+	/* pyext/native/process/slot.c has_stopped: return
+	   __atomic_load_n(&page->memory->slots[slot - 1].barrier, __ATOMIC_ACQUIRE) != 0 && */
+	/* pyext/native/process/slot.c golock_slot_life: uint32_t first = load(page, slot, 0),
+	   second = load(page, slot, 1); */
+	/* internal/process/slot_linux.go stopped: if
+	   atomic.LoadUint32(&p.memory.slots[slot-1].barrier) == 0 { */
+	/* internal/process/slot_linux.go lifeOf: first, second := p.loadLife(slot, 0),
+	   p.loadLife(slot, 1) */
 #define BARRIER(i) (phase[i] != MARKED)
 
+	/* pyext/native/process/slot.c golock_slot_settle: uint64_t cell = golock_cell_load(page);
+	   */
+	/* pyext/native/process/slot.c golock_slot_settle: if (golock_cell_bury(page, cell)) { */
+	/* internal/process/slot_linux.go settle: cell := p.memory.load() */
+	/* internal/process/slot_linux.go settle: if p.bury(cell) { */
 inline settle() {
 	do
 	:: atomic {
@@ -223,6 +315,26 @@ inline settle() {
 	od
 }
 
+	/* pyext/native/process/cell.h golock_cell_fast_release: golock_cell_swap(page, old, old &
+	   ~(uint64_t)UINT32_MAX); */
+	/* pyext/native/process/cell.c golock_cell_release: uint64_t old = golock_cell_load(page);
+	   */
+	/* pyext/native/process/cell.c golock_cell_release: bool released = golock_cell_swap(page,
+	   old, next | GOLOCK_PAGE_HANDOFF); */
+	/* pyext/native/process/cell.c golock_cell_release: if (golock_cell_swap(page, old,
+	   with_flags(next, GOLOCK_PAGE_CLAIMED))) { */
+	/* pyext/native/process/cell.c golock_cell_release: if (swap_and_appoint(page, old,
+	   with_flags(next, flags))) { */
+	/* pyext/native/process/cell.c golock_cell_release: } else if (golock_cell_swap(page, old,
+	   next)) { */
+	/* internal/process/cell.go release: old := m.load() */
+	/* internal/process/cell.go release: released := m.compareAndSwap(old, next|Handoff) */
+	/* internal/process/cell.go release: m.wake(channelClaimant) */
+	/* internal/process/cell.go release: if m.compareAndSwap(old, next.withFlags(Claimed)) {
+	   */
+	/* internal/process/cell.go release: if p.swapAndAppoint(old,
+	   next.withFlags(old&Handoff|Claimed)) { */
+	/* internal/process/cell.go release: if m.compareAndSwap(old, next) { */
 inline release() {
 	do
 	:: atomic { old = cell;
@@ -261,6 +373,10 @@ inline release() {
 /* Nobody else has the lock, and nobody who had it and was killed still runs. */
 #define TAKE assert(nobody_has); has[me] = true
 
+	/* pyext/native/process/cell.c resign: if (!handoff_requested(golock_cell_load(page)) ||
+	   asked) { */
+	/* internal/process/cell.go resign: if requested ||
+	   !w.page.memory.load().handoffRequested() { */
 inline resign() {
 	atomic {
 		if
@@ -278,6 +394,35 @@ inline resign() {
 #define requested (designated && channel == CLAIMANT)
 #define may_claim (designated && (channel == CLAIMANT || !handoffRequested(old)))
 
+	/* pyext/native/process/cell.h golock_cell_fast_acquire: return me != 0 && (uint32_t)old
+	   == 0 && golock_cell_swap(page, old, next); */
+	/* pyext/native/process/cell.c golock_cell_next: uint64_t old = golock_cell_load(page); */
+	/* pyext/native/process/cell.c golock_cell_next: if (golock_cell_swap(page, old,
+	   taken(page, waiter, old))) { */
+	/* pyext/native/process/cell.c golock_cell_next: if (next == old || golock_cell_swap(page,
+	   old, next)) { */
+	/* pyext/native/process/wait.c park: long result =
+	   golock_shared_wait(golock_cell_word(page), waiter->value, early ? look : until, */
+	/* pyext/native/process/wait.c acquire: enum golock_cell_action action =
+	   golock_cell_next(page, &waiter, reason); */
+	/* pyext/native/process/wait.c acquire: golock_cell_next(page, &waiter,
+	   GOLOCK_CELL_INTERRUPTED); */
+	/* pyext/native/process/wait.c acquire: golock_cell_owes(page, true); */
+	/* pyext/native/process/wait.c golock_page_acquire: golock_cell_owes(page, true); */
+	/* pyext/native/process/wait.c golock_page_acquire: golock_cell_owes(page, false); */
+	/* internal/process/cell.go next: old := m.load() */
+	/* internal/process/cell.go next: if m.compareAndSwap(old, w.taken(old)) { */
+	/* internal/process/cell.go next: if next == old || m.compareAndSwap(old, next) { */
+	/* internal/process/lock_linux.go TryAcquire: l.page.owes(1) */
+	/* internal/process/lock_linux.go TryAcquire: defer l.page.owes(-1) */
+	/* internal/process/lock_linux.go TryAcquire: return w.next(core.Entered) == acquired */
+	/* internal/process/lock_linux.go Acquire: l.page.owes(1) */
+	/* internal/process/lock_linux.go Acquire: defer l.page.owes(-1) */
+	/* internal/process/lock_linux.go Acquire: switch w.next(core.Entered) { */
+	/* internal/process/lock_linux.go wait: switch w.next(reason) { */
+	/* internal/process/lock_linux.go wait: w.next(core.Interrupted) */
+	/* internal/process/lock_linux.go sleep: reason := parkShared(p.memory.word(), w.value,
+	   w.channel|channels, until) */
 inline acquire() {
 	debts[me]++;
 	settle();
@@ -344,14 +489,42 @@ inline acquire() {
 }
 
 /* A process moves into a slot whose byte it has locked. */
+	/* pyext/native/process/slot.c ring: if (golock_life_guarded(load(page, other, 0))) { */
+	/* pyext/native/process/slot.c ring: __atomic_fetch_add(doorbell, 1, __ATOMIC_SEQ_CST); */
+	/* pyext/native/process/slot.c ring: golock_shared_wake(doorbell, INT_MAX,
+	   FUTEX_BITSET_MATCH_ANY); */
+	/* pyext/native/process/slot.c may_be_free: return !golock_life_guarded(load(page, slot,
+	   0)) || !golock_life_guarded(load(page, slot, 1)); */
+	/* pyext/native/process/slot.c move_in: const uint32_t debts =
+	   __atomic_load_n(&mine->debts, __ATOMIC_ACQUIRE); */
+	/* pyext/native/process/slot.c move_in: __atomic_fetch_add(&mine->lives[0].number, 1,
+	   __ATOMIC_SEQ_CST); */
+	/* pyext/native/process/slot.c move_in: __atomic_store_n(&page->me, slot,
+	   __ATOMIC_RELAXED); */
+	/* pyext/native/process/slot.c move_in: __atomic_store_n(&mine->barrier, 0,
+	   __ATOMIC_RELAXED); */
+	/* pyext/native/process/slot.c move_in: __atomic_store_n(&mine->lives[i].life, life,
+	   __ATOMIC_SEQ_CST); */
+	/* pyext/native/process/slot.c move_in: uint64_t cell = golock_cell_load(page); */
+	/* pyext/native/process/slot.c move_in: if (golock_cell_holder(cell) != slot ||
+	   golock_cell_bury(page, cell)) { */
+	/* pyext/native/process/slot.c move_in: golock_cell_pass_on(page); */
+	/* pyext/native/process/slot.c move_in: __atomic_fetch_sub(&mine->debts, debts,
+	   __ATOMIC_SEQ_CST); */
+	/* internal/process/slot_linux.go ring: if guarded(p.loadLife(other, 0)) { */
+	/* internal/process/slot_linux.go ring: atomic.AddUint32(doorbell, 1) */
+	/* internal/process/slot_linux.go mayBeFree: return !guarded(p.loadLife(slot, 0)) ||
+	   !guarded(p.loadLife(slot, 1)) */
+	/* internal/process/slot_linux.go moveIn: debts := atomic.LoadUint32(&mine.debts) */
+	/* internal/process/slot_linux.go moveIn: atomic.AddUint32(&mine.lives[0].number, 1) */
+	/* internal/process/slot_linux.go moveIn: atomic.StoreUint32(&mine.barrier, 0) */
+	/* internal/process/slot_linux.go moveIn: atomic.StoreUint32(&mine.lives[i].life, life) */
+	/* internal/process/slot_linux.go moveIn: cell := p.memory.load() */
+	/* internal/process/slot_linux.go moveIn: if cell.holder() != slot || p.bury(cell) { */
+	/* internal/process/slot_linux.go moveIn: p.passOn() */
+	/* internal/process/slot_linux.go moveIn: atomic.AddUint32(&mine.debts, -debts) */
 inline move_in() {
-	atomic { /* before that it has no part in anything, and its death changes nothing */
-		owed = debts[me];
-		owner[me]++;
-		life[me] = 1 + owner[me] % 2;
-		phase[me] = ALIVE;
-		watching[me] = true
-	};
+	born = false;
 	atomic {
 		who = nearest_above(me);
 		if
@@ -381,6 +554,12 @@ inline move_in() {
 	fi
 }
 
+	/* pyext/native/process/cell.c golock_cell_recover: uint64_t old = golock_cell_load(page);
+	   */
+	/* pyext/native/process/cell.c golock_cell_recover: if (golock_cell_swap(page, old, old &
+	   ~(uint64_t)GOLOCK_PAGE_DEATHS_MASK)) { */
+	/* internal/process/cell.go recover: old := m.load() */
+	/* internal/process/cell.go recover: if m.compareAndSwap(old, old&^deathsMask) { */
 proctype user(byte me) {
 	short old, next;
 	byte channel, wish, wants, who, owed, rounds, victim;
@@ -420,11 +599,57 @@ end_dead:
 			old = 0; next = 0; channel = 0; wish = 0; wants = 0; who = 0; owed = 0; rounds = 0;
 			victim = 0; designated = false; returns = false; found = false; swapped = false;
 			taken = false; names = false; hands = false; takes = false; resigns = false;
+			owed = debts[me];
+			owner[me]++;
+			life[me] = 1 + owner[me] % 2;
+			phase[me] = ALIVE; /* only now it has a part in anything */
+			watching[me] = true;
 			born = true
 		}
 	od
 }
 
+	/* pyext/native/process/slot.c golock_slot_number: return
+	   __atomic_load_n(&page->memory->slots[slot - 1].lives[0].number, __ATOMIC_ACQUIRE); */
+	/* pyext/native/process/slot.c golock_slot_mourned:
+	   __atomic_store_n(&page->memory->slots[slot - 1].lives[1].number, number,
+	   __ATOMIC_RELEASE); */
+	/* pyext/native/process/slot.c golock_slot_aim: uint32_t first = load(page, other, 0),
+	   life = load(page, other, found); */
+	/* pyext/native/process/slot.c golock_slot_aim: __atomic_load_n(&slot->lives[1].number,
+	   __ATOMIC_ACQUIRE) != */
+	/* pyext/native/process/sentinel.c attend: if (__atomic_load_n(life, __ATOMIC_ACQUIRE) ==
+	   aim->life) { */
+	/* pyext/native/process/sentinel.c attend: golock_shared_wake(life, INT_MAX,
+	   FUTEX_BITSET_MATCH_ANY); */
+	/* pyext/native/process/sentinel.c attend: bool indebted = __atomic_load_n(debts,
+	   __ATOMIC_ACQUIRE) != 0; */
+	/* pyext/native/process/sentinel.c attend: golock_cell_pass_on(page); */
+	/* pyext/native/process/sentinel.c serve: uint32_t doorbell = __atomic_load_n(bell,
+	   __ATOMIC_SEQ_CST); */
+	/* pyext/native/process/sentinel.c serve: __atomic_store_n(&page->memory->slots[page->me -
+	   1].barrier, */
+	/* pyext/native/process/sentinel.c serve: if (golock_waitv(words, count, until) < 0 &&
+	   errno != EAGAIN && errno != ETIMEDOUT && */
+	/* internal/process/slot_linux.go aim: first, life := p.loadLife(other, 0),
+	   p.loadLife(other, found) */
+	/* internal/process/slot_linux.go aim: atomic.LoadUint32(&lives[1].number) !=
+	   atomic.LoadUint32(&lives[0].number): */
+	/* internal/process/sentinel_linux.go attend: if a.slot == 0 || p.loadLife(a.slot, i) ==
+	   a.life { */
+	/* internal/process/sentinel_linux.go attend: number :=
+	   atomic.LoadUint32(&slot.lives[0].number) */
+	/* internal/process/sentinel_linux.go attend: indebted := atomic.LoadUint32(&slot.debts)
+	   != 0 */
+	/* internal/process/sentinel_linux.go attend: p.passOn() */
+	/* internal/process/sentinel_linux.go attend:
+	   atomic.StoreUint32(&p.memory.slots[h.slot-1].lives[1].number, h.number) */
+	/* internal/process/sentinel_linux.go serve: doorbell := atomic.LoadUint32(&mine.doorbell)
+	   */
+	/* internal/process/sentinel_linux.go serve: atomic.StoreUint32(&mine.barrier,
+	   registered.Load()) */
+	/* internal/process/sentinel_linux.go serve: _, _, errno :=
+	   unix.Syscall6(unix.SYS_FUTEX_WAITV, uintptr(unsafe.Pointer(&words[0])), */
 proctype sentinel(byte me) {
 	short old, next;
 	byte who, heard, aim = NOBODY, aimed, number, victim;

@@ -114,6 +114,10 @@ PROOF = [
     Run("event.pml", "THREADS=4", "an event, four threads, for ever", large=True),
     Run("event.pml", "THREADS=3 LIVE", "every wait for an event that is set ends"),
     Run("line.pml", "GOROUTINES=4", "the line of goroutines"),
+    Run("process.pml", "PROCESSES=2 KILLS=0 ROUNDS=2", "two processes, two calls each"),
+    Run("process.pml", "PROCESSES=2 KILLS=1 ROUNDS=1", "one of two processes is killed"),
+    Run("process.pml", "PROCESSES=2 KILLS=1 ROUNDS=1 LATE", "the same before anybody watches"),
+    Run("process.pml", "PROCESSES=2 KILLS=1 ROUNDS=1 TIMEOUTS", "the same, and calls time out"),
 ]
 
 # Why no run reaches a statement, by the statement or by a part of its line in the model.
@@ -159,6 +163,31 @@ ACCESS = {
     "pyext/native/primitives/event.c": (
         r"__atomic_\w+\(&self->word|golock_change\(|golock_futex_\w+\(|[^_]load\("
     ),
+    "pyext/native/process/cell.h": r"__atomic_\w+\(|golock_cell_swap\(page",
+    "pyext/native/process/cell.c": (
+        r"__atomic_\w+\(&page->memory|golock_cell_(load|swap)\(|swap_and_appoint\(page"
+        r"|golock_shared_\w+\(|[ (]wake\(page"
+    ),
+    "pyext/native/process/slot.c": (
+        r"__atomic_\w+\(|golock_cell_(load|bury|pass_on)\(|golock_shared_\w+\(|[^_]load\(page"
+    ),
+    "pyext/native/process/sentinel.c": (
+        r"__atomic_\w+\((life|debts|bell|&page->memory)|golock_cell_(load|pass_on)\("
+        r"|golock_shared_\w+\(|golock_waitv\(words"
+    ),
+    "pyext/native/process/wait.c": r"golock_cell_(next|owes)\(|golock_shared_\w+\(",
+    "internal/process/cell.go": (
+        r"atomic\.\w+\(|:= \w\.load\(\)|memory\.load\(\)|if .*compareAndSwap\("
+        r"|:= m\.compareAndSwap\(|[nf] p\.swapAndAppoint\(|m\.wake\("
+    ),
+    "internal/process/slot_linux.go": (
+        r"atomic\.\w+\(|\.load\(\)|\.bury\(|\.passOn\(|[^.\w]wake\((m|life|door)|[^c] .*loadLife\("
+    ),
+    "internal/process/sentinel_linux.go": (
+        r"atomic\.\w+\(&(p\.memory|slot|mine)|\.load\(\)|\.passOn\(|[^.\w]wake\("
+        r"|loadLife\(|SYS_FUTEX_WAITV, uintptr\(unsafe"
+    ),
+    "internal/process/lock_linux.go": r"\.load\(\)|:= parkShared\(|[^.\w]wake\(|\.owes\(|w\.next\(",
 }
 
 # A comment in a model that quotes a line of the code: the file, the function and the line.
