@@ -13,6 +13,7 @@
  *     BIRTHS     how many processes move into slots of the dead
  *     ROUNDS     the number of acquires of each process
  *     LATE       the first sentinels begin to watch at any time, like those of BIRTHS
+ *     PLAIN      no hand-off is due, and no claimant requests one
  *     TIMEOUTS   a sleep may end by itself; the acquire then ends without the lock
  */
 
@@ -120,6 +121,12 @@ byte told;                /* deaths that were recovered from */
 #define nearest_above(i) (living(above(i)) -> above(i) : (living(below(i)) -> below(i) : PROCESSES))
 #define all(expression) (expression(0) && expression(1) && expression(2))
 #define some_alive  (phase[0] == ALIVE || phase[1] == ALIVE || phase[2] == ALIVE)
+#endif
+
+#ifdef PLAIN
+#define HANDS_OVER false
+#else
+#define HANDS_OVER true
 #endif
 
 #define NOBODY PROCESSES
@@ -342,7 +349,7 @@ inline release() {
 		if
 		:: (old & CLAIMED) != 0 && (old & HANDOFF) == 0 ->
 			next = flagged(without_holder(old), CLAIMED)
-		:: (old & CLAIMED) != 0 -> /* the hand-off is due, or requested */
+		:: (old & CLAIMED) != 0 && HANDS_OVER -> /* the hand-off is due, or requested */
 			next = without_holder(old) | HANDOFF;
 			debts[me]++;
 			hands = true
@@ -439,7 +446,8 @@ inline acquire() {
 			next = old;
 			wish = (returns -> RETURNER : SLEEPER);
 			if
-			:: holder(old) != 0 && (requested || (designated && !handoffRequested(old))) ->
+			:: HANDS_OVER && holder(old) != 0 &&
+				(requested || (designated && !handoffRequested(old))) ->
 				next = old | FLAGS; wish = CLAIMANT
 			:: holder(old) != 0 && !requested && !handoffRequested(old) &&
 				(designated || (old & CLAIMED) == 0) ->
@@ -500,7 +508,7 @@ inline acquire() {
 	/* pyext/native/process/slot.c move_in: __atomic_fetch_add(&mine->lives[0].number, 1,
 	   __ATOMIC_SEQ_CST); */
 	/* pyext/native/process/slot.c move_in: __atomic_store_n(&page->me, slot,
-	   __ATOMIC_RELAXED); */
+	   __ATOMIC_RELEASE); */
 	/* pyext/native/process/slot.c move_in: __atomic_store_n(&mine->barrier, 0,
 	   __ATOMIC_RELAXED); */
 	/* pyext/native/process/slot.c move_in: __atomic_store_n(&mine->lives[i].life, life,

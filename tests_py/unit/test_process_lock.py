@@ -881,6 +881,19 @@ def test_holder_that_closes_all_descriptors():
     assert lock.abandoned
 
 
+def test_child_of_a_process_that_has_closed_all_descriptors(name):
+    lock = Lock(name)
+
+    def work(child):
+        with lock:
+            pass
+        os.close(lock._descriptor())
+        grandchild = Child(lambda _: (lock.acquire(), lock.release()))
+        assert grandchild.status() == 0
+
+    assert Child(work).status() == 0
+
+
 def test_descriptor_that_is_gone_before_the_first_use():
     def work(_):
         lock = Lock()

@@ -150,7 +150,8 @@ process_lock_locked(ProcessLockObject *self, PyObject *Py_UNUSED(ignored))
 static PyObject *
 process_lock_recover(ProcessLockObject *self, PyObject *Py_UNUSED(ignored))
 {
-    if (self->page->me == 0 || !golock_cell_held_by(self->page, self->page->me)) {
+    uint32_t me = golock_page_me(self->page);
+    if (me == 0 || !golock_cell_held_by(self->page, me)) {
         PyErr_SetString(PyExc_RuntimeError, "only a process that holds the lock can recover it");
         return NULL;
     }

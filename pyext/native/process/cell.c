@@ -241,7 +241,7 @@ taken(const golock_page *page, const golock_cell_waiter *waiter, uint64_t old)
         flags = GOLOCK_PAGE_WAITERS;
         flags |= golock_core_handoff() == 0 ? GOLOCK_PAGE_HANDOFF : 0;
     }
-    uint64_t holder = (uint64_t)page->me << GOLOCK_PAGE_HOLDER_SHIFT;
+    uint64_t holder = (uint64_t)golock_page_me(page) << GOLOCK_PAGE_HOLDER_SHIFT;
     return (with_flags(old, flags) | holder) + GOLOCK_PAGE_TAKEN;
 }
 

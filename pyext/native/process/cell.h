@@ -58,7 +58,7 @@ golock_cell_deaths(uint64_t cell)
 static inline bool
 golock_cell_fast_acquire(golock_page *page)
 {
-    uint32_t me = page->me;
+    uint32_t me = golock_page_me(page);
     uint64_t old = golock_cell_load(page);
     uint64_t next = ((old & ~(uint64_t)UINT32_MAX) + GOLOCK_PAGE_TAKEN) |
                     (uint64_t)me << GOLOCK_PAGE_HOLDER_SHIFT;
@@ -79,7 +79,7 @@ golock_cell_fast_release(golock_page *page)
 static inline void
 golock_cell_owes(golock_page *page, bool owes)
 {
-    uint32_t *debts = &page->memory->slots[page->me - 1].debts;
+    uint32_t *debts = &page->memory->slots[golock_page_me(page) - 1].debts;
     __atomic_fetch_add(debts, owes ? 1 : UINT32_MAX, __ATOMIC_SEQ_CST);
 }
 

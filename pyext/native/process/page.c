@@ -43,6 +43,13 @@ golock_page_distance(void)
     return (GOLOCK_PAGE_SIZE + unit - 1) / unit * unit;
 }
 
+bool
+golock_page_has_file(const golock_page *page)
+{
+    struct stat file;
+    return fstat(page->fd, &file) == 0 && file.st_dev == page->device && file.st_ino == page->inode;
+}
+
 static golock_page *
 find(dev_t device, ino_t inode)
 {
@@ -153,7 +160,9 @@ golock_page_drop(golock_page *page)
         }
         *link = page->next;
         golock_slot_leave(page);
-        close(page->fd);
+        if (golock_page_has_file(page)) {
+            close(page->fd);
+        }
         unmap(page->memory);
     }
     golock_pages_unlock();

@@ -34,6 +34,13 @@ typedef struct golock_page {
     struct golock_page *next;
 } golock_page;
 
+/* Returns 1 + the slot of this process, or 0. */
+static inline uint32_t
+golock_page_me(const golock_page *page)
+{
+    return __atomic_load_n(&page->me, __ATOMIC_ACQUIRE);
+}
+
 /* Guards the pages, the slots' robust lists, and the sentinels. Never taken while Python code
  * runs. */
 void golock_pages_lock(void);
@@ -49,6 +56,10 @@ golock_page *golock_page_adopt(int fd, const char *path);
 
 /* Drops a reference. The page goes with the last one, unless this process holds the lock. */
 void golock_page_drop(golock_page *page);
+
+/* Whether the descriptor is still that of the page: programs that become daemons close all, and get
+ * the numbers for their own files. */
+bool golock_page_has_file(const golock_page *page);
 
 /* The mapping stays in a child, which has no slot and holds nothing. */
 void golock_pages_before_fork(void);

@@ -19,13 +19,21 @@ load(const golock_page *page, uint32_t slot, int which)
     return __atomic_load_n(golock_life_of(page, slot, which), __ATOMIC_ACQUIRE);
 }
 
-/* Whether the descriptor is still that of the page: programs that become daemons close all, and get
- * the numbers for their own files. */
+/* Opens the file of a name again after somebody has closed the descriptor. */
 static bool
-has_file(const golock_page *page)
+reopen(golock_page *page)
 {
     struct stat file;
-    return fstat(page->fd, &file) == 0 && file.st_dev == page->device && file.st_ino == page->inode;
+    int fd = open(page->path, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0) {
+        return false;
+    }
+    if (fstat(fd, &file) < 0 || file.st_dev != page->device || file.st_ino != page->inode) {
+        close(fd);
+        return false;
+    }
+    page->fd = fd;
+    return true;
 }
 
 static struct flock
@@ -40,7 +48,7 @@ static int
 lock_byte(const golock_page *page, uint32_t slot)
 {
     struct flock lock = byte_of(slot, F_WRLCK);
-    if (!has_file(page)) {
+    if (!golock_page_has_file(page)) {
         return EBADF;
     }
     return fcntl(page->fd, F_SETLK, &lock) == 0 ? 0 : errno == EACCES ? EAGAIN : errno;
@@ -50,7 +58,7 @@ static void
 unlock_byte(const golock_page *page, uint32_t slot)
 {
     struct flock lock = byte_of(slot, F_UNLCK);
-    if (has_file(page)) {
+    if (golock_page_has_file(page)) {
         (void)fcntl(page->fd, F_SETLK, &lock);
     }
 }
@@ -61,7 +69,7 @@ static bool
 byte_is_free(const golock_page *page, uint32_t slot, bool otherwise)
 {
     struct flock lock = byte_of(slot, F_WRLCK);
-    if (!has_file(page) || fcntl(page->fd, F_GETLK, &lock) < 0) {
+    if (!golock_page_has_file(page) || fcntl(page->fd, F_GETLK, &lock) < 0) {
         return otherwise;
     }
     return lock.l_type == F_UNLCK;
@@ -82,7 +90,7 @@ has_stopped(const golock_page *page, uint32_t slot)
 enum golock_life
 golock_slot_life(const golock_page *page, uint32_t slot)
 {
-    if (slot == page->me) {
+    if (slot == golock_page_me(page)) {
         return GOLOCK_ALIVE;
     }
     uint32_t first = load(page, slot, 0), second = load(page, slot, 1);
@@ -192,7 +200,7 @@ move_in(golock_page *page, uint32_t slot)
     const uint32_t debts = __atomic_load_n(&mine->debts, __ATOMIC_ACQUIRE);
     __atomic_fetch_add(&mine->lives[0].number, 1, __ATOMIC_SEQ_CST);
     mine->process = (uint32_t)getpid();
-    __atomic_store_n(&page->me, slot, __ATOMIC_RELAXED);
+    __atomic_store_n(&page->me, slot, __ATOMIC_RELEASE);
     __atomic_store_n(&mine->barrier, 0, __ATOMIC_RELAXED);
     uint32_t life = golock_sentinel_guard(page);
     for (int i = GOLOCK_PAGE_LIVES - 1; i >= 0; i--) {
@@ -218,7 +226,7 @@ golock_slot_take(golock_page *page)
     int error = 0;
     golock_pages_lock();
     if (page->me == 0) {
-        error = golock_sentinel_assign(page);
+        error = golock_page_has_file(page) || reopen(page) ? golock_sentinel_assign(page) : EBADF;
         for (uint32_t slot = 1; error == 0 && page->me == 0; slot++) {
             if (slot > GOLOCK_PAGE_SLOTS) {
                 error = EUSERS;

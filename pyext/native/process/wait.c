@@ -19,7 +19,7 @@
 int
 golock_page_enter(golock_page *page)
 {
-    if (page->me != 0) {
+    if (golock_page_me(page) != 0) {
         return 0;
     }
     int error = golock_slot_take(page);
@@ -148,7 +148,8 @@ golock_page_acquire(golock_page *page, golock_deadline deadline, bool refuses)
     }
     golock_cell_owes(page, true);
     enum golock_page_outcome outcome = acquire(page, deadline, refuses);
-    if (page->me != 0) { /* or a handler forked, and the child has failed to take a slot */
+    if (golock_page_me(page) !=
+        0) { /* or a handler forked, and the child has failed to take a slot */
         golock_cell_owes(page, false);
     }
     return outcome;
