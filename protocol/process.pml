@@ -12,6 +12,7 @@
  *     KILLS      how many processes are killed
  *     BIRTHS     how many processes move into slots of the dead
  *     ROUNDS     the number of acquires of each process
+ *     CALLERS    how many processes acquire; the others watch
  *     LATE       the first sentinels begin to watch at any time, like those of BIRTHS
  *     PLAIN      no hand-off is due, and no claimant requests one
  *     TIMEOUTS   a sleep may end by itself; the acquire then ends without the lock
@@ -47,6 +48,9 @@
 	   FUTEX_BITSET_MATCH_ANY); */
 	/* internal/process/slot_linux.go leave: atomic.StoreUint32(life, 0) */
 
+#ifndef CALLERS
+#define CALLERS PROCESSES
+#endif
 #ifndef BIRTHS
 #define BIRTHS 0
 #endif
@@ -89,7 +93,8 @@ byte phase[PROCESSES];
 byte asleep[PROCESSES]; /* the channel, or 0 */
 bool woken[PROCESSES];
 
-bool has[PROCESSES];      /* the process in the slot took the lock, and nobody has released it */
+/* 1: the process in the slot took the lock, and nobody has released it. 2: it has died since. */
+byte has[PROCESSES];
 bool watching[PROCESSES]; /* its sentinel runs */
 byte owner[PROCESSES];   /* the number of the process that has the slot */
 byte mourned[PROCESSES]; /* the number of the last whose death has been handled */
@@ -102,7 +107,7 @@ byte told;                /* deaths that were recovered from */
 #define noted(i)    (life[i] != NONE && (life[i] != DIED || owner[i] != mourned[i]))
 
 #if PROCESSES == 2
-#define nobody_has  (!(has[0] && runs(0)) && !(has[1] && runs(1)))
+#define nobody_has  (!(has[0] == 1 && runs(0)) && !(has[1] == 1 && runs(1)))
 #define some_on(channel) \
 	:: asleep[0] == channel -> who = 0 :: asleep[1] == channel -> who = 1
 #define below(i)    (1 - i)
@@ -111,7 +116,8 @@ byte told;                /* deaths that were recovered from */
 #define all(expression) (expression(0) && expression(1))
 #define some_alive  (phase[0] == ALIVE || phase[1] == ALIVE)
 #else
-#define nobody_has  (!(has[0] && runs(0)) && !(has[1] && runs(1)) && !(has[2] && runs(2)))
+#define nobody_has  (!(has[0] == 1 && runs(0)) && !(has[1] == 1 && runs(1)) && \
+	!(has[2] == 1 && runs(2)))
 #define some_on(channel) \
 	:: asleep[0] == channel -> who = 0 :: asleep[1] == channel -> who = 1 \
 	:: asleep[2] == channel -> who = 2
@@ -280,7 +286,7 @@ inline pass_on() {
 	/* internal/process/cell.go bury: return p.swapAndAppoint(old,
 	   next.withFlags(old&Handoff|Claimed)) */
 #define BURY next = flagged(with_death(without_holder(old)), (old & HANDOFF) | CLAIMED); NAMES
-#define BURIED assert(has[victim]); has[victim] = false
+#define BURIED assert(has[victim] == 2); has[victim] = 0
 
 /* An expedited barrier returns when the dead no longer run. */
 	/* pyext/native/process/slot.c has_stopped: return
@@ -358,7 +364,7 @@ inline release() {
 			NAMES
 		:: (old & FLAGS) == 0 -> next = without_holder(old)
 		fi };
-		SWAP_AND_APPOINT(has[me] = false);
+		SWAP_AND_APPOINT(has[me] = 0);
 		if
 		:: hands ->
 			if
@@ -378,7 +384,7 @@ inline release() {
 }
 
 /* Nobody else has the lock, and nobody who had it and was killed still runs. */
-#define TAKE assert(nobody_has); has[me] = true
+#define TAKE assert(nobody_has); has[me] = 1
 
 	/* pyext/native/process/cell.c resign: if (!handoff_requested(golock_cell_load(page)) ||
 	   asked) { */
@@ -579,7 +585,7 @@ proctype user(byte me) {
 			:: else
 			fi;
 			do
-			:: rounds < ROUNDS ->
+			:: rounds < ROUNDS && me < CALLERS ->
 				rounds++;
 				acquire();
 				if
@@ -733,7 +739,10 @@ proctype killer() {
 		atomic {
 			!watching[i] -> /* the sentinel has gone; the thread has not */
 			phase[i] = STOPPED;
-			lost = lost + has[i]
+			if
+			:: has[i] == 1 -> lost++; has[i] = 2
+			:: else
+			fi
 		};
 		atomic { asleep[i] = 0; woken[i] = false; phase[i] = GONE }
 	:: break
