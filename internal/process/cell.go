@@ -228,7 +228,7 @@ func (w *waiter) next(reason core.Reason) outcome {
 			}
 			if m.compareAndSwap(old, w.taken(old)) {
 				w.designated = false
-				w.page.afterAcquire()
+				w.page.order.afterAcquire()
 				return acquired
 			}
 			continue

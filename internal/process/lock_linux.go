@@ -91,7 +91,7 @@ func (l *Lock) enterLine(ctx context.Context, deadline int64) error {
 
 // Release releases the lock, whoever holds it. It reports false if the lock was free.
 func (l *Lock) Release() bool {
-	l.page.beforeRelease()
+	l.page.order.beforeRelease()
 	return l.page.release()
 }
 

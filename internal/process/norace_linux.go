@@ -2,5 +2,7 @@
 
 package process
 
-func (p *page) afterAcquire()  {}
-func (p *page) beforeRelease() {}
+type order struct{}
+
+func (order) afterAcquire()  {}
+func (order) beforeRelease() {}

@@ -102,10 +102,10 @@ import "unsafe"
 // A slot is taken by its byte: two processes cannot lock it at once, and a process that dies before
 // it has written the life words leaves a free slot. The new owner writes them first, and then does
 // what the death of the old one has left, if the cell still names the slot, or there are debts: it
-// may die meanwhile as well. Nobody else resets the words of the dead, so nobody can reset those of the
-// living by mistake. The entries of the robust list are in memory of the process itself, in front
-// of the mapping and at the same distance from each life word, so that no other process can lead
-// the kernel astray.
+// may die meanwhile as well. Nobody else resets the words of the dead, so nobody can reset those of
+// the living by mistake. The entries of the robust list are in memory of the process itself, in
+// front of the mapping and at the same distance from each life word, so that no other process can
+// lead the kernel astray.
 const (
 	Waiters = 1 << 0
 	Claimed = 1 << 1

@@ -21,7 +21,7 @@ type page struct {
 	me     atomic.Uint32 // 1 + the slot, or 0: none yet
 	asleep atomic.Int32  // the threads of this process that sleep
 	path   string
-	order  atomic.Uint32 // for the race detector
+	order  order
 
 	// What follows is guarded by mutex.
 	fd         int // the only descriptor of the file: closing any would drop the slot's byte lock

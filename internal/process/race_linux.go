@@ -2,8 +2,11 @@
 
 package process
 
+import "sync/atomic"
+
 // The race detector does not see the atomic operations on memory that processes share, so the
 // acquires and releases of this process are ordered by a word that it sees.
+type order struct{ word atomic.Uint32 }
 
-func (p *page) afterAcquire()  { p.order.Load() }
-func (p *page) beforeRelease() { p.order.Add(1) }
+func (o *order) afterAcquire()  { o.word.Load() }
+func (o *order) beforeRelease() { o.word.Add(1) }

@@ -173,7 +173,8 @@ def _sent(lock: Lock) -> Any:
     def send(connection: Connection, pid: int) -> None:
         reduction.send_handle(connection, lock._descriptor(), pid)
 
-    return _Ticket(resource_sharer._resource_sharer.register(send, lambda: None))  # type: ignore[attr-defined]
+    sharer = resource_sharer._resource_sharer  # type: ignore[attr-defined]
+    return _Ticket(sharer.register(send, lambda: None))
 
 
 class _Ticket:
@@ -185,7 +186,8 @@ class _Ticket:
     def detach(self) -> int:
         from multiprocessing import resource_sharer  # noqa: PLC0415
 
-        with resource_sharer._resource_sharer.get_connection(self._ticket) as connection:  # type: ignore[attr-defined]
+        sharer = resource_sharer._resource_sharer  # type: ignore[attr-defined]
+        with sharer.get_connection(self._ticket) as connection:
             received: int = reduction.recv_handle(connection)
         return received
 
