@@ -11,6 +11,7 @@ import sys
 
 from ._golock import (
     TIMEOUT_MAX,
+    Abandoned,
     Barrier,
     BoundedSemaphore,
     Condition,
@@ -40,6 +41,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "TIMEOUT_MAX",
+    "Abandoned",
     "Barrier",
     "BoundedSemaphore",
     "Condition",

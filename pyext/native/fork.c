@@ -4,6 +4,7 @@
 #include "base/compat.h"
 #include "base/process.h"
 #include "core/loader.h"
+#include "process/page.h"
 #include "sight/cycles.h"
 #include "sight/level.h"
 #include "sight/objects.h"
@@ -27,11 +28,13 @@ before(void)
     golock_order_before_fork();
     golock_tables_lock();
     golock_profile_before_fork();
+    golock_pages_before_fork();
 }
 
 static void
 in_parent(void)
 {
+    golock_pages_after_fork_in_parent();
     golock_profile_after_fork_in_parent();
     golock_tables_unlock();
     golock_order_after_fork_in_parent();
@@ -44,6 +47,7 @@ static void
 in_child(void)
 {
     golock_process_remember();
+    golock_pages_after_fork_in_child();
     golock_level_after_fork();
     golock_order_after_fork_in_child();
     golock_core_after_fork_in_child();

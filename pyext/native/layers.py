@@ -14,7 +14,8 @@ HERE = Path(__file__).resolve().parent
 # Top first. "" is the module itself.
 LAYERS = {
     "": "the module: its functions and types, and what a fork does to each layer",
-    "primitives": "the seven classes",
+    "primitives": "the classes",
+    "process": "locks across processes: pages, slots, sentinels",
     "sharing": "their words handed to code that is not Python",
     "install": "what has become of the interpreter's threading",
     "waiting": "acquire, release, notify: parking and waking, spinning",
@@ -27,9 +28,10 @@ LAYERS = {
 
 
 def includes(file: Path) -> set[str]:
-    """Return the layers of the headers that a file includes; golock.h is the core's contract."""
+    """Return the layers of the headers that a file includes; golock*.h are contracts with Go."""
     headers = re.findall(r'^#include "(.+)"$', file.read_text(encoding="utf-8"), re.MULTILINE)
-    return {str(Path(header).parent) for header in headers if header != "golock.h"} - {"."}
+    layers = {str(Path(header).parent) for header in headers if not header.startswith("golock")}
+    return layers - {"."}
 
 
 def main() -> int:

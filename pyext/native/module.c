@@ -10,6 +10,7 @@
 #include "primitives/lock.h"
 #include "primitives/object.h"
 #include "primitives/types.h"
+#include "process/page.h"
 #include "sharing/share.h"
 #include "sight/cycles.h"
 #include "sight/image_writer.h"
@@ -354,6 +355,13 @@ use_core(PyObject *module, PyObject *address)
 }
 
 static PyObject *
+page_layout(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
+{
+    return Py_BuildValue("IIII", GOLOCK_PAGE_MAGIC, GOLOCK_PAGE_VERSION, GOLOCK_PAGE_SIZE,
+                         GOLOCK_PAGE_LOCK);
+}
+
+static PyObject *
 installation(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
 {
     return golock_installation();
@@ -439,6 +447,10 @@ PyDoc_STRVAR(
     "the version of its Go runtime, or None before it is loaded; fastpath, false with\n"
     "GOLOCK_FASTPATH=0; private_copies, mapped after forks; core_missing, why there is no\n"
     "core, or None.");
+
+PyDoc_STRVAR(page_layout_doc,
+             "page_layout($module, /)\n--\n\n"
+             "Return what the header of a lock's page says: magic, version, size and kind.");
 
 PyDoc_STRVAR(installation_doc,
              "installation($module, /)\n--\n\n"
@@ -553,6 +565,7 @@ static PyMethodDef module_methods[] = {
     {"let_go", let_go, METH_O, let_go_doc},
     {"core_address", core_address, METH_NOARGS, core_address_doc},
     {"use_core", use_core, METH_O, use_core_doc},
+    {"page_layout", page_layout, METH_NOARGS, page_layout_doc},
     {"installation", installation, METH_NOARGS, installation_doc},
     {"green_threads", green_threads, METH_NOARGS, green_threads_doc},
     {"rlock_is_replaced", rlock_is_replaced, METH_NOARGS, rlock_is_replaced_doc},
@@ -630,6 +643,7 @@ add_types(PyObject *module, golock_state *state)
          &golock_bounded_semaphore_class},
         {&state->event_type, &golock_event_spec, NULL, &golock_event_class},
         {&state->barrier_type, &golock_barrier_spec, NULL, &golock_barrier_class},
+        {&state->process_lock_type, &golock_process_lock_spec, NULL, NULL},
     };
     for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
         PyTypeObject *base = types[i].base == NULL ? NULL : *types[i].base;
@@ -728,6 +742,16 @@ module_exec(PyObject *module)
         PyModule_AddObjectRef(module, "DeadlockError", state->deadlock_error) < 0) {
         return -1;
     }
+    state->abandoned_error =
+        PyErr_NewExceptionWithDoc("golock.Abandoned",
+                                  "Raised by the acquire of a golock.process.Lock with "
+                                  "on_abandoned=\"raise\" when a process\n"
+                                  "has died while it held the lock. The lock is not taken.",
+                                  PyExc_RuntimeError, NULL);
+    if (state->abandoned_error == NULL ||
+        PyModule_AddObjectRef(module, "Abandoned", state->abandoned_error) < 0) {
+        return -1;
+    }
     if (add_types(module, state) < 0 ||
         PyModule_AddObjectRef(module, "LockType", (PyObject *)state->lock_type) < 0 ||
         add_allocate_lock(module) < 0) {
@@ -756,8 +780,10 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->bounded_semaphore_type);
     Py_VISIT(state->event_type);
     Py_VISIT(state->barrier_type);
+    Py_VISIT(state->process_lock_type);
     Py_VISIT(state->core_error);
     Py_VISIT(state->deadlock_error);
+    Py_VISIT(state->abandoned_error);
     for (int i = 0; i < GOLOCK_CLASSES; i++) {
         Py_VISIT(state->classes[i].attributes);
     }
@@ -781,8 +807,10 @@ module_clear(PyObject *module)
     Py_CLEAR(state->bounded_semaphore_type);
     Py_CLEAR(state->event_type);
     Py_CLEAR(state->barrier_type);
+    Py_CLEAR(state->process_lock_type);
     Py_CLEAR(state->core_error);
     Py_CLEAR(state->deadlock_error);
+    Py_CLEAR(state->abandoned_error);
     for (int i = 0; i < GOLOCK_CLASSES; i++) {
         Py_CLEAR(state->classes[i].attributes);
     }

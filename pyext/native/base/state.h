@@ -34,7 +34,8 @@ typedef struct {
     PyTypeObject *bounded_semaphore_type;
     PyTypeObject *event_type;
     PyTypeObject *barrier_type;
-    PyObject *core_error, *deadlock_error;
+    PyTypeObject *process_lock_type;
+    PyObject *core_error, *deadlock_error, *abandoned_error;
     golock_class_state classes[GOLOCK_CLASSES];
     PyObject *opened; /* the interpreter's methods by class and name, or NULL before they are
                        * needed */

@@ -1,0 +1,150 @@
+"""Locks across processes beside multiprocessing.Lock and filelock.
+
+Needs filelock. Prints a Markdown table: the time of an uncontended pair of acquire and release (the
+minimum of many short runs, taken in turn), and the rate and the longest wait when processes fight
+for the lock; and the time from `kill -9` of a holder to the next owner, which the others never
+reach.
+"""
+
+from __future__ import annotations
+
+import mmap
+import multiprocessing
+import os
+import signal
+import statistics
+import struct
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import filelock
+
+from golock.process import Lock
+
+# Returns a function that each process calls for its lock.
+Maker = Callable[[], Callable[[], Any]]
+RUNS, PAIRS = 400, 500
+SECONDS = 1.0
+
+
+def process_lock() -> Callable[[], Any]:
+    lock = Lock()
+    return lambda: lock
+
+
+def multiprocessing_lock() -> Callable[[], Any]:
+    lock = multiprocessing.Lock()
+    return lambda: lock
+
+
+def file_lock() -> Callable[[], Any]:
+    path = Path(tempfile.mkdtemp(), "lock")
+    return lambda: filelock.FileLock(path)
+
+
+MAKERS: dict[str, Maker] = {
+    "golock.process.Lock": process_lock,
+    "multiprocessing.Lock": multiprocessing_lock,
+    "filelock.FileLock": file_lock,
+}
+
+
+def pair(lock: Any) -> float:
+    acquire, release = lock.acquire, lock.release
+    began = time.perf_counter_ns()
+    for _ in range(PAIRS):
+        acquire()
+        release()
+    return (time.perf_counter_ns() - began) / PAIRS
+
+
+def uncontended() -> dict[str, float]:
+    locks = {name: make()() for name, make in MAKERS.items()}
+    best = dict.fromkeys(locks, float("inf"))
+    for turn in range(RUNS):
+        for name, lock in locks.items():
+            if name.startswith("filelock") and turn % 40:
+                continue
+            best[name] = min(best[name], pair(lock))
+    return best
+
+
+def fight(make: Maker, processes: int) -> tuple[float, float]:
+    """Return the acquires a second of all, and the longest wait in milliseconds."""
+    open_lock = make()
+    memory = mmap.mmap(-1, 16 * processes)
+    children = []
+    stop = time.monotonic() + SECONDS
+    for me in range(processes):
+        pid = os.fork()
+        if pid == 0:
+            lock, count, longest = open_lock(), 0, 0.0
+            while (began := time.monotonic()) < stop:
+                with lock:
+                    longest = max(longest, time.monotonic() - began)
+                    count += 1
+            memory[16 * me : 16 * me + 16] = struct.pack("qd", count, longest)
+            os._exit(0)
+        children.append(pid)
+    for pid in children:
+        os.waitpid(pid, 0)
+    each = list(struct.iter_unpack("qd", memory))
+    return sum(count for count, _ in each) / SECONDS, max(longest for _, longest in each) * 1000
+
+
+def after_a_kill(times: int = 200) -> list[float]:
+    """Return how long it took from each kill until the next owner had the lock, in milliseconds."""
+    lock = Lock()
+    reader, writer = os.pipe()
+    took = []
+    for _ in range(times):
+        pid = os.fork()
+        if pid == 0:
+            lock.acquire()
+            os.write(writer, b"h")
+            signal.pause()
+        os.read(reader, 1)
+        owned: list[float] = []
+
+        def wait(owned: list[float] = owned) -> None:
+            lock.acquire()
+            owned.append(time.perf_counter())
+
+        waiter = threading.Thread(target=wait)
+        waiter.start()
+        time.sleep(0.005)
+        killed = time.perf_counter()
+        os.kill(pid, signal.SIGKILL)
+        waiter.join()
+        os.waitpid(pid, 0)
+        took.append((owned[0] - killed) * 1000)
+        lock.recover()
+        lock.release()
+    return sorted(took)
+
+
+def main() -> None:
+    pairs = uncontended()
+    print("| | pair, ns | 4 processes, k/s | longest wait, ms | 16 processes, k/s | longest |")
+    print("| --- | ---: | ---: | ---: | ---: | ---: |")
+    for name, make in MAKERS.items():
+        cells = [f"{pairs[name]:,.0f}"]
+        for processes in 4, 16:
+            runs = [fight(make, processes) for _ in range(3)]
+            cells += [f"{statistics.median(column):,.0f}" for column in zip(*runs, strict=True)]
+            cells[-2] = f"{statistics.median(run[0] for run in runs) / 1000:,.0f}"
+        print(f"| {name} | {' | '.join(cells)} |")
+    took = after_a_kill()
+    print(
+        f"\nFrom kill -9 to the next owner, {len(took)} times: median "
+        f"{statistics.median(took):.2f} ms, 99 % {took[len(took) * 99 // 100]:.2f} ms, "
+        f"longest {took[-1]:.2f} ms"
+    )
+
+
+if __name__ == "__main__":
+    main()

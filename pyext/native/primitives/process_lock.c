@@ -1,0 +1,258 @@
+/* The type of locks across processes, from which golock.process.Lock is derived. */
+#include "args/timeout.h"
+#include "base/state.h"
+#include "primitives/types.h"
+#include "process/cell.h"
+#include "process/page.h"
+#include "process/slot.h"
+#include "process/wait.h"
+
+#include <errno.h>
+#include <structmember.h>
+
+#define NO_INLINE __attribute__((noinline))
+
+typedef struct {
+    PyObject_HEAD
+    golock_page *page;
+    bool refuses; /* raises Abandoned */
+    PyObject *weakrefs;
+} ProcessLockObject;
+
+/* Returns a new object for the page at a path. The descriptor is taken over, or -1: the process has
+ * mapped the file already. */
+static PyObject *
+process_lock_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"path", "device", "inode", "descriptor", "refuses", NULL};
+    const char *path;
+    unsigned long long device, inode;
+    int descriptor, refuses;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "sKKip:ProcessLock", names, &path, &device,
+                                     &inode, &descriptor, &refuses)) {
+        return NULL;
+    }
+    golock_page *page = descriptor < 0 ? golock_page_find((dev_t)device, (ino_t)inode)
+                                       : golock_page_adopt(descriptor, path);
+    if (page == NULL) {
+        return descriptor < 0 ? PyErr_Format(PyExc_LookupError, "'%s' is not mapped", path)
+                              : PyErr_SetFromErrnoWithFilename(PyExc_OSError, path);
+    }
+    ProcessLockObject *self = (ProcessLockObject *)type->tp_alloc(type, 0);
+    if (self == NULL) {
+        golock_page_drop(page);
+        return NULL;
+    }
+    self->page = page;
+    self->refuses = refuses;
+    return (PyObject *)self;
+}
+
+static void
+process_lock_dealloc(ProcessLockObject *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    if (self->weakrefs != NULL) {
+        PyObject_ClearWeakRefs((PyObject *)self);
+    }
+    golock_page_drop(self->page);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+/* Not inlined but tail-called, so that the fast path saves no registers. */
+NO_INLINE static PyObject *
+acquire_slow(ProcessLockObject *self, golock_deadline deadline)
+{
+    switch (golock_page_acquire(self->page, deadline, self->refuses)) {
+    case GOLOCK_PAGE_ACQUIRED:
+        Py_RETURN_TRUE;
+    case GOLOCK_PAGE_TIMED_OUT:
+        Py_RETURN_FALSE;
+    case GOLOCK_PAGE_ABANDONED:
+        PyErr_Format(golock_state_of((PyObject *)self)->abandoned_error,
+                     "a process died while it held the lock '%s'", self->page->path);
+        return NULL;
+    case GOLOCK_PAGE_FAILED:
+        break;
+    }
+    return NULL;
+}
+
+NO_INLINE static PyObject *
+acquire_with_arguments(ProcessLockObject *self, PyObject *const *args, Py_ssize_t nargs,
+                       PyObject *kwnames)
+{
+    golock_timeout timeout;
+    if (golock_parse_acquire("acquire", args, nargs, kwnames, &timeout) < 0) {
+        return NULL;
+    }
+    if (golock_cell_fast_acquire(self->page)) {
+        Py_RETURN_TRUE;
+    }
+    return acquire_slow(self, golock_deadline_after(timeout));
+}
+
+static PyObject *
+process_lock_acquire(ProcessLockObject *self, PyObject *const *args, Py_ssize_t nargs,
+                     PyObject *kwnames)
+{
+    const bool tries = nargs == 1 && kwnames == NULL && args[0] == Py_False;
+    if ((nargs > 0 || kwnames != NULL) && !tries) {
+        return acquire_with_arguments(self, args, nargs, kwnames);
+    }
+    if (golock_cell_fast_acquire(self->page)) {
+        Py_RETURN_TRUE;
+    }
+    return acquire_slow(self, tries ? GOLOCK_DO_NOT_WAIT : GOLOCK_NO_LIMIT);
+}
+
+/* A release that finds waiters names a claimant, and needs a slot, so that others see it die. */
+NO_INLINE static PyObject *
+release_slow(ProcessLockObject *self)
+{
+    if (golock_page_enter(self->page) < 0) {
+        return NULL;
+    }
+    if (!golock_cell_release(self->page)) {
+        PyErr_SetString(PyExc_RuntimeError, "release unlocked lock");
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+process_lock_release(ProcessLockObject *self, PyObject *Py_UNUSED(ignored))
+{
+    if (golock_cell_fast_release(self->page)) {
+        Py_RETURN_NONE;
+    }
+    return release_slow(self);
+}
+
+static PyObject *
+process_lock_exit(ProcessLockObject *self, PyObject *const *Py_UNUSED(args),
+                  Py_ssize_t Py_UNUSED(nargs))
+{
+    return process_lock_release(self, NULL);
+}
+
+static PyObject *
+process_lock_locked(ProcessLockObject *self, PyObject *Py_UNUSED(ignored))
+{
+    uint64_t cell = golock_cell_load(self->page);
+    uint32_t holder = golock_cell_holder(cell);
+    bool locked = holder != 0 ? golock_slot_life(self->page, holder) != GOLOCK_DEAD
+                              : golock_cell_locked(cell);
+    return Py_NewRef(locked ? Py_True : Py_False);
+}
+
+static PyObject *
+process_lock_recover(ProcessLockObject *self, PyObject *Py_UNUSED(ignored))
+{
+    uint32_t me = golock_page_me(self->page);
+    if (me == 0 || !golock_cell_held_by(self->page, me)) {
+        PyErr_SetString(PyExc_RuntimeError, "only a process that holds the lock can recover it");
+        return NULL;
+    }
+    return PyLong_FromUnsignedLong(golock_cell_recover(self->page));
+}
+
+static PyObject *
+process_lock_descriptor(ProcessLockObject *self, PyObject *Py_UNUSED(ignored))
+{
+    return PyLong_FromLong(self->page->fd);
+}
+
+static PyObject *
+process_lock_abandoned(ProcessLockObject *self, void *Py_UNUSED(closure))
+{
+    return Py_NewRef(golock_cell_deaths(golock_cell_load(self->page)) != 0 ? Py_True : Py_False);
+}
+
+static PyObject *
+process_lock_holder(ProcessLockObject *self, void *Py_UNUSED(closure))
+{
+    uint32_t holder = golock_cell_holder(golock_cell_load(self->page));
+    if (holder == 0 || holder > GOLOCK_PAGE_SLOTS) {
+        Py_RETURN_NONE;
+    }
+    return PyLong_FromUnsignedLong(self->page->memory->slots[holder - 1].process);
+}
+
+PyDoc_STRVAR(acquire_doc,
+             "acquire($self, /, blocking=True, timeout=-1)\n--\n\n"
+             "Take the lock and return True.\n\n"
+             "If it is held, wait for it: for timeout seconds (0 to TIMEOUT_MAX), or\n"
+             "without limit with -1. Return False when the time has run out, and at once\n"
+             "when blocking is false. A signal handler that raises ends the wait. A holder\n"
+             "whose process ends frees the lock, and `abandoned` is then true.\n\n"
+             "Raises Abandoned, with on_abandoned=\"raise\", if a holder's process ended\n"
+             "since the last recover(); ValueError for a negative or NaN timeout and for a\n"
+             "timeout without blocking, OverflowError for one that is too large; OSError\n"
+             "when all slots of the page are taken. The lock is then not taken.");
+
+PyDoc_STRVAR(release_doc,
+             "release($self, /)\n--\n\n"
+             "Release the lock, and let one of those that wait go on. Any thread of any\n"
+             "process may release it.\n\n"
+             "Raises RuntimeError if the lock is free.");
+
+#define NO_ARGUMENTS(name, function, doc) {name, (PyCFunction)function, METH_NOARGS, doc}
+#define ACQUIRE(name)                                                                              \
+    {name, (PyCFunction)(void (*)(void))process_lock_acquire, METH_FASTCALL | METH_KEYWORDS,       \
+     acquire_doc}
+
+static PyMethodDef process_lock_methods[] = {
+    ACQUIRE("acquire"),
+    NO_ARGUMENTS("release", process_lock_release, release_doc),
+    ACQUIRE("__enter__"),
+    {"__exit__", (PyCFunction)(void (*)(void))process_lock_exit, METH_FASTCALL, release_doc},
+    NO_ARGUMENTS("locked", process_lock_locked,
+                 PyDoc_STR("locked($self, /)\n--\n\n"
+                           "Return whether the lock is held, or reserved for a waiter.")),
+    NO_ARGUMENTS(
+        "recover", process_lock_recover,
+        PyDoc_STR("recover($self, /)\n--\n\n"
+                  "Say that what the lock protects is in order again: `abandoned` becomes\n"
+                  "false. Return how many holders have died since the last call.\n\n"
+                  "Raises RuntimeError if this process does not hold the lock.")),
+    NO_ARGUMENTS("_descriptor", process_lock_descriptor,
+                 PyDoc_STR("_descriptor($self, /)\n--\n\n"
+                           "Return the descriptor of the page, which must not be closed.")),
+    {NULL, NULL, 0, NULL},
+};
+
+static PyGetSetDef process_lock_getset[] = {
+    {"abandoned", (getter)process_lock_abandoned, NULL,
+     PyDoc_STR("Whether a process has ended while it held the lock, and nobody has called\n"
+               "recover() since."),
+     NULL},
+    {"holder", (getter)process_lock_holder, NULL,
+     PyDoc_STR("The id of the process that holds the lock, in its own PID namespace; None if the\n"
+               "lock is free."),
+     NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+static PyMemberDef process_lock_members[] = {
+    {"__weaklistoffset__", T_PYSSIZET, offsetof(ProcessLockObject, weakrefs), READONLY, NULL},
+    {NULL, 0, 0, 0, NULL},
+};
+
+static PyType_Slot process_lock_slots[] = {
+    {Py_tp_new, process_lock_new},
+    {Py_tp_dealloc, process_lock_dealloc},
+    {Py_tp_doc, (void *)PyDoc_STR("A lock in a page that processes share.")},
+    {Py_tp_methods, process_lock_methods},
+    {Py_tp_members, process_lock_members},
+    {Py_tp_getset, process_lock_getset},
+    {0, NULL},
+};
+
+PyType_Spec golock_process_lock_spec = {
+    .name = "golock._golock.ProcessLock",
+    .basicsize = sizeof(ProcessLockObject),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE,
+    .slots = process_lock_slots,
+};
