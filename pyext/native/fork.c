@@ -15,6 +15,7 @@
 #include "sight/waits.h"
 #include "waiting/counters.h"
 #include "waiting/notify.h"
+#include "waiting/tasks.h"
 
 #include <pthread.h>
 
@@ -27,11 +28,13 @@ before(void)
     golock_order_before_fork();
     golock_tables_lock();
     golock_profile_before_fork();
+    golock_tasks_before_fork();
 }
 
 static void
 in_parent(void)
 {
+    golock_tasks_after_fork_in_parent();
     golock_profile_after_fork_in_parent();
     golock_tables_unlock();
     golock_order_after_fork_in_parent();
@@ -44,6 +47,7 @@ static void
 in_child(void)
 {
     golock_process_remember();
+    golock_tasks_after_fork_in_child();
     golock_level_after_fork();
     golock_order_after_fork_in_child();
     golock_core_after_fork_in_child();

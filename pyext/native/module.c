@@ -9,6 +9,7 @@
 #include "install/install.h"
 #include "primitives/lock.h"
 #include "primitives/object.h"
+#include "loops/loops.h"
 #include "primitives/types.h"
 #include "sharing/share.h"
 #include "sight/cycles.h"
@@ -630,6 +631,9 @@ add_types(PyObject *module, golock_state *state)
          &golock_bounded_semaphore_class},
         {&state->event_type, &golock_event_spec, NULL, &golock_event_class},
         {&state->barrier_type, &golock_barrier_spec, NULL, &golock_barrier_class},
+        {&state->port_type, &golock_port_spec, NULL, NULL},
+        {&state->waiting_type, &golock_waiting_spec, NULL, NULL},
+        {&state->awaitable_type, &golock_awaitable_spec, NULL, NULL},
     };
     for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
         PyTypeObject *base = types[i].base == NULL ? NULL : *types[i].base;
@@ -645,6 +649,12 @@ add_types(PyObject *module, golock_state *state)
         if (types[i].spec != &golock_lock_spec && PyModule_AddType(module, *types[i].type) < 0) {
             return -1;
         }
+    }
+    PyTypeObject *done_type = new_type(module, &golock_done_spec, NULL);
+    state->done = done_type == NULL ? NULL : (PyObject *)PyObject_New(PyObject, done_type);
+    Py_XDECREF(done_type);
+    if (state->done == NULL) {
+        return -1;
     }
     state->shareable[GOLOCK_LOCK] =
         (struct golock_shareable){state->lock_type, golock_lock_share, golock_lock_from_header};
@@ -756,6 +766,10 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->bounded_semaphore_type);
     Py_VISIT(state->event_type);
     Py_VISIT(state->barrier_type);
+    Py_VISIT(state->port_type);
+    Py_VISIT(state->waiting_type);
+    Py_VISIT(state->awaitable_type);
+    Py_VISIT(state->done);
     Py_VISIT(state->core_error);
     Py_VISIT(state->deadlock_error);
     for (int i = 0; i < GOLOCK_CLASSES; i++) {
@@ -781,6 +795,10 @@ module_clear(PyObject *module)
     Py_CLEAR(state->bounded_semaphore_type);
     Py_CLEAR(state->event_type);
     Py_CLEAR(state->barrier_type);
+    Py_CLEAR(state->port_type);
+    Py_CLEAR(state->waiting_type);
+    Py_CLEAR(state->awaitable_type);
+    Py_CLEAR(state->done);
     Py_CLEAR(state->core_error);
     Py_CLEAR(state->deadlock_error);
     for (int i = 0; i < GOLOCK_CLASSES; i++) {

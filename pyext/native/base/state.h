@@ -34,6 +34,8 @@ typedef struct {
     PyTypeObject *bounded_semaphore_type;
     PyTypeObject *event_type;
     PyTypeObject *barrier_type;
+    PyTypeObject *port_type, *waiting_type, *awaitable_type; /* loops/loops.h */
+    PyObject *done;
     PyObject *core_error, *deadlock_error;
     golock_class_state classes[GOLOCK_CLASSES];
     PyObject *opened; /* the interpreter's methods by class and name, or NULL before they are

@@ -295,7 +295,8 @@ release_save(const ConditionObject *self, saved *state)
                               &state->unwoken) < 0) {
             return -1;
         }
-    } else if (!golock_mutex_release_defer_wake(&((LockObject *)state->lock)->mutex,
+    } else if (golock_lock_disown((LockObject *)state->lock),
+               !golock_mutex_release_defer_wake(&((LockObject *)state->lock)->mutex,
                                                 &state->unwoken)) {
         PyErr_SetString(PyExc_RuntimeError, "release unlocked lock");
         return -1;

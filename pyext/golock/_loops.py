@@ -1,0 +1,221 @@
+"""The waits of tasks that have to wait: what ``await lock.acquire_async()`` does then.
+
+The extension calls these coroutines with a waiter, whose ``claim`` tries to end the wait. The
+waiter's port is a descriptor that becomes readable when tasks of the loop are to claim again.
+Another kind of loop needs a class like ``_Asyncio`` here: see ``Loop``.
+"""
+
+from __future__ import annotations
+
+import sys
+import weakref
+from typing import TYPE_CHECKING, Any, Protocol
+
+from ._golock import Port
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Awaitable, Callable
+
+    from ._golock import Waiter
+
+
+class Loop(Protocol):
+    """An event loop as a waiting task sees it."""
+
+    port: Port
+
+    def time(self) -> float:
+        """Return the loop's time, in seconds."""
+
+    def suspend(self, waiter: Waiter, deadline: float | None) -> Awaitable[object]:
+        """Give the waiter a future, and return what ends when its set_result was called.
+
+        It also ends at the deadline. When it is cancelled, it raises what the loop raises.
+        """
+
+    def shield(self) -> Any:
+        """Return a context manager in which the loop's cancellation does not end a suspension."""
+
+
+class _Asyncio:
+    """A loop of asyncio or uvloop, or of anyio on these."""
+
+    __slots__ = ("loop", "port")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        port = _ports.get(loop)
+        if port is None or not port.is_own():
+            port = Port()
+            if loop in _ports:
+                loop.remove_reader(_ports[loop].fileno())
+            loop.add_reader(port.fileno(), port.run)
+            _ports[loop] = port
+        self.port = port
+
+    def time(self) -> float:
+        return self.loop.time()
+
+    def suspend(self, waiter: Waiter, deadline: float | None) -> Awaitable[object]:
+        future = self.loop.create_future()
+        waiter.set_future(future)
+        return future if deadline is None else self._until(future, deadline)
+
+    async def _until(self, future: asyncio.Future[None], deadline: float) -> None:
+        timer = self.loop.call_at(deadline, _finish, future)
+        try:
+            await future
+        finally:
+            timer.cancel()
+
+    def shield(self) -> _Nothing:
+        return _Nothing()
+
+
+_ports: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Port] = weakref.WeakKeyDictionary()
+
+
+def _finish(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+class _Nothing:
+    """A context manager that does nothing."""
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *error: object) -> None:
+        pass
+
+
+class _TrioFuture:
+    """The future of a task of trio."""
+
+    __slots__ = ("_done", "_reschedule", "_task")
+
+    def __init__(self, task: Any, reschedule: Callable[[Any], None]) -> None:
+        self._task = task
+        self._reschedule = reschedule
+        self._done = False
+
+    def done(self) -> bool:
+        return self._done
+
+    def set_result(self, _: None) -> None:
+        self._done = True
+        self._reschedule(self._task)
+
+    def cancel(self) -> None:
+        self._done = True
+
+
+class _Trio:
+    """A run of trio, or of anyio on trio."""
+
+    __slots__ = ("port", "trio")
+
+    def __init__(self, trio: Any) -> None:
+        self.trio = trio
+        token = trio.lowlevel.current_trio_token()
+        port = _trio_ports.get(token)
+        if port is None or not port.is_own():
+            port = _trio_ports[token] = Port()
+            trio.lowlevel.spawn_system_task(_run_in_trio, trio, port)
+        self.port = port
+
+    def time(self) -> float:
+        return float(self.trio.current_time())
+
+    async def suspend(self, waiter: Waiter, deadline: float | None) -> None:
+        trio = self.trio
+        future = _TrioFuture(trio.lowlevel.current_task(), trio.lowlevel.reschedule)
+
+        def abort(_: object) -> Any:
+            future.cancel()
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        waiter.set_future(future)
+        if deadline is None:
+            await trio.lowlevel.wait_task_rescheduled(abort)
+        else:
+            with trio.CancelScope(deadline=deadline):
+                await trio.lowlevel.wait_task_rescheduled(abort)
+
+    def shield(self) -> Any:
+        return self.trio.CancelScope(shield=True)
+
+
+_trio_ports: weakref.WeakKeyDictionary[Any, Port] = weakref.WeakKeyDictionary()
+
+
+async def _run_in_trio(trio: Any, port: Port) -> None:
+    while True:
+        await trio.lowlevel.wait_readable(port.fileno())
+        port.run()
+
+
+def _asyncio_loop() -> asyncio.AbstractEventLoop | None:
+    events = sys.modules.get("asyncio.events")
+    return None if events is None else events._get_running_loop()
+
+
+def _trio() -> Any:
+    """Return the module trio if the caller is one of its tasks, otherwise None.
+
+    In its guest mode a loop of asyncio runs as well.
+    """
+    trio = sys.modules.get("trio")
+    if trio is None:
+        return None
+    try:
+        trio.lowlevel.current_task()
+    except (AttributeError, RuntimeError):  # imported in part, or no task
+        return None
+    return trio
+
+
+def _running() -> Loop:
+    """Return the loop that runs in this thread. Raises RuntimeError if there is none."""
+    trio = _trio()
+    if trio is not None:
+        return _Trio(trio)
+    loop = _asyncio_loop()
+    if loop is None:
+        raise RuntimeError("no running event loop")
+    return _Asyncio(loop)
+
+
+def runs() -> bool:
+    """Return whether an event loop runs in this thread."""
+    return _asyncio_loop() is not None or _trio() is not None
+
+
+async def wait(waiter: Waiter, timeout: float | None) -> bool:
+    """Wait until the waiter has got what it waits for. Return False after timeout seconds."""
+    loop = _running()
+    deadline = None if timeout is None else loop.time() + timeout
+    port = loop.port
+    try:
+        while not waiter.claim(port):
+            if deadline is not None and loop.time() >= deadline:
+                return False
+            await loop.suspend(waiter, deadline)
+    finally:
+        waiter.leave()
+    return True
+
+
+def run_soon(port: Port) -> None:
+    """Make the loop that runs in this thread, which may be that of the port, run it."""
+    loop = _asyncio_loop()
+    try:
+        if loop is not None and _ports.get(loop) is port:
+            loop.call_soon(port.run)
+            return
+    except BaseException:
+        port.kick()
+        raise
+    port.kick()
