@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 import weakref
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from ._golock import Port
 
@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Awaitable, Callable
 
-    from ._golock import Waiter
+    from ._golock import Condition, Waiter
+
+_T = TypeVar("_T")
 
 
 class Loop(Protocol):
@@ -219,3 +221,61 @@ def run_soon(port: Port) -> None:
         port.kick()
         raise
     port.kick()
+
+
+async def wait_at_condition(waiter: Waiter, timeout: float | None) -> bool:
+    """Release the condition's lock, wait for a notification, and take the lock again.
+
+    Return whether there was a notification within timeout seconds.
+    """
+    loop = _running()
+    deadline = None if timeout is None else loop.time() + timeout
+    port = loop.port
+    condition: Condition = waiter.object
+    waiter.claim(port)
+    raised: BaseException | None = None
+    try:
+        while not waiter.claim(port) and (deadline is None or loop.time() < deadline):
+            await loop.suspend(waiter, deadline)
+    except BaseException as error:
+        raised = error
+    with loop.shield():
+        while True:
+            try:
+                await condition.acquire_async()
+                break
+            except BaseException as error:
+                raised = _cancellation(error)
+    notified = waiter.leave()
+    if raised is None:
+        return notified
+    if notified:
+        condition.notify()
+    try:
+        raise raised
+    finally:
+        raised = None  # it refers to this frame
+
+
+def _cancellation(error: BaseException) -> BaseException:
+    """Return the error of a cancelled wait, or raise another one."""
+    asyncio = sys.modules.get("asyncio")
+    if asyncio is None or not isinstance(error, asyncio.CancelledError):
+        raise error
+    return error
+
+
+async def wait_for(
+    condition: Condition, predicate: Callable[[], _T], timeout: float | None
+) -> _T:
+    """Wait until predicate() is true, or for timeout seconds, and return its last result."""
+    loop = _running()
+    deadline = None if timeout is None else loop.time() + timeout
+    result = predicate()
+    while not result:
+        left = None if deadline is None else deadline - loop.time()
+        if left is not None and left <= 0:
+            break
+        await condition.wait_async(left)
+        result = predicate()
+    return result

@@ -71,14 +71,15 @@ awaitable_dealloc(Awaitable *self)
     Py_DECREF(type);
 }
 
-/* Returns a new reference to a function of golock/_loops.py, or NULL with an exception set. */
-static PyObject *
-function(const char *name)
+PyObject *
+golock_call_loops(const char *function, PyObject *const *args, size_t nargs)
 {
     PyObject *loops = PyImport_ImportModule("golock._loops");
-    PyObject *found = loops == NULL ? NULL : PyObject_GetAttrString(loops, name);
+    PyObject *found = loops == NULL ? NULL : PyObject_GetAttrString(loops, function);
+    PyObject *result = found == NULL ? NULL : PyObject_Vectorcall(found, args, nargs, NULL);
+    Py_XDECREF(found);
     Py_XDECREF(loops);
-    return found;
+    return result;
 }
 
 static PyObject *
@@ -97,14 +98,13 @@ new_waiting(const Awaitable *self, const golock_awaited *kind)
 static int
 begin(Awaitable *self, const golock_awaited *kind)
 {
-    PyObject *wait = function(kind->function);
-    PyObject *waiting = wait == NULL ? NULL : new_waiting(self, kind);
-    if (waiting != NULL) {
-        self->coroutine =
-            PyObject_CallFunctionObjArgs(wait, waiting, self->timeout, NULL);
+    PyObject *waiting = new_waiting(self, kind);
+    if (waiting == NULL) {
+        return -1;
     }
-    Py_XDECREF(waiting);
-    Py_XDECREF(wait);
+    self->coroutine =
+        golock_call_loops(kind->function, (PyObject *[]){waiting, self->timeout}, 2);
+    Py_DECREF(waiting);
     if (self->coroutine == NULL) {
         return -1;
     }
@@ -272,14 +272,22 @@ golock_await_done(const golock_state *state, PyObject *released)
 }
 
 int
-golock_loop_runs(const golock_state *Py_UNUSED(state))
+golock_loop_runs(void)
 {
-    PyObject *runs = function("runs");
-    PyObject *result = runs == NULL ? NULL : PyObject_CallNoArgs(runs);
-    int is_true = result == NULL ? -1 : PyObject_IsTrue(result);
+    PyObject *result = golock_call_loops("runs", NULL, 0);
+    int runs = result == NULL ? -1 : PyObject_IsTrue(result);
     Py_XDECREF(result);
-    Py_XDECREF(runs);
-    return is_true;
+    return runs;
+}
+
+int
+golock_refuse_to_await(PyObject *object)
+{
+    PyErr_Format(PyExc_RuntimeError,
+                 "tasks cannot wait for a %.100s whose internals are used, or whose methods are "
+                 "overridden",
+                 Py_TYPE(object)->tp_name);
+    return -1;
 }
 
 int
@@ -290,17 +298,4 @@ golock_parse_async(const char *function, PyObject *const *args, Py_ssize_t nargs
     return nargs == 0 && kwnames == NULL
                ? 0
                : golock_parse_args(function, names, 1, 0, args, nargs, kwnames, timeout);
-}
-
-/* The task may be woken by an eventfd as well, but a call_soon of its own loop costs less. */
-PyObject *
-golock_loop_resume(PyObject *self, PyObject *result)
-{
-    golock_port *port = golock_port_resume();
-    if (port == NULL) {
-        return result;
-    }
-    golock_port_kick(port);
-    (void)self;
-    return result;
 }

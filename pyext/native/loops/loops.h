@@ -54,11 +54,17 @@ PyObject *golock_await_done(const golock_state *state, PyObject *released);
 /* Starts the wait of a task, so that it may enter a line. Returns 0, or -1 with an exception set. */
 int golock_waiting_begin(golock_waiting *waiting);
 
+/* Sets RuntimeError, for an object that cannot be awaited, and returns -1. */
+int golock_refuse_to_await(PyObject *object);
+
 /* Sets RuntimeError, for a thread that cannot be started, and returns -1. */
 int golock_no_thread(void);
 
+/* Calls a function of golock/_loops.py. Returns a new reference, or NULL with an exception set. */
+PyObject *golock_call_loops(const char *function, PyObject *const *args, size_t nargs);
+
 /* Whether an event loop runs in this thread, or -1 with an exception set. */
-int golock_loop_runs(const golock_state *state);
+int golock_loop_runs(void);
 
 /* Reads the arguments of an asynchronous method: `timeout`. Returns 0, or -1 with TypeError set. */
 int golock_parse_async(const char *function, PyObject *const *args, Py_ssize_t nargs,

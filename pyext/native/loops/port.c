@@ -112,6 +112,29 @@ PyType_Spec golock_port_spec = {
     .slots = port_slots,
 };
 
+/* A write of the eventfd would do, but a call_soon of the loop costs less. */
+PyObject *
+golock_loop_resume(PyObject *self, PyObject *result)
+{
+    golock_port *held = golock_port_resume();
+    if (held == NULL) {
+        return result;
+    }
+    PyTypeObject *port_type = golock_state_of(self)->port_type;
+    PyObject *port = (PyObject *)((char *)held - offsetof(PortObject, port));
+    if (result == NULL || !Py_IS_TYPE(port, port_type)) { /* or another interpreter's */
+        golock_port_kick(held);
+        return result;
+    }
+    PyObject *soon = golock_call_loops("run_soon", &port, 1);
+    if (soon == NULL) {
+        golock_port_kick(held);
+        Py_CLEAR(result);
+    }
+    Py_XDECREF(soon);
+    return result;
+}
+
 /* golock._golock.Waiter. */
 
 static golock_port *

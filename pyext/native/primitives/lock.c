@@ -74,7 +74,7 @@ refuse_to_stop_own_loop(LockObject *self)
     if (!own_loop_has_it(self)) {
         return 0;
     }
-    int runs = golock_loop_runs(golock_state_of((PyObject *)self));
+    int runs = golock_loop_runs();
     if (runs > 0 && own_loop_has_it(self)) { /* also after Python code has run */
         PyErr_SetString(PyExc_RuntimeError, "the lock is held by a task of this thread's event "
                                             "loop, which the wait would stop");
@@ -211,7 +211,8 @@ lock_leave(golock_waiting *waiting)
     return 0;
 }
 
-static const golock_awaited awaited = {"wait", lock_try, lock_claim, lock_leave};
+static const golock_awaited awaited = {
+    .function = "wait", .try = lock_try, .claim = lock_claim, .leave = lock_leave};
 
 PyObject *
 golock_lock_aenter(LockObject *self, PyObject *Py_UNUSED(ignored))

@@ -498,4 +498,7 @@ golock_wake_all(uint32_t *word)
     } while (
         !__atomic_compare_exchange_n(word, &old, new, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED));
     golock_futex_wake(word, INT_MAX, GOLOCK_ANY_CHANNEL);
+    if (golock_tasks_wait(word)) {
+        golock_tasks_wake_all(word);
+    }
 }
