@@ -231,38 +231,28 @@ async def wait_at_condition(waiter: Waiter, timeout: float | None) -> bool:
     loop = _running()
     deadline = None if timeout is None else loop.time() + timeout
     port = loop.port
-    condition: Condition = waiter.object
-    waiter.claim(port)
     raised: BaseException | None = None
-    try:
-        while not waiter.claim(port) and (deadline is None or loop.time() < deadline):
-            await loop.suspend(waiter, deadline)
-    except BaseException as error:
-        raised = error
-    with loop.shield():
-        while True:
-            try:
-                await condition.acquire_async()
-                break
-            except BaseException as error:
-                raised = _cancellation(error)
+    while not waiter.claim(port):
+        try:
+            if waiter.relocks:
+                with loop.shield():
+                    await loop.suspend(waiter, None)
+            elif deadline is not None and loop.time() >= deadline:
+                waiter.relock()
+            else:
+                await loop.suspend(waiter, deadline)
+        except BaseException as error:
+            raised = error
+            waiter.relock()
     notified = waiter.leave()
     if raised is None:
         return notified
     if notified:
-        condition.notify()
+        waiter.object.notify()
     try:
         raise raised
     finally:
         raised = None  # it refers to this frame
-
-
-def _cancellation(error: BaseException) -> BaseException:
-    """Return the error of a cancelled wait, or raise another one."""
-    asyncio = sys.modules.get("asyncio")
-    if asyncio is None or not isinstance(error, asyncio.CancelledError):
-        raise error
-    return error
 
 
 async def wait_for(

@@ -21,6 +21,7 @@ typedef struct golock_waiting {
     golock_listener listener; /* of a condition */
     uint32_t initial;         /* the word of an event when the wait began */
     bool begun;
+    bool relocks; /* it waits at a condition no more, but for its lock */
 } golock_waiting;
 
 /* How to wait for a kind of object. */

@@ -207,6 +207,19 @@ waiting_future(golock_waiting *self, PyObject *future)
     Py_RETURN_NONE;
 }
 
+static PyObject *
+waiting_relock(golock_waiting *self, PyObject *Py_UNUSED(ignored))
+{
+    self->relocks = true;
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+waiting_relocks(golock_waiting *self, void *Py_UNUSED(closure))
+{
+    return PyBool_FromLong(self->relocks);
+}
+
 static int
 waiting_traverse(golock_waiting *self, visitproc visit, void *arg)
 {
@@ -252,6 +265,9 @@ static PyMethodDef waiting_methods[] = {
                "future when it is to ask again.")},
     {"set_future", (PyCFunction)waiting_future, METH_O,
      PyDoc_STR("set_future($self, future, /)\n--\n\nSet the future that the port runs.")},
+    {"relock", (PyCFunction)waiting_relock, METH_NOARGS,
+     PyDoc_STR("relock($self, /)\n--\n\n"
+               "Wait at the condition no more: from now on claim takes its lock.")},
     {"leave", (PyCFunction)waiting_leave, METH_NOARGS,
      PyDoc_STR("leave($self, /)\n--\n\n"
                "End the wait. Return whether the waiter of a condition was notified.")},
@@ -260,6 +276,8 @@ static PyMethodDef waiting_methods[] = {
 
 static PyGetSetDef waiting_getset[] = {
     {"object", (getter)waiting_object, NULL, PyDoc_STR("What the task waits for."), NULL},
+    {"relocks", (getter)waiting_relocks, NULL,
+     PyDoc_STR("Whether the task was notified at a condition, or called relock."), NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 

@@ -13,6 +13,7 @@
 #include "primitives/object.h"
 #include "primitives/types.h"
 #include "waiting/notify.h"
+#include "waiting/plain.h"
 
 #include <stddef.h>
 
@@ -746,14 +747,17 @@ task_try(PyObject *Py_UNUSED(self))
     return 0;
 }
 
-/* The first call listens and releases the lock; the others return whether the task was notified. */
+/* The first call listens and releases the lock. Once the task is notified, or has given up, the
+ * others take it again. */
 static int
 task_claim(golock_waiting *waiting)
 {
     ConditionObject *self = (ConditionObject *)waiting->object;
     golock_listener *listener = &waiting->listener;
     if (waiting->begun) {
-        return __atomic_load_n(&listener->notification, __ATOMIC_ACQUIRE) != 0;
+        waiting->relocks = waiting->relocks ||
+                           __atomic_load_n(&listener->notification, __ATOMIC_ACQUIRE) != 0;
+        return waiting->relocks ? golock_lock_claim((LockObject *)self->lock, &waiting->task) : 0;
     }
     saved lock;
     if (lock_of_tasks(waiting->object) == NULL ||
@@ -780,7 +784,6 @@ task_claim(golock_waiting *waiting)
     return resumed == NULL ? -1 : 0;
 }
 
-/* The lock is held again, unless the wait is abandoned: see golock/_loops.py. */
 static int
 task_leave(golock_waiting *waiting)
 {
@@ -789,7 +792,11 @@ task_leave(golock_waiting *waiting)
         return 0;
     }
     bool notified = golock_withdraw(listener) != 0;
-    golock_task_leave(&waiting->task);
+    if (waiting->relocks) {
+        golock_plain_resign(&waiting->task);
+    } else {
+        golock_task_leave(&waiting->task);
+    }
     if (listener->lock != NULL) { /* the condition was opened */
         int left = leave_waiters(waiting->object, listener, 0);
         Py_CLEAR(listener->lock);

@@ -183,18 +183,14 @@ lock_try(PyObject *op)
 }
 
 /* A word for which tasks wait is changed by atomic operations alone. */
-static int
-lock_claim(golock_waiting *waiting)
+int
+golock_lock_claim(LockObject *self, golock_task *task)
 {
-    LockObject *self = (LockObject *)waiting->object;
-    if (golock_waiting_begin(waiting) < 0) {
-        return -1;
-    }
     __atomic_store_n(&self->mutex.shared, true, __ATOMIC_RELAXED);
-    waiting->task.word = &self->mutex.word;
-    waiting->task.kind = GOLOCK_TASK_LOCK;
-    waiting->task.foreign = golock_is_shared(&self->header);
-    int taken = golock_plain_claim(&waiting->task);
+    task->word = &self->mutex.word;
+    task->kind = GOLOCK_TASK_LOCK;
+    task->foreign = golock_is_shared(&self->header);
+    int taken = golock_plain_claim(task);
     if (taken > 0) {
         own(self);
         if (golock_sight_now() >= GOLOCK_SIGHT_OWNERS) {
@@ -202,6 +198,14 @@ lock_claim(golock_waiting *waiting)
         }
     }
     return taken < 0 ? golock_no_thread() : taken;
+}
+
+static int
+lock_claim(golock_waiting *waiting)
+{
+    return golock_waiting_begin(waiting) < 0
+               ? -1
+               : golock_lock_claim((LockObject *)waiting->object, &waiting->task);
 }
 
 static int

@@ -4,6 +4,7 @@
 
 #include "base/compat.h"
 #include "waiting/mutex.h"
+#include "waiting/tasks.h"
 #include "golock.h"
 
 #include <pthread.h>
@@ -78,6 +79,12 @@ golock_lock_disown(LockObject *self)
 PyObject *golock_lock_acquire(LockObject *self, PyObject *const *args, Py_ssize_t nargs,
                               PyObject *kwnames);
 PyObject *golock_lock_release(LockObject *self, PyObject *ignored);
+
+/* Takes the lock for a task that has begun to wait, or makes it wait for the lock. Returns 1, or 0;
+ * or -1 with RuntimeError set. */
+int golock_lock_claim(LockObject *self, golock_task *task);
+
+/* The asynchronous methods. */
 PyObject *golock_lock_aenter(LockObject *self, PyObject *ignored);
 PyObject *golock_lock_aexit(LockObject *self, PyObject *const *args, Py_ssize_t nargs);
 PyObject *golock_lock_acquire_async(LockObject *self, PyObject *const *args, Py_ssize_t nargs,
