@@ -255,9 +255,7 @@ async def wait_at_condition(waiter: Waiter, timeout: float | None) -> bool:
         raised = None  # it refers to this frame
 
 
-async def wait_for(
-    condition: Condition, predicate: Callable[[], _T], timeout: float | None
-) -> _T:
+async def wait_for(condition: Condition, predicate: Callable[[], _T], timeout: float | None) -> _T:
     """Wait until predicate() is true, or for timeout seconds, and return its last result."""
     loop = _running()
     deadline = None if timeout is None else loop.time() + timeout

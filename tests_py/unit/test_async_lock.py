@@ -183,9 +183,7 @@ def test_a_cancelled_wait_takes_nothing(loop: str, make: Callable[[], Any]) -> N
 
 @each_kind
 @each_loop
-def test_a_task_cancelled_as_it_is_woken_wakes_the_next(
-    loop: str, make: Callable[[], Any]
-) -> None:
+def test_a_task_cancelled_as_it_is_woken_wakes_the_next(loop: str, make: Callable[[], Any]) -> None:
     async def main() -> None:
         lock = make()
         lock.acquire()

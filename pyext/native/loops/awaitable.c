@@ -1,6 +1,6 @@
 /* What acquire_async and __aenter__ return: golock._golock.Awaitable. It takes nothing before it is
- * awaited, so nothing is lost if it never is. An uncontended wait ends in the first step; a contended
- * one goes on in a coroutine of golock/_loops.py. */
+ * awaited, so nothing is lost if it never is. An uncontended wait ends in the first step; a
+ * contended one goes on in a coroutine of golock/_loops.py. */
 #include "loops/loops.h"
 
 #include "args/bind.h"
@@ -85,8 +85,8 @@ golock_call_loops(const char *function, PyObject *const *args, size_t nargs)
 static PyObject *
 new_waiting(const Awaitable *self, const golock_awaited *kind)
 {
-    golock_waiting *waiting = (golock_waiting *)PyType_GenericAlloc(
-        golock_state_of((PyObject *)self)->waiting_type, 0);
+    golock_waiting *waiting =
+        (golock_waiting *)PyType_GenericAlloc(golock_state_of((PyObject *)self)->waiting_type, 0);
     if (waiting != NULL) {
         waiting->kind = kind;
         waiting->object = Py_NewRef(self->object);
@@ -102,8 +102,7 @@ begin(Awaitable *self, const golock_awaited *kind)
     if (waiting == NULL) {
         return -1;
     }
-    self->coroutine =
-        golock_call_loops(kind->function, (PyObject *[]){waiting, self->timeout}, 2);
+    self->coroutine = golock_call_loops(kind->function, (PyObject *[]){waiting, self->timeout}, 2);
     Py_DECREF(waiting);
     if (self->coroutine == NULL) {
         return -1;
@@ -175,8 +174,7 @@ awaitable_throw(Awaitable *self, PyObject *const *args, Py_ssize_t nargs)
         return NULL;
     }
     PyObject *throw = PyObject_GetAttrString(self->coroutine, "throw");
-    PyObject *result =
-        throw == NULL ? NULL : PyObject_Vectorcall(throw, args, (size_t)nargs, NULL);
+    PyObject *result = throw == NULL ? NULL : PyObject_Vectorcall(throw, args, (size_t)nargs, NULL);
     Py_XDECREF(throw);
     return result;
 }
@@ -256,8 +254,7 @@ static PyType_Slot done_slots[] = {
 PyType_Spec golock_done_spec = {
     .name = "golock._golock.Done",
     .basicsize = sizeof(PyObject),
-    .flags =
-        Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE | Py_TPFLAGS_DISALLOW_INSTANTIATION,
     .slots = done_slots,
 };
 

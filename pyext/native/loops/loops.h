@@ -36,7 +36,8 @@ typedef struct golock_awaited {
      * Returns as `try` does. */
     int (*claim)(golock_waiting *waiting);
 
-    /* Ends the wait. Returns whether a condition's waiter was notified; -1 with an exception set. */
+    /* Ends the wait. Returns whether a condition's waiter was notified; -1 with an exception set.
+     */
     int (*leave)(golock_waiting *waiting);
 } golock_awaited;
 
@@ -48,11 +49,12 @@ extern PyType_Spec golock_port_spec, golock_waiting_spec, golock_awaitable_spec,
 PyObject *golock_await_object(const golock_state *state, const golock_awaited *kind,
                               PyObject *object, PyObject *timeout);
 
-/* Returns a new reference to an awaitable that is done, or NULL with the exception that is set: what
- * an __aexit__ returns for the result of a release, whose reference it steals. */
+/* Returns a new reference to an awaitable that is done, or NULL with the exception that is set:
+ * what an __aexit__ returns for the result of a release, whose reference it steals. */
 PyObject *golock_await_done(const golock_state *state, PyObject *released);
 
-/* Starts the wait of a task, so that it may enter a line. Returns 0, or -1 with an exception set. */
+/* Starts the wait of a task, so that it may enter a line. Returns 0, or -1 with an exception set.
+ */
 int golock_waiting_begin(golock_waiting *waiting);
 
 /* Sets RuntimeError, for an object that cannot be awaited, and returns -1. */

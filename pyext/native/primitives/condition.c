@@ -755,8 +755,8 @@ task_claim(golock_waiting *waiting)
     ConditionObject *self = (ConditionObject *)waiting->object;
     golock_listener *listener = &waiting->listener;
     if (waiting->begun) {
-        waiting->relocks = waiting->relocks ||
-                           __atomic_load_n(&listener->notification, __ATOMIC_ACQUIRE) != 0;
+        waiting->relocks =
+            waiting->relocks || __atomic_load_n(&listener->notification, __ATOMIC_ACQUIRE) != 0;
         return waiting->relocks ? golock_lock_claim((LockObject *)self->lock, &waiting->task) : 0;
     }
     saved lock;
@@ -820,8 +820,7 @@ condition_wait_async(PyObject *self, PyObject *const *args, Py_ssize_t nargs, Py
 }
 
 static PyObject *
-condition_wait_for_async(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
-                         PyObject *kwnames)
+condition_wait_for_async(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
     static const golock_name names[] = {GOLOCK_NAME("predicate"), GOLOCK_NAME("timeout")};
     PyObject *values[3] = {self, NULL, Py_None};

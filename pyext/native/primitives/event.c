@@ -492,13 +492,14 @@ PyDoc_STRVAR(
     "Raises OverflowError for a timeout that is too large, and from 3.14 on ValueError for\n"
     "NaN.");
 
-PyDoc_STRVAR(wait_async_doc,
-             "wait_async($self, /, timeout=None)\n--\n\n"
-             "Return an awaitable that waits until the event is set and returns True, even if it\n"
-             "has been cleared since.\n\n"
-             "It returns False after timeout seconds (None: no limit).\n\n"
-             "Raises TypeError or ValueError for what is no number of seconds, RuntimeError when a\n"
-             "wait is necessary and no event loop runs.");
+PyDoc_STRVAR(
+    wait_async_doc,
+    "wait_async($self, /, timeout=None)\n--\n\n"
+    "Return an awaitable that waits until the event is set and returns True, even if it\n"
+    "has been cleared since.\n\n"
+    "It returns False after timeout seconds (None: no limit).\n\n"
+    "Raises TypeError or ValueError for what is no number of seconds, RuntimeError when a\n"
+    "wait is necessary and no event loop runs.");
 
 static PyMethodDef event_methods[] = {
     {"is_set", event_is_set, METH_NOARGS,

@@ -66,8 +66,8 @@ own_loop_has_it(LockObject *self)
            !golock_is_shared(&self->header) && golock_mutex_locked(&self->mutex);
 }
 
-/* A wait without a limit would stop the loop, and so the task that is to release the lock. Returns 0,
- * or -1 with RuntimeError set. */
+/* A wait without a limit would stop the loop, and so the task that is to release the lock. Returns
+ * 0, or -1 with RuntimeError set. */
 static int
 refuse_to_stop_own_loop(LockObject *self)
 {
@@ -353,14 +353,15 @@ PyDoc_STRVAR(acquire_doc,
              "blocking, OverflowError for one that is too large; the lock is then not\n"
              "taken.");
 
-PyDoc_STRVAR(acquire_async_doc,
-             "acquire_async($self, /, timeout=None)\n--\n\n"
-             "Return an awaitable that takes the lock and returns True.\n\n"
-             "If it is held, the task waits for it: for timeout seconds, or without limit with\n"
-             "None. It returns False when the time has run out. Nothing is taken by a wait that\n"
-             "is cancelled, or never awaited.\n\n"
-             "Raises TypeError or ValueError for what is no number of seconds, RuntimeError when a\n"
-             "wait is necessary and no event loop runs.");
+PyDoc_STRVAR(
+    acquire_async_doc,
+    "acquire_async($self, /, timeout=None)\n--\n\n"
+    "Return an awaitable that takes the lock and returns True.\n\n"
+    "If it is held, the task waits for it: for timeout seconds, or without limit with\n"
+    "None. It returns False when the time has run out. Nothing is taken by a wait that\n"
+    "is cancelled, or never awaited.\n\n"
+    "Raises TypeError or ValueError for what is no number of seconds, RuntimeError when a\n"
+    "wait is necessary and no event loop runs.");
 
 PyDoc_STRVAR(release_doc, "release($self, /)\n--\n\n"
                           "Release the lock, and let one of the waiting threads go on.\n\n"

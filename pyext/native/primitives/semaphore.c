@@ -64,8 +64,8 @@ fast_acquire(SemaphoreObject *self, const bool *enabled)
 static inline bool
 fast_release(SemaphoreObject *self, uint32_t n, uint32_t most, const bool *enabled)
 {
-    return golock_fast_release_permits(&self->semaphore, is_atomic(self), n, most,
-                                       &self->releases, enabled);
+    return golock_fast_release_permits(&self->semaphore, is_atomic(self), n, most, &self->releases,
+                                       enabled);
 }
 
 static const golock_class *
@@ -299,8 +299,7 @@ acquire_opened(PyObject *self, golock_listener *listener, golock_deadline deadli
 static PyObject *
 wait_for_a_permit(SemaphoreObject *self, golock_listener *listener, golock_deadline deadline)
 {
-    unsigned flags =
-        GOLOCK_WAIT_FOR_PERMIT | (is_atomic(self) ? GOLOCK_WAIT_SHARED : 0);
+    unsigned flags = GOLOCK_WAIT_FOR_PERMIT | (is_atomic(self) ? GOLOCK_WAIT_SHARED : 0);
     int taken = golock_wait(&self->semaphore.word,
                             golock_object_known((PyObject *)self, class_of((PyObject *)self)),
                             deadline, flags, &self->base.opened);
@@ -429,9 +428,8 @@ release_native(PyObject *op, uint32_t n, uint32_t most)
     int released = -1;
     GOLOCK_BEGIN_CRITICAL_SECTION(op);
     if (!golock_object_opened(op)) {
-        released =
-            fast_release(self, n, most, &golock_plain_path) ||
-            golock_permits_release(&self->semaphore, is_atomic(self), n, most);
+        released = fast_release(self, n, most, &golock_plain_path) ||
+                   golock_permits_release(&self->semaphore, is_atomic(self), n, most);
         if (released > 0) {
             record_given(self, n);
         }
@@ -630,14 +628,15 @@ PyDoc_STRVAR(acquire_doc,
              "Raises ValueError for a timeout without blocking and for NaN, OverflowError for one\n"
              "that is too large; no permit is then taken.");
 
-PyDoc_STRVAR(acquire_async_doc,
-             "acquire_async($self, /, timeout=None)\n--\n\n"
-             "Return an awaitable that takes a permit and returns True.\n\n"
-             "If there is none, the task waits for one: for timeout seconds, or without limit with\n"
-             "None. It returns False when the time has run out. Nothing is taken by a wait that\n"
-             "is cancelled, or never awaited.\n\n"
-             "Raises TypeError or ValueError for what is no number of seconds, RuntimeError when a\n"
-             "wait is necessary and no event loop runs.");
+PyDoc_STRVAR(
+    acquire_async_doc,
+    "acquire_async($self, /, timeout=None)\n--\n\n"
+    "Return an awaitable that takes a permit and returns True.\n\n"
+    "If there is none, the task waits for one: for timeout seconds, or without limit with\n"
+    "None. It returns False when the time has run out. Nothing is taken by a wait that\n"
+    "is cancelled, or never awaited.\n\n"
+    "Raises TypeError or ValueError for what is no number of seconds, RuntimeError when a\n"
+    "wait is necessary and no event loop runs.");
 
 PyDoc_STRVAR(release_doc, "release($self, /, n=1)\n--\n\n"
                           "Release n permits, and let up to n waiting threads go on.\n\n"

@@ -465,7 +465,8 @@ golock_plain_claim(golock_task *task)
             if (!compare_and_swap(c, old, new)) {
                 continue;
             }
-            struct golock_waiter again = {.word = task->word, .designated = golock_task_leave(task)};
+            struct golock_waiter again = {.word = task->word,
+                                          .designated = golock_task_leave(task)};
             if (designated && new >= GOLOCK_PERMIT) {
                 appoint(c);
             }

@@ -45,8 +45,8 @@ void golock_plain_take_back(uint32_t *word, bool shared);
 bool golock_plain_move(const struct golock_core *core, uint32_t *from, uint32_t value,
                        uint32_t *word, bool shared);
 
-/* The part of a task (tasks.h). golock_plain_claim takes the lock or a permit for it, or puts it into
- * the line and announces it in the word. Returns 1, or 0 if it waits, or -1 if it cannot: see
+/* The part of a task (tasks.h). golock_plain_claim takes the lock or a permit for it, or puts it
+ * into the line and announces it in the word. Returns 1, or 0 if it waits, or -1 if it cannot: see
  * golock_task_enter. golock_plain_resign ends its wait. */
 int golock_plain_claim(struct golock_task *task);
 void golock_plain_resign(struct golock_task *task);

@@ -36,7 +36,7 @@ static pthread_mutex_t mutex;
 static line *lines[GOLOCK_COUNTERS];
 static golock_task *first_claimant, *last_claimant;
 static uint32_t period;
-static bool claimed;       /* a claim was given in this period */
+static bool claimed; /* a claim was given in this period */
 static bool keeper_runs, keeper_idle;
 static pthread_cond_t keeper_bell = PTHREAD_COND_INITIALIZER;
 static uint32_t process = 1; /* another number in each child process */
@@ -230,8 +230,7 @@ golock_tasks_go_first(const uint32_t *word)
 {
     const line *l = line_of(word);
     const golock_task *task = first_responsive(l);
-    return task != NULL && !task->foreign &&
-           (task->returns || task->since <= l->threads_since);
+    return task != NULL && !task->foreign && (task->returns || task->since <= l->threads_since);
 }
 
 bool

@@ -22,13 +22,13 @@ typedef enum { GOLOCK_TASK_LOCK, GOLOCK_TASK_PERMIT, GOLOCK_TASK_EVENT } golock_
 
 /* Where the tasks of one loop are woken. */
 typedef struct golock_port {
-    int descriptor;                                  /* an eventfd */
-    uint32_t process;                                /* see golock_port_is_own */
-    bool kicked;                                     /* the eventfd has been written */
-    bool unresponsive;                               /* a claim of one of its tasks has lapsed */
-    pthread_t thread;                                /* that has run it last */
-    struct golock_task *first_ready, *last_ready;    /* to be run */
-    struct golock_task *first_enrolled;              /* all its tasks that wait */
+    int descriptor;                               /* an eventfd */
+    uint32_t process;                             /* see golock_port_is_own */
+    bool kicked;                                  /* the eventfd has been written */
+    bool unresponsive;                            /* a claim of one of its tasks has lapsed */
+    pthread_t thread;                             /* that has run it last */
+    struct golock_task *first_ready, *last_ready; /* to be run */
+    struct golock_task *first_enrolled;           /* all its tasks that wait */
 } golock_port;
 
 /* A wait of a task. All zero at first but for `word`, `kind` and `port`. */
@@ -36,17 +36,17 @@ typedef struct golock_task {
     uint32_t *word; /* or NULL: a listener's, which stands in no line */
     golock_port *port;
     golock_task_kind kind;
-    bool foreign;         /* code that does not know of tasks wakes waiters of the word */
-    int64_t since;        /* when the wait began, or 0: now */
-    PyObject *future;     /* whose set_result(None) makes the loop run the task; a reference of the
-                           * waiter's, or NULL */
-    bool returns;         /* it has been the claimant before, and goes first */
+    bool foreign;     /* code that does not know of tasks wakes waiters of the word */
+    int64_t since;    /* when the wait began, or 0: now */
+    PyObject *future; /* whose set_result(None) makes the loop run the task; a reference of the
+                       * waiter's, or NULL */
+    bool returns;     /* it has been the claimant before, and goes first */
 
     /* Private. */
     enum { GOLOCK_TASK_OUT, GOLOCK_TASK_IN_LINE, GOLOCK_TASK_CLAIMANT } state;
     bool ready;
-    uint32_t period;                       /* in which it became the claimant */
-    struct golock_task *previous, *next;   /* in the line, or among the claimants */
+    uint32_t period;                     /* in which it became the claimant */
+    struct golock_task *previous, *next; /* in the line, or among the claimants */
     struct golock_task *next_ready, *previous_ready;
     struct golock_task *next_enrolled, *previous_enrolled;
 } golock_task;
