@@ -242,7 +242,7 @@ proctype task(byte me) {
 					/* pyext/native/waiting/plain.c golock_plain_claim: if
 					   (!compare_and_swap(c, old, new)) { */
 					atomic { again = claimant[me]; claimant[me] = false; in_line[me] = false;
-						ready[me] = false };
+						ready[me] = false; RESPOND(me) };
 					designated = again;
 					resign();
 					release();
@@ -263,7 +263,7 @@ end_waits:		if
 				claimant[me] = false; in_line[me] = false; ready[me] = false }
 			:: atomic { !stopped[LOOP(me)] && !cancelled -> cancelled = true; /* or at its deadline */
 				designated = claimant[me]; claimant[me] = false; in_line[me] = false;
-				ready[me] = false };
+				ready[me] = false; RESPOND(me) };
 				resign();
 				goto next_round
 			fi

@@ -431,6 +431,7 @@ golock_task_leave(golock_task *task)
         remove_from_line(task);
     }
     make_unready(task);
+    respond(task->port);
     pthread_mutex_unlock(&mutex);
     return claimant;
 }
