@@ -8,6 +8,7 @@ Another kind of loop needs a class like ``_Asyncio`` here: see ``Loop``.
 from __future__ import annotations
 
 import sys
+import threading
 import weakref
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -47,14 +48,7 @@ class _Asyncio:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
-        port = _ports.get(loop)
-        if port is None or not port.is_own():
-            port = Port()
-            if loop in _ports:
-                loop.remove_reader(_ports[loop].fileno())
-            loop.add_reader(port.fileno(), port.run)
-            _ports[loop] = port
-        self.port = port
+        self.port = _last.port if _last.loop() is loop and _last.port.is_own() else _port_of(loop)
 
     def time(self) -> float:
         return self.loop.time()
@@ -76,6 +70,32 @@ class _Asyncio:
 
 
 _ports: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Port] = weakref.WeakKeyDictionary()
+
+
+class _Last(threading.local):
+    """The loop that has last run in this thread, and its port."""
+
+    port: Port
+
+    def loop(self) -> asyncio.AbstractEventLoop | None:
+        return None
+
+
+_last = _Last()
+
+
+def _port_of(loop: asyncio.AbstractEventLoop) -> Port:
+    """Return the port of a loop of this thread, made if this process has made none."""
+    port = _ports.get(loop)
+    if port is None or not port.is_own():
+        if port is not None:
+            loop.remove_reader(port.fileno())
+        port = Port()
+        loop.add_reader(port.fileno(), port.run)
+        _ports[loop] = port
+    _last.port = port
+    _last.loop = weakref.ref(loop)  # type: ignore[method-assign]
+    return port
 
 
 def _finish(future: asyncio.Future[None]) -> None:
@@ -214,7 +234,7 @@ def run_soon(port: Port) -> None:
     """Make the loop that runs in this thread, which may be that of the port, run it."""
     loop = _asyncio_loop()
     try:
-        if loop is not None and _ports.get(loop) is port:
+        if loop is not None and _last.loop() is loop and _last.port is port:
             loop.call_soon(port.run)
             return
     except BaseException:

@@ -718,7 +718,10 @@ module_exec(PyObject *module)
     state->threading_name = PyUnicode_InternFromString("threading");
     state->rlock_name = PyUnicode_InternFromString("RLock");
     state->error_name = PyUnicode_InternFromString("BrokenBarrierError");
-    if (state->threading_name == NULL || state->rlock_name == NULL || state->error_name == NULL) {
+    state->done_name = PyUnicode_InternFromString("done");
+    state->set_result_name = PyUnicode_InternFromString("set_result");
+    if (state->threading_name == NULL || state->rlock_name == NULL || state->error_name == NULL ||
+        state->done_name == NULL || state->set_result_name == NULL) {
         return -1;
     }
     state->core_error = PyErr_NewExceptionWithDoc(
@@ -770,6 +773,8 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->waiting_type);
     Py_VISIT(state->awaitable_type);
     Py_VISIT(state->done);
+    Py_VISIT(state->done_name);
+    Py_VISIT(state->set_result_name);
     Py_VISIT(state->core_error);
     Py_VISIT(state->deadlock_error);
     for (int i = 0; i < GOLOCK_CLASSES; i++) {
@@ -799,6 +804,8 @@ module_clear(PyObject *module)
     Py_CLEAR(state->waiting_type);
     Py_CLEAR(state->awaitable_type);
     Py_CLEAR(state->done);
+    Py_CLEAR(state->done_name);
+    Py_CLEAR(state->set_result_name);
     Py_CLEAR(state->core_error);
     Py_CLEAR(state->deadlock_error);
     for (int i = 0; i < GOLOCK_CLASSES; i++) {

@@ -58,13 +58,15 @@ port_run(PortObject *self, PyObject *Py_UNUSED(ignored))
     if (!golock_port_is_own(&self->port)) {
         Py_RETURN_NONE;
     }
+    const golock_state *state = golock_state_of((PyObject *)self);
     golock_port_begin(&self->port);
     PyObject *future;
     while ((future = golock_port_next(&self->port)) != NULL) {
-        PyObject *done = PyObject_CallMethod(future, "done", NULL);
+        PyObject *done = PyObject_CallMethodNoArgs(future, state->done_name);
         int is_done = done == NULL ? -1 : PyObject_IsTrue(done);
         PyObject *set =
-            is_done == 0 ? PyObject_CallMethod(future, "set_result", "O", Py_None) : NULL;
+            is_done == 0 ? PyObject_CallMethodOneArg(future, state->set_result_name, Py_None)
+                         : NULL;
         Py_DECREF(future);
         Py_XDECREF(done);
         if (is_done < 0 || (is_done == 0 && set == NULL)) {

@@ -120,6 +120,15 @@ wake_sleeper(cell c)
     return (any && wake(c.word, RETURNERS | CLAIMANTS)) || wake(c.word, GOLOCK_ANY_CHANNEL);
 }
 
+/* Whether a thread or a goroutine may sleep on the word. A thread that has announced itself, but is
+ * not counted yet, finds that the word has changed. */
+static bool
+some_sleep(cell c)
+{
+    return golock_tasks_are_foreign(c.word) || golock_waiting(NULL, c.word) != 0 ||
+           golock_waiting(golock_core_loaded(), c.word) != 0;
+}
+
 /* Wakes the first waiter: a sleeper, or a task. */
 static bool
 wake_first(cell c)
@@ -129,7 +138,7 @@ wake_first(cell c)
     }
     golock_tasks_lock();
     bool woken = (golock_tasks_go_first(c.word) && golock_tasks_appoint(c.word)) ||
-                 wake_sleeper(c) || golock_tasks_appoint(c.word);
+                 (some_sleep(c) && wake_sleeper(c)) || golock_tasks_appoint(c.word);
     golock_tasks_unlock();
     return woken;
 }

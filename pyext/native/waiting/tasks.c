@@ -234,6 +234,13 @@ golock_tasks_go_first(const uint32_t *word)
 }
 
 bool
+golock_tasks_are_foreign(const uint32_t *word)
+{
+    const line *l = line_of(word);
+    return l == NULL || l->has_agent;
+}
+
+bool
 golock_tasks_appoint(uint32_t *word)
 {
     golock_task *task = first_responsive(line_of(word));

@@ -88,6 +88,9 @@ bool golock_tasks_appoint(uint32_t *word);
 /* With the mutex: whether the first task goes before the threads that sleep on the word. */
 bool golock_tasks_go_first(const uint32_t *word);
 
+/* With the mutex: whether code that knows of no tasks knows the word. */
+bool golock_tasks_are_foreign(const uint32_t *word);
+
 /* A thread that has waited since then was woken on the word: those behind it came later. */
 void golock_tasks_thread_woken(const uint32_t *word, int64_t since);
 
