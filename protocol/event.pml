@@ -19,8 +19,8 @@
  * TestEventSetAgainIsSeenByWhoClears shows that it must.
  *
  * A task of an event loop stands in its line before it looks at the word, so its sleep need not be
- * refused when the word changes; a set wakes the line after those in the kernel. The agent of a line
- * looks, announces and sleeps as a thread does.
+ * refused when the word changes; a set wakes the line after those in the kernel. The agent of a
+ * line looks, announces and sleeps as a thread does.
  *
  *     THREADS  the number of threads, 2 to 4
  *     ROUNDS   the number of calls of each thread; without it, they never end

@@ -1,10 +1,10 @@
 /* The claims of tasks of event loops, described in pyext/native/waiting/tasks.h. The word, and what
- * threads do with it, are those of lock.pml; here a thread does only the plain part, and a core may
- * serve a release. Each task has a loop of its own, which may stop while the task waits, for a while
- * or for ever. The line of tasks is a set: any of them may be the first.
+ * threads do with it, are those of lock.pml; here a thread does only the plain part, and a core
+ * may serve a release. Each task has a loop of its own, which may stop while the task waits, for a
+ * while or for ever. The line of tasks is a set: any of them may be the first.
  *
  * Settings: THREADS and TASKS; ROUNDS calls of each; STOP: loops stop; CORE: releases that know of
- * no tasks; ONE_LOOP: all tasks are of one loop; SHARED: code that knows of no tasks knows the word, and an agent sleeps on it.
+X
  *
  * Properties: a waiter takes the lock only when nobody has it. When nothing more can happen nobody
  * sleeps, and no task waits whose loop runs, while the lock is free; and it is not reserved. */
@@ -140,6 +140,18 @@ inline resign() {
 	od
 }
 
+/* The same of a task that has the lock, and has become the claimant once more. */
+inline resign_with_the_lock() {
+	do
+	:: !again -> break
+	:: again -> atomic { old = word };
+		if
+		:: atomic { CAS((old & ~NAMED) | WAITERS) }; again = false; break
+		:: atomic { word != old }
+		fi
+	od
+}
+
 #define announced(w) \
 	((((w) & HELD) == 0 || (hasClaimant(w) && !designated)) -> (w) : (((w) & ~NAMED) | WAITERS))
 
@@ -243,8 +255,7 @@ proctype task(byte me) {
 					   (!compare_and_swap(c, old, new)) { */
 					atomic { again = claimant[me]; claimant[me] = false; in_line[me] = false;
 						ready[me] = false; RESPOND(me) };
-					designated = again;
-					resign();
+					resign_with_the_lock();
 					release();
 					goto next_round
 				:: atomic { ((old & HELD) != 0 || (reserved(old) && !designated)) &&

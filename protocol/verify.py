@@ -123,9 +123,7 @@ PROOF = [
         "a loop with two tasks that stops",
         large=True,
     ),
-    Run(
-        "task.pml", "THREADS=1 TASKS=2 ROUNDS=1 STOP", "two loops, of which one stops", large=True
-    ),
+    Run("task.pml", "THREADS=1 TASKS=2 ROUNDS=1 STOP", "two loops, of which one stops", large=True),
     Run(
         "task.pml",
         "THREADS=1 TASKS=1 ROUNDS=1 SHARED STOP",

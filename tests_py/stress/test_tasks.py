@@ -20,9 +20,7 @@ print(contest.count - contest.expected, contest.count, contest.cancelled)
 
 
 @pytest.mark.parametrize("kind", ["Lock", "Semaphore"])
-@pytest.mark.parametrize(
-    "setting", ["GOLOCK_HANDOFF=0.001", "GOLOCK_HANDOFF=0", "GOLOCK_CORE=0"]
-)
+@pytest.mark.parametrize("setting", ["GOLOCK_HANDOFF=0.001", "GOLOCK_HANDOFF=0", "GOLOCK_CORE=0"])
 def test_nothing_is_lost(numbers, stress, kind, setting):
     name, _, value = setting.partition("=")
     lost, taken, cancelled = numbers(

@@ -6,9 +6,9 @@ import threading
 
 import anyio
 import pytest
-from event_loops import each_loop, run, until
 
 import golock
+from event_loops import each_loop, run, until
 
 TIMEOUT = 30
 
@@ -68,11 +68,17 @@ def test_a_thread_notifies_and_is_notified(loop: str) -> None:
         condition = new()
         turn = "task"
 
+        def thread_may_go() -> bool:
+            return turn == "thread"
+
+        def task_may_go() -> bool:
+            return turn == "task"
+
         def thread() -> None:
             nonlocal turn
             with condition:
                 for _ in range(20):
-                    condition.wait_for(lambda: turn == "thread", TIMEOUT)
+                    condition.wait_for(thread_may_go, TIMEOUT)
                     turn = "task"
                     condition.notify()
 
@@ -80,7 +86,7 @@ def test_a_thread_notifies_and_is_notified(loop: str) -> None:
         other.start()
         async with condition:
             for _ in range(20):
-                assert await condition.wait_for_async(lambda: turn == "task", TIMEOUT)
+                assert await condition.wait_for_async(task_may_go, TIMEOUT)
                 turn = "thread"
                 condition.notify()
         await until(lambda: not other.is_alive())

@@ -6,9 +6,9 @@ import threading
 
 import anyio
 import pytest
-from event_loops import each_loop, run
 
 import golock
+from event_loops import each_loop, run
 
 TIMEOUT = 30
 

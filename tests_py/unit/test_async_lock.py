@@ -9,9 +9,9 @@ from typing import Any
 
 import anyio
 import pytest
-from event_loops import each_loop, run, until
 
 import golock
+from event_loops import each_loop, run, until
 
 TIMEOUT = 30
 

@@ -64,9 +64,9 @@ port_run(PortObject *self, PyObject *Py_UNUSED(ignored))
     while ((future = golock_port_next(&self->port)) != NULL) {
         PyObject *done = PyObject_CallMethodNoArgs(future, state->done_name);
         int is_done = done == NULL ? -1 : PyObject_IsTrue(done);
-        PyObject *set =
-            is_done == 0 ? PyObject_CallMethodOneArg(future, state->set_result_name, Py_None)
-                         : NULL;
+        PyObject *set = is_done == 0
+                            ? PyObject_CallMethodOneArg(future, state->set_result_name, Py_None)
+                            : NULL;
         Py_DECREF(future);
         Py_XDECREF(done);
         if (is_done < 0 || (is_done == 0 && set == NULL)) {
