@@ -4,7 +4,8 @@
  * while or for ever. The line of tasks is a set: any of them may be the first.
  *
  * Settings: THREADS and TASKS; ROUNDS calls of each; STOP: loops stop; CORE: releases that know of
-X
+ * no tasks; ONE_LOOP: all tasks are of one loop; SHARED: code that knows of no tasks knows the
+ * word, and an agent sleeps on it.
  *
  * Properties: a waiter takes the lock only when nobody has it. When nothing more can happen nobody
  * sleeps, and no task waits whose loop runs, while the lock is free; and it is not reserved. */

@@ -142,6 +142,7 @@ UNREACHED = {
     "WAKE(FIRST_OF_ANY, resigned, resigned)": "the same",
     "WAKE(FIRST_OF_ANY, resigned, take_back)": "a returner or a claimant was found already",
     "(old & HELD) == 0 -> STORE(next); FREE; goto done": "a lock that is released is held",
+    "WAKE_AGENT": "the agent does not sleep while it wakes another",
     "wake_moved": "all threads are alike: thread 0 is moved while a name is taken back",
 }
 
