@@ -243,6 +243,20 @@ proctype task(byte me) {
 	:: round == ROUNDS -> break
 	:: round < ROUNDS ->
 		do
+		:: atomic { designated -> old = word };
+			/* pyext/native/waiting/plain.c claim_at_once: uint64_t old = load(c); */
+			/* pyext/native/waiting/plain.c claim_at_once: old = load(c); */
+			if
+			:: atomic { (old & HELD) == 0 && CAS(HELD | WAITERS) ->
+				assert(holder == 0); holder = THREADS + me + 1 };
+				/* pyext/native/waiting/plain.c claim_at_once: if (compare_and_swap(c, old,
+				   new)) { */
+				designated = false;
+				release();
+				goto next_round
+			:: atomic { word != old }
+			:: atomic { (old & HELD) != 0 && word == old }
+			fi
 		:: atomic { RESPOND(me); in_line[me] = true; ready[me] = false };
 			/* golock_task_enter, before it looks at the word */
 			do

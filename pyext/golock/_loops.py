@@ -46,20 +46,25 @@ class _Asyncio:
 
     __slots__ = ("loop", "port")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.loop = loop
-        self.port = _last.port if _last.loop() is loop and _last.port.is_own() else _port_of(loop)
+    def __init__(self, loop: asyncio.AbstractEventLoop, port: Port) -> None:
+        self.loop = weakref.ref(loop)
+        self.port = port
+
+    def _running(self) -> asyncio.AbstractEventLoop:
+        loop = self.loop()
+        assert loop is not None
+        return loop
 
     def time(self) -> float:
-        return self.loop.time()
+        return self._running().time()
 
     def suspend(self, waiter: Waiter, deadline: float | None) -> Awaitable[object]:
-        future = self.loop.create_future()
+        future = self._running().create_future()
         waiter.set_future(future)
         return future if deadline is None else self._until(future, deadline)
 
     async def _until(self, future: asyncio.Future[None], deadline: float) -> None:
-        timer = self.loop.call_at(deadline, _finish, future)
+        timer = self._running().call_at(deadline, _finish, future)
         try:
             await future
         finally:
@@ -69,33 +74,33 @@ class _Asyncio:
         return _Nothing()
 
 
-_ports: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Port] = weakref.WeakKeyDictionary()
+_asyncios: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Asyncio] = (
+    weakref.WeakKeyDictionary()
+)
 
 
 class _Last(threading.local):
-    """The loop that has last run in this thread, and its port."""
+    """The loop of asyncio in which a task of this thread has last waited."""
 
-    port: Port
-
-    def loop(self) -> asyncio.AbstractEventLoop | None:
-        return None
+    loop: _Asyncio | None = None
 
 
 _last = _Last()
 
 
-def _port_of(loop: asyncio.AbstractEventLoop) -> Port:
-    """Return the port of a loop of this thread, made if this process has made none."""
-    port = _ports.get(loop)
-    if port is None or not port.is_own():
-        if port is not None:
-            loop.remove_reader(port.fileno())
-        port = Port()
-        loop.add_reader(port.fileno(), port.run)
-        _ports[loop] = port
-    _last.port = port
-    _last.loop = weakref.ref(loop)  # type: ignore[method-assign]
-    return port
+def _asyncio(loop: asyncio.AbstractEventLoop) -> _Asyncio:
+    """Return what stands for the loop that runs in this thread."""
+    last = _last.loop
+    if last is not None and last.loop() is loop and last.port.is_own():
+        return last
+    found = _asyncios.get(loop)
+    if found is None or not found.port.is_own():
+        if found is not None:
+            loop.remove_reader(found.port.fileno())
+        found = _asyncios[loop] = _Asyncio(loop, Port())
+        loop.add_reader(found.port.fileno(), found.port.run)
+    _last.loop = found
+    return found
 
 
 def _finish(future: asyncio.Future[None]) -> None:
@@ -201,13 +206,14 @@ def _trio() -> Any:
 
 def _running() -> Loop:
     """Return the loop that runs in this thread. Raises RuntimeError if there is none."""
-    trio = _trio()
-    if trio is not None:
-        return _Trio(trio)
+    if "trio" in sys.modules:
+        trio = _trio()
+        if trio is not None:
+            return _Trio(trio)
     loop = _asyncio_loop()
     if loop is None:
         raise RuntimeError("no running event loop")
-    return _Asyncio(loop)
+    return _asyncio(loop)
 
 
 def runs() -> bool:
@@ -232,10 +238,10 @@ async def wait(waiter: Waiter, timeout: float | None) -> bool:
 
 def run_soon(port: Port) -> None:
     """Make the loop that runs in this thread, which may be that of the port, run it."""
-    loop = _asyncio_loop()
+    last = _last.loop
     try:
-        if loop is not None and _last.loop() is loop and _last.port is port:
-            loop.call_soon(port.run)
+        if last is not None and last.port is port and last.loop() is _asyncio_loop():
+            last._running().call_soon(port.run)
             return
     except BaseException:
         port.kick()

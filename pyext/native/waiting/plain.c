@@ -453,6 +453,24 @@ announced_for(cell c, const golock_task *task, bool designated, uint32_t word)
     return next;
 }
 
+/* Takes a free lock for the claimant. Returns whether it could. */
+static bool
+claim_at_once(cell c)
+{
+    uint64_t old = load(c);
+    while (!((uint32_t)old & GOLOCK_HELD) && !handoff_requested(c, (uint32_t)old)) {
+        uint64_t new = claimed(c, old);
+        if (compare_and_swap(c, old, new)) {
+            if (new >= GOLOCK_PERMIT) {
+                appoint(c);
+            }
+            return true;
+        }
+        old = load(c);
+    }
+    return false;
+}
+
 /* The task is in the line before it looks at the word, so a release that it does not see sees it.
  * It may become the claimant once more meanwhile, and then has two debts. */
 int
@@ -460,6 +478,9 @@ golock_plain_claim(golock_task *task)
 {
     cell c = cell_at(task->word, task->kind == GOLOCK_TASK_PERMIT, true, golock_core_loaded());
     bool designated = golock_task_leave(task);
+    if (designated && claim_at_once(c)) {
+        return 1;
+    }
     if (!golock_task_enter(task)) {
         struct golock_waiter gone = {.word = task->word, .designated = designated};
         resign(c, &gone);
