@@ -73,8 +73,8 @@ int golock_loop_runs(void);
 int golock_parse_async(const char *function, PyObject *const *args, Py_ssize_t nargs,
                        PyObject *kwnames, PyObject **timeout);
 
-/* Wakes the tasks of this thread's own loop that were held since golock_port_hold, for a method of
- * `self` that returns `result`. Returns it, or NULL with an exception set; steals the reference. */
+/* Wakes the loop that was held since golock_port_hold, for a method of `self` that returns
+ * `result`. Returns it, or NULL with an exception set; steals the reference. */
 PyObject *golock_loop_resume(PyObject *self, PyObject *result);
 
 #endif

@@ -115,7 +115,8 @@ PyType_Spec golock_port_spec = {
     .slots = port_slots,
 };
 
-/* A write of the eventfd would do, but a call_soon of the loop costs less. */
+/* Drops the GIL for the write that wakes another thread, which needs the GIL next. In the loop's
+ * own thread a call_soon costs less. */
 PyObject *
 golock_loop_resume(PyObject *self, PyObject *result)
 {
@@ -125,8 +126,14 @@ golock_loop_resume(PyObject *self, PyObject *result)
     }
     PyTypeObject *port_type = golock_state_of(self)->port_type;
     PyObject *port = (PyObject *)((char *)held - offsetof(PortObject, port));
-    if (result == NULL || !Py_IS_TYPE(port, port_type)) { /* or another interpreter's */
+    if (result == NULL || !Py_IS_TYPE(port, port_type)) { /* or another module's */
         golock_port_kick(held);
+        return result;
+    }
+    if (!pthread_equal(held->thread, pthread_self())) {
+        Py_INCREF(port);
+        Py_BEGIN_ALLOW_THREADS golock_port_kick(held);
+        Py_END_ALLOW_THREADS Py_DECREF(port);
         return result;
     }
     PyObject *soon = golock_call_loops("run_soon", &port, 1);

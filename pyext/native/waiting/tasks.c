@@ -41,9 +41,9 @@ static bool keeper_runs, keeper_idle;
 static pthread_cond_t keeper_bell = PTHREAD_COND_INITIALIZER;
 static uint32_t process = 1; /* another number in each child process */
 
-/* Between golock_port_hold and golock_port_resume: whether to hold, and what is held. */
+/* Between golock_port_hold and golock_port_resume: whose ports may be held, and the one that is. */
 static _Thread_local struct {
-    bool holds;
+    PyInterpreterState *interpreter;
     golock_port *port;
 } held __attribute__((tls_model("initial-exec")));
 
@@ -159,7 +159,7 @@ make_ready(golock_task *task)
         *(port->last_ready == NULL ? &port->first_ready : &port->last_ready->next_ready) = task;
         port->last_ready = task;
     }
-    if (held.holds && pthread_equal(port->thread, pthread_self())) {
+    if (held.interpreter == port->interpreter && (held.port == NULL || held.port == port)) {
         held.port = port;
     } else {
         golock_port_kick(port);
@@ -515,6 +515,7 @@ golock_port_open(golock_port *port)
 {
     *port = (golock_port){.descriptor = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)};
     port->process = process;
+    port->interpreter = PyInterpreterState_Get();
     return port->descriptor >= 0;
 }
 
@@ -564,7 +565,7 @@ void
 golock_port_hold(void)
 {
 #ifndef Py_GIL_DISABLED
-    held.holds = true;
+    held.interpreter = PyInterpreterState_Get();
 #endif
 }
 
@@ -572,7 +573,7 @@ golock_port *
 golock_port_resume(void)
 {
     golock_port *port = held.port;
-    held.holds = false;
+    held.interpreter = NULL;
     held.port = NULL;
     return port;
 }
@@ -600,6 +601,6 @@ golock_tasks_after_fork_in_child(void)
     first_claimant = last_claimant = NULL;
     claimed = keeper_runs = keeper_idle = false;
     keeper_bell = (pthread_cond_t)PTHREAD_COND_INITIALIZER;
-    held.holds = false;
+    held.interpreter = NULL;
     held.port = NULL;
 }

@@ -26,6 +26,7 @@ typedef struct golock_port {
     uint32_t process;                             /* see golock_port_is_own */
     bool kicked;                                  /* the eventfd has been written */
     bool unresponsive;                            /* a claim of one of its tasks has lapsed */
+    PyInterpreterState *interpreter;              /* that has made it */
     pthread_t thread;                             /* that has run it last */
     struct golock_task *first_ready, *last_ready; /* to be run */
     struct golock_task *first_enrolled;           /* all its tasks that wait */
@@ -104,7 +105,7 @@ bool golock_tasks_share(uint32_t *word);
 /* The word is about to be freed. Nobody waits for it. */
 void golock_tasks_word_gone(uint32_t *word);
 
-/* Opens and closes a port. golock_port_open returns false with errno set. */
+/* Opens and closes a port. golock_port_open needs the GIL, and returns false with errno set. */
 bool golock_port_open(golock_port *port);
 void golock_port_close(golock_port *port);
 
@@ -117,9 +118,9 @@ void golock_port_begin(golock_port *port);
 /* Returns the future of the next task to run, a new reference, or NULL: no more. Needs the GIL. */
 PyObject *golock_port_next(golock_port *port);
 
-/* Between these two calls the calling thread writes no eventfd of a port that it runs itself.
- * golock_port_resume returns such a port that has to be run, or NULL. With a GIL, hold it. Without
- * one they do nothing. */
+/* Between these two calls the calling thread does not write the eventfd of one port of its
+ * interpreter. golock_port_resume returns that port, whose loop is to be made to run it, or NULL.
+ * They need the GIL, which must not be dropped in between. Without a GIL they do nothing. */
 void golock_port_hold(void);
 golock_port *golock_port_resume(void);
 
