@@ -86,6 +86,29 @@ def test_a_reservation_of_a_stopped_loop_lapses(make: Callable[[], Any]) -> None
 
 
 @each_kind
+def test_a_loop_that_runs_again_looks(make: Callable[[], Any]) -> None:
+    """Also if the task whose claim has lapsed is cancelled, and nobody wakes the other."""
+    before = golock.get_handoff()
+    golock.set_handoff(0)
+    try:
+        lock = make()
+        lock.acquire()
+        loop = asyncio.new_event_loop()
+        first, second = loop.create_task(take(lock)), loop.create_task(take(lock))
+        turn(loop)
+        lock.release()
+        assert lock.acquire(timeout=TIMEOUT)  # when the claim of the first has lapsed
+        lock.release()
+        first.cancel()
+        loop.run_until_complete(asyncio.wait_for(second, TIMEOUT))
+        assert first.cancelled()
+        loop.close()
+        assert lock.acquire(False)
+    finally:
+        golock.set_handoff(before)
+
+
+@each_kind
 def test_the_claim_of_a_stopped_loop_goes_to_another_loop(make: Callable[[], Any]) -> None:
     lock = make()
     lock.acquire()
