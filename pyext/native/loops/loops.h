@@ -73,9 +73,9 @@ int golock_loop_runs(void);
 int golock_parse_async(const char *function, PyObject *const *args, Py_ssize_t nargs,
                        PyObject *kwnames, PyObject **timeout);
 
-/* Wakes the loop that was held since golock_port_hold, for a method of `self` that returns `result`.
- * Returns it, or NULL with an exception set; steals the reference. Needs the GIL, and may drop it
- * and run Python code. */
+/* Wakes the loop that was held since golock_port_hold, for a method of `self` that returns
+ * `result`. Returns it, or NULL with an exception set; steals the reference. Needs the GIL, and may
+ * drop it and run Python code. */
 PyObject *golock_loop_resume(PyObject *self, PyObject *result);
 
 #endif

@@ -403,7 +403,9 @@ task_claim(golock_waiting *waiting)
     }
     task->foreign = golock_is_shared(&self->header);
     golock_task_leave(task);
-    if (!golock_task_enter(task)) {
+    /* Without a GIL it may have been shared just before the task was in the line. */
+    if (!golock_task_enter(task) ||
+        (golock_is_shared(&self->header) && !golock_tasks_share(&self->word))) {
         return golock_no_thread();
     }
     word = load(self);

@@ -191,6 +191,10 @@ golock_lock_claim(LockObject *self, golock_task *task)
     task->kind = GOLOCK_TASK_LOCK;
     task->foreign = golock_is_shared(&self->header);
     int taken = golock_plain_claim(task);
+    /* Without a GIL it may have been shared just before the task was in the line. */
+    if (taken == 0 && golock_is_shared(&self->header) && !golock_tasks_share(&self->mutex.word)) {
+        taken = -1;
+    }
     if (taken > 0) {
         own(self);
         if (golock_sight_now() >= GOLOCK_SIGHT_OWNERS) {

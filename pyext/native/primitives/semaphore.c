@@ -531,7 +531,9 @@ task_claim(golock_waiting *waiting)
         waiting->task.kind = GOLOCK_TASK_PERMIT;
         waiting->task.foreign = golock_is_shared(&self->header);
         taken = golock_plain_claim(&waiting->task);
-        if (taken < 0) {
+        /* Without a GIL it may have been shared just before the task was in the line. */
+        if (taken < 0 || (taken == 0 && golock_is_shared(&self->header) &&
+                          !golock_tasks_share(&self->semaphore.word))) {
             return golock_no_thread();
         }
     }
