@@ -252,12 +252,11 @@ proctype task(byte me) {
 				/* pyext/native/waiting/plain.c claim_at_once: if (compare_and_swap(c, old,
 				   new)) { */
 				designated = false;
-				release();
-				goto next_round
+				goto has_it
 			:: atomic { word != old }
 			:: atomic { (old & HELD) != 0 && word == old }
 			fi
-		:: atomic { RESPOND(me); in_line[me] = true; ready[me] = false };
+		:: atomic { true -> RESPOND(me); in_line[me] = true; ready[me] = false };
 			/* golock_task_enter, before it looks at the word */
 			do
 			:: atomic { old = word };
@@ -271,7 +270,7 @@ proctype task(byte me) {
 					atomic { again = claimant[me]; claimant[me] = false; in_line[me] = false;
 						ready[me] = false; RESPOND(me) };
 					resign_with_the_lock();
-					release();
+has_it:				release();
 					goto next_round
 				:: atomic { ((old & HELD) != 0 || (reserved(old) && !designated)) &&
 					CAS(announced(old)) };
