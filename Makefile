@@ -311,12 +311,15 @@ $(VENV)/embed: $(VENV)/golock examples/go.mod examples/go.sum $(wildcard example
 	touch $@
 
 $(VENV)/tests: $(VENV)/golock $(VENV)/gopy $(VENV)/embed tests_py/requirements.txt \
+		tests_py/requirements-loops.txt \
 		tests_py/programs/requirements.txt tests_py/programs/requirements-wheels.txt
 	$(BIN)/python -m pip install --quiet -r tests_py/requirements.txt
 	$(BIN)/python -m pip install --quiet --no-deps -r tests_py/programs/requirements.txt
 	$(BIN)/python -m pip install --quiet --no-deps --only-binary :all: \
 		-r tests_py/programs/requirements-wheels.txt \
 		|| echo "no gevent and no eventlet for this interpreter"
+	$(BIN)/python -m pip install --quiet --only-binary :all: -r tests_py/requirements-loops.txt \
+		|| echo "no uvloop for this interpreter"
 	touch $@
 
 $(VENV)/browser: tests_py/programs/requirements-browser.txt | $(VENV)/tests

@@ -481,11 +481,11 @@ notify_each: /* internal/core/listener.go Notify: for l := first; l != nil; { */
 			if
 			:: named
 			:: !named && holder != 0 -> waiters = true
-				/* pyext/native/waiting/plain.c announce_the_moved: uint64_t old = load(c); */
-				/* pyext/native/waiting/plain.c announce_the_moved: if (next == word ||
+				/* pyext/native/waiting/plain.c announce_another: uint64_t old = load(c); */
+				/* pyext/native/waiting/plain.c announce_another: if (next == word ||
 				   compare_and_swap(c, old, with_flags(old, next))) { */
 			:: !named && holder == 0 -> named = true; goto wakes
-				/* pyext/native/waiting/plain.c announce_the_moved: if (compare_and_swap(c, old,
+				/* pyext/native/waiting/plain.c announce_another: if (compare_and_swap(c, old,
 				   named)) { */
 			fi
 		}

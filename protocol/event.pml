@@ -18,6 +18,10 @@
  * already set writes nevertheless, where earlier stores might not be visible otherwise.
  * TestEventSetAgainIsSeenByWhoClears shows that it must.
  *
+ * A task of an event loop stands in its line before it looks at the word, so its sleep need not be
+ * refused when the word changes; a set wakes the line after those in the kernel. The agent of a
+ * line looks, announces and sleeps as a thread does.
+ *
  *     THREADS  the number of threads, 2 to 4
  *     ROUNDS   the number of calls of each thread; without it, they never end
  *     LIVE     thread 0 waits without a limit, and each of its waits ends if the event is set
@@ -265,6 +269,12 @@ look:
 	atomic {
 		LOOK; /* internal/core/event.go Wait: word := atomic.LoadUint32(&e.word) */
 			/* pyext/native/primitives/event.c wait_native: uint32_t word = load(self); */
+			/* pyext/native/primitives/event.c task_try: return (load((EventObject *)self) &
+			   OPENED) == GOLOCK_SET; */
+			/* pyext/native/primitives/event.c task_claim: uint32_t word = load(self); */
+			/* pyext/native/primitives/event.c task_claim: word = load(self); */
+			/* pyext/native/waiting/tasks.c announce_for_event: uint32_t word =
+			   __atomic_load_n(l->word, __ATOMIC_SEQ_CST); */
 		if
 		:: first && (expired || over(initial[me], old[me])) -> FORGET; goto ends
 		:: !first && over(initial[me], old[me]) -> TRUE; FORGET; goto returns
@@ -282,6 +292,10 @@ announce:
 			   atomic.CompareAndSwapUint32(&e.word, word, word|Sleepers) { */
 			/* pyext/native/primitives/event.c wait_native:
 			   __atomic_compare_exchange_n(&self->word, &word, word | GOLOCK_SLEEPERS, false, */
+			/* pyext/native/primitives/event.c task_claim:
+			   !__atomic_compare_exchange_n(&self->word, &word, word | GOLOCK_SLEEPERS, false, */
+			/* pyext/native/waiting/tasks.c announce_for_event: if
+			   (__atomic_compare_exchange_n(l->word, &word, word | GOLOCK_SLEEPERS, false, */
 		:: (old[me] & SLEEPERS) == 0 && word != old[me] -> FORGET; goto look
 		fi
 	}
@@ -294,6 +308,8 @@ sleep:
 			   EventChannel|channelCancel, Forever) */
 			/* pyext/native/primitives/event.c sleep_detached: result =
 			   golock_futex_wait(&self->word, word, deadline, GOLOCK_EVENT_CHANNEL); */
+			/* pyext/native/waiting/tasks.c represent: long slept = golock_futex_wait(l->word,
+			   value, GOLOCK_NO_LIMIT, GOLOCK_SLEEPER | AGENTS); */
 		:: FORGET; goto look
 		:: LIMITED -> FORGET; expired = true; goto look
 		fi

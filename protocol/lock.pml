@@ -105,6 +105,9 @@
 	/* pyext/native/sight/raise.c golock_raise_wake: golock_futex_wake(wait->word, INT_MAX,
 	   golock_raise_channel(wait->record)); */
 
+/* The wake of an agent that is to end: a wake from a stranger. */
+	/* pyext/native/waiting/tasks.c golock_tasks_word_gone: golock_futex_wake(word, 1, AGENTS); */
+
 #define HELD     1
 #define WAITERS  2
 #define HANDOFF  4
@@ -719,7 +722,7 @@ appoints:
 		old = 0; next = 0;
 		/* internal/core/waiter.go wakeFirst: return wake(word, channelReturner|channelClaimant)
 		   || wake(word, channelAny) */
-		/* pyext/native/waiting/plain.c wake_first: return (any && wake(c.word, RETURNERS |
+		/* pyext/native/waiting/plain.c wake_sleeper: return (any && wake(c.word, RETURNERS |
 		   CLAIMANTS)) || wake(c.word, GOLOCK_ANY_CHANNEL); */
 		/* pyext/native/waiting/plain.c wake: return golock_futex_wake(word, 1, channels) == 1; */
 		AND_THEN

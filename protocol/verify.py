@@ -117,6 +117,25 @@ PROOF = [
     Run("condition.pml", "THREADS=2 MOVE", "waiters moved to the lock, for ever"),
     Run("condition.pml", "THREADS=3 ROUNDS=1 MOVE", "waiters moved to the lock, a call each"),
     Run("condition.pml", "THREADS=3 ROUNDS=2 MOVE ROLES", "one is moved, two notify"),
+    Run("task.pml", "THREADS=1 TASKS=1 ROUNDS=2", "a task and a thread, two calls each"),
+    Run("task.pml", "THREADS=2 TASKS=1 ROUNDS=1", "a task and two threads, a call each"),
+    Run("task.pml", "THREADS=1 TASKS=2 ROUNDS=1", "two tasks of two loops, and a thread"),
+    Run("task.pml", "THREADS=1 TASKS=1 ROUNDS=2 CORE", "a core that knows of no tasks releases"),
+    Run("task.pml", "THREADS=1 TASKS=1 ROUNDS=2 SHARED", "goroutines know a task's lock"),
+    Run("task.pml", "THREADS=1 TASKS=1 ROUNDS=2 STOP", "a loop that stops"),
+    Run(
+        "task.pml",
+        "THREADS=1 TASKS=2 ROUNDS=1 STOP ONE_LOOP",
+        "a loop with two tasks that stops",
+        large=True,
+    ),
+    Run("task.pml", "THREADS=1 TASKS=2 ROUNDS=1 STOP", "two loops, of which one stops", large=True),
+    Run(
+        "task.pml",
+        "THREADS=1 TASKS=1 ROUNDS=1 SHARED STOP",
+        "goroutines know the lock of a loop that stops",
+        large=True,
+    ),
     Run("event.pml", "THREADS=4", "an event, four threads, for ever", large=True),
     Run("event.pml", "THREADS=3 LIVE", "every wait for an event that is set ends"),
     Run("line.pml", "GOROUTINES=4", "the line of goroutines"),
@@ -154,6 +173,7 @@ UNREACHED = {
     "handoffRequested(old) -> old = 0; break": "only with a third process",
     "((phase[me]>=2))": "nobody is killed in the middle of a step",
     "((phase[me]!=0))": "the same",
+    "WAKE_AGENT": "the agent does not sleep while it wakes another",
     "wake_moved": "all threads are alike: thread 0 is moved while a name is taken back",
 }
 
@@ -180,6 +200,7 @@ ACCESS = {
         r"__atomic_\w+\(|[ !(]load\(c\)|[ !(]compare_and_swap\(c, |[ (]wake\(c?\.?word"
         r"|golock_futex_\w+\("
     ),
+    "pyext/native/waiting/tasks.c": r"__atomic_\w+\(l->word|golock_futex_\w+\(",
     "pyext/native/waiting/mutex.h": r"__atomic_\w+\(&mutex->word",
     "pyext/native/waiting/mutex.c": r"__atomic_\w+\((&mutex->)?word",
     "pyext/native/primitives/semaphore.c": r"__atomic_\w+\(&self->semaphore",

@@ -16,6 +16,7 @@
 #include "sight/waits.h"
 #include "waiting/counters.h"
 #include "waiting/notify.h"
+#include "waiting/tasks.h"
 
 #include <pthread.h>
 
@@ -29,11 +30,13 @@ before(void)
     golock_tables_lock();
     golock_profile_before_fork();
     golock_pages_before_fork();
+    golock_tasks_before_fork();
 }
 
 static void
 in_parent(void)
 {
+    golock_tasks_after_fork_in_parent();
     golock_pages_after_fork_in_parent();
     golock_profile_after_fork_in_parent();
     golock_tables_unlock();
@@ -48,6 +51,7 @@ in_child(void)
 {
     golock_process_remember();
     golock_pages_after_fork_in_child();
+    golock_tasks_after_fork_in_child();
     golock_level_after_fork();
     golock_order_after_fork_in_child();
     golock_core_after_fork_in_child();

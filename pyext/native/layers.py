@@ -18,6 +18,7 @@ LAYERS = {
     "process": "locks across processes: pages, slots, sentinels",
     "sharing": "their words handed to code that is not Python",
     "install": "what has become of the interpreter's threading",
+    "loops": "what a task awaits, and how its loop is woken",
     "waiting": "acquire, release, notify: parking and waking, spinning",
     "sight": "who waits for what and who holds it, while golock.sight is on",
     "core": "the core's library: found, loaded, called",

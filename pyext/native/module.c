@@ -7,6 +7,7 @@
 #include "fastpath/fastpath.h"
 #include "fork.h"
 #include "install/install.h"
+#include "loops/loops.h"
 #include "primitives/lock.h"
 #include "primitives/object.h"
 #include "primitives/types.h"
@@ -644,6 +645,9 @@ add_types(PyObject *module, golock_state *state)
         {&state->event_type, &golock_event_spec, NULL, &golock_event_class},
         {&state->barrier_type, &golock_barrier_spec, NULL, &golock_barrier_class},
         {&state->process_lock_type, &golock_process_lock_spec, NULL, NULL},
+        {&state->port_type, &golock_port_spec, NULL, NULL},
+        {&state->waiting_type, &golock_waiting_spec, NULL, NULL},
+        {&state->awaitable_type, &golock_awaitable_spec, NULL, NULL},
     };
     for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
         PyTypeObject *base = types[i].base == NULL ? NULL : *types[i].base;
@@ -659,6 +663,12 @@ add_types(PyObject *module, golock_state *state)
         if (types[i].spec != &golock_lock_spec && PyModule_AddType(module, *types[i].type) < 0) {
             return -1;
         }
+    }
+    PyTypeObject *done_type = new_type(module, &golock_done_spec, NULL);
+    state->done = done_type == NULL ? NULL : (PyObject *)PyObject_New(PyObject, done_type);
+    Py_XDECREF(done_type);
+    if (state->done == NULL) {
+        return -1;
     }
     state->shareable[GOLOCK_LOCK] =
         (struct golock_shareable){state->lock_type, golock_lock_share, golock_lock_from_header};
@@ -722,7 +732,10 @@ module_exec(PyObject *module)
     state->threading_name = PyUnicode_InternFromString("threading");
     state->rlock_name = PyUnicode_InternFromString("RLock");
     state->error_name = PyUnicode_InternFromString("BrokenBarrierError");
-    if (state->threading_name == NULL || state->rlock_name == NULL || state->error_name == NULL) {
+    state->done_name = PyUnicode_InternFromString("done");
+    state->set_result_name = PyUnicode_InternFromString("set_result");
+    if (state->threading_name == NULL || state->rlock_name == NULL || state->error_name == NULL ||
+        state->done_name == NULL || state->set_result_name == NULL) {
         return -1;
     }
     state->core_error = PyErr_NewExceptionWithDoc(
@@ -781,6 +794,12 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->event_type);
     Py_VISIT(state->barrier_type);
     Py_VISIT(state->process_lock_type);
+    Py_VISIT(state->port_type);
+    Py_VISIT(state->waiting_type);
+    Py_VISIT(state->awaitable_type);
+    Py_VISIT(state->done);
+    Py_VISIT(state->done_name);
+    Py_VISIT(state->set_result_name);
     Py_VISIT(state->core_error);
     Py_VISIT(state->deadlock_error);
     Py_VISIT(state->abandoned_error);
@@ -808,6 +827,12 @@ module_clear(PyObject *module)
     Py_CLEAR(state->event_type);
     Py_CLEAR(state->barrier_type);
     Py_CLEAR(state->process_lock_type);
+    Py_CLEAR(state->port_type);
+    Py_CLEAR(state->waiting_type);
+    Py_CLEAR(state->awaitable_type);
+    Py_CLEAR(state->done);
+    Py_CLEAR(state->done_name);
+    Py_CLEAR(state->set_result_name);
     Py_CLEAR(state->core_error);
     Py_CLEAR(state->deadlock_error);
     Py_CLEAR(state->abandoned_error);

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import queue
 import sys
@@ -11,6 +12,16 @@ from pathlib import Path
 import golock
 
 THREADS, ROUNDS = 8, 2_000
+
+
+async def contend() -> None:
+    lock = golock.Lock()
+
+    async def take() -> None:
+        async with lock:
+            await asyncio.sleep(0)
+
+    await asyncio.gather(*(take() for _ in range(THREADS)))
 
 
 def main() -> None:
@@ -30,6 +41,7 @@ def main() -> None:
     for thread in threads:
         thread.join()
     assert total == THREADS * sum(range(ROUNDS))
+    asyncio.run(contend())
     core = golock.core_address()  # loads the core if no thread had to wait
     spec = threading.__spec__
     assert spec is not None

@@ -35,6 +35,8 @@ typedef struct {
     PyTypeObject *event_type;
     PyTypeObject *barrier_type;
     PyTypeObject *process_lock_type;
+    PyTypeObject *port_type, *waiting_type, *awaitable_type; /* loops/loops.h */
+    PyObject *done, *done_name, *set_result_name; /* an awaitable; "done", "set_result" */
     PyObject *core_error, *deadlock_error, *abandoned_error;
     golock_class_state classes[GOLOCK_CLASSES];
     PyObject *opened; /* the interpreter's methods by class and name, or NULL before they are

@@ -8,10 +8,12 @@
 #include "base/clock.h"
 #include "base/errors.h"
 #include "install/install.h"
+#include "loops/loops.h"
 #include "primitives/lock.h"
 #include "primitives/object.h"
 #include "primitives/types.h"
 #include "waiting/notify.h"
+#include "waiting/plain.h"
 
 #include <stddef.h>
 
@@ -295,10 +297,13 @@ release_save(const ConditionObject *self, saved *state)
                               &state->unwoken) < 0) {
             return -1;
         }
-    } else if (!golock_mutex_release_defer_wake(&((LockObject *)state->lock)->mutex,
-                                                &state->unwoken)) {
-        PyErr_SetString(PyExc_RuntimeError, "release unlocked lock");
-        return -1;
+    } else {
+        LockObject *lock = (LockObject *)state->lock;
+        golock_lock_disown(lock);
+        if (!golock_mutex_release_defer_wake(&lock->mutex, &state->unwoken)) {
+            PyErr_SetString(PyExc_RuntimeError, "release unlocked lock");
+            return -1;
+        }
     }
     Py_INCREF(state->lock);
     return 0;
@@ -632,6 +637,7 @@ notify_native(PyObject *op, uint32_t n)
         result = -1;
     }
     if (result > 0) {
+        golock_port_hold();
         golock_notify(&self->listeners, n, GOLOCK_NOTIFIED, mutex_of(self));
         if (golock_sight_now() >= GOLOCK_SIGHT_OWNERS) {
             golock_object_done(op, &golock_condition_class);
@@ -672,7 +678,7 @@ condition_notify(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObje
     if (notified == 0) {
         return call(self, "notify", args, nargs, kwnames);
     }
-    return notified < 0 ? NULL : Py_NewRef(Py_None);
+    return notified < 0 ? NULL : golock_loop_resume(self, Py_NewRef(Py_None));
 }
 
 static PyObject *
@@ -682,7 +688,7 @@ condition_notify_all(PyObject *self, PyObject *Py_UNUSED(ignored))
     if (notified == 0) {
         return call(self, "notify_all", NULL, 0, NULL);
     }
-    return notified < 0 ? NULL : Py_NewRef(Py_None);
+    return notified < 0 ? NULL : golock_loop_resume(self, Py_NewRef(Py_None));
 }
 
 static PyObject *
@@ -695,6 +701,134 @@ condition_notify_all_deprecated(PyObject *self, PyObject *Py_UNUSED(ignored))
     PyObject *result = PyObject_CallMethod(self, "notify_all", NULL);
     Py_XDECREF(result);
     return result == NULL ? NULL : Py_NewRef(Py_None);
+}
+
+/* Returns the lock, a borrowed reference; or NULL with RuntimeError set if tasks cannot wait at the
+ * condition. An RLock's owner is a thread, so the tasks of one loop would all be its owner. */
+static LockObject *
+lock_of_tasks(PyObject *op)
+{
+    ConditionObject *self = (ConditionObject *)op;
+    if (!is_native(op) || !golock_waits_natively(op)) {
+        golock_refuse_to_await(op);
+        return NULL;
+    }
+    if (self->reentrant) {
+        PyErr_SetString(PyExc_RuntimeError, "tasks need a condition over a Lock, such as "
+                                            "Condition(Lock()): the owner of an RLock is a thread");
+        return NULL;
+    }
+    return (LockObject *)self->lock;
+}
+
+static PyObject *
+condition_acquire_async(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    LockObject *lock = lock_of_tasks(self);
+    return lock == NULL ? NULL : golock_lock_acquire_async(lock, args, nargs, kwnames);
+}
+
+static PyObject *
+condition_aenter(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    LockObject *lock = lock_of_tasks(self);
+    return lock == NULL ? NULL : golock_lock_aenter(lock, NULL);
+}
+
+static PyObject *
+condition_aexit(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
+{
+    return golock_await_done(golock_state_of(self), condition_exit(self, args, nargs));
+}
+
+static int
+task_try(PyObject *Py_UNUSED(self))
+{
+    return 0;
+}
+
+/* The first call listens and releases the lock. Once the task is notified, or has given up, the
+ * others take it again. */
+static int
+task_claim(golock_waiting *waiting)
+{
+    ConditionObject *self = (ConditionObject *)waiting->object;
+    golock_listener *listener = &waiting->listener;
+    if (waiting->begun) {
+        waiting->relocks =
+            waiting->relocks || __atomic_load_n(&listener->notification, __ATOMIC_ACQUIRE) != 0;
+        return waiting->relocks ? golock_lock_claim((LockObject *)self->lock, &waiting->task) : 0;
+    }
+    saved lock;
+    if (lock_of_tasks(waiting->object) == NULL ||
+        check_owned(self, "cannot wait on un-acquired lock") < 0 ||
+        golock_waiting_begin(waiting) < 0) {
+        return -1;
+    }
+    int result = NOT_NATIVE;
+    listener->task = &waiting->task;
+    GOLOCK_BEGIN_CRITICAL_SECTION(self);
+    if (is_native((PyObject *)self)) {
+        result = listen_without_lock(self, listener, &lock);
+    }
+    GOLOCK_END_CRITICAL_SECTION();
+    if (result != 0) {
+        waiting->begun = false;
+        return result < 0 ? -1 : golock_refuse_to_await((PyObject *)self);
+    }
+    golock_port_hold();
+    golock_wake_at_once(&lock.unwoken);
+    Py_DECREF(lock.lock);
+    PyObject *resumed = golock_loop_resume((PyObject *)self, Py_NewRef(Py_None));
+    Py_XDECREF(resumed);
+    return resumed == NULL ? -1 : 0;
+}
+
+static int
+task_leave(golock_waiting *waiting)
+{
+    golock_listener *listener = &waiting->listener;
+    if (!golock_port_is_own(waiting->task.port)) {
+        return 0;
+    }
+    bool notified = golock_withdraw(listener) != 0;
+    if (waiting->relocks) {
+        golock_plain_resign(&waiting->task);
+    } else {
+        golock_task_leave(&waiting->task);
+    }
+    if (listener->lock != NULL) { /* the condition was opened */
+        int left = leave_waiters(waiting->object, listener, 0);
+        Py_CLEAR(listener->lock);
+        return left < 0 ? -1 : notified;
+    }
+    return notified;
+}
+
+static const golock_awaited awaited = {
+    .function = "wait_at_condition", .try = task_try, .claim = task_claim, .leave = task_leave};
+
+static PyObject *
+condition_wait_async(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    PyObject *timeout = Py_None;
+    if (golock_parse_async("wait_async", args, nargs, kwnames, &timeout) < 0 ||
+        lock_of_tasks(self) == NULL) {
+        return NULL;
+    }
+    return golock_await_object(golock_state_of(self), &awaited, self, timeout);
+}
+
+static PyObject *
+condition_wait_for_async(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    static const golock_name names[] = {GOLOCK_NAME("predicate"), GOLOCK_NAME("timeout")};
+    PyObject *values[3] = {self, NULL, Py_None};
+    if (golock_parse_args("wait_for_async", names, 2, 1, args, nargs, kwnames, values + 1) < 0 ||
+        lock_of_tasks(self) == NULL) {
+        return NULL;
+    }
+    return golock_call_loops("wait_for", values, 3);
 }
 
 static PyObject *
@@ -819,6 +953,20 @@ PyDoc_STRVAR(wait_for_doc,
              "After timeout seconds (None: no limit) return its last result in any case. Raises\n"
              "what wait and the predicate raise.");
 
+PyDoc_STRVAR(
+    wait_async_doc,
+    "wait_async($self, /, timeout=None)\n--\n\n"
+    "Return an awaitable that does what wait does, for a task.\n\n"
+    "When the task is cancelled it takes the lock again before it raises; a notification that\n"
+    "it got meanwhile is passed on.\n\n"
+    "Raises RuntimeError if the lock is not held or is no Lock of golock's, TypeError or\n"
+    "ValueError for what is no number of seconds.");
+
+PyDoc_STRVAR(wait_for_async_doc,
+             "wait_for_async($self, /, predicate, timeout=None)\n--\n\n"
+             "Return an awaitable that does what wait_for does, for a task. The predicate is no\n"
+             "coroutine function.");
+
 PyDoc_STRVAR(notify_doc, "notify($self, /, n=1)\n--\n\n"
                          "Wake the n threads that have waited longest, or all if fewer wait.\n\n"
                          "Raises RuntimeError if the lock is not held.");
@@ -842,6 +990,16 @@ static PyMethodDef condition_methods[] = {
     METHOD("wait", condition_wait, wait_doc),
     METHOD("wait_for", condition_wait_for, wait_for_doc),
     METHOD("notify", condition_notify, notify_doc),
+    METHOD("acquire_async", condition_acquire_async,
+           PyDoc_STR("acquire_async($self, /, timeout=None)\n--\n\n"
+                     "Return what acquire_async of the lock returns.\n\n"
+                     "Raises RuntimeError if the lock is no Lock of golock's.")),
+    {"__aenter__", condition_aenter, METH_NOARGS,
+     PyDoc_STR("__aenter__($self, /)\n--\n\nReturn an awaitable that takes the lock.")},
+    {"__aexit__", (PyCFunction)(void (*)(void))condition_aexit, METH_FASTCALL,
+     PyDoc_STR("__aexit__($self, /, *args)\n--\n\nRelease the lock.")},
+    METHOD("wait_async", condition_wait_async, wait_async_doc),
+    METHOD("wait_for_async", condition_wait_for_async, wait_for_async_doc),
     {"notify_all", condition_notify_all, METH_NOARGS,
      PyDoc_STR(
          "notify_all($self, /)\n--\n\nWake all threads that wait.\n\nRaises RuntimeError when the "

@@ -5,6 +5,7 @@
 #include "base/process.h"
 #include "fastpath/fastpath.h"
 #include "install/install.h"
+#include "loops/loops.h"
 #include "primitives/condition.h"
 #include "primitives/object.h"
 #include "primitives/types.h"
@@ -52,6 +53,9 @@ event_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 static void
 event_dealloc(PyObject *self)
 {
+    if (golock_is_shared(&((EventObject *)self)->header)) {
+        golock_tasks_word_gone(&((EventObject *)self)->word);
+    }
     golock_unshare(&((EventObject *)self)->header);
     golock_object_free(self, event_dealloc, golock_object_clear);
 }
@@ -59,8 +63,14 @@ event_dealloc(PyObject *self)
 struct golock_header *
 golock_event_share(PyObject *event)
 {
-    return golock_object_share(event, &golock_event_class, &((EventObject *)event)->header,
-                               GOLOCK_EVENT);
+    EventObject *self = (EventObject *)event;
+    struct golock_header *header =
+        golock_object_share(event, &golock_event_class, &self->header, GOLOCK_EVENT);
+    if (header != NULL && !golock_tasks_share(&self->word)) {
+        PyErr_NoMemory();
+        return NULL;
+    }
+    return header;
 }
 
 PyObject *
@@ -98,6 +108,9 @@ static void
 wake_all(EventObject *self)
 {
     golock_futex_wake(&self->word, INT_MAX, GOLOCK_ANY_CHANNEL);
+    if (golock_tasks_wait(&self->word)) {
+        golock_tasks_wake_all(&self->word);
+    }
 }
 
 /* Moves the waiters to the interpreter's condition. */
@@ -183,7 +196,9 @@ event_set(PyObject *op, PyObject *Py_UNUSED(ignored))
                 golock_object_done(op, &golock_event_class);
             }
             if (old & GOLOCK_SLEEPERS) {
+                golock_port_hold();
                 wake_all(self);
+                return golock_loop_resume(op, Py_NewRef(Py_None));
             }
             Py_RETURN_NONE;
         }
@@ -361,6 +376,74 @@ event_wait(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kw
     return wait_slow(self, initial, timeout);
 }
 
+static int
+task_try(PyObject *self)
+{
+    return (load((EventObject *)self) & OPENED) == GOLOCK_SET;
+}
+
+/* The task is in the line before it looks at the word, so a set that it does not see sees it. */
+static int
+task_claim(golock_waiting *waiting)
+{
+    EventObject *self = (EventObject *)waiting->object;
+    const bool first = !waiting->begun;
+    uint32_t word = load(self);
+    if (is_opened(word) || !golock_waits_natively(waiting->object)) {
+        return golock_refuse_to_await(waiting->object);
+    }
+    if (golock_waiting_begin(waiting) < 0) {
+        return -1;
+    }
+    golock_task *task = &waiting->task;
+    if (first) {
+        waiting->initial = word;
+        task->word = &self->word;
+        task->kind = GOLOCK_TASK_EVENT;
+    }
+    task->foreign = golock_is_shared(&self->header);
+    golock_task_leave(task);
+    /* Without a GIL it may have been shared just before the task was in the line. */
+    if (!golock_task_enter(task) ||
+        (golock_is_shared(&self->header) && !golock_tasks_share(&self->word))) {
+        return golock_no_thread();
+    }
+    word = load(self);
+    while (!over(waiting->initial, word) && (word & GOLOCK_SLEEPERS) == 0 &&
+           !__atomic_compare_exchange_n(&self->word, &word, word | GOLOCK_SLEEPERS, false,
+                                        __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) {
+    }
+    if (is_opened(word)) {
+        golock_task_leave(task);
+        return golock_refuse_to_await(waiting->object);
+    }
+    const bool ended = over(waiting->initial, word);
+    if (ended) {
+        golock_task_leave(task);
+    }
+    return ended;
+}
+
+static int
+task_leave(golock_waiting *waiting)
+{
+    golock_task_leave(&waiting->task);
+    return 0;
+}
+
+static const golock_awaited awaited = {
+    .function = "wait", .try = task_try, .claim = task_claim, .leave = task_leave};
+
+static PyObject *
+event_wait_async(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    PyObject *timeout = Py_None;
+    if (golock_parse_async("wait_async", args, nargs, kwnames, &timeout) < 0) {
+        return NULL;
+    }
+    return golock_await_object(golock_state_of(self), &awaited, self, timeout);
+}
+
 /* Nobody waits at the condition of a native event, whose lock is free. */
 static PyObject *
 event_at_fork_reinit(PyObject *self, PyObject *Py_UNUSED(ignored))
@@ -411,6 +494,15 @@ PyDoc_STRVAR(
     "Raises OverflowError for a timeout that is too large, and from 3.14 on ValueError for\n"
     "NaN.");
 
+PyDoc_STRVAR(
+    wait_async_doc,
+    "wait_async($self, /, timeout=None)\n--\n\n"
+    "Return an awaitable that waits until the event is set and returns True, even if it\n"
+    "has been cleared since.\n\n"
+    "It returns False after timeout seconds (None: no limit).\n\n"
+    "Raises TypeError or ValueError for what is no number of seconds, RuntimeError when a\n"
+    "wait is necessary and no event loop runs.");
+
 static PyMethodDef event_methods[] = {
     {"is_set", event_is_set, METH_NOARGS,
      PyDoc_STR("is_set($self, /)\n--\n\nReturn whether the event is set.")},
@@ -420,6 +512,8 @@ static PyMethodDef event_methods[] = {
      PyDoc_STR("set($self, /)\n--\n\nSet the event, and wake all threads that wait for it.")},
     {"clear", event_clear, METH_NOARGS, PyDoc_STR("clear($self, /)\n--\n\nClear the event.")},
     {"wait", (PyCFunction)(void (*)(void))event_wait, METH_FASTCALL | METH_KEYWORDS, wait_doc},
+    {"wait_async", (PyCFunction)(void (*)(void))event_wait_async, METH_FASTCALL | METH_KEYWORDS,
+     wait_async_doc},
     GOLOCK_OBJECT_METHODS,
     {"_at_fork_reinit", event_at_fork_reinit, METH_NOARGS,
      PyDoc_STR(

@@ -2,10 +2,13 @@
  * CPython's _thread.lock (Modules/_threadmodule.c). */
 #include "primitives/lock.h"
 
+#include "args/bind.h"
 #include "args/timeout.h"
 #include "base/state.h"
+#include "loops/loops.h"
 #include "primitives/types.h"
 #include "sharing/share.h"
+#include "waiting/plain.h"
 
 #include <structmember.h>
 
@@ -20,6 +23,7 @@ golock_lock_new(PyTypeObject *type)
     }
     self->header = (struct golock_header){0};
     self->mutex = (golock_mutex){.offset = offsetof(LockObject, mutex), .kind = GOLOCK_KIND_LOCK};
+    self->loop_thread = 0;
     self->weakrefs = NULL;
     golock_mutex_made(&self->mutex);
     return (PyObject *)self;
@@ -41,6 +45,9 @@ static void
 lock_dealloc(LockObject *self)
 {
     PyTypeObject *type = Py_TYPE(self);
+    if (golock_is_shared(&self->header)) {
+        golock_tasks_word_gone(&self->mutex.word);
+    }
     golock_object_gone(&self->mutex.record);
     golock_unshare(&self->header);
     if (self->weakrefs != NULL) {
@@ -50,12 +57,41 @@ lock_dealloc(LockObject *self)
     Py_DECREF(type);
 }
 
+/* Whether a task of this thread's event loop has the lock, so far as is known: code outside Python
+ * may have released it. */
+static bool
+own_loop_has_it(LockObject *self)
+{
+    return __atomic_load_n(&self->loop_thread, __ATOMIC_RELAXED) == golock_thread() &&
+           !golock_is_shared(&self->header) && golock_mutex_locked(&self->mutex);
+}
+
+/* A wait without a limit would stop the loop, and so the task that is to release the lock. Returns
+ * 0, or -1 with RuntimeError set. */
+static int
+refuse_to_stop_own_loop(LockObject *self)
+{
+    if (!own_loop_has_it(self)) {
+        return 0;
+    }
+    int runs = golock_loop_runs();
+    if (runs > 0 && own_loop_has_it(self)) { /* also after Python code has run */
+        PyErr_SetString(PyExc_RuntimeError, "the lock is held by a task of this thread's event "
+                                            "loop, which the wait would stop");
+        return -1;
+    }
+    return runs < 0 ? -1 : 0;
+}
+
 /* The slow paths are not inlined but tail-called, so that the fast ones save no registers. */
 NO_INLINE static PyObject *
 acquire_slow(LockObject *self, golock_deadline deadline)
 {
     if (golock_mutex_acquire_owned(&self->mutex)) {
         Py_RETURN_TRUE;
+    }
+    if (deadline.at == GOLOCK_FOREVER && refuse_to_stop_own_loop(self) < 0) {
+        return NULL;
     }
     int taken = golock_mutex_acquire_slow(&self->mutex, deadline, 0);
     return taken < 0 ? NULL : Py_NewRef(taken ? Py_True : Py_False);
@@ -91,20 +127,124 @@ golock_lock_acquire(LockObject *self, PyObject *const *args, Py_ssize_t nargs, P
 NO_INLINE static PyObject *
 release_slow(LockObject *self)
 {
-    if (!golock_mutex_release_contended(&self->mutex)) {
+    golock_port_hold();
+    bool released = golock_mutex_release_contended(&self->mutex);
+    if (!released) {
         PyErr_SetString(PyExc_RuntimeError, "release unlocked lock");
-        return NULL;
     }
-    Py_RETURN_NONE;
+    return golock_loop_resume((PyObject *)self, released ? Py_NewRef(Py_None) : NULL);
 }
 
 NO_INLINE PyObject *
 golock_lock_release(LockObject *self, PyObject *Py_UNUSED(ignored))
 {
+    golock_lock_disown(self);
     if (golock_mutex_fast_release(&self->mutex)) {
         Py_RETURN_NONE;
     }
     return release_slow(self);
+}
+
+/* A task that has taken the lock. */
+static void
+own(LockObject *self)
+{
+    __atomic_store_n(&self->loop_thread, golock_thread(), __ATOMIC_RELAXED);
+}
+
+/* The same while owners are recorded: the thread of the loop has the lock, so far as golock.sight
+ * knows. It cannot order locks by what that thread has, which are those of all its tasks. */
+NO_INLINE static void
+record_task(LockObject *self)
+{
+    golock_object_record *record = golock_mutex_know(&self->mutex);
+    if (record != NULL) {
+        golock_object_mark_stranger(record);
+        golock_object_taken(record);
+    }
+}
+
+static int
+lock_try(PyObject *op)
+{
+    LockObject *self = (LockObject *)op;
+    if (golock_mutex_fast_acquire(&self->mutex)) {
+        own(self);
+        return 1;
+    }
+    if (golock_sight_now() >= GOLOCK_SIGHT_OWNERS &&
+        golock_fast_acquire(&self->mutex.word, golock_mutex_is_shared(&self->mutex),
+                            &golock_plain_path)) {
+        own(self);
+        record_task(self);
+        return 1;
+    }
+    return 0;
+}
+
+/* A word for which tasks wait is changed by atomic operations alone. */
+int
+golock_lock_claim(LockObject *self, golock_task *task)
+{
+    __atomic_store_n(&self->mutex.shared, true, __ATOMIC_RELAXED);
+    task->word = &self->mutex.word;
+    task->kind = GOLOCK_TASK_LOCK;
+    task->foreign = golock_is_shared(&self->header);
+    int taken = golock_plain_claim(task);
+    /* Without a GIL it may have been shared just before the task was in the line. */
+    if (taken == 0 && golock_is_shared(&self->header) && !golock_tasks_share(&self->mutex.word)) {
+        taken = -1;
+    }
+    if (taken > 0) {
+        own(self);
+        if (golock_sight_now() >= GOLOCK_SIGHT_OWNERS) {
+            record_task(self);
+        }
+    }
+    return taken < 0 ? golock_no_thread() : taken;
+}
+
+static int
+lock_claim(golock_waiting *waiting)
+{
+    return golock_waiting_begin(waiting) < 0
+               ? -1
+               : golock_lock_claim((LockObject *)waiting->object, &waiting->task);
+}
+
+static int
+lock_leave(golock_waiting *waiting)
+{
+    golock_plain_resign(&waiting->task);
+    return 0;
+}
+
+static const golock_awaited awaited = {
+    .function = "wait", .try = lock_try, .claim = lock_claim, .leave = lock_leave};
+
+PyObject *
+golock_lock_aenter(LockObject *self, PyObject *Py_UNUSED(ignored))
+{
+    return golock_await_object(golock_state_of((PyObject *)self), &awaited, (PyObject *)self,
+                               Py_None);
+}
+
+PyObject *
+golock_lock_aexit(LockObject *self, PyObject *const *Py_UNUSED(args), Py_ssize_t Py_UNUSED(nargs))
+{
+    return golock_await_done(golock_state_of((PyObject *)self), golock_lock_release(self, NULL));
+}
+
+PyObject *
+golock_lock_acquire_async(LockObject *self, PyObject *const *args, Py_ssize_t nargs,
+                          PyObject *kwnames)
+{
+    PyObject *timeout = Py_None;
+    if (golock_parse_async("acquire_async", args, nargs, kwnames, &timeout) < 0) {
+        return NULL;
+    }
+    return golock_await_object(golock_state_of((PyObject *)self), &awaited, (PyObject *)self,
+                               timeout);
 }
 
 /* Up to 3.14 the interpreter's acquire_lock and __enter__ are acquire with all its arguments, with
@@ -151,6 +291,7 @@ lock_locked(LockObject *self, PyObject *Py_UNUSED(ignored))
 static PyObject *
 lock_at_fork_reinit(LockObject *self, PyObject *Py_UNUSED(ignored))
 {
+    golock_lock_disown(self);
     golock_mutex_reset(&self->mutex);
     Py_RETURN_NONE;
 }
@@ -166,6 +307,11 @@ golock_lock_share(PyObject *lock)
         golock_object_shared(record);
     }
     golock_share(&self->header, GOLOCK_LOCK);
+    if (!golock_tasks_share(&self->mutex.word)) {
+        golock_unshare(&self->header);
+        PyErr_NoMemory();
+        return NULL;
+    }
     return &self->header;
 }
 
@@ -211,6 +357,16 @@ PyDoc_STRVAR(acquire_doc,
              "blocking, OverflowError for one that is too large; the lock is then not\n"
              "taken.");
 
+PyDoc_STRVAR(
+    acquire_async_doc,
+    "acquire_async($self, /, timeout=None)\n--\n\n"
+    "Return an awaitable that takes the lock and returns True.\n\n"
+    "If it is held, the task waits for it: for timeout seconds, or without limit with\n"
+    "None. It returns False when the time has run out. Nothing is taken by a wait that\n"
+    "is cancelled, or never awaited.\n\n"
+    "Raises TypeError or ValueError for what is no number of seconds, RuntimeError when a\n"
+    "wait is necessary and no event loop runs.");
+
 PyDoc_STRVAR(release_doc, "release($self, /)\n--\n\n"
                           "Release the lock, and let one of the waiting threads go on.\n\n"
                           "Raises RuntimeError if the lock is free.");
@@ -237,6 +393,10 @@ static PyMethodDef lock_methods[] = {
     ACQUIRE("__enter__", golock_lock_acquire),
 #endif
     {"__exit__", (PyCFunction)(void (*)(void))lock_exit, METH_FASTCALL, release_doc},
+    {"acquire_async", (PyCFunction)(void (*)(void))golock_lock_acquire_async,
+     METH_FASTCALL | METH_KEYWORDS, acquire_async_doc},
+    {"__aenter__", (PyCFunction)golock_lock_aenter, METH_NOARGS, acquire_async_doc},
+    {"__aexit__", (PyCFunction)(void (*)(void))golock_lock_aexit, METH_FASTCALL, release_doc},
     {"_at_fork_reinit", (PyCFunction)lock_at_fork_reinit, METH_NOARGS,
      PyDoc_STR("_at_fork_reinit($self, /)\n--\n\n"
                "Make the lock free again, in a child process just forked.")},

@@ -4,6 +4,7 @@
 
 #include "base/compat.h"
 #include "waiting/mutex.h"
+#include "waiting/tasks.h"
 #include "golock.h"
 
 #include <pthread.h>
@@ -12,6 +13,7 @@ typedef struct {
     PyObject_HEAD
     struct golock_header header;
     golock_mutex mutex;
+    unsigned long loop_thread; /* pthread_self() of the event loop whose task has it, or 0 */
     PyObject *weakrefs;
 } LockObject;
 
@@ -65,11 +67,28 @@ PyObject *golock_lock_vectorcall(PyObject *type, PyObject *const *args, size_t n
                                  PyObject *kwnames);
 #endif
 
+/* Says that no task of a loop has the lock, before it is released. */
+static inline void
+golock_lock_disown(LockObject *self)
+{
+    __atomic_store_n(&self->loop_thread, 0, __ATOMIC_RELAXED);
+}
+
 /* The methods of these names. They need the GIL, and return a new reference, or NULL with an
  * exception set. */
 PyObject *golock_lock_acquire(LockObject *self, PyObject *const *args, Py_ssize_t nargs,
                               PyObject *kwnames);
 PyObject *golock_lock_release(LockObject *self, PyObject *ignored);
+
+/* Takes the lock for a task that has begun to wait, or makes it wait for the lock. Returns 1, or 0;
+ * or -1 with RuntimeError set. */
+int golock_lock_claim(LockObject *self, golock_task *task);
+
+/* The asynchronous methods. */
+PyObject *golock_lock_aenter(LockObject *self, PyObject *ignored);
+PyObject *golock_lock_aexit(LockObject *self, PyObject *const *args, Py_ssize_t nargs);
+PyObject *golock_lock_acquire_async(LockObject *self, PyObject *const *args, Py_ssize_t nargs,
+                                    PyObject *kwnames);
 PyObject *golock_rlock_acquire(RLockObject *self, PyObject *const *args, Py_ssize_t nargs,
                                PyObject *kwnames);
 PyObject *golock_rlock_release(RLockObject *self, PyObject *ignored);

@@ -5,6 +5,7 @@
 #include "base/errors.h"
 #include "fastpath/fastpath.h"
 #include "install/install.h"
+#include "loops/loops.h"
 #include "primitives/condition.h"
 #include "primitives/object.h"
 #include "primitives/types.h"
@@ -24,6 +25,7 @@ typedef struct {
     uint32_t bound; /* of a bounded semaphore; UINT32_MAX of another */
     uint8_t releases;
     bool bounded;
+    bool atomic; /* threads change the words without the GIL: it is shared, or tasks wait */
     golock_listeners listeners; /* the waiters, in case the semaphore is opened */
 } SemaphoreObject;
 
@@ -48,16 +50,22 @@ fill(SemaphoreObject *self, uint32_t value)
 }
 
 static inline bool
+is_atomic(const SemaphoreObject *self)
+{
+    return __atomic_load_n(&self->atomic, __ATOMIC_RELAXED);
+}
+
+static inline bool
 fast_acquire(SemaphoreObject *self, const bool *enabled)
 {
-    return golock_fast_acquire_permit(&self->semaphore, golock_is_shared(&self->header), enabled);
+    return golock_fast_acquire_permit(&self->semaphore, is_atomic(self), enabled);
 }
 
 static inline bool
 fast_release(SemaphoreObject *self, uint32_t n, uint32_t most, const bool *enabled)
 {
-    return golock_fast_release_permits(&self->semaphore, golock_is_shared(&self->header), n, most,
-                                       &self->releases, enabled);
+    return golock_fast_release_permits(&self->semaphore, is_atomic(self), n, most, &self->releases,
+                                       enabled);
 }
 
 static const golock_class *
@@ -146,6 +154,9 @@ bounded_init(PyObject *self, PyObject *args, PyObject *kwargs)
 static void
 semaphore_dealloc(PyObject *self)
 {
+    if (golock_is_shared(&((SemaphoreObject *)self)->header)) {
+        golock_tasks_word_gone(&((SemaphoreObject *)self)->semaphore.word);
+    }
     golock_unshare(&((SemaphoreObject *)self)->header);
     golock_object_free(self, semaphore_dealloc, golock_object_clear);
 }
@@ -203,8 +214,15 @@ semaphore_open(PyObject *op)
 struct golock_header *
 golock_semaphore_share(PyObject *semaphore)
 {
-    return golock_object_share(semaphore, class_of(semaphore),
-                               &((SemaphoreObject *)semaphore)->header, GOLOCK_SEMAPHORE);
+    SemaphoreObject *self = (SemaphoreObject *)semaphore;
+    __atomic_store_n(&self->atomic, true, __ATOMIC_RELAXED);
+    struct golock_header *header =
+        golock_object_share(semaphore, class_of(semaphore), &self->header, GOLOCK_SEMAPHORE);
+    if (header != NULL && !golock_tasks_share(&self->semaphore.word)) {
+        PyErr_NoMemory();
+        return NULL;
+    }
+    return header;
 }
 
 PyObject *
@@ -281,8 +299,7 @@ acquire_opened(PyObject *self, golock_listener *listener, golock_deadline deadli
 static PyObject *
 wait_for_a_permit(SemaphoreObject *self, golock_listener *listener, golock_deadline deadline)
 {
-    unsigned flags =
-        GOLOCK_WAIT_FOR_PERMIT | (golock_is_shared(&self->header) ? GOLOCK_WAIT_SHARED : 0);
+    unsigned flags = GOLOCK_WAIT_FOR_PERMIT | (is_atomic(self) ? GOLOCK_WAIT_SHARED : 0);
     int taken = golock_wait(&self->semaphore.word,
                             golock_object_known((PyObject *)self, class_of((PyObject *)self)),
                             deadline, flags, &self->base.opened);
@@ -411,9 +428,8 @@ release_native(PyObject *op, uint32_t n, uint32_t most)
     int released = -1;
     GOLOCK_BEGIN_CRITICAL_SECTION(op);
     if (!golock_object_opened(op)) {
-        released =
-            fast_release(self, n, most, &golock_plain_path) ||
-            golock_permits_release(&self->semaphore, golock_is_shared(&self->header), n, most);
+        released = fast_release(self, n, most, &golock_plain_path) ||
+                   golock_permits_release(&self->semaphore, is_atomic(self), n, most);
         if (released > 0) {
             record_given(self, n);
         }
@@ -438,10 +454,13 @@ release_slow(PyObject *op, const golock_class *class, PyObject *const *args, Py_
     int released = -1;
     if (golock_object_uses_plain_conditions(op) &&
         (number == NULL || (parse_permits(number, &n) && n > 0))) {
+        golock_port_hold();
         released = release_native(op, n, bounded ? ((SemaphoreObject *)op)->bound : UINT32_MAX);
-    }
-    if (released > 0) {
-        Py_RETURN_NONE;
+        PyObject *resumed = golock_loop_resume(op, Py_NewRef(Py_None));
+        if (resumed == NULL || released > 0) {
+            return resumed;
+        }
+        Py_DECREF(resumed);
     }
     if (released == 0 && bounded) {
         PyErr_SetString(PyExc_ValueError, "Semaphore released too many times");
@@ -487,6 +506,75 @@ semaphore_exit(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject
     }
     return semaphore->bounded ? bounded_release(self, NULL, 0, NULL)
                               : semaphore_release(self, NULL, 0, NULL);
+}
+
+static int
+task_try(PyObject *self)
+{
+    return fast_acquire((SemaphoreObject *)self, &golock_fastpath) ||
+           acquire_owned((SemaphoreObject *)self);
+}
+
+/* A word for which tasks wait is changed by atomic operations alone. */
+static int
+task_claim(golock_waiting *waiting)
+{
+    PyObject *op = waiting->object;
+    SemaphoreObject *self = (SemaphoreObject *)op;
+    int taken = 0;
+    if (golock_waits_natively(op)) {
+        if (golock_waiting_begin(waiting) < 0) {
+            return -1;
+        }
+        __atomic_store_n(&self->atomic, true, __ATOMIC_RELAXED);
+        waiting->task.word = &self->semaphore.word;
+        waiting->task.kind = GOLOCK_TASK_PERMIT;
+        waiting->task.foreign = golock_is_shared(&self->header);
+        taken = golock_plain_claim(&waiting->task);
+        /* Without a GIL it may have been shared just before the task was in the line. */
+        if (taken < 0 || (taken == 0 && golock_is_shared(&self->header) &&
+                          !golock_tasks_share(&self->semaphore.word))) {
+            return golock_no_thread();
+        }
+    }
+    if (taken > 0) {
+        record_taken(self);
+    } else if (!golock_waits_natively(op)) { /* whoever opens it wakes those that wait */
+        return golock_refuse_to_await(op);
+    }
+    return taken;
+}
+
+static int
+task_leave(golock_waiting *waiting)
+{
+    golock_plain_resign(&waiting->task);
+    return 0;
+}
+
+static const golock_awaited awaited = {
+    .function = "wait", .try = task_try, .claim = task_claim, .leave = task_leave};
+
+static PyObject *
+semaphore_aenter(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    return golock_await_object(golock_state_of(self), &awaited, self, Py_None);
+}
+
+static PyObject *
+semaphore_aexit(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
+{
+    return golock_await_done(golock_state_of(self), semaphore_exit(self, args, nargs, NULL));
+}
+
+static PyObject *
+semaphore_acquire_async(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    PyObject *timeout = Py_None;
+    if (golock_parse_async("acquire_async", args, nargs, kwnames, &timeout) < 0) {
+        return NULL;
+    }
+    return golock_await_object(golock_state_of(self), &awaited, self, timeout);
 }
 
 static PyObject *
@@ -542,6 +630,16 @@ PyDoc_STRVAR(acquire_doc,
              "Raises ValueError for a timeout without blocking and for NaN, OverflowError for one\n"
              "that is too large; no permit is then taken.");
 
+PyDoc_STRVAR(
+    acquire_async_doc,
+    "acquire_async($self, /, timeout=None)\n--\n\n"
+    "Return an awaitable that takes a permit and returns True.\n\n"
+    "If there is none, the task waits for one: for timeout seconds, or without limit with\n"
+    "None. It returns False when the time has run out. Nothing is taken by a wait that\n"
+    "is cancelled, or never awaited.\n\n"
+    "Raises TypeError or ValueError for what is no number of seconds, RuntimeError when a\n"
+    "wait is necessary and no event loop runs.");
+
 PyDoc_STRVAR(release_doc, "release($self, /, n=1)\n--\n\n"
                           "Release n permits, and let up to n waiting threads go on.\n\n"
                           "Raises ValueError if n is less than 1.");
@@ -561,6 +659,10 @@ static PyMethodDef semaphore_methods[] = {
     METHOD("__enter__", semaphore_acquire, acquire_doc),
     METHOD("__exit__", semaphore_exit,
            PyDoc_STR("__exit__($self, /, t, v, tb)\n--\n\nRelease a permit.")),
+    METHOD("acquire_async", semaphore_acquire_async, acquire_async_doc),
+    {"__aenter__", semaphore_aenter, METH_NOARGS, acquire_async_doc},
+    {"__aexit__", (PyCFunction)(void (*)(void))semaphore_aexit, METH_FASTCALL,
+     PyDoc_STR("__aexit__($self, t, v, tb, /)\n--\n\nRelease a permit.")},
     GOLOCK_OBJECT_METHODS,
     {NULL, NULL, 0, NULL},
 };

@@ -16,6 +16,7 @@
 #include "waiting/counters.h"
 #include "waiting/plain.h"
 #include "waiting/spin.h"
+#include "waiting/tasks.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -73,6 +74,15 @@ typedef struct {
     bool passed;
 } wait;
 
+/* A core that finds no sleeper to wake takes the claimant's name back. Tasks may wait. */
+static void
+remind_of_tasks(uint32_t *word, bool semaphore)
+{
+    if (golock_tasks_wait(word)) {
+        golock_plain_remind(word, semaphore);
+    }
+}
+
 static int
 next(wait *w, int reason)
 {
@@ -83,8 +93,12 @@ next(wait *w, int reason)
         }
     }
     w->passed = w->passed || (w->core != NULL && golock_core_bind(w->core));
-    return w->passed ? golock_core_next(w->core, &w->waiter, reason)
-                     : golock_plain_next(NULL, &w->waiter, reason);
+    if (!w->passed) {
+        return golock_plain_next(NULL, &w->waiter, reason);
+    }
+    int action = golock_core_next(w->core, &w->waiter, reason);
+    remind_of_tasks(w->waiter.word, w->waiter.semaphore);
+    return action;
 }
 
 static bool
@@ -242,6 +256,9 @@ drive(wait *w, const struct golock_waiter *fresh, unsigned flags, const bool *en
             golock_attach(*record, thread);
             golock_after_sleep(&w->waiter);
             look_for_core(w);
+            if (reason == GOLOCK_WOKEN && golock_tasks_wait(w->waiter.word)) {
+                golock_tasks_thread_woken(w->waiter.word, fresh->since);
+            }
         }
     }
 }
@@ -292,12 +309,14 @@ static bool
 release(uint32_t *word, bool shared, bool *named)
 {
     const struct golock_core *core = golock_core_loaded();
-    int released =
-        golock_plain_applies(core) ? golock_plain_release(core, word, shared, named) : GOLOCK_PASS;
+    int released = golock_plain_applies(core) || golock_tasks_wait(word)
+                       ? golock_plain_release(core, word, shared, named)
+                       : GOLOCK_PASS;
     if (released == GOLOCK_PASS) {
         core = core_to_pass_to(core);
         released = core != NULL ? golock_core_release(core, word)
                                 : golock_plain_release(NULL, word, shared, named);
+        remind_of_tasks(word, false);
     }
     return released;
 }
@@ -334,13 +353,14 @@ golock_permits_release(union golock_semaphore *semaphore, bool shared, uint32_t 
 {
     uint32_t *word = &semaphore->word;
     const struct golock_core *core = golock_core_loaded();
-    int released = golock_plain_applies(core)
+    int released = golock_plain_applies(core) || golock_tasks_wait(word)
                        ? golock_plain_release_semaphore(core, word, shared, n, most)
                        : GOLOCK_PASS;
     if (released == GOLOCK_PASS) {
         core = core_to_pass_to(core);
         released = core != NULL ? golock_core_release_semaphore(core, word, n, most)
                                 : golock_plain_release_semaphore(NULL, word, shared, n, most);
+        remind_of_tasks(word, true);
     }
     return released;
 }

@@ -11,6 +11,7 @@
 #include "waiting/mutex.h"
 #include "waiting/plain.h"
 #include "waiting/spin.h"
+#include "waiting/tasks.h"
 
 #include <errno.h>
 #include <sched.h>
@@ -157,8 +158,8 @@ golock_listener_free(golock_listener *listener)
 }
 
 /* Notifies the first listener and removes it. Returns false if there is none. Sets *sleeps to the
- * word on which it sleeps or is about to, or to NULL if it spins. It is moved while it is in the
- * list: once removed, its memory may be freed. */
+ * word on which it sleeps or is about to, or to NULL if it spins or is a task. It is moved while it
+ * is in the list: once removed, its memory may be freed. */
 static bool
 notify_first(golock_listeners *listeners, uint32_t notification, const struct golock_core *core,
              golock_mutex *lock, uint32_t **sleeps)
@@ -169,10 +170,12 @@ notify_first(golock_listeners *listeners, uint32_t notification, const struct go
         uint32_t *word = &listener->notification;
         /* A listener that withdraws and is in no list reads its notification. */
         bool spins = __atomic_exchange_n(word, notification, __ATOMIC_ACQ_REL) == GOLOCK_SPINNING;
-        *sleeps = spins ? NULL : word;
-        if (lock != NULL && !spins &&
-            golock_plain_move(core, word, notification, &lock->word,
-                              golock_mutex_is_shared(lock))) {
+        *sleeps = spins || listener->task != NULL ? NULL : word;
+        if (listener->task != NULL) {
+            golock_task_wake(listener->task);
+        } else if (lock != NULL && !spins &&
+                   golock_plain_move(core, word, notification, &lock->word,
+                                     golock_mutex_is_shared(lock))) {
             listener->counter = golock_count_moved(core, &lock->word);
             golock_wait_record *record = golock_wait_of(&listener->record);
             if (record != NULL) {

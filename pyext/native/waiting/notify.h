@@ -17,6 +17,7 @@ typedef struct golock_listener {
     PyObject *condition;                /* to which it was moved; a reference */
     PyObject *lock;                     /* a reference; with GOLOCK_OPENED it waits for this lock */
     struct golock_mutex *mutex;         /* the lock's */
+    struct golock_task *task;           /* which listens, or NULL: a thread */
     uint32_t notification;      /* or GOLOCK_SPINNING, or 0: the thread sleeps on this word */
     bool woken;                 /* by a release of the lock to whose word it was moved */
     int32_t *counter;           /* which counted it there, or NULL */

@@ -7,6 +7,7 @@
 #include "fastpath/due.h"
 #include "fastpath/fastpath.h"
 #include "waiting/counters.h"
+#include "waiting/tasks.h"
 
 #include <limits.h>
 
@@ -113,10 +114,33 @@ wake(uint32_t *word, uint32_t channels)
  * sleep; one that falls asleep just after this check could as well have done so between the two
  * calls. Goroutines are not counted. */
 static bool
-wake_first(cell c)
+wake_sleeper(cell c)
 {
     bool any = c.shared || golock_priority_sleepers(c.word) > 0;
     return (any && wake(c.word, RETURNERS | CLAIMANTS)) || wake(c.word, GOLOCK_ANY_CHANNEL);
+}
+
+/* Whether a thread or a goroutine may sleep on the word. A thread that has announced itself, but is
+ * not counted yet, finds that the word has changed. */
+static bool
+some_sleep(cell c)
+{
+    return golock_tasks_are_foreign(c.word) || golock_waiting(NULL, c.word) != 0 ||
+           golock_waiting(golock_core_loaded(), c.word) != 0;
+}
+
+/* Wakes the first waiter: a sleeper, or a task. */
+static bool
+wake_first(cell c)
+{
+    if (!golock_tasks_wait(c.word)) {
+        return wake_sleeper(c);
+    }
+    golock_tasks_lock();
+    bool woken = (golock_tasks_go_first(c.word) && golock_tasks_appoint(c.word)) ||
+                 (some_sleep(c) && wake_sleeper(c)) || golock_tasks_appoint(c.word);
+    golock_tasks_unlock();
+    return woken;
 }
 
 /* Takes back the name of a claimant, because nobody slept who could be woken. A waiter that has
@@ -355,23 +379,24 @@ golock_plain_stay(struct golock_waiter *waiter)
     return true;
 }
 
-/* Announces a thread that was moved to the word, as it would have done itself. */
-static void
-announce_the_moved(cell c)
+/* Announces a waiter that sleeps already, or is about to, as it would do itself. Returns the word
+ * on which it may sleep. */
+static uint32_t
+announce_another(cell c)
 {
-    const struct golock_waiter moved = {.word = c.word};
+    const struct golock_waiter another = {.word = c.word};
     for (;;) {
         uint64_t old = load(c);
-        uint32_t word = (uint32_t)old, next = announced(c, &moved, word);
+        uint32_t word = (uint32_t)old, next = announced(c, &another, word);
         if ((word & GOLOCK_HELD) || has_claimant(c, word)) {
             if (next == word || compare_and_swap(c, old, with_flags(old, next))) {
-                return;
+                return next;
             }
         } else {
             uint64_t named = with_flags(old, (word & GOLOCK_HANDOFF) | claimant_bits(c));
             if (compare_and_swap(c, old, named)) {
                 appoint(c); /* no release follows that would wake it */
-                return;
+                return (uint32_t)named;
             }
         }
     }
@@ -383,11 +408,114 @@ golock_plain_move(const struct golock_core *core, uint32_t *from, uint32_t value
 {
     long moved = golock_futex_move(from, value, 1, word);
     if (moved > 0) {
-        announce_the_moved(cell_at(word, false, shared, core));
+        announce_another(cell_at(word, false, shared, core));
     } else if (moved < 0) { /* a sandbox may forbid the call */
         wake(from, GOLOCK_ANY_CHANNEL);
     }
     return moved > 0;
+}
+
+uint32_t
+golock_plain_announce(uint32_t *word, bool semaphore)
+{
+    return announce_another(cell_at(word, semaphore, true, golock_core_loaded()));
+}
+
+void
+golock_plain_pass_claim(uint32_t *word, bool semaphore)
+{
+    struct golock_waiter absent = {.word = word, .designated = true};
+    resign(cell_at(word, semaphore, true, golock_core_loaded()), &absent);
+}
+
+void
+golock_plain_remind(uint32_t *word, bool semaphore)
+{
+    golock_tasks_lock();
+    if (golock_tasks_wait(word)) {
+        announce_another(cell_at(word, semaphore, true, golock_core_loaded()));
+    }
+    golock_tasks_unlock();
+}
+
+/* Returns the word that a task may wait on. One that has been the claimant, or any if the order is
+ * strict, asks for the lock: the next release lets no newcomer in. */
+static uint32_t
+announced_for(cell c, const golock_task *task, bool designated, uint32_t word)
+{
+    const struct golock_waiter waiter = {.designated = designated};
+    uint32_t next = announced(c, &waiter, word);
+    int64_t threshold = golock_threshold(c.core);
+    if ((next & GOLOCK_HELD) && !handoff_requested(c, next) &&
+        (threshold == 0 || (task->returns && golock_now() - task->since >= threshold))) {
+        next |= GOLOCK_HANDOFF;
+    }
+    return next;
+}
+
+/* Takes a free lock for the claimant. Returns whether it could. */
+static bool
+claim_at_once(cell c)
+{
+    uint64_t old = load(c);
+    while (!((uint32_t)old & GOLOCK_HELD) && !handoff_requested(c, (uint32_t)old)) {
+        uint64_t new = claimed(c, old);
+        if (compare_and_swap(c, old, new)) {
+            if (new >= GOLOCK_PERMIT) {
+                appoint(c);
+            }
+            return true;
+        }
+        old = load(c);
+    }
+    return false;
+}
+
+/* The task is in the line before it looks at the word, so a release that it does not see sees it.
+ * It may become the claimant once more meanwhile, and then has two debts. */
+int
+golock_plain_claim(golock_task *task)
+{
+    cell c = cell_at(task->word, task->kind == GOLOCK_TASK_PERMIT, true, golock_core_loaded());
+    bool designated = golock_task_leave(task);
+    if (designated && claim_at_once(c)) {
+        return 1;
+    }
+    if (!golock_task_enter(task)) {
+        struct golock_waiter gone = {.word = task->word, .designated = designated};
+        resign(c, &gone);
+        return -1;
+    }
+    for (;;) {
+        uint64_t old = load(c);
+        uint32_t word = (uint32_t)old;
+        bool may_claim = designated && !handoff_requested(c, word);
+        if (!(word & GOLOCK_HELD) && (may_claim || !reserved(c, word))) {
+            uint64_t new = designated ? claimed(c, old) : barged(c, old);
+            if (!compare_and_swap(c, old, new)) {
+                continue;
+            }
+            struct golock_waiter again = {.word = task->word,
+                                          .designated = golock_task_leave(task)};
+            if (designated && new >= GOLOCK_PERMIT) {
+                appoint(c);
+            }
+            resign(c, &again);
+            return 1;
+        }
+        uint32_t next = announced_for(c, task, designated, word);
+        if (next == word || compare_and_swap(c, old, with_flags(old, next))) {
+            return 0;
+        }
+    }
+}
+
+void
+golock_plain_resign(golock_task *task)
+{
+    struct golock_waiter waiter = {.word = task->word, .designated = golock_task_leave(task)};
+    resign(cell_at(task->word, task->kind == GOLOCK_TASK_PERMIT, true, golock_core_loaded()),
+           &waiter);
 }
 
 void
@@ -401,4 +529,7 @@ golock_wake_all(uint32_t *word)
     } while (
         !__atomic_compare_exchange_n(word, &old, new, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED));
     golock_futex_wake(word, INT_MAX, GOLOCK_ANY_CHANNEL);
+    if (golock_tasks_wait(word)) {
+        golock_tasks_wake_all(word);
+    }
 }

@@ -14,6 +14,8 @@
 
 #include "golock.h"
 
+struct golock_task;
+
 /* The core is to do it; nothing was done. */
 #define GOLOCK_PASS (-1)
 
@@ -42,6 +44,20 @@ void golock_plain_take_back(uint32_t *word, bool shared);
  * was moved: a wake-up that it gets from then on comes from the lock. */
 bool golock_plain_move(const struct golock_core *core, uint32_t *from, uint32_t value,
                        uint32_t *word, bool shared);
+
+/* The part of a task (tasks.h). golock_plain_claim takes the lock or a permit for it, or puts it
+ * into the line and announces it in the word. Returns 1, or 0 if it waits, or -1 if it cannot: see
+ * golock_task_enter. golock_plain_resign ends its wait. */
+int golock_plain_claim(struct golock_task *task);
+void golock_plain_resign(struct golock_task *task);
+
+/* Announces a waiter in a word of which it is not known whether it sleeps, and returns the word on
+ * which it may. Pays the debt of a claimant that does not come. Tells a word whose waiters a core
+ * has woken, which knows of no tasks, that tasks wait. They need no GIL if the word is changed by
+ * atomic operations alone. */
+uint32_t golock_plain_announce(uint32_t *word, bool semaphore);
+void golock_plain_pass_claim(uint32_t *word, bool semaphore);
+void golock_plain_remind(uint32_t *word, bool semaphore);
 
 /* Wakes all who sleep on the word or are about to. They look, and sleep again unless their wait has
  * ended. */

@@ -1,0 +1,295 @@
+"""The waits of tasks that have to wait: what ``await lock.acquire_async()`` does then.
+
+The extension calls these coroutines with a waiter, whose ``claim`` tries to end the wait. The
+waiter's port is a descriptor that becomes readable when tasks of the loop are to claim again.
+Another kind of loop needs a class like ``_Asyncio`` here: see ``Loop``.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import weakref
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from ._golock import Port
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Awaitable, Callable
+
+    from ._golock import Condition, Waiter
+
+_T = TypeVar("_T")
+
+
+class Loop(Protocol):
+    """An event loop as a waiting task sees it."""
+
+    port: Port
+
+    def time(self) -> float:
+        """Return the loop's time, in seconds."""
+
+    def suspend(self, waiter: Waiter, deadline: float | None) -> Awaitable[object]:
+        """Give the waiter a future, and return what ends when its set_result was called.
+
+        It also ends at the deadline. When it is cancelled, it raises what the loop raises.
+        """
+
+    def shield(self) -> Any:
+        """Return a context manager in which the loop's cancellation does not end a suspension."""
+
+
+class _Asyncio:
+    """A loop of asyncio or uvloop, or of anyio on these."""
+
+    __slots__ = ("loop", "port")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, port: Port) -> None:
+        self.loop = weakref.ref(loop)
+        self.port = port
+
+    def _running(self) -> asyncio.AbstractEventLoop:
+        loop = self.loop()
+        assert loop is not None
+        return loop
+
+    def time(self) -> float:
+        return self._running().time()
+
+    def suspend(self, waiter: Waiter, deadline: float | None) -> Awaitable[object]:
+        future = self._running().create_future()
+        waiter.set_future(future)
+        return future if deadline is None else self._until(future, deadline)
+
+    async def _until(self, future: asyncio.Future[None], deadline: float) -> None:
+        timer = self._running().call_at(deadline, _finish, future)
+        try:
+            await future
+        finally:
+            timer.cancel()
+
+    def shield(self) -> _Nothing:
+        return _Nothing()
+
+
+_asyncios: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Asyncio] = (
+    weakref.WeakKeyDictionary()
+)
+
+
+class _Last(threading.local):
+    """The loop of asyncio in which a task of this thread has last waited."""
+
+    loop: _Asyncio | None = None
+
+
+_last = _Last()
+
+
+def _asyncio(loop: asyncio.AbstractEventLoop) -> _Asyncio:
+    """Return what stands for the loop that runs in this thread."""
+    last = _last.loop
+    if last is not None and last.loop() is loop and last.port.is_own():
+        return last
+    found = _asyncios.get(loop)
+    if found is None or not found.port.is_own():
+        if found is not None:
+            loop.remove_reader(found.port.fileno())
+        found = _asyncios[loop] = _Asyncio(loop, Port())
+        loop.add_reader(found.port.fileno(), found.port.run)
+    _last.loop = found
+    return found
+
+
+def _finish(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+class _Nothing:
+    """A context manager that does nothing."""
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *error: object) -> None:
+        pass
+
+
+class _TrioFuture:
+    """The future of a task of trio."""
+
+    __slots__ = ("_done", "_reschedule", "_task")
+
+    def __init__(self, task: Any, reschedule: Callable[[Any], None]) -> None:
+        self._task = task
+        self._reschedule = reschedule
+        self._done = False
+
+    def done(self) -> bool:
+        return self._done
+
+    def set_result(self, _: None) -> None:
+        self._done = True
+        self._reschedule(self._task)
+
+    def cancel(self) -> None:
+        self._done = True
+
+
+class _Trio:
+    """A run of trio, or of anyio on trio."""
+
+    __slots__ = ("port", "trio")
+
+    def __init__(self, trio: Any) -> None:
+        self.trio = trio
+        token = trio.lowlevel.current_trio_token()
+        port = _trio_ports.get(token)
+        if port is None or not port.is_own():
+            port = _trio_ports[token] = Port()
+            trio.lowlevel.spawn_system_task(_run_in_trio, trio, port)
+        self.port = port
+
+    def time(self) -> float:
+        return float(self.trio.current_time())
+
+    async def suspend(self, waiter: Waiter, deadline: float | None) -> None:
+        trio = self.trio
+        future = _TrioFuture(trio.lowlevel.current_task(), trio.lowlevel.reschedule)
+
+        def abort(_: object) -> Any:
+            future.cancel()
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        waiter.set_future(future)
+        if deadline is None:
+            await trio.lowlevel.wait_task_rescheduled(abort)
+        else:
+            with trio.CancelScope(deadline=deadline):
+                await trio.lowlevel.wait_task_rescheduled(abort)
+
+    def shield(self) -> Any:
+        return self.trio.CancelScope(shield=True)
+
+
+_trio_ports: weakref.WeakKeyDictionary[Any, Port] = weakref.WeakKeyDictionary()
+
+
+async def _run_in_trio(trio: Any, port: Port) -> None:
+    while True:
+        await trio.lowlevel.wait_readable(port.fileno())
+        port.run()
+
+
+def _asyncio_loop() -> asyncio.AbstractEventLoop | None:
+    events = sys.modules.get("asyncio.events")
+    return None if events is None else events._get_running_loop()
+
+
+def _trio() -> Any:
+    """Return the module trio if the caller is one of its tasks, otherwise None.
+
+    In its guest mode a loop of asyncio runs as well.
+    """
+    trio = sys.modules.get("trio")
+    if trio is None:
+        return None
+    try:
+        trio.lowlevel.current_task()
+    except (AttributeError, RuntimeError):  # imported in part, or no task
+        return None
+    return trio
+
+
+def _running() -> Loop:
+    """Return the loop that runs in this thread. Raises RuntimeError if there is none."""
+    if "trio" in sys.modules:
+        trio = _trio()
+        if trio is not None:
+            return _Trio(trio)
+    loop = _asyncio_loop()
+    if loop is None:
+        raise RuntimeError("no running event loop")
+    return _asyncio(loop)
+
+
+def runs() -> bool:
+    """Return whether an event loop runs in this thread."""
+    return _asyncio_loop() is not None or _trio() is not None
+
+
+async def wait(waiter: Waiter, timeout: float | None) -> bool:
+    """Wait until the waiter has got what it waits for. Return False after timeout seconds."""
+    loop = _running()
+    deadline = None if timeout is None else loop.time() + timeout
+    port = loop.port
+    try:
+        while not waiter.claim(port):
+            if deadline is not None and loop.time() >= deadline:
+                return False
+            await loop.suspend(waiter, deadline)
+    finally:
+        waiter.leave()
+    return True
+
+
+def run_soon(port: Port) -> None:
+    """Make the loop that runs in this thread, which may be that of the port, run it."""
+    last = _last.loop
+    try:
+        if last is not None and last.port is port and last.loop() is _asyncio_loop():
+            last._running().call_soon(port.run)
+            return
+    except BaseException:
+        port.kick()
+        raise
+    port.kick()
+
+
+async def wait_at_condition(waiter: Waiter, timeout: float | None) -> bool:
+    """Release the condition's lock, wait for a notification, and take the lock again.
+
+    Return whether there was a notification within timeout seconds.
+    """
+    loop = _running()
+    deadline = None if timeout is None else loop.time() + timeout
+    port = loop.port
+    raised: BaseException | None = None
+    while not waiter.claim(port):
+        try:
+            if waiter.relocks:
+                with loop.shield():
+                    await loop.suspend(waiter, None)
+            elif deadline is not None and loop.time() >= deadline:
+                waiter.relock()
+            else:
+                await loop.suspend(waiter, deadline)
+        except BaseException as error:
+            raised = error
+            waiter.relock()
+    notified = waiter.leave()
+    if raised is None:
+        return notified
+    if notified:
+        waiter.object.notify()
+    try:
+        raise raised
+    finally:
+        raised = None  # it refers to this frame
+
+
+async def wait_for(condition: Condition, predicate: Callable[[], _T], timeout: float | None) -> _T:
+    """Wait until predicate() is true, or for timeout seconds, and return its last result."""
+    loop = _running()
+    deadline = None if timeout is None else loop.time() + timeout
+    result = predicate()
+    while not result:
+        left = None if deadline is None else deadline - loop.time()
+        if left is not None and left <= 0:
+            break
+        await condition.wait_async(left)
+        result = predicate()
+    return result

@@ -1,0 +1,298 @@
+/* What acquire_async and __aenter__ return: golock._golock.Awaitable. It takes nothing before it is
+ * awaited, so nothing is lost if it never is. An uncontended wait ends in the first step; a
+ * contended one goes on in a coroutine of golock/_loops.py. */
+#include "loops/loops.h"
+
+#include "args/bind.h"
+
+#include <math.h>
+#include <stddef.h>
+
+typedef struct {
+    PyObject_HEAD
+    const golock_awaited *kind; /* or NULL: it has been awaited */
+    PyObject *object;
+    PyObject *timeout;
+    PyObject *coroutine; /* of a contended wait, or NULL */
+} Awaitable;
+
+PyObject *
+golock_await_object(const golock_state *state, const golock_awaited *kind, PyObject *object,
+                    PyObject *timeout)
+{
+    if (timeout != Py_None) {
+        double seconds = PyFloat_AsDouble(timeout);
+        if (seconds == -1 && PyErr_Occurred()) {
+            return NULL;
+        }
+        if (isnan(seconds)) {
+            PyErr_SetString(PyExc_ValueError, "Invalid value NaN (not a number)");
+            return NULL;
+        }
+    }
+    Awaitable *self = PyObject_GC_New(Awaitable, state->awaitable_type);
+    if (self != NULL) {
+        self->kind = kind;
+        self->object = Py_NewRef(object);
+        self->timeout = Py_NewRef(timeout);
+        self->coroutine = NULL;
+    }
+    return (PyObject *)self; /* the collector need not know it until it has a coroutine */
+}
+
+static int
+awaitable_traverse(Awaitable *self, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(self->object);
+    Py_VISIT(self->timeout);
+    Py_VISIT(self->coroutine);
+    return 0;
+}
+
+static int
+awaitable_clear(Awaitable *self)
+{
+    Py_CLEAR(self->object);
+    Py_CLEAR(self->timeout);
+    Py_CLEAR(self->coroutine);
+    return 0;
+}
+
+static void
+awaitable_dealloc(Awaitable *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    if (PyObject_GC_IsTracked((PyObject *)self)) {
+        PyObject_GC_UnTrack(self);
+    }
+    awaitable_clear(self);
+    PyObject_GC_Del(self);
+    Py_DECREF(type);
+}
+
+PyObject *
+golock_call_loops(const char *function, PyObject *const *args, size_t nargs)
+{
+    PyObject *loops = PyImport_ImportModule("golock._loops");
+    PyObject *found = loops == NULL ? NULL : PyObject_GetAttrString(loops, function);
+    PyObject *result = found == NULL ? NULL : PyObject_Vectorcall(found, args, nargs, NULL);
+    Py_XDECREF(found);
+    Py_XDECREF(loops);
+    return result;
+}
+
+static PyObject *
+new_waiting(const Awaitable *self, const golock_awaited *kind)
+{
+    golock_waiting *waiting =
+        (golock_waiting *)PyType_GenericAlloc(golock_state_of((PyObject *)self)->waiting_type, 0);
+    if (waiting != NULL) {
+        waiting->kind = kind;
+        waiting->object = Py_NewRef(self->object);
+    }
+    return (PyObject *)waiting;
+}
+
+/* Begins a contended wait. Returns 0, or -1 with an exception set. */
+static int
+begin(Awaitable *self, const golock_awaited *kind)
+{
+    PyObject *waiting = new_waiting(self, kind);
+    if (waiting == NULL) {
+        return -1;
+    }
+    self->coroutine = golock_call_loops(kind->function, (PyObject *[]){waiting, self->timeout}, 2);
+    Py_DECREF(waiting);
+    if (self->coroutine == NULL) {
+        return -1;
+    }
+    PyObject_GC_Track(self);
+    return 0;
+}
+
+static PySendResult
+awaitable_send(Awaitable *self, PyObject *value, PyObject **result)
+{
+    const golock_awaited *kind = self->kind;
+    *result = NULL;
+    if (kind != NULL) {
+        self->kind = NULL;
+        int ended = kind->try(self->object);
+        if (ended > 0) {
+            *result = Py_NewRef(Py_True);
+            return PYGEN_RETURN;
+        }
+        if (ended < 0 || begin(self, kind) < 0) {
+            return PYGEN_ERROR;
+        }
+        value = Py_None;
+    } else if (self->coroutine == NULL) {
+        PyErr_SetString(PyExc_RuntimeError, "cannot reuse already awaited wait");
+        return PYGEN_ERROR;
+    }
+    return PyIter_Send(self->coroutine, value, result);
+}
+
+/* Returns what a step yields, or NULL with StopIteration set. */
+static PyObject *
+step(Awaitable *self, PyObject *value)
+{
+    PyObject *result;
+    PySendResult sent = awaitable_send(self, value, &result);
+    if (sent == PYGEN_RETURN) {
+        PyObject *stop = PyObject_CallOneArg(PyExc_StopIteration, result);
+        Py_CLEAR(result);
+        if (stop != NULL) {
+            PyErr_SetObject(PyExc_StopIteration, stop);
+            Py_DECREF(stop);
+        }
+    }
+    return result;
+}
+
+static PyObject *
+awaitable_next(Awaitable *self)
+{
+    return step(self, Py_None);
+}
+
+static PyObject *
+awaitable_throw(Awaitable *self, PyObject *const *args, Py_ssize_t nargs)
+{
+    self->kind = NULL;
+    if (nargs < 1 || nargs > 3) {
+        PyErr_Format(PyExc_TypeError, "throw expected 1 to 3 arguments, got %zd", nargs);
+        return NULL;
+    }
+    if (self->coroutine == NULL) {
+        if (PyExceptionInstance_Check(args[0])) {
+            PyErr_SetObject((PyObject *)Py_TYPE(args[0]), args[0]);
+        } else {
+            PyErr_SetObject(args[0], nargs > 1 ? args[1] : NULL);
+        }
+        return NULL;
+    }
+    PyObject *throw = PyObject_GetAttrString(self->coroutine, "throw");
+    PyObject *result = throw == NULL ? NULL : PyObject_Vectorcall(throw, args, (size_t)nargs, NULL);
+    Py_XDECREF(throw);
+    return result;
+}
+
+static PyObject *
+awaitable_close(Awaitable *self, PyObject *Py_UNUSED(ignored))
+{
+    self->kind = NULL;
+    return self->coroutine == NULL ? Py_NewRef(Py_None)
+                                   : PyObject_CallMethod(self->coroutine, "close", NULL);
+}
+
+static PyMethodDef awaitable_methods[] = {
+    {"send", (PyCFunction)step, METH_O,
+     PyDoc_STR("send($self, value, /)\n--\n\nAs a coroutine's.")},
+    {"throw", (PyCFunction)(void (*)(void))awaitable_throw, METH_FASTCALL,
+     PyDoc_STR("throw($self, type, value=None, traceback=None, /)\n--\n\nAs a coroutine's.")},
+    {"close", (PyCFunction)awaitable_close, METH_NOARGS,
+     PyDoc_STR("close($self, /)\n--\n\nAs a coroutine's.")},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyType_Slot awaitable_slots[] = {
+    {Py_tp_dealloc, awaitable_dealloc},
+    {Py_tp_traverse, awaitable_traverse},
+    {Py_tp_clear, awaitable_clear},
+    {Py_am_await, PyObject_SelfIter},
+    {Py_am_send, awaitable_send},
+    {Py_tp_iter, PyObject_SelfIter},
+    {Py_tp_iternext, awaitable_next},
+    {Py_tp_methods, awaitable_methods},
+    {Py_tp_doc, (void *)PyDoc_STR("A wait that begins when it is awaited.")},
+    {0, NULL},
+};
+
+PyType_Spec golock_awaitable_spec = {
+    .name = "golock._golock.Awaitable",
+    .basicsize = sizeof(Awaitable),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE | Py_TPFLAGS_DISALLOW_INSTANTIATION |
+             Py_TPFLAGS_HAVE_GC,
+    .slots = awaitable_slots,
+};
+
+/* What __aexit__ returns: golock._golock.Done. It has no state, so there is one in a module. */
+
+static PySendResult
+done_send(PyObject *Py_UNUSED(self), PyObject *Py_UNUSED(value), PyObject **result)
+{
+    *result = Py_NewRef(Py_None);
+    return PYGEN_RETURN;
+}
+
+static PyObject *
+done_next(PyObject *Py_UNUSED(self))
+{
+    return NULL;
+}
+
+static void
+done_dealloc(PyObject *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    PyObject_Free(self);
+    Py_DECREF(type);
+}
+
+static PyType_Slot done_slots[] = {
+    {Py_tp_dealloc, done_dealloc},
+    {Py_am_await, PyObject_SelfIter},
+    {Py_am_send, done_send},
+    {Py_tp_iter, PyObject_SelfIter},
+    {Py_tp_iternext, done_next},
+    {Py_tp_doc, (void *)PyDoc_STR("An awaitable that has ended.")},
+    {0, NULL},
+};
+
+PyType_Spec golock_done_spec = {
+    .name = "golock._golock.Done",
+    .basicsize = sizeof(PyObject),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .slots = done_slots,
+};
+
+PyObject *
+golock_await_done(const golock_state *state, PyObject *released)
+{
+    if (released == NULL) {
+        return NULL;
+    }
+    Py_DECREF(released);
+    return Py_NewRef(state->done);
+}
+
+int
+golock_loop_runs(void)
+{
+    PyObject *result = golock_call_loops("runs", NULL, 0);
+    int runs = result == NULL ? -1 : PyObject_IsTrue(result);
+    Py_XDECREF(result);
+    return runs;
+}
+
+int
+golock_refuse_to_await(PyObject *object)
+{
+    PyErr_Format(PyExc_RuntimeError,
+                 "tasks cannot wait for a %.100s whose internals are used, or whose methods are "
+                 "overridden",
+                 Py_TYPE(object)->tp_name);
+    return -1;
+}
+
+int
+golock_parse_async(const char *function, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames,
+                   PyObject **timeout)
+{
+    static const golock_name names[] = {GOLOCK_NAME("timeout")};
+    return nargs == 0 && kwnames == NULL
+               ? 0
+               : golock_parse_args(function, names, 1, 0, args, nargs, kwnames, timeout);
+}
