@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "base/process.h"
 #include "golock.h"
+#include "nobody_else.h"
 
 /* The memory that the threads of one run share, and what they saw. */
 struct instance;
@@ -26,14 +27,6 @@ static void right(struct instance *);
 /* Which thread came first, or that the protocol forbids what they saw. */
 enum outcome { LEFT_FIRST, RIGHT_FIRST, FORBIDDEN };
 static enum outcome outcome(const struct instance *);
-
-/* What the core's loader answers where there is no core. */
-int64_t
-golock_threshold(const struct golock_core *core)
-{
-    (void)core;
-    return GOLOCK_DEFAULT_HANDOFF;
-}
 
 /* How many instances the threads go through between two meetings. */
 #define NUMBER 500

@@ -3,6 +3,7 @@
  * Three threads and the kernel's own queues, so it does not use litmus.h. */
 #include "base/futex.h"
 #include "base/process.h"
+#include "nobody_else.h"
 #include "waiting/notify.h"
 #include "waiting/plain.h"
 
@@ -17,13 +18,6 @@
 static uint32_t notification, word;
 static long moved, lost, rounds = 1000;
 static pthread_barrier_t together;
-
-int64_t
-golock_threshold(const struct golock_core *core)
-{
-    (void)core;
-    return GOLOCK_DEFAULT_HANDOFF;
-}
 
 static void
 pause_for(unsigned turns)
