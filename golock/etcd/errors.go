@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
-	clientv3 "go.etcd.io/etcd/client/v3"
 	"google.golang.org/grpc/codes"
 )
 
@@ -77,21 +76,28 @@ func (e *UnreachableError) Error() string {
 
 func (e *UnreachableError) Unwrap() error { return e.Err }
 
-// unreachable connects to each endpoint by itself, because the client's errors do not name any.
-func unreachable(client *clientv3.Client, config *tls.Config, err error) error {
-	endpoints := client.Endpoints()
+// explain returns an error that names the endpoints for one of the client, which does not. If etcd
+// has not answered, it connects to each endpoint by itself to learn why.
+func (s *Space) explain(ctx context.Context, err error) error {
+	endpoints, config := s.client.Endpoints(), s.options.TLS
+	if refused(err) {
+		return &RefusedError{endpoints, err}
+	}
 	found := make([]EndpointError, len(endpoints))
 	var all sync.WaitGroup
 	for i, endpoint := range endpoints {
-		all.Go(func() { found[i] = EndpointError{endpoint, reason(endpoint, config, err)} })
+		all.Go(func() { found[i] = EndpointError{endpoint, reason(ctx, endpoint, config, err)} })
 	}
 	all.Wait()
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
 	return &UnreachableError{found, err}
 }
 
 const diagnosisTimeout = time.Second
 
-func reason(endpoint string, config *tls.Config, err error) string {
+func reason(ctx context.Context, endpoint string, config *tls.Config, err error) string {
 	network, address, secure := "tcp", endpoint, config != nil
 	if parsed, e := url.Parse(endpoint); e == nil && parsed.Host != "" {
 		address = parsed.Host
@@ -101,7 +107,7 @@ func reason(endpoint string, config *tls.Config, err error) string {
 		}
 	}
 	dialer := net.Dialer{Timeout: diagnosisTimeout}
-	connection, e := dialer.Dial(network, address)
+	connection, e := dialer.DialContext(ctx, network, address)
 	if e == nil && secure {
 		if config == nil {
 			config = &tls.Config{MinVersion: tls.VersionTLS12}
@@ -111,7 +117,7 @@ func reason(endpoint string, config *tls.Config, err error) string {
 			config.ServerName, _, _ = net.SplitHostPort(address)
 		}
 		_ = connection.SetDeadline(time.Now().Add(diagnosisTimeout))
-		e = tls.Client(connection, config).Handshake()
+		e = tls.Client(connection, config).HandshakeContext(ctx)
 	}
 	if connection != nil {
 		_ = connection.Close()

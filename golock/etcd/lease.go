@@ -24,7 +24,6 @@ type lease struct {
 	deadline atomic.Int64 // of now(); 0 once it has passed
 	over     context.Context
 	end      context.CancelFunc // ends `over`
-	timer    *time.Timer
 	suspect  atomic.Int64 // until this moment etcd may make keys that nobody wants
 }
 
@@ -44,7 +43,7 @@ func grant(ctx context.Context, space *Space) (*lease, error) {
 	l := &lease{space: space, id: answer.ID, ttl: time.Duration(answer.TTL) * time.Second}
 	l.over, l.end = context.WithCancel(space.ctx)
 	l.deadline.Store(int64(sent + l.ttl - margin(l.ttl)))
-	l.timer = time.AfterFunc(0, l.watch)
+	space.running.Go(l.watch)
 	space.running.Go(l.renew)
 	return l, nil
 }
@@ -82,9 +81,9 @@ func (l *lease) extend(sent time.Duration) bool {
 
 // watch ends the lease when its deadline passes.
 func (l *lease) watch() {
-	if l.alive() {
+	for l.alive() {
 		left := time.Duration(l.deadline.Load()) - now()
-		l.timer.Reset(min(max(left, 0), longestTimer))
+		pause(l.over, min(max(left, 0), longestTimer))
 	}
 }
 
@@ -116,7 +115,6 @@ func (l *lease) renew() {
 			pause = retryPause
 		}
 	}
-	l.timer.Stop()
 	ctx, cancel := context.WithTimeout(context.Background(), min(l.ttl, closeTimeout))
 	defer cancel()
 	_, _ = l.space.client.Revoke(ctx, l.id)

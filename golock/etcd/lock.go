@@ -278,11 +278,30 @@ func (l *Lock) Holder(ctx context.Context) (*Process, error) {
 	read, err := l.space.client.Get(ctx, l.prefix, clientv3.WithPrefix(), clientv3.WithLimit(1),
 		clientv3.WithSort(clientv3.SortByCreateRevision, clientv3.SortAscend))
 	if err != nil {
-		return nil, unreachable(l.space.client, l.space.options.TLS, err)
+		return nil, l.space.explain(ctx, err)
 	}
 	if len(read.Kvs) == 0 {
 		return nil, nil
 	}
 	process := decode(read.Kvs[0].Value)
 	return &process, nil
+}
+
+// Commit runs operations in one transaction of etcd if the process still has the lock then. If not,
+// it runs none and returns [ErrLost].
+func (h *Hold) Commit(ctx context.Context, operations ...clientv3.Op) (*clientv3.TxnResponse, error) {
+	if err := h.Check(); err != nil {
+		return nil, err
+	}
+	s := h.lock.space
+	limited, cancel := context.WithTimeout(ctx, s.options.Patience)
+	defer cancel()
+	answer, err := s.client.Txn(limited).If(h.Guard()).Then(operations...).Commit()
+	if err != nil {
+		return nil, s.explain(ctx, err)
+	}
+	if !answer.Succeeded {
+		return nil, ErrLost
+	}
+	return answer, nil
 }

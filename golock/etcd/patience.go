@@ -28,10 +28,8 @@ func (p patience) bear(ctx context.Context, err error) error {
 		return context.Cause(ctx)
 	case errors.Is(err, rpctypes.ErrLeaseNotFound):
 		return nil
-	case refused(err):
-		return &RefusedError{p.space.client.Endpoints(), err}
-	case time.Now().After(p.until):
-		return unreachable(p.space.client, p.space.options.TLS, err)
+	case refused(err), time.Now().After(p.until):
+		return p.space.explain(ctx, err)
 	}
 	pause(ctx, retryPause)
 	return nil
