@@ -15,7 +15,7 @@ var withPrefix = []clientv3.OpOption{clientv3.WithPrefix(), clientv3.WithKeysOnl
 
 // Waits that end at all moments leave neither a key nor a closed gate.
 func TestCancelledWaitsLeaveNothing(t *testing.T) {
-	endpoint := endpointOf(startMembers(t, 1)[0])
+	endpoint := startServer(t)
 	var all sync.WaitGroup
 	taken := 0
 	for range 3 {

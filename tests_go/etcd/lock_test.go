@@ -29,7 +29,7 @@ func release(t testing.TB, hold *etcd.Hold) {
 }
 
 func TestAcquireAndRelease(t *testing.T) {
-	endpoint := endpointOf(startMembers(t, 1)[0])
+	endpoint := startServer(t)
 	a := newSpace(t, etcd.Options{}, endpoint).Lock("a")
 	b := newSpace(t, etcd.Options{}, endpoint).Lock("a")
 	first := acquire(t, a)
@@ -63,7 +63,7 @@ func TestAcquireAndRelease(t *testing.T) {
 // No update of an unguarded counter is lost, tokens rise, and no key stays behind.
 func TestManyProcessesAndGoroutines(t *testing.T) {
 	const processes, goroutines, times = 3, 3, 100
-	endpoint := endpointOf(startMembers(t, 1)[0])
+	endpoint := startServer(t)
 	counter, last := 0, int64(0)
 	var all sync.WaitGroup
 	for range processes {
