@@ -27,6 +27,7 @@ type task struct {
 	Worker    int
 	Endpoints []string
 	Seconds   float64
+	Holds     bool // the lock, for ever
 }
 
 // The test program is also its workers.
@@ -47,6 +48,9 @@ func (given task) run() {
 	client, err := etcd.Connect(etcd.Connection{Endpoints: given.Endpoints})
 	if err != nil {
 		panic(err)
+	}
+	if given.Holds {
+		given.hold(etcd.NewSpace(client.Client, etcd.Options{TTL: time.Hour}))
 	}
 	space := etcd.NewSpace(client.Client, etcd.Options{
 		TTL: time.Second, Handoff: 5 * time.Millisecond, Patience: 2 * time.Second,
