@@ -3,6 +3,7 @@ package etcd
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -11,11 +12,14 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// A claim is a key of this process in a lock's line, or the wish to make one. Its requests belong
-// to no caller: one that stops waiting leaves the claim to the next, or lets it be withdrawn.
+// A claim is a key of this process in a lock's line, or the wish to make one.
+//
+// Claims use few names of keys again and again, since etcd keeps deleted names, and slows down by
+// them, until it compacts its history. What tells claims apart is the revision of their key.
 type claim struct {
 	lock     *Lock
 	lease    *lease
+	slot     int // of the lock's names of keys
 	key      string
 	revision atomic.Int64  // at which the key was made; 0: not known to be made
 	placed   chan struct{} // closed when the answer is there
@@ -33,21 +37,17 @@ func newClaim(lock *Lock, l *lease) *claim {
 	c := &claim{
 		lock:   lock,
 		lease:  l,
-		key:    lock.space.newKey(lock, l),
 		placed: make(chan struct{}),
 		turn:   make(chan struct{}),
 	}
 	c.over, c.end = context.WithCancel(l.over)
+	c.slot = lock.line.takeSlot()
+	c.key = fmt.Sprintf("%s%x-%d", lock.prefix, int64(l.id), c.slot)
 	lock.space.mu.Lock()
 	lock.space.claims[c.key] = c
 	lock.space.mu.Unlock()
 	lock.line.add(c)
 	return c
-}
-
-// placedAt notes the revision at which the key was made. It reports whether that is the claim's.
-func (c *claim) placedAt(revision int64) bool {
-	return c.revision.CompareAndSwap(0, revision) || c.revision.Load() == revision
 }
 
 func (c *claim) haveTurn() { c.first.Do(func() { close(c.turn) }) }
@@ -57,12 +57,12 @@ func (c *claim) isOver() bool { return c.over.Err() != nil || !c.lease.alive() }
 
 // place makes the key. If it is the first one, no watch is needed: the answer says so. It takes the
 // place of another claim's key, if there is one, in the same transaction.
-func (c *claim) place(replaced *claim) {
+func (c *claim) place(ctx context.Context, replaced *claim) {
 	s := c.lock.space
 	put := clientv3.OpPut(c.key, s.value, clientv3.WithLease(c.lease.id))
 	first := clientv3.OpGet(c.lock.prefix, clientv3.WithPrefix(), clientv3.WithLimit(1),
 		clientv3.WithKeysOnly(), clientv3.WithSort(clientv3.SortByCreateRevision, clientv3.SortAscend))
-	ctx, cancel := context.WithTimeout(c.lease.over, s.options.Patience)
+	ctx, cancel := context.WithTimeout(ctx, s.options.Patience)
 	defer cancel()
 	transaction := s.client.Txn(ctx)
 	if replaced == nil {
@@ -75,11 +75,11 @@ func (c *claim) place(replaced *claim) {
 	if err != nil {
 		c.failed(err)
 		if replaced != nil {
-			s.running.Go(func() { replaced.withdraw() })
+			s.running.Go(replaced.withdraw)
 		}
 		return
 	}
-	c.placedAt(answer.Header.Revision)
+	c.revision.Store(answer.Header.Revision)
 	close(c.placed)
 	if replaced != nil {
 		replaced.forget()
@@ -92,17 +92,27 @@ func (c *claim) place(replaced *claim) {
 	c.lock.line.watch()
 }
 
-// failed ends a claim whose key may or may not be there.
+// failed ends a claim whose key may or may not be there. What is deleted here may still be made by
+// a request that is under way, so the lease looks for such keys for a while.
 func (c *claim) failed(err error) {
-	if errors.Is(err, rpctypes.ErrLeaseNotFound) {
-		c.lease.expire()
-	} else if !refused(err) {
-		c.lease.suspectKeys()
-	}
 	c.err = err
 	close(c.placed)
 	c.lock.line.remove(c)
-	c.forget()
+	switch {
+	case errors.Is(err, rpctypes.ErrLeaseNotFound):
+		c.lease.expire()
+		c.forget()
+	case refused(err):
+		c.forget()
+	default: // the name is not used again
+		c.unclaim()
+		c.lease.suspectKeys()
+		c.lock.space.running.Go(func() {
+			ctx, cancel := context.WithTimeout(c.lease.over, c.lock.space.options.Patience)
+			defer cancel()
+			_, _ = c.lock.space.client.Delete(ctx, c.key)
+		})
+	}
 }
 
 // failure returns why the key was not made; nil if it was, or if etcd has not answered yet.
@@ -132,7 +142,7 @@ func (c *claim) tryPlace(ctx context.Context) (bool, error) {
 		c.forget()
 		return false, nil
 	}
-	c.placedAt(answer.Header.Revision)
+	c.revision.Store(answer.Header.Revision)
 	close(c.placed)
 	c.haveTurn()
 	return true, nil
@@ -143,32 +153,49 @@ func (c *claim) exists() clientv3.Cmp {
 	return clientv3.Compare(clientv3.CreateRevision(c.key), "=", c.revision.Load())
 }
 
-// forget ends the claim: its key is gone, or the sweep may delete it.
+// forget ends the claim, whose key is gone.
 func (c *claim) forget() {
-	s := c.lock.space
-	s.mu.Lock()
-	delete(s.claims, c.key)
-	s.mu.Unlock()
-	c.end()
+	if c.unclaim() {
+		c.lock.line.giveSlot(c.slot)
+	}
 }
 
-// withdraw deletes the key, however long etcd does not answer, until the lease is over. It reports
-// whether the key was there.
-func (c *claim) withdraw() bool {
+// unclaim ends the claim, whose key may be there and can be swept. It reports whether it is the
+// first to do so.
+func (c *claim) unclaim() bool {
+	s := c.lock.space
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.claims[c.key] != c {
+		return false
+	}
+	delete(s.claims, c.key)
+	c.end()
+	return true
+}
+
+// delete deletes the key. It reports whether the key was there.
+func (c *claim) delete(ctx context.Context) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.lock.space.options.Patience)
+	defer cancel()
+	answer, err := c.lock.space.client.Txn(ctx).If(c.exists()).
+		Then(clientv3.OpDelete(c.key)).Commit()
+	if err != nil {
+		return false, err
+	}
+	c.forget()
+	return answer.Succeeded, nil
+}
+
+// withdraw deletes the key, however long etcd does not answer, until the lease is over.
+func (c *claim) withdraw() {
 	<-c.placed
 	c.lock.line.remove(c)
 	defer c.forget()
-	unanswered := false
 	for c.err == nil && c.lease.alive() {
-		ctx, cancel := context.WithTimeout(c.lease.over, c.lock.space.options.Patience)
-		answer, err := c.lock.space.client.Txn(ctx).If(c.exists()).
-			Then(clientv3.OpDelete(c.key)).Commit()
-		cancel()
-		if err == nil {
-			return answer.Succeeded || unanswered
+		if _, err := c.delete(c.lease.over); err == nil {
+			return
 		}
-		unanswered = true
 		pause(c.lease.over, retryPause)
 	}
-	return false
 }

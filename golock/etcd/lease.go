@@ -24,7 +24,7 @@ type lease struct {
 	deadline atomic.Int64 // of now(); 0 once it has passed
 	over     context.Context
 	end      context.CancelFunc // ends `over`
-	suspect  atomic.Int64 // until this moment etcd may make keys that nobody wants
+	suspect  atomic.Int64       // until this moment etcd may make keys that nobody wants
 }
 
 // Clocks that are synchronized differ by 0.1 % at most while they are slewed.
@@ -105,14 +105,19 @@ func (l *lease) renew() {
 				l.expire()
 			}
 			pause = l.ttl / 3
-			if int64(now()) < l.suspect.Load() {
+			if until := l.suspect.Load(); int64(now()) < until {
 				l.sweep()
 				pause = min(pause, sweepPause)
+			} else {
+				l.suspect.CompareAndSwap(until, 0)
 			}
 		case errors.Is(err, rpctypes.ErrLeaseNotFound):
 			l.expire()
 		default:
 			pause = retryPause
+			if l.suspect.Load() != 0 {
+				l.suspectKeys()
+			}
 		}
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), min(l.ttl, closeTimeout))

@@ -24,9 +24,11 @@ type line struct {
 	mu      sync.Mutex
 	watched bool // by a goroutine
 	known   bool // keys is what etcd has at the revision
+	at      int64
 	keys    map[string]*mvccpb.KeyValue
 	claims  map[string]*claim // those of this process that wait or have the lock
 	used    time.Time
+	slots   []bool // those of the names of keys that are in use
 	first   string // the first key
 	guarded string // the first key, if its process's death is waited for
 	unguard context.CancelFunc
@@ -48,7 +50,9 @@ func (n *line) add(c *claim) {
 func (n *line) remove(c *claim) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	delete(n.claims, c.key)
+	if n.claims[c.key] == c {
+		delete(n.claims, c.key)
+	}
 	n.used = time.Now()
 	n.guard()
 }
@@ -78,8 +82,14 @@ func (n *line) look() {
 	n.first = ""
 	if first != nil {
 		n.first = string(first.Key)
-		if c := n.claims[n.first]; c != nil && c.placedAt(first.CreateRevision) {
+		if c := n.claims[n.first]; c != nil && c.revision.Load() == first.CreateRevision {
 			c.haveTurn()
+		}
+	}
+	for name, c := range n.claims {
+		key, made := n.keys[name], c.revision.Load()
+		if made != 0 && made <= n.at && (key == nil || key.CreateRevision != made) {
+			c.end()
 		}
 	}
 	n.guard()
@@ -168,7 +178,7 @@ func (n *line) followOnce() {
 			if !open || answer.Err() != nil {
 				return
 			}
-			n.apply(answer.Events, read.Header.Revision)
+			n.apply(answer.Events)
 		case <-idle.C:
 			if n.unused() {
 				return
@@ -192,33 +202,47 @@ func (n *line) replace(read *clientv3.GetResponse) {
 	for _, key := range read.Kvs {
 		n.keys[string(key.Key)] = key
 	}
-	for name, c := range n.claims {
-		if revision := c.revision.Load(); revision != 0 && revision <= read.Header.Revision &&
-			n.keys[name] == nil {
-			c.end()
+	n.at = read.Header.Revision
+	n.look()
+}
+
+// apply changes the line by events, except those that the keys read have seen.
+func (n *line) apply(events []*clientv3.Event) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, event := range events {
+		switch {
+		case event.Kv.ModRevision <= n.at: // those of one revision come in one answer
+		case event.Type == clientv3.EventTypePut:
+			n.keys[string(event.Kv.Key)] = event.Kv
+		default:
+			delete(n.keys, string(event.Kv.Key))
 		}
+	}
+	if len(events) > 0 {
+		n.at = max(n.at, events[len(events)-1].Kv.ModRevision)
 	}
 	n.look()
 }
 
-// apply changes the line by events that came after a revision.
-func (n *line) apply(events []*clientv3.Event, after int64) {
+// takeSlot returns a number that no other claim of this process for this lock has.
+func (n *line) takeSlot() int {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	for _, event := range events {
-		key := string(event.Kv.Key)
-		switch {
-		case event.Kv.ModRevision <= after:
-		case event.Type == clientv3.EventTypePut:
-			n.keys[key] = event.Kv
-		default:
-			delete(n.keys, key)
-			if c := n.claims[key]; c != nil {
-				c.end()
-			}
+	for slot, used := range n.slots {
+		if !used {
+			n.slots[slot] = true
+			return slot
 		}
 	}
-	n.look()
+	n.slots = append(n.slots, true)
+	return len(n.slots) - 1
+}
+
+func (n *line) giveSlot(slot int) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.slots[slot] = false
 }
 
 func pause(ctx context.Context, d time.Duration) {

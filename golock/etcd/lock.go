@@ -94,7 +94,7 @@ func (l *Lock) enter(ctx context.Context) (*Hold, error) {
 			}
 			c = newClaim(l, lease)
 			l.claim = c
-			l.space.running.Go(func() { c.place(nil) })
+			c.place(ctx, nil)
 		}
 		select {
 		case <-c.turn:
@@ -172,7 +172,7 @@ func (l *Lock) hold(c *claim) *Hold {
 func (l *Lock) abandon() {
 	if c := l.claim; c != nil {
 		l.claim = nil
-		l.space.running.Go(func() { c.withdraw() })
+		l.space.running.Go(c.withdraw)
 	}
 }
 
@@ -252,23 +252,20 @@ func (h *Hold) Release(ctx context.Context) error {
 		l.line.remove(c)
 		next := newClaim(l, c.lease)
 		l.claim = next
-		l.space.running.Go(func() { next.place(c) })
+		l.space.running.Go(func() { next.place(next.lease.over, c) })
 		l.leave()
 		return nil
 	}
 	l.claim = nil
-	deleted := make(chan bool, 1)
-	l.space.running.Go(func() { deleted <- c.withdraw() })
+	l.line.remove(c)
 	l.gate.Unlock()
-	timer := time.NewTimer(releaseTimeout)
-	defer timer.Stop()
-	select {
-	case was := <-deleted:
-		if !was {
-			return ErrLost
-		}
-	case <-timer.C:
-	case <-ctx.Done():
+	ctx, cancel := context.WithTimeout(ctx, releaseTimeout)
+	defer cancel()
+	was, err := c.delete(ctx)
+	if err != nil {
+		l.space.running.Go(c.withdraw)
+	} else if !was {
+		return ErrLost
 	}
 	return nil
 }

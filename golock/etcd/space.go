@@ -3,7 +3,6 @@ package etcd
 import (
 	"context"
 	"crypto/tls"
-	"fmt"
 	"net/url"
 	"runtime"
 	"sync"
@@ -45,7 +44,6 @@ type Space struct {
 	ctx     context.Context
 	stop    context.CancelFunc
 	running sync.WaitGroup
-	keys    atomic.Uint64 // the number of keys made so far
 	value   string        // of the keys: who this process is
 	granted chan struct{} // full while a lease is being granted
 	current atomic.Pointer[lease]
@@ -129,10 +127,6 @@ func (s *Space) forget(name string) {
 // prefixOf returns the prefix of a lock's keys. No lock's prefix is that of another one's.
 func (s *Space) prefixOf(name string) string {
 	return s.options.Prefix + url.PathEscape(name) + "/"
-}
-
-func (s *Space) newKey(lock *Lock, l *lease) string {
-	return fmt.Sprintf("%s%x-%x", lock.prefix, int64(l.id), s.keys.Add(1))
 }
 
 func (s *Space) claimed(key string) bool {
