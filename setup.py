@@ -13,11 +13,9 @@ import shutil
 import subprocess
 import sys
 import tarfile
-import tempfile
 from pathlib import Path
-from typing import ClassVar
 
-from setuptools import Command, Extension, setup
+from setuptools import Extension, setup
 from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_ext import build_ext
 from setuptools.command.sdist import sdist
@@ -28,63 +26,16 @@ CONTRACT = Path("golock", "capi", "golock.h")
 VENDORED = ROOT / "vendor" / "modules.txt"
 
 sys.path.insert(0, str(ROOT / "pyext" / "backend"))
+import library  # noqa: E402
 from toolchain import (  # noqa: E402
     Target,
-    Toolchain,
     Unbuildable,
-    go_environment,
     headers,
     machine,
     module_environment,
     require,
     require_go,
 )
-
-# The functions of the C library in whose place golock/capi/libgolock/guest.c puts its own.
-WRAPPED = (
-    "malloc",
-    "mmap",
-    "munmap",
-    "pthread_attr_init",
-    "pthread_create",
-    "pthread_getattr_np",
-    "sigaction",
-)
-
-
-def build_core(
-    tools: Toolchain,
-    output: Path,
-    scratch: Path,
-    *,
-    module: Path = ROOT,
-    command_folder: str = "golock/capi/libgolock",
-) -> None:
-    """Build libgolock.so, or a library like it that is a command of another Go module.
-
-    golock/capi/libgolock says what the linker flags are for.
-    """
-    output.parent.mkdir(parents=True, exist_ok=True)
-    built = output.with_suffix(".tmp")
-    # The path of the sources may have quotes and commas, which -Wl cannot pass on.
-    with tempfile.TemporaryDirectory(prefix="golock") as temporary:
-        exports = shutil.copy(module / command_folder / "exports.map", temporary)
-        external = [f"-Wl,--version-script={exports}", *(f"-Wl,--wrap={each}" for each in WRAPPED)]
-        ldflags = [
-            "-s -w -buildid=",
-            "-X runtime.godebugDefault=asyncpreemptoff=1,containermaxprocs=0",
-            f'"-extldflags={" ".join(external)}"',
-        ]
-        command = [tools.go, "build", "-trimpath", "-buildvcs=false", "-buildmode=c-shared"]
-        command += [f"-ldflags={' '.join(ldflags)}", "-o", str(built.resolve())]
-        command += [f"./{command_folder}"]
-        environment = go_environment(tools, scratch, module == ROOT and VENDORED.exists())
-        print(" ".join(command), flush=True)
-        if subprocess.run(command, cwd=module, env=environment, check=False).returncode != 0:
-            raise Unbuildable("the go command failed; its output is above.")
-    built.with_suffix(".h").unlink(missing_ok=True)
-    # A running program may have the old file mapped.
-    built.replace(output)
 
 
 def headers_for_zig(scratch: Path) -> list[str]:
@@ -124,7 +75,7 @@ class BuildExtension(build_ext):
             self.include_dirs = [*headers_for_zig(scratch), *self.include_dirs]
             # pyconfig.h repeats what zig's newer headers have defined.
             self.extensions[0].extra_compile_args.append("-Wno-macro-redefined")
-        build_core(tools, self.core, scratch)
+        library.CORE.build(tools, self.core, scratch)
         super().run()
         self.header.parent.mkdir(exist_ok=True)
         shutil.copyfile(ROOT / CONTRACT, self.header)
@@ -137,27 +88,6 @@ class BuildExtension(build_ext):
 
     def get_outputs(self) -> list[str]:
         return [*super().get_outputs(), str(self.core), str(self.header)]
-
-
-class BuildEtcd(Command):
-    """Builds the library of golock.etcd in the source tree, for the package golock-etcd."""
-
-    description = "build pyext/golock_etcd/libgolock_etcd.so"
-    user_options: ClassVar[list[tuple[str, str, str]]] = []
-
-    def initialize_options(self) -> None:
-        pass
-
-    def finalize_options(self) -> None:
-        pass
-
-    def run(self) -> None:
-        scratch = ROOT / "build" / "etcd"
-        scratch.mkdir(parents=True, exist_ok=True)
-        output = ROOT / "pyext" / "golock_etcd" / "libgolock_etcd.so"
-        folder = "libgolock_etcd"
-        module = ROOT / "golock" / "etcd"
-        build_core(require(), output, scratch, module=module, command_folder=folder)
 
 
 class Wheel(bdist_wheel):
@@ -226,12 +156,8 @@ def compile_arguments() -> list[str]:
 
 
 setup(
-    cmdclass={
-        "bdist_wheel": Wheel,
-        "build_etcd": BuildEtcd,
-        "build_ext": BuildExtension,
-        "sdist": SourceDistribution,
-    },
+    cmdclass={"bdist_wheel": Wheel, "build_ext": BuildExtension, "sdist": SourceDistribution},
+    extras_require={"etcd": [f"golock-etcd=={library.version()}"]},
     ext_modules=[
         Extension(
             "golock._golock",
