@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Unpacks Debian's packages of a server into a folder, where they harm nobody:
 #
-#     etcd.sh FOLDER PACKAGE...    FOLDER/usr/bin has the programs
+#     debian.sh FOLDER PACKAGE...    FOLDER/usr/bin has the programs
 set -euo pipefail
 
 rm -rf "$1"

@@ -185,11 +185,17 @@ const (
 
 // A Hold is one time that a lock was taken. Any goroutine may use it.
 type Hold struct {
-	lock     *Lock
-	claim    *claim
-	token    int64
-	released atomic.Bool
+	lock  *Lock
+	claim *claim
+	token int64
+	state atomic.Int32
 }
+
+const (
+	held = iota
+	released
+	releasedLost // when it was lost already
+)
 
 // Lost reports whether somebody else may have the lock. It does not ask etcd: it compares the clock
 // with the lease's deadline, so it is right also after a pause of this process or machine.
@@ -198,7 +204,7 @@ func (h *Hold) Lost() bool { return h.claim.isOver() }
 // Check returns [ErrLost] if the lock was lost, and [ErrReleased] after a release.
 func (h *Hold) Check() error {
 	switch {
-	case h.released.Load():
+	case h.state.Load() != held:
 		return ErrReleased
 	case h.Lost():
 		return ErrLost
@@ -209,6 +215,9 @@ func (h *Hold) Check() error {
 // Done returns a channel that is closed when the lock is lost, or after its release. A timer closes
 // it, which may be late after a pause; Lost is not.
 func (h *Hold) Done() <-chan struct{} { return h.claim.over.Done() }
+
+// WasLost reports, once Done is closed, whether the lock was lost before it was released.
+func (h *Hold) WasLost() bool { return h.state.Load() != released }
 
 // Token returns a number that is higher than those of all holds of this lock before this one. A
 // store that refuses writes with a lower token than it has seen is safe from holders that do not
@@ -235,13 +244,17 @@ const releaseTimeout = time.Second
 // if it was released before. It waits until etcd has confirmed, but not longer than the context,
 // and at most a second. If etcd has not confirmed by then, the release goes on in the background.
 func (h *Hold) Release(ctx context.Context) error {
-	if !h.released.CompareAndSwap(false, true) {
+	l, c := h.lock, h.claim
+	over, state := c.isOver(), int32(released)
+	if over {
+		state = releasedLost
+	}
+	if !h.state.CompareAndSwap(held, state) {
 		return ErrReleased
 	}
-	l, c := h.lock, h.claim
 	waiting := l.waiting.Load() > 0
 	switch {
-	case c.isOver():
+	case over:
 		l.abandon()
 		l.gate.Unlock()
 		return ErrLost

@@ -149,10 +149,12 @@ class Lock:
         background.
         """
         hold, self._hold = self._held(), None
-        hold.process.tell_not(hold)
         library = hold.process.library
         with Call(library, library.release, hold.handle) as call:
-            self._raise(call.wait(), call)
+            outcome = call.wait()
+            if outcome != LOST:
+                hold.process.tell_not(hold)
+            self._raise(outcome, call)
 
     def locked(self) -> bool:
         """Return whether the lock was acquired through this object, and not released yet."""
@@ -360,7 +362,9 @@ class _Process:
             text = json.dumps(options)
             if text not in self._spaces:
                 self._spaces[text] = self.library.open_space(options)
-            handle: int = self.library.lock(self._spaces[text], name.encode("utf-8", "surrogatepass"))
+            handle: int = self.library.lock(
+                self._spaces[text], name.encode("utf-8", "surrogatepass")
+            )
             return handle
 
     def forget(self, handle: int) -> None:
@@ -396,7 +400,7 @@ class _Process:
                 if lock is not None and lock.on_lost is not None:
                     try:
                         lock.on_lost(lock)
-                    except Exception as error:  # noqa: BLE001
+                    except Exception as error:
                         _golock.write_unraisable(error, lock.on_lost)
 
     def close(self) -> None:

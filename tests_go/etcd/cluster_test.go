@@ -20,7 +20,7 @@ import (
 type member interface {
 	start(t testing.TB)
 	stop()
-	pause(bool)
+	pause(bool) (can bool)
 }
 
 type cluster struct {
@@ -137,7 +137,7 @@ func (m *embedded) stop() {
 	}
 }
 
-func (m *embedded) pause(bool) {}
+func (m *embedded) pause(bool) bool { return false }
 
 type process struct {
 	program   string
@@ -158,10 +158,10 @@ func (m *process) stop() {
 	_ = m.command.Wait()
 }
 
-func (m *process) pause(paused bool) {
+func (m *process) pause(paused bool) bool {
 	signal := syscall.SIGCONT
 	if paused {
 		signal = syscall.SIGSTOP
 	}
-	_ = m.command.Process.Signal(signal)
+	return m.command.Process.Signal(signal) == nil
 }

@@ -89,8 +89,10 @@ func runFaults(t *testing.T, c *cluster, n int) {
 				time.Sleep(100 * time.Millisecond)
 				victim.start(t)
 			case 1:
+				if !victim.pause(true) {
+					continue
+				}
 				count("pause of a member")
-				victim.pause(true)
 				time.Sleep(time.Duration(rand.Int64N(int64(longest))))
 				victim.pause(false)
 			case 2:

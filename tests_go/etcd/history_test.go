@@ -1,6 +1,7 @@
 package etcd_test
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"testing"
@@ -21,7 +22,8 @@ type event struct {
 // it in time, is the last who acquired. One that has lost it does not know yet when another
 // acquires; so an acquire needs only a higher token.
 var model = porcupine.Model{
-	Init: func() any { return [2]int64{} }, // the holder's token, and the last one
+	Partition: partition,
+	Init:      func() any { return [2]int64{} }, // the holder's token, and the last one
 	Step: func(state, input, output any) (bool, any) {
 		now, e := state.([2]int64), input.(event)
 		switch e.Do {
@@ -34,6 +36,36 @@ var model = porcupine.Model{
 		}
 	},
 	DescribeOperation: func(input, _ any) string { return fmt.Sprintf("%+v", input) },
+}
+
+// partition cuts a history into parts of some hundred holds each, because the search takes longer
+// than in proportion. The last hold of a part is also the first of the next.
+func partition(history []porcupine.Operation) [][]porcupine.Operation {
+	const holds = 300
+	token := func(o porcupine.Operation) int64 { return o.Input.(event).Token }
+	slices.SortStableFunc(history, func(a, b porcupine.Operation) int {
+		return cmp.Compare(token(a), token(b))
+	})
+	var parts [][]porcupine.Operation
+	for start := 0; start < len(history); {
+		seen, last, end := 0, start, start
+		for ; end < len(history) && seen <= holds; end++ {
+			if end == start || token(history[end]) != token(history[end-1]) {
+				if seen++; seen <= holds {
+					last = end
+				}
+			}
+		}
+		if end < len(history) {
+			end--
+		}
+		parts = append(parts, history[start:end:end])
+		if end == len(history) {
+			break
+		}
+		start = last
+	}
+	return parts
 }
 
 // checkHistory requires that no two workers have held the lock at once, that tokens rise, and that

@@ -277,7 +277,7 @@ func golock_etcd_tell(handle, number, event C.uintptr_t) {
 	}
 	go func() {
 		<-hold.Done()
-		if hold.Check() != etcd.ErrLost {
+		if !hold.WasLost() {
 			return
 		}
 		lostHolds.Lock()
