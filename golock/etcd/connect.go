@@ -3,7 +3,6 @@ package etcd
 import (
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -38,10 +37,11 @@ const (
 	// Servers refuse clients that ask more often than every 5 s whether a connection is alive.
 	pingEvery   = 6 * time.Second
 	pingTimeout = 2 * time.Second
+	dialTimeout = 5 * time.Second
 	longestWait = time.Second // between attempts to connect
 )
 
-// Connect returns a client. It does not wait for a connection.
+// Connect returns a client. It waits for a connection only if there is a user, for 5 s.
 func Connect(c Connection) (*Client, error) {
 	c.complete()
 	security, err := c.tls()
@@ -50,6 +50,7 @@ func Connect(c Connection) (*Client, error) {
 	}
 	client, err := clientv3.New(clientv3.Config{
 		Endpoints:            c.Endpoints,
+		DialTimeout:          dialTimeout, // for the token of a user, too
 		DialKeepAliveTime:    pingEvery,
 		DialKeepAliveTimeout: pingTimeout,
 		TLS:                  security,
@@ -112,20 +113,20 @@ func (c *Connection) tls() (*tls.Config, error) {
 	if c.CA != "" {
 		text, err := os.ReadFile(c.CA)
 		if err != nil {
-			return nil, fmt.Errorf("golock/etcd: the file of authorities: %w", err)
+			return nil, fmt.Errorf("%w: the file of authorities: %w", ErrInvalid, err)
 		}
 		config.RootCAs = x509.NewCertPool()
 		if !config.RootCAs.AppendCertsFromPEM(text) {
-			return nil, fmt.Errorf("golock/etcd: %s contains no certificate", c.CA)
+			return nil, fmt.Errorf("%w: %s contains no certificate", ErrInvalid, c.CA)
 		}
 	}
 	if (c.Certificate == "") != (c.Key == "") {
-		return nil, errors.New("golock/etcd: a certificate needs its key, and a key its certificate")
+		return nil, fmt.Errorf("%w: a certificate needs its key, and a key its certificate", ErrInvalid)
 	}
 	if c.Certificate != "" {
 		pair, err := tls.LoadX509KeyPair(c.Certificate, c.Key)
 		if err != nil {
-			return nil, fmt.Errorf("golock/etcd: the certificate: %w", err)
+			return nil, fmt.Errorf("%w: the certificate: %w", ErrInvalid, err)
 		}
 		config.Certificates = []tls.Certificate{pair}
 	}

@@ -21,6 +21,9 @@ var ErrLost = errors.New("golock/etcd: the lock was lost: its lease ended before
 // ErrReleased is returned for a hold that was released already.
 var ErrReleased = errors.New("golock/etcd: the lock was released already")
 
+// ErrInvalid is in the errors of [Connect] that no server has caused.
+var ErrInvalid = errors.New("golock/etcd: invalid connection")
+
 // ErrClosed is returned after [Space.Close].
 var ErrClosed = errors.New("golock/etcd: the space is closed")
 

@@ -127,9 +127,9 @@ func (l *lease) renew() {
 
 var errTermChanged = errors.New("golock/etcd: the leader changed during the renewal")
 
-// renewOnce renews the lease. A leader answers renewals by itself, also one that was paused and does
-// not know yet that the others have elected another; versions of etcd before 3.5.14 do so for up to
-// a second. So a read follows, which a majority confirms: in the same term, the leader was one.
+// renewOnce renews the lease. In older versions of etcd a leader answers renewals by itself, also one
+// that was paused and does not know yet that the others have elected another. So a read follows,
+// which a majority confirms: if it is of the same term, the leader was one.
 func (l *lease) renewOnce() error {
 	ctx, cancel := context.WithTimeout(clientv3.WithRequireLeader(l.over), max(l.ttl/3, retryPause))
 	defer cancel()

@@ -15,14 +15,14 @@ from typing import Any
 from . import _golock
 
 # What golock_etcd_end returns.
-DONE, NOT_ACQUIRED, LOST, RELEASED, FAILED = range(5)
+DONE, NOT_ACQUIRED, LOST, RELEASED, FAILED, INVALID = range(6)
 
 START_LIMIT = 5.0
 """Seconds. How long the Go runtime may take to start."""
 
 _FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "core": (ctypes.c_void_p, []),
-    "open": (ctypes.c_size_t, [ctypes.c_char_p, ctypes.POINTER(ctypes.c_void_p)]),
+    "open": (ctypes.c_size_t, [ctypes.c_char_p, ctypes.c_int64, ctypes.c_size_t]),
     "close": (ctypes.c_size_t, [ctypes.c_size_t, ctypes.c_int64, ctypes.c_size_t]),
     "lock": (ctypes.c_size_t, [ctypes.c_size_t, ctypes.c_char_p]),
     "acquire": (
@@ -99,14 +99,6 @@ class Library:
         if not _golock.core()["loaded"]:
             _golock.use_core(core)
 
-    def open_space(self, options: dict[str, Any]) -> int:
-        """Return the handle of a space; raise ValueError for options that cannot be used."""
-        reason = ctypes.c_void_p()
-        handle: int = self.open(json.dumps(options).encode(), ctypes.byref(reason))
-        if handle == 0:
-            raise ValueError(self._text(reason.value))
-        return handle
-
     def describe_hold(self, hold: int) -> tuple[str, int]:
         """Return a hold's key in etcd, and its revision."""
         key, revision = json.loads(self._text(self.describe(hold)))
@@ -130,12 +122,12 @@ class Call:
         self._library = library
         self._event = _golock.Event()
         self.outcome = -1
-        self.hold = 0
-        """The handle of a hold, if the lock was acquired."""
+        self.handle = 0
+        """That of a hold, if the lock was acquired, or of a space."""
         self.token = 0
         self.text = ""
         """The answer, in JSON, or the error in words."""
-        self._handle: int = function(*arguments, _golock.address(self._event))
+        self._call: int = function(*arguments, _golock.address(self._event))
 
     def wait(self, timeout: float | None = None) -> int:
         """Wait for the end, at most for so many seconds, cancel the call, return the outcome."""
@@ -144,12 +136,12 @@ class Call:
         return self.outcome
 
     def _end(self) -> None:
-        hold, token, text = ctypes.c_size_t(), ctypes.c_int64(), ctypes.c_void_p()
-        handle, self._handle = self._handle, 0
+        handle, token, text = ctypes.c_size_t(), ctypes.c_int64(), ctypes.c_void_p()
+        call, self._call = self._call, 0
         outcome: int = self._library._end(
-            handle, ctypes.byref(hold), ctypes.byref(token), ctypes.byref(text)
+            call, ctypes.byref(handle), ctypes.byref(token), ctypes.byref(text)
         )
-        self.hold, self.token = hold.value, token.value
+        self.handle, self.token = handle.value, token.value
         self.text = self._library._text(text.value)
         self.outcome = outcome
 
@@ -158,10 +150,10 @@ class Call:
 
     def __exit__(self, kind: object, value: object, traceback: object) -> None:
         if kind is not None:
-            if self._handle:
+            if self._call:
                 self._end()
-            if self.hold:
-                self._library.discard(self.hold)
+            if self.handle:
+                self._library.discard(self.handle)
 
 
 def _copy(path: str) -> int:

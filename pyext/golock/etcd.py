@@ -11,12 +11,13 @@ import json
 import os
 import sys
 import threading as _threading
+import time
 import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from . import _golock
-from ._etcd import DONE, FAILED, LOST, NOT_ACQUIRED, RELEASED, Call, Library
+from ._etcd import DONE, FAILED, INVALID, LOST, NOT_ACQUIRED, RELEASED, Call, Library
 from ._lost import LockLost
 
 try:
@@ -126,8 +127,13 @@ class Lock:
             raise ValueError("timeout value must be a non-negative number")
         if timeout > _golock.TIMEOUT_MAX:
             raise OverflowError("timeout value is too large")
-        process = self._open()
+        began = time.monotonic()
+        process = self._open(None if timeout == -1 else timeout)
+        if process is None:
+            return False
         library = process.library
+        if timeout != -1:
+            timeout = max(began + timeout - time.monotonic(), 0)
         nanoseconds = -1 if timeout == -1 else int(timeout * 1e9)
         with Call(library, library.acquire, self._handle, blocking, nanoseconds) as call:
             outcome = call.wait(None if timeout == -1 else timeout)
@@ -135,7 +141,7 @@ class Lock:
                 raise EtcdError(call.text)
             if outcome != DONE:
                 return False
-            hold = _Hold(process, call.hold, call.token)
+            hold = _Hold(process, call.handle, call.token)
             self._hold = hold
         if self.on_lost is not None:
             process.tell(self, hold)
@@ -229,7 +235,9 @@ class Lock:
 
     def holder(self) -> dict[str, Any] | None:
         """Ask etcd which process has the lock: its host, pid and program; None if it is free."""
-        process = self._open()
+        process = self._open(self._patience)
+        if process is None:
+            raise EtcdError("etcd has not answered in time")
         library = process.library
         nanoseconds = int(self._patience * 1e9)
         with Call(library, library.holder, self._handle, nanoseconds) as call:
@@ -243,10 +251,14 @@ class Lock:
         state = "unlocked" if self._current() is None else "lost" if self.lost else "locked"
         return f"<{state} golock.etcd.Lock {self.name!r}>"
 
-    def _open(self) -> _Process:
+    def _open(self, timeout: float | None) -> _Process | None:
+        """Return this process, connected; None if that is not so after so many seconds."""
         process = _this_process()
         if self._process is not process:
-            self._handle = process.lock(self._options, self.name)
+            handle = process.lock(self._options, self.name, timeout)
+            if handle is None:
+                return None
+            self._handle = handle
             self._process = process
             self._hold = None
             weakref.finalize(self, process.forget, self._handle).atexit = False
@@ -351,21 +363,44 @@ class _Process:
     def __init__(self, *, private: bool) -> None:
         self._pid = os.getpid()
         self.library = Library(_package.LIBRARY, private=private)
-        self._mutex = _golock.Lock()
+        self._mutex = _golock.Lock()  # of those who connect
         self._spaces: dict[str, int] = {}
         self._told = _golock.Event()
+        self._telling_mutex = _golock.Lock()
         self._numbers = 0
         self._telling: dict[int, tuple[weakref.ref[Lock], _Hold]] = {}
 
-    def lock(self, options: dict[str, Any], name: str) -> int:
-        with self._mutex:
-            text = json.dumps(options)
-            if text not in self._spaces:
-                self._spaces[text] = self.library.open_space(options)
-            handle: int = self.library.lock(
-                self._spaces[text], name.encode("utf-8", "surrogatepass")
-            )
-            return handle
+    def lock(self, options: dict[str, Any], name: str, timeout: float | None) -> int | None:
+        """Return the handle of a lock; None if there is no connection after so many seconds."""
+        space = self._space(options, timeout)
+        if space is None:
+            return None
+        handle: int = self.library.lock(space, name.encode("utf-8", "surrogatepass"))
+        return handle
+
+    def _space(self, options: dict[str, Any], timeout: float | None) -> int | None:
+        text = json.dumps(options)
+        limit = -1.0 if timeout is None else timeout
+        if text in self._spaces:
+            return self._spaces[text]
+        if not self._mutex.acquire(timeout=limit):
+            return None
+        try:
+            if text in self._spaces:
+                return self._spaces[text]
+            nanoseconds = -1 if timeout is None else int(timeout * 1e9)
+            with Call(self.library, self.library.open, text.encode(), nanoseconds) as call:
+                outcome = call.wait(timeout)
+                if outcome == NOT_ACQUIRED:
+                    return None
+                if outcome == INVALID:
+                    raise ValueError(call.text)
+                if outcome == FAILED:
+                    raise EtcdError(call.text)
+                self._spaces[text] = call.handle
+                return call.handle
+        finally:
+            self._mutex.release()
 
     def forget(self, handle: int) -> None:
         if self.is_this():
@@ -377,7 +412,7 @@ class _Process:
 
     def tell(self, lock: Lock, hold: _Hold) -> None:
         """Call lock.on_lost when the hold is lost."""
-        with self._mutex:
+        with self._telling_mutex:
             self._numbers += 1
             number = self._numbers
             if number == 1:

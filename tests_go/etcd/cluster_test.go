@@ -33,6 +33,16 @@ const tick, election = 50, 500
 
 // startCluster starts members in this process, or those of the program that is named.
 func startCluster(t testing.TB, n int, program string) *cluster {
+	c := newCluster(t, n, program)
+	for _, each := range c.members {
+		each.start(t)
+		t.Cleanup(each.stop)
+	}
+	c.await(t)
+	return c
+}
+
+func newCluster(t testing.TB, n int, program string) *cluster {
 	c := &cluster{}
 	var initial []string
 	peers := make([]string, n)
@@ -64,11 +74,6 @@ func startCluster(t testing.TB, n int, program string) *cluster {
 			"--heartbeat-interval", fmt.Sprint(tick), "--election-timeout", fmt.Sprint(election),
 		}})
 	}
-	for _, each := range c.members {
-		each.start(t)
-		t.Cleanup(each.stop)
-	}
-	c.await(t)
 	return c
 }
 

@@ -25,6 +25,7 @@ import (
 type call struct {
 	cancel context.CancelFunc
 	ended  chan struct{}
+	opened *space
 	hold   *etcd.Hold
 	answer any
 	err    error
@@ -56,17 +57,18 @@ const (
 	lost
 	released
 	failed
+	invalid
 )
 
 // golock_etcd_end cancels a call unless it has ended, waits for its end, and returns its outcome.
-// *hold is the handle of a hold, if the lock was acquired. *text is a JSON document or an error in
+// *handle is that of a hold or a space, if the call was for one. *text is a JSON document or an error in
 // words, which is to be freed, or NULL.
 //
 //export golock_etcd_end
-func golock_etcd_end(handle C.uintptr_t, hold *C.uintptr_t, token *C.int64_t,
+func golock_etcd_end(ended C.uintptr_t, handle *C.uintptr_t, token *C.int64_t,
 	text **C.char) C.int {
-	c := cgo.Handle(handle).Value().(*call)
-	cgo.Handle(handle).Delete()
+	c := cgo.Handle(ended).Value().(*call)
+	cgo.Handle(ended).Delete()
 	c.cancel()
 	<-c.ended
 	switch {
@@ -76,13 +78,19 @@ func golock_etcd_end(handle C.uintptr_t, hold *C.uintptr_t, token *C.int64_t,
 		return released
 	case c.err == context.DeadlineExceeded, c.err == context.Canceled:
 		return notAcquired
+	case errors.Is(c.err, etcd.ErrInvalid):
+		*text = C.CString(c.err.Error())
+		return invalid
 	case c.err != nil:
 		*text = C.CString(c.err.Error())
 		return failed
 	}
 	if c.hold != nil {
-		*hold = C.uintptr_t(cgo.NewHandle(c.hold))
+		*handle = C.uintptr_t(cgo.NewHandle(c.hold))
 		*token = C.int64_t(c.hold.Token())
+	}
+	if c.opened != nil {
+		*handle = C.uintptr_t(cgo.NewHandle(c.opened))
 	}
 	if c.answer != nil {
 		document, err := json.Marshal(c.answer)
@@ -113,27 +121,50 @@ type space struct {
 
 func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
 
-// golock_etcd_open returns the handle of a space. Without one, *text says why.
+// golock_etcd_open connects, and returns a call whose answer is the handle of a space. The client
+// asks etcd for a token at once if there is a user.
 //
 //export golock_etcd_open
-func golock_etcd_open(document *C.char, text **C.char) C.uintptr_t {
+func golock_etcd_open(document *C.char, nanoseconds C.int64_t, event C.uintptr_t) C.uintptr_t {
+	text := []byte(C.GoString(document))
+	return begin(event, nanoseconds, func(ctx context.Context, c *call) {
+		connected := make(chan struct{})
+		var opened *space
+		var err error
+		go func() {
+			defer close(connected)
+			opened, err = open(text)
+		}()
+		select {
+		case <-connected:
+			c.opened, c.err = opened, err
+		case <-ctx.Done():
+			c.err = ctx.Err()
+			go func() {
+				if <-connected; opened != nil {
+					_ = opened.client.Close()
+				}
+			}()
+		}
+	})
+}
+
+func open(document []byte) (*space, error) {
 	var o options
-	err := json.Unmarshal([]byte(C.GoString(document)), &o)
-	var client *etcd.Client
-	if err == nil {
-		client, err = etcd.Connect(o.Connection)
+	if err := json.Unmarshal(document, &o); err != nil {
+		return nil, err
 	}
+	client, err := etcd.Connect(o.Connection)
 	if err != nil {
-		*text = C.CString(err.Error())
-		return 0
+		return nil, err
 	}
-	return C.uintptr_t(cgo.NewHandle(&space{etcd.NewSpace(client.Client, etcd.Options{
+	return &space{etcd.NewSpace(client.Client, etcd.Options{
 		Prefix:   o.Prefix,
 		TTL:      seconds(o.TTL),
 		Handoff:  seconds(o.Handoff),
 		Patience: seconds(o.Patience),
 		TLS:      client.TLS,
-	}), client}))
+	}), client}, nil
 }
 
 //export golock_etcd_close
@@ -176,13 +207,21 @@ func golock_etcd_release(handle C.uintptr_t, event C.uintptr_t) C.uintptr_t {
 	})
 }
 
-// golock_etcd_discard releases a hold in the background, and forgets its handle.
+// golock_etcd_discard releases a hold or closes a space, in the background, and forgets the handle.
 //
 //export golock_etcd_discard
 func golock_etcd_discard(handle C.uintptr_t) {
-	hold := cgo.Handle(handle).Value().(*etcd.Hold)
+	value := cgo.Handle(handle).Value()
 	cgo.Handle(handle).Delete()
-	go func() { _ = hold.Release(context.Background()) }()
+	go func() {
+		switch discarded := value.(type) {
+		case *etcd.Hold:
+			_ = discarded.Release(context.Background())
+		case *space:
+			_ = discarded.Close(context.Background())
+			_ = discarded.client.Close()
+		}
+	}()
 }
 
 //export golock_etcd_is_lost
