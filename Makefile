@@ -237,6 +237,7 @@ format: $(VENV)/lint
 wheels: $(VENV)/release
 	rm -rf wheelhouse
 	$(BIN)/python pyext/backend/wheels.py --output wheelhouse
+	$(BIN)/python pyext/backend/etcd.py --output wheelhouse --target x86_64 --target aarch64
 	$(BIN)/twine check --strict wheelhouse/*
 	$(BIN)/check-wheel-contents wheelhouse/*.whl
 
