@@ -42,8 +42,8 @@ GO_SOURCES := golock internal examples tests_go tests_py
 GO_MODULES := . examples tests_py/go golock/etcd tests_go/etcd
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.6.1
 NATIVE := $(sort $(wildcard pyext/native/*.[ch] pyext/native/*/*.[ch]))
-C_SOURCES := $(NATIVE) $(wildcard golock/capi/*.[ch] golock/capi/libgolock/*.c bench/floor/*.c \
-	tests_py/go/*.c tests_py/stress/*.c)
+C_SOURCES := $(NATIVE) $(wildcard golock/capi/*.[ch] golock/capi/libgolock/*.c \
+	golock/etcd/libgolock_etcd/*.c bench/floor/*.c tests_py/go/*.c tests_py/stress/*.c)
 SPIN := $(or $(shell command -v spin),$(CURDIR)/build/spin/usr/bin/spin)
 SOURCES := setup.py pyproject.toml go.mod go.sum $(NATIVE) \
 	$(wildcard golock/*.go internal/*/*.go golock/capi/*.* golock/capi/libgolock/*) \

@@ -41,7 +41,7 @@ func newClaim(lock *Lock, l *lease) *claim {
 		turn:   make(chan struct{}),
 	}
 	c.over, c.end = context.WithCancel(l.over)
-	c.slot = lock.line.takeSlot()
+	c.slot = lock.line.takeSlot(l.id)
 	c.key = fmt.Sprintf("%s%x-%d", lock.prefix, int64(l.id), c.slot)
 	lock.space.mu.Lock()
 	lock.space.claims[c.key] = c
@@ -75,7 +75,7 @@ func (c *claim) place(ctx context.Context, replaced *claim) {
 	if err != nil {
 		c.failed(err)
 		if replaced != nil {
-			s.running.Go(replaced.withdraw)
+			s.run(replaced.withdraw)
 		}
 		return
 	}
@@ -107,7 +107,7 @@ func (c *claim) failed(err error) {
 	default: // the name is not used again
 		c.unclaim()
 		c.lease.suspectKeys()
-		c.lock.space.running.Go(func() {
+		c.lock.space.run(func() {
 			ctx, cancel := context.WithTimeout(c.lease.over, c.lock.space.options.Patience)
 			defer cancel()
 			_, _ = c.lock.space.client.Delete(ctx, c.key)
@@ -156,7 +156,7 @@ func (c *claim) exists() clientv3.Cmp {
 // forget ends the claim, whose key is gone.
 func (c *claim) forget() {
 	if c.unclaim() {
-		c.lock.line.giveSlot(c.slot)
+		c.lock.line.giveSlot(c)
 	}
 }
 

@@ -43,8 +43,8 @@ func grant(ctx context.Context, space *Space) (*lease, error) {
 	l := &lease{space: space, id: answer.ID, ttl: time.Duration(answer.TTL) * time.Second}
 	l.over, l.end = context.WithCancel(space.ctx)
 	l.deadline.Store(int64(sent + l.ttl - margin(l.ttl)))
-	space.running.Go(l.watch)
-	space.running.Go(l.renew)
+	space.run(l.watch)
+	space.run(l.renew)
 	return l, nil
 }
 

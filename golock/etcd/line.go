@@ -28,7 +28,8 @@ type line struct {
 	keys    map[string]*mvccpb.KeyValue
 	claims  map[string]*claim // those of this process that wait or have the lock
 	used    time.Time
-	slots   []bool // those of the names of keys that are in use
+	slots   []bool // those of the names of keys that are in use, with this lease
+	lease   clientv3.LeaseID
 	first   string // the first key
 	guarded string // the first key, if its process's death is waited for
 	unguard context.CancelFunc
@@ -63,7 +64,7 @@ func (n *line) watch() {
 	defer n.mu.Unlock()
 	if !n.watched {
 		n.watched = true
-		n.lock.space.running.Go(n.follow)
+		n.lock.space.run(n.follow)
 	}
 	n.look()
 }
@@ -225,10 +226,14 @@ func (n *line) apply(events []*clientv3.Event) {
 	n.look()
 }
 
-// takeSlot returns a number that no other claim of this process for this lock has.
-func (n *line) takeSlot() int {
+// takeSlot returns a number that no other claim of this process with that lease has.
+func (n *line) takeSlot(lease clientv3.LeaseID) int {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	if n.lease != lease {
+		n.lease = lease
+		n.slots = nil
+	}
 	for slot, used := range n.slots {
 		if !used {
 			n.slots[slot] = true
@@ -239,10 +244,12 @@ func (n *line) takeSlot() int {
 	return len(n.slots) - 1
 }
 
-func (n *line) giveSlot(slot int) {
+func (n *line) giveSlot(c *claim) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.slots[slot] = false
+	if n.lease == c.lease.id {
+		n.slots[c.slot] = false
+	}
 }
 
 func pause(ctx context.Context, d time.Duration) {

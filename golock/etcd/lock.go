@@ -94,7 +94,11 @@ func (l *Lock) enter(ctx context.Context) (*Hold, error) {
 			}
 			c = newClaim(l, lease)
 			l.claim = c
-			c.place(ctx, nil)
+			if l.space.isShort(ctx) {
+				l.space.run(func() { c.place(lease.over, nil) })
+			} else {
+				c.place(ctx, nil)
+			}
 		}
 		select {
 		case <-c.turn:
@@ -172,7 +176,7 @@ func (l *Lock) hold(c *claim) *Hold {
 func (l *Lock) abandon() {
 	if c := l.claim; c != nil {
 		l.claim = nil
-		l.space.running.Go(c.withdraw)
+		l.space.run(c.withdraw)
 	}
 }
 
@@ -265,7 +269,7 @@ func (h *Hold) Release(ctx context.Context) error {
 		l.line.remove(c)
 		next := newClaim(l, c.lease)
 		l.claim = next
-		l.space.running.Go(func() { next.place(next.lease.over, c) })
+		l.space.run(func() { next.place(next.lease.over, c) })
 		l.leave()
 		return nil
 	}
@@ -276,7 +280,7 @@ func (h *Hold) Release(ctx context.Context) error {
 	defer cancel()
 	was, err := c.delete(ctx)
 	if err != nil {
-		l.space.running.Go(c.withdraw)
+		l.space.run(c.withdraw)
 	} else if !was {
 		return ErrLost
 	}

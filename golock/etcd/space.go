@@ -43,15 +43,16 @@ type Space struct {
 	options Options
 	ctx     context.Context
 	stop    context.CancelFunc
-	running sync.WaitGroup
 	value   string        // of the keys: who this process is
 	granted chan struct{} // full while a lease is being granted
 	current atomic.Pointer[lease]
 
-	mu     sync.Mutex
-	closed bool
-	locks  map[string]weak.Pointer[Lock]
-	claims map[string]*claim // by key, from before the key is made until it is gone
+	mu      sync.Mutex
+	closed  bool
+	running int           // goroutines
+	idle    chan struct{} // closed when none runs; nil unless somebody waits for that
+	locks   map[string]weak.Pointer[Lock]
+	claims  map[string]*claim // by key, from before the key is made until it is gone
 }
 
 // NewSpace returns a space. The client stays the caller's, and must be closed after the space.
@@ -90,17 +91,37 @@ func (s *Space) Close(ctx context.Context) error {
 		l.expire()
 	}
 	s.stop()
-	done := make(chan struct{})
-	go func() {
-		s.running.Wait()
-		close(done)
-	}()
+	s.mu.Lock()
+	if s.idle == nil {
+		s.idle = make(chan struct{})
+	}
+	idle := s.idle
+	s.mu.Unlock()
+	s.run(func() {})
 	select {
-	case <-done:
+	case <-idle:
 		return nil
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
+}
+
+// run starts a goroutine for which Close waits.
+func (s *Space) run(do func()) {
+	s.mu.Lock()
+	s.running++
+	s.mu.Unlock()
+	go func() {
+		defer func() {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			if s.running--; s.running == 0 && s.idle != nil {
+				close(s.idle)
+				s.idle = nil
+			}
+		}()
+		do()
+	}()
 }
 
 // Lock returns the lock of a name. It is the same one for all who ask while it is in use.
