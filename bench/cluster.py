@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import importlib
 import json
 import os
 import platform
@@ -36,14 +37,13 @@ Call = Callable[[float], Any]
 
 
 def golock(address: str, name: str) -> tuple[Call, Callable[[], object]]:
-    import golock.etcd  # noqa: PLC0415
-
-    lock = golock.etcd.Lock(name, ttl=TTL, endpoints=address)
+    module: Any = importlib.import_module("golock.etcd")
+    lock = module.Lock(name, ttl=TTL, endpoints=address)
     return lambda timeout: lock.acquire(timeout=timeout), lock.release
 
 
 def etcd3(address: str, name: str) -> tuple[Call, Callable[[], object]]:
-    import etcd3  # noqa: PLC0415
+    etcd3: Any = importlib.import_module("etcd3")
 
     host, port = address.split(":")
     lock = etcd3.client(host, int(port)).lock(name, ttl=TTL)
@@ -51,7 +51,7 @@ def etcd3(address: str, name: str) -> tuple[Call, Callable[[], object]]:
 
 
 def redis(address: str, name: str) -> tuple[Call, Callable[[], object]]:
-    import redis  # noqa: PLC0415
+    redis: Any = importlib.import_module("redis")
 
     host, port = address.split(":")
     lock = redis.Redis(host, int(port)).lock(name, timeout=TTL)
@@ -59,7 +59,7 @@ def redis(address: str, name: str) -> tuple[Call, Callable[[], object]]:
 
 
 def tooz(address: str, name: str) -> tuple[Call, Callable[[], object]]:
-    from tooz import coordination  # noqa: PLC0415
+    coordination: Any = importlib.import_module("tooz.coordination")
 
     url = f"redis://{address}?lock_timeout={TTL}"
     coordinator = coordination.get_coordinator(url, str(os.getpid()).encode())
@@ -69,7 +69,7 @@ def tooz(address: str, name: str) -> tuple[Call, Callable[[], object]]:
 
 
 def filelock(address: str, name: str) -> tuple[Call, Callable[[], object]]:
-    import filelock  # noqa: PLC0415
+    filelock: Any = importlib.import_module("filelock")
 
     lock = filelock.FileLock(f"/dev/shm/{name}-{address.replace(':', '-')}.lock")
 
@@ -223,6 +223,10 @@ def free_address() -> str:
         return "{}:{}".format(*probe.getsockname())
 
 
+def start(command: list[str]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
 @contextlib.contextmanager
 def servers() -> Iterator[dict[str, tuple[str, subprocess.Popen[bytes]]]]:
     client, peer, redis_address = free_address(), free_address(), free_address()
@@ -237,10 +241,9 @@ def servers() -> Iterator[dict[str, tuple[str, subprocess.Popen[bytes]]]]:
             f"--initial-cluster=default=http://{peer}",
         ]
         redis_command = [str(REDIS), "--port", redis_address.split(":")[1], "--dir", folder]
-        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         running = {
-            "etcd": (client, subprocess.Popen(etcd_command, **quiet)),  # type: ignore[call-overload]
-            "redis": (redis_address, subprocess.Popen(redis_command, **quiet)),  # type: ignore[call-overload]
+            "etcd": (client, start(etcd_command)),
+            "redis": (redis_address, start(redis_command)),
         }
         time.sleep(3)
         try:

@@ -127,11 +127,11 @@ func (l *lease) renew() {
 
 var errTermChanged = errors.New("golock/etcd: the leader changed during the renewal")
 
-// renewOnce renews the lease. In older versions of etcd a leader answers renewals by itself, also one
-// that was paused and does not know yet that the others have elected another. So a read follows,
-// which a majority confirms: if it is of the same term, the leader was one.
+// renewOnce renews the lease. In older versions of etcd a leader answers renewals by itself, also
+// one that was paused and does not know yet that the others have elected another. So a read
+// follows, which a majority confirms: if it is of the same term, the leader was one.
 func (l *lease) renewOnce() error {
-	ctx, cancel := context.WithTimeout(clientv3.WithRequireLeader(l.over), max(l.ttl/3, retryPause))
+	ctx, cancel := context.WithTimeout(clientv3.WithRequireLeader(l.over), l.ttl/3)
 	defer cancel()
 	stream, err := pb.NewLeaseClient(l.space.client.ActiveConnection()).LeaseKeepAlive(ctx)
 	if err != nil {

@@ -303,7 +303,8 @@ func (l *Lock) Holder(ctx context.Context) (*Process, error) {
 
 // Commit runs operations in one transaction of etcd if the process still has the lock then. If not,
 // it runs none and returns [ErrLost].
-func (h *Hold) Commit(ctx context.Context, operations ...clientv3.Op) (*clientv3.TxnResponse, error) {
+func (h *Hold) Commit(ctx context.Context, operations ...clientv3.Op) (*clientv3.TxnResponse,
+	error) {
 	if err := h.Check(); err != nil {
 		return nil, err
 	}

@@ -166,3 +166,16 @@ func waitForKeys(t *testing.T, endpoint string, n int64) {
 		time.Sleep(time.Millisecond)
 	}
 }
+
+func TestFence(t *testing.T) {
+	var fence etcd.Fence
+	for _, token := range []int64{1, 3, 3} {
+		if err := fence.Admit(token); err != nil {
+			t.Error(err)
+		}
+	}
+	var stale *etcd.StaleError
+	if err := fence.Admit(2); !errors.As(err, &stale) {
+		t.Errorf("%v", err)
+	}
+}

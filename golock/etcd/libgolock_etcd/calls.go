@@ -61,8 +61,8 @@ const (
 )
 
 // golock_etcd_end cancels a call unless it has ended, waits for its end, and returns its outcome.
-// *handle is that of a hold or a space, if the call was for one. *text is a JSON document or an error in
-// words, which is to be freed, or NULL.
+// *handle is that of a hold or a space, if the call was for one. *text is a JSON document or an
+// error in words, which is to be freed, or NULL.
 //
 //export golock_etcd_end
 func golock_etcd_end(ended C.uintptr_t, handle *C.uintptr_t, token *C.int64_t,
