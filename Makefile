@@ -6,6 +6,8 @@
 #                    found here
 # make verify        check the protocol's models, and that every fault seeded in them is found
 # make verify-all    the same with the largest searches, a quarter of an hour
+# make litmus        threads against each other, for each memory order that the protocol relies on;
+#                    and the instructions for it in the machine code for arm64
 # make limits        print what keeps the core away, and how threads wait then
 # make soak          the models and the long form of the stress tests, half an hour; prints totals
 # make bench         measure golock beside the interpreter's own, and draw
@@ -16,8 +18,9 @@
 #                    hour)
 # make lint          every formatter and checker
 # make wheels        build the wheels of all interpreters and processors into wheelhouse
-# make test-install  install golock as users do, in bare Debian systems; prints a table
-# make test-arm64    the tests of the primitives on arm64, under qemu-user
+# make test-wheels   install each wheel into a bare Debian with its own Python; prints a table
+# make test-install  the same, and install golock as users do, in bare Debian systems
+# make test-arm64    the unit tests, the litmus programs and 100 forks on arm64, under qemu-user
 # make release       VERSION=1.2.3: check, build, and tag a release; uploads nothing
 #
 # make browser              get what the tests of the page need: Debian's chromium, and playwright
@@ -43,16 +46,18 @@ GO_MODULES := . examples tests_py/go golock/etcd tests_go/etcd
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.6.1
 NATIVE := $(sort $(wildcard pyext/native/*.[ch] pyext/native/*/*.[ch]))
 C_SOURCES := $(NATIVE) $(wildcard golock/capi/*.[ch] golock/capi/libgolock/*.c \
-	golock/etcd/libgolock_etcd/*.c bench/floor/*.c tests_py/go/*.c tests_py/stress/*.c)
+	golock/etcd/libgolock_etcd/*.c bench/floor/*.c tests_py/go/*.c tests_py/stress/*.c \
+	protocol/litmus/*.[ch])
 SPIN := $(or $(shell command -v spin),$(CURDIR)/build/spin/usr/bin/spin)
 SOURCES := setup.py pyproject.toml go.mod go.sum $(NATIVE) \
 	$(wildcard golock/*.go internal/*/*.go golock/capi/*.* golock/capi/libgolock/*) \
 	$(wildcard pyext/backend/*.py) \
 	$(wildcard pyext/golock/*.py* pyext/golock/*/*.py pyext/golock/*/*.json pyext/golock/*/page/*)
 
-.PHONY: demo check test test-all test-go etcd test-etcd test-python test-oldest test-slow-path verify verify-all \
-	limits soak browser gopy free-threaded test-free-threaded test-tsan test-suites bench bench-go \
-	conformance lint format wheels test-install test-arm64 release clean
+.PHONY: demo check test test-all test-go etcd test-etcd test-python test-oldest test-newest \
+	test-slow-path verify verify-all litmus limits soak browser gopy free-threaded \
+	test-free-threaded test-tsan test-suites bench bench-go conformance lint format wheels \
+	test-wheels test-install test-install-quick test-arm64 release clean
 
 demo: $(VENV)/golock
 	$(BIN)/python -I -m golock --version
@@ -93,16 +98,25 @@ test-etcd: $(VENV)/tests
 	GOLOCK_ETCD=$(ETCD_SERVER) GOLOCK_FAULTS=30 $(GO) -C tests_go/etcd test -run OfProcesses ./...
 	$(BIN)/python -m pytest tests_py/cluster
 
-# What the sources promise to be built with, in its oldest versions; the newest build everything else.
-OLDEST := $(CURDIR)/build/oldest
+# What the sources promise to be built with: the oldest Go and setuptools, and the newest
+# setuptools. The Go of this machine builds everything else.
+EDGES := $(CURDIR)/build/edges
 
 test-oldest:
 	GOTOOLCHAIN=go1.24.0 $(GO) test -count=1 -run Example ./golock
-	GOTOOLCHAIN=go1.24.0 $(GO) build -buildmode=c-shared -o $(OLDEST)/core.so ./golock/capi/libgolock
-	rm -rf $(OLDEST)/venv && $(PYTHON) -m venv $(OLDEST)/venv
-	$(OLDEST)/venv/bin/python -m pip install --quiet setuptools==77.0.3
-	$(OLDEST)/venv/bin/python -m pip install --quiet --no-build-isolation --no-deps .
-	$(OLDEST)/venv/bin/python -I -m golock --version
+	GOTOOLCHAIN=go1.24.0 $(GO) build -buildmode=c-shared -o $(EDGES)/core.so ./golock/capi/libgolock
+	$(call INSTALL_WITH,setuptools==77.0.3)
+
+test-newest:
+	$(call INSTALL_WITH,setuptools)
+
+define INSTALL_WITH
+	rm -rf $(EDGES)/venv && $(PYTHON) -m venv $(EDGES)/venv
+	$(EDGES)/venv/bin/python -m pip install --quiet --upgrade $(1)
+	$(EDGES)/venv/bin/python -c 'import setuptools; print("setuptools", setuptools.__version__)'
+	$(EDGES)/venv/bin/python -m pip install --quiet --no-build-isolation --no-deps .
+	$(EDGES)/venv/bin/python -I -m golock --version
+endef
 
 # Every operation goes through the slow path.
 PRIMITIVES := $(patsubst %,tests_py/unit/test_%.py,lock rlock condition event semaphore barrier \
@@ -126,6 +140,10 @@ verify: $(SPIN)
 
 verify-all: $(SPIN)
 	SPIN=$(SPIN) $(PYTHON) protocol/verify.py --all
+
+litmus: $(VENV)/release
+	$(BIN)/python protocol/litmus.py
+	GO=$(GO) $(BIN)/python protocol/orders.py
 
 limits: $(VENV)/golock
 	$(BIN)/python tests_py/limits.py
@@ -238,19 +256,28 @@ wheels: $(VENV)/release
 	rm -rf wheelhouse
 	$(BIN)/python pyext/backend/wheels.py --output wheelhouse
 	$(BIN)/python pyext/backend/etcd.py --output wheelhouse --target x86_64 --target aarch64
-	$(BIN)/twine check --strict wheelhouse/*
-	$(BIN)/check-wheel-contents wheelhouse/*.whl
+	$(BIN)/python pyext/backend/check_wheels.py wheelhouse
 
 # As root: the systems are made by debootstrap, in build/bare.
-test-install: wheels
-	$(BIN)/python tests_py/installations.py
+REPEAT ?= 1
 
-# As root, and with qemu-user-static. What starts other processes is left out where emulation is
-# too slow for it.
-ARM64_TESTS := $(patsubst %,tests_py/unit/test_%.py,lock rlock condition semaphore event barrier \
-	threading_module signals fork sharing)
+test-install: test-wheels
+	$(BIN)/python tests_py/installations.py --repeat $(REPEAT)
 
-test-arm64: wheels
+test-install-quick: $(VENV)/release
+	rm -rf build/quick
+	$(BIN)/python pyext/backend/wheels.py --target cp313-cp313-$$(uname -m) --output build/quick
+	$(BIN)/python pyext/backend/check_wheels.py build/quick
+	$(BIN)/python tests_py/installations.py --quick --wheels build/quick
+
+test-wheels: wheels free-threaded
+	for version in 3.14 3.15; do \
+		tests_py/free_threaded.sh plain $(FREE_THREADED)/$$version $$version || true; \
+	done
+	$(BIN)/python tests_py/wheel_installations.py
+
+# As root. It installs what it needs by apt-get, and takes an hour or more.
+test-arm64: $(VENV)/release
 	tests_py/arm64.sh $(BIN)/python $(ARM64_TESTS)
 
 release: $(VENV)/release

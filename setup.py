@@ -15,27 +15,30 @@ import sys
 import tarfile
 from pathlib import Path
 
-from setuptools import Extension, setup
-from setuptools.command.bdist_wheel import bdist_wheel
-from setuptools.command.build_ext import build_ext
-from setuptools.command.sdist import sdist
-
 ROOT = Path(__file__).resolve().parent
 NATIVE = Path("pyext/native")
 CONTRACT = Path("golock", "capi", "golock.h")
 VENDORED = ROOT / "vendor" / "modules.txt"
 
 sys.path.insert(0, str(ROOT / "pyext" / "backend"))
+import go_command  # noqa: E402
 import library  # noqa: E402
 from toolchain import (  # noqa: E402
     Target,
     Unbuildable,
     headers,
     machine,
-    module_environment,
     require,
-    require_go,
+    require_setuptools,
+    search_go,
 )
+
+require_setuptools()
+
+from setuptools import Extension, setup  # noqa: E402
+from setuptools.command.bdist_wheel import bdist_wheel  # noqa: E402
+from setuptools.command.build_ext import build_ext  # noqa: E402
+from setuptools.command.sdist import sdist  # noqa: E402
 
 
 def headers_for_zig(scratch: Path) -> list[str]:
@@ -71,7 +74,7 @@ class BuildExtension(build_ext):
         if tools.is_zig:
             # distutils takes the commands of the compiler and the linker from the environment.
             os.environ["CC"] = shlex.join(tools.compiler)
-            os.environ["LDSHARED"] = f"{os.environ['CC']} -shared"
+            os.environ["LDSHARED"] = f"{os.environ['CC']} -shared {library.ZIG_STRIP}"
             self.include_dirs = [*headers_for_zig(scratch), *self.include_dirs]
             # pyconfig.h repeats what zig's newer headers have defined.
             self.extensions[0].extra_compile_args.append("-Wno-macro-redefined")
@@ -80,18 +83,40 @@ class BuildExtension(build_ext):
         self.header.parent.mkdir(exist_ok=True)
         shutil.copyfile(ROOT / CONTRACT, self.header)
 
+    def build_extensions(self) -> None:
+        # LDFLAGS may be meant for programs; with this one no shared library can be linked.
+        self.compiler.linker_so = [word for word in self.compiler.linker_so if word != "-static"]
+        super().build_extensions()
+
     def get_ext_filename(self, fullname: str) -> str:
         target = Target.named()
         if target is None:
             return str(super().get_ext_filename(fullname))
         return fullname.replace(".", os.sep) + target.suffix
 
+    def get_output_mapping(self) -> dict[str, str]:
+        """Return, for an editable installation, where in the sources the outputs are."""
+        mapping: dict[str, str] = super().get_output_mapping()
+        package = Path(self.build_lib, "golock")
+        if self.inplace:
+            for path in (self.core, self.header):
+                mapping[str(package / path.relative_to(self.core.parent))] = str(path)
+        return mapping
+
     def get_outputs(self) -> list[str]:
-        return [*super().get_outputs(), str(self.core), str(self.header)]
+        outputs: list[str] = super().get_outputs()  # the mapping's, if in place
+        return outputs if self.inplace else [*outputs, str(self.core), str(self.header)]
 
 
 class Wheel(bdist_wheel):
     """Names the interpreter that the wheel is for, which may be another than the running one."""
+
+    def write_wheelfile(self, wheelfile_base: str, *arguments: str, **named: str) -> None:
+        """Write the last file before all are packed, and undo what the umask did to them."""
+        super().write_wheelfile(wheelfile_base, *arguments, **named)
+        for path in Path(self.bdist_dir).rglob("*"):
+            if path.is_file():
+                path.chmod(permissions(path.stat().st_mode))
 
     def get_tag(self) -> tuple[str, str, str]:
         target = Target.named()
@@ -104,11 +129,14 @@ class SourceDistribution(sdist):
     def make_release_tree(self, base_dir: str, files: list[str]) -> None:
         super().make_release_tree(base_dir, files)
         if not VENDORED.exists():  # in a source distribution they are among the files
-            go = require_go()
-            vendor = Path(base_dir, "vendor").resolve()
-            command = [go, "mod", "vendor", "-o", str(vendor)]
-            environment = module_environment(go, Path(base_dir).resolve().parent / "build")
-            if subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode != 0:
+            found = search_go()
+            if found.go is None:
+                raise Unbuildable(*(each.sentence for each in found.missing))
+            release = Path(base_dir).resolve()
+            environment = go_command.module_environment(found.go, release.parent / "build")
+            # There, for Go would look at all that lies about in the source tree, such as in build.
+            command = [found.go, "mod", "vendor"]
+            if subprocess.run(command, cwd=release, env=environment, check=False).returncode != 0:
                 raise Unbuildable("go mod vendor failed; its output is above.")
 
     def make_archive(  # noqa: PLR0917
@@ -138,8 +166,13 @@ def reproducible(member: tarfile.TarInfo) -> tarfile.TarInfo:
     member.uid = member.gid = 0
     member.uname = member.gname = ""
     member.mtime = int(os.environ.get("SOURCE_DATE_EPOCH", "315532800"))
-    member.mode = 0o755 if member.mode & 0o100 else 0o644
+    member.mode = permissions(member.mode)
     return member
+
+
+def permissions(mode: int) -> int:
+    """Return the permissions that a file gets in a distribution."""
+    return 0o755 if mode & 0o100 else 0o644
 
 
 def compile_arguments() -> list[str]:
@@ -150,12 +183,13 @@ def compile_arguments() -> list[str]:
     target = Target.named()
     if target is not None and target.abi.endswith("t"):
         arguments.append("-DPy_GIL_DISABLED=1")
-    if os.environ.get("GOLOCK_WERROR") == "1":
-        arguments.append("-Werror")
+    # Whatever CFLAGS say: another compiler may warn of something new.
+    arguments.append("-Werror" if os.environ.get("GOLOCK_WERROR") == "1" else "-Wno-error")
     return arguments
 
 
 setup(
+    script_args=["--no-user-cfg", *sys.argv[1:]],
     cmdclass={"bdist_wheel": Wheel, "build_ext": BuildExtension, "sdist": SourceDistribution},
     extras_require={"etcd": [f"golock-etcd=={library.version()}"]},
     ext_modules=[

@@ -1,17 +1,18 @@
 #!/usr/bin/env bash
-# Builds a free-threaded CPython 3.13 from the source package of Debian trixie, once:
+# Builds a free-threaded CPython, 3.13 unless VERSION says 3.14 or 3.15, from Debian's source
+# package, once:
 #
-#     free_threaded.sh plain FOLDER    FOLDER/plain/bin/python3.13t
-#     free_threaded.sh tsan FOLDER     FOLDER/tsan/bin/python3.13t, under ThreadSanitizer
+#     free_threaded.sh plain FOLDER [VERSION]    FOLDER/plain/bin/python3.13t
+#     free_threaded.sh tsan FOLDER [VERSION]     FOLDER/tsan/bin/python3.13t, under ThreadSanitizer
 #
 # The source comes from the Debian archive that apt is configured for; apt's own configuration stays
 # unchanged. Debian's patches are left out, because they move files to Debian's places.
 set -euo pipefail
 
-PACKAGE=python3.13
-SUITE=trixie
-
 kind=$1
+version=${3:-3.13}
+package=python$version
+if [[ $version == 3.13 ]]; then suite=trixie; else suite=sid; fi
 mkdir -p "$2"
 folder=$(cd "$2" && pwd)
 
@@ -39,17 +40,17 @@ fetch_source() {
     read -r uri keyring < <(archive) || missing "apt has no Debian archive (try apt-get update)"
     rm -rf "$apt" "$folder/source.new"
     mkdir -p "$apt/lists/partial" "$apt/cache/archives/partial"
-    echo "deb-src [signed-by=$keyring] $uri $SUITE main" >"$apt/sources.list"
+    echo "deb-src [signed-by=$keyring] $uri $suite main" >"$apt/sources.list"
     local options=(-qq
         -o "Dir::Etc::sourcelist=$apt/sources.list" -o Dir::Etc::sourceparts=/dev/null
         -o "Dir::State::lists=$apt/lists" -o "Dir::Cache=$apt/cache" -o APT::Sandbox::User=)
     (
         cd "$apt"
         apt-get "${options[@]}" update
-        apt-get "${options[@]}" source --download-only "$PACKAGE"
+        apt-get "${options[@]}" source --download-only "$package"
         dpkg-source --no-check --no-copy --skip-patches \
-            --extract "$PACKAGE"_*.dsc "$folder/source.new"
-    ) || missing "$PACKAGE of $SUITE cannot be downloaded from $uri"
+            --extract "$package"_*.dsc "$folder/source.new"
+    ) || missing "$package of $suite cannot be downloaded from $uri"
     mv "$folder/source.new" "$folder/source"
     rm -rf "$apt"
 }
@@ -60,7 +61,7 @@ tsan) options=(--disable-gil --with-thread-sanitizer) ;;
 *) missing "plain or tsan, not $kind" ;;
 esac
 
-python=$folder/$kind/bin/python3.13t
+python=$folder/$kind/bin/python${version}t
 built=$folder/$kind/built
 if [[ ! -e $built ]]; then
     need "${CC:-gcc}" "Debian: apt-get install gcc libc6-dev"

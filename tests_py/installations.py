@@ -1,59 +1,31 @@
 """Installs golock as users do, in bare Debian systems, and prints a table of what happened.
 
-    python tests_py/installations.py [--quick] [--only TEXT]
+    python tests_py/installations.py [--quick] [--only TEXT] [--repeat TIMES] [--wheels FOLDER]
 
-The systems are made by debootstrap in build/bare, once. Needs root, and the files of ``make
-wheels`` for the rows that install one. Every row that succeeds also lets two threads contend.
+Needs root, and the files of ``make wheels`` for the rows that install one. Every installation that
+succeeds also runs smoke.py.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
+import platform
 import re
 import shutil
+import statistics
 import subprocess
 import sys
 import tarfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-BARE = ROOT / "build" / "bare"
-SUITE = "trixie"
-MIRROR = "http://deb.debian.org/debian"
-PACKAGES = "python3,python3-venv,python3-pip,libpython3-dev,ca-certificates"
+import bare
 
-# Two threads contend, a child is forked, and the standard library gets golock's locks and its own.
-SMOKE = """
-import os, signal, threading, golock
-from golock._golock import core
-lock = golock.Lock()
-lock.acquire()
-thread = threading.Thread(target=lambda: lock.acquire() and lock.release())
-thread.start()
-assert not lock.acquire(timeout=0.05)
-lock.release()
-thread.join()
-assert core()["loaded"] and not lock.locked()
-child = os.fork()
-if child == 0:
-    os._exit(0 if lock.acquire(timeout=1) else 1)
-assert os.waitpid(child, 0)[1] == 0
-signal.signal(signal.SIGALRM, lambda *_: 1 / 0)
-signal.setitimer(signal.ITIMER_REAL, 0.05)
-lock.acquire()
-try:
-    lock.acquire()
-except ZeroDivisionError:
-    golock.install()
-    assert golock.installed() and type(threading.Lock()) is type(lock)
-    golock.uninstall()
-    print("it works", golock.__version__)
-"""
+ROOT = Path(__file__).resolve().parents[1]
+SUITE = "trixie"
+BARE = "python3,python3-venv,python3-pip,libpython3-dev,ca-certificates"
+PACKAGES = {"bare": BARE, "tools": f"{BARE},gcc,libc6-dev,golang-go"}
 
 
 @dataclass(frozen=True)
@@ -70,10 +42,23 @@ class Row:
 VENV = "python3 -m venv /try/v && "
 SMOKE_TEST = " && cd / && /try/v/bin/python -I /try/smoke.py"
 PIP = f"{VENV}/try/v/bin/pip install -v "
-NO_INDEX = "--no-index --find-links /try/wheels "
+# Poetry asks its own index for versions in a way that mirrors lack, so it is told of pip's.
+INDEX = (
+    'INDEX="${PIP_INDEX_URL:-$(/try/v/bin/pip config get global.index-url || /try/v/bin/python -c '
+    "'from pip._internal.models.index import PyPI; print(PyPI.simple_url)'"
+    ')}" && '
+)
+CERTIFICATES = "export REQUESTS_CA_BUNDLE=/etc/ssl/certs/ca-certificates.crt && "
+# As the README writes it.
+FIND_LINKS = "pip install --find-links wheelhouse golock"
 
 ROWS = [
-    Row("a wheel", "bare", f"{PIP}{NO_INDEX}golock{SMOKE_TEST}", quick=True),
+    Row(
+        f"a wheel: `{FIND_LINKS}`",
+        "bare",
+        f"{VENV}. /try/v/bin/activate && cd /try && {FIND_LINKS}{SMOKE_TEST}",
+        quick=True,
+    ),
     Row("checkout, no tools: `pip install .`", "bare", f"cd /try/tree && {PIP}.{SMOKE_TEST}"),
     Row("source distribution, no tools", "bare", f"{PIP}/try/sdist/*{SMOKE_TEST}", quick=True),
     Row(
@@ -106,6 +91,41 @@ ROWS = [
     ),
     Row("editable: `pip install -e .`", "tools", f"cd /try/tree && {PIP}-e .{SMOKE_TEST}"),
     Row(
+        "the same, `--config-settings editable_mode=strict`",
+        "tools",
+        f"cd /try/tree && {PIP}-e . --config-settings editable_mode=strict{SMOKE_TEST}",
+    ),
+    Row(
+        "`uv add` in a project",
+        "tools",
+        f"{VENV}/try/v/bin/pip install -q uv && /try/v/bin/uv init -q --bare /try/project && "
+        "cd /try/project && /try/v/bin/uv add /try/sdist/* && "
+        "/try/v/bin/uv run --frozen python -I /try/smoke.py",
+    ),
+    Row(
+        "`uv build`, and `uv pip install` of the wheel",
+        "tools",
+        f"{VENV}/try/v/bin/pip install -q uv && cd /try/tree && /try/v/bin/uv build && "
+        f"VIRTUAL_ENV=/try/v /try/v/bin/uv pip install dist/*.whl{SMOKE_TEST}",
+    ),
+    Row(
+        "`poetry add` in a project",
+        "tools",
+        f"{VENV}/try/v/bin/pip install -q poetry && {CERTIFICATES}{INDEX}mkdir /try/project && "
+        "cd /try/project && /try/v/bin/poetry init -q -n --python '>=3.13,<4' && "
+        '/try/v/bin/poetry source add -q index "$INDEX" && '
+        "export POETRY_VIRTUALENVS_IN_PROJECT=true && "
+        "/try/v/bin/poetry add -v $(ls /try/sdist/*) && "
+        "cd / && /try/project/.venv/bin/python -I /try/smoke.py",
+    ),
+    Row(
+        "`pipx inject` into a program's environment",
+        "tools",
+        f"{VENV}/try/v/bin/pip install -q pipx && export PIPX_HOME=/try/pipx && "
+        "/try/v/bin/pipx install pytest && /try/v/bin/pipx inject pytest /try/sdist/* && "
+        "cd / && /try/pipx/venvs/pytest/bin/python -I /try/smoke.py",
+    ),
+    Row(
         "`--no-build-isolation`, setuptools 77",
         "tools",
         f"{VENV}/try/v/bin/pip install -q setuptools==77.0.3 && cd /try/tree && "
@@ -116,7 +136,7 @@ ROWS = [
         "tools",
         "rm -rf /var/tmp/v && chmod -R a-w,a+rX /try/tree && cd /try/tree && "
         "setpriv --reuid=65534 --regid=65534 --clear-groups env HOME=/ TMPDIR=/var/tmp sh -c "
-        "'python3 -m venv /var/tmp/v && /var/tmp/v/bin/pip install -v --no-cache-dir /try/sdist/*'"
+        "'python3 -m venv /var/tmp/v && /var/tmp/v/bin/pip install -v --no-cache-dir /try/tree'"
         " && cd / && /var/tmp/v/bin/python -I /try/smoke.py",
     ),
     Row(
@@ -126,47 +146,6 @@ ROWS = [
         "cmp /try/w1/*.whl /try/w2/*.whl && /try/v/bin/pip install /try/w1/*.whl" + SMOKE_TEST,
     ),
 ]
-
-
-def make(system: str) -> Path:
-    """Return the root of a system, made when it is first wanted."""
-    root = BARE / system
-    if (root / "made").exists():
-        return root
-    shutil.rmtree(root, ignore_errors=True)
-    BARE.mkdir(parents=True, exist_ok=True)
-    if shutil.which("debootstrap") is None:
-        subprocess.run(["apt-get", "-qq", "update"], check=True)
-        subprocess.run(["apt-get", "-qq", "install", "debootstrap"], check=True)
-    included = PACKAGES + (",gcc,libc6-dev,golang-go" if system == "tools" else "")
-    command = [
-        "debootstrap",
-        "--variant=minbase",
-        f"--include={included}",
-        SUITE,
-        str(root),
-        MIRROR,
-    ]
-    with (BARE / f"{system}.log").open("wb") as log:
-        subprocess.run(command, stdout=log, stderr=log, check=True)
-    for file in ("/etc/ssl/certs/ca-certificates.crt", "/etc/pip.conf", "/etc/resolv.conf"):
-        if Path(file).exists():
-            shutil.copy(file, root / file[1:])
-    (root / "made").touch()
-    return root
-
-
-@contextmanager
-def mounted(root: Path) -> Iterator[None]:
-    """Give the system /proc and /dev for the time being."""
-    places = ("proc", "dev")
-    for place in places:
-        subprocess.run(["mount", "--bind", f"/{place}", root / place], check=True)
-    try:
-        yield
-    finally:
-        for place in places:
-            subprocess.run(["umount", "--lazy", root / place], check=True)
 
 
 def checkout(folder: Path) -> None:
@@ -196,28 +175,16 @@ def downloaded(printed: str) -> float:
 
 def perform(row: Row, sdist: Path, wheels: Path) -> tuple[bool, float, float, str]:
     """Return whether a row does what it should, its seconds and megabytes, and what it printed."""
-    root = make(row.system)
+    root = bare.system(row.system, SUITE, PACKAGES[row.system])
     work = root / "try"
     shutil.rmtree(work, ignore_errors=True)
     shutil.rmtree(root / "root" / ".cache", ignore_errors=True)
     checkout(work / "tree")
     shutil.copytree(sdist, work / "sdist")
-    shutil.copytree(wheels, work / "wheels")
-    (work / "smoke.py").write_text(SMOKE, encoding="utf-8")
-    kept = ("PIP_", "GOPROXY", "GOSUMDB", "SSL_", "UV_")
-    environment = {name: value for name, value in os.environ.items() if name.startswith(kept)}
-    environment |= {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "LANG": "C.UTF-8"}
+    shutil.copytree(wheels, work / "wheelhouse")
+    shutil.copy(ROOT / "tests_py" / "smoke.py", work)
     begun = time.monotonic()
-    with mounted(root):
-        done = subprocess.run(
-            ["/usr/sbin/chroot", root, "sh", "-c", row.script],
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            check=False,
-        )
+    done = bare.run(root, row.script)
     seconds = time.monotonic() - begun
     fits = re.search(row.expected, done.stdout) is not None
     return fits, seconds, downloaded(done.stdout), done.stdout
@@ -227,27 +194,43 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Install golock as users do.")
     parser.add_argument("--quick", action="store_true", help="the quickest four")
     parser.add_argument("--only", default="", help="rows whose label contains this")
+    parser.add_argument("--repeat", type=int, default=1, help="then the seconds are the median's")
+    parser.add_argument("--wheels", type=Path, default=ROOT / "wheelhouse")
     arguments = parser.parse_args()
-    if os.geteuid() != 0:
-        sys.exit("debootstrap and chroot need root")
-    wheels = ROOT / "wheelhouse"
-    if not list(wheels.glob("golock-*-cp313-cp313-*x86_64.whl")):
+    obstacle = bare.obstacle()
+    if obstacle is not None:
+        told = f"the installations cannot be tried: {obstacle}"
+        if arguments.quick:  # by machines of all kinds, before every change
+            print(told)
+            return
+        sys.exit(told)
+    wheels: Path = arguments.wheels
+    if not list(wheels.glob(f"golock-*-cp313-cp313-*{platform.machine()}.whl")):
         sys.exit("run make wheels first")
-    sdist = BARE / "sdist"
+    if f"`{FIND_LINKS}`" not in (ROOT / "README.md").read_text(encoding="utf-8"):
+        sys.exit(f"README.md does not have the command `{FIND_LINKS}`")
+    sdist = bare.FOLDER / "sdist"
     shutil.rmtree(sdist, ignore_errors=True)
     source_distribution(sdist)
-    print("| installation | result | seconds | MB downloaded |\n| --- | --- | ---: | ---: |")
+    seconds = "seconds" if arguments.repeat == 1 else "seconds, median (least)"
+    print(f"| installation | result | {seconds} | MB downloaded |\n| --- | --- | ---: | ---: |")
     failed = []
     for row in ROWS:
         if arguments.only not in row.label or (arguments.quick and not row.quick):
             continue
-        fits, seconds, megabytes, printed = perform(row, sdist, wheels)
-        result = (
-            ("works" if row.expected == "it works" else "says what is missing") if fits else "FAILS"
-        )
-        print(f"| {row.label} | {result} | {seconds:.0f} | {megabytes:.0f} |", flush=True)
-        if not fits:
-            failed.append(f"== {row.label}\n{printed[-3000:]}")
+        times = []
+        for _ in range(arguments.repeat):
+            fits, took, megabytes, printed = perform(row, sdist, wheels)
+            times.append(took)
+            if not fits:
+                failed.append(f"== {row.label}\n{printed[-3000:]}")
+                break
+        result = "works" if row.expected == "it works" else "says what is missing"
+        told = f"{statistics.median(times):.0f}"
+        if arguments.repeat > 1:
+            told += f" ({min(times):.0f})"
+        result = result if fits else "FAILS"
+        print(f"| {row.label} | {result} | {told} | {megabytes:.0f} |", flush=True)
     if failed:
         sys.exit("\n".join(failed))
 

@@ -247,7 +247,8 @@ enum golock_sight_requests {
 
 /* The table of the core. GOLOCK_CORE_FUNCTION, the only function that libgolock.so exports, returns
  * it. It never waits, and returns NULL while the library's Go runtime has not started or is short
- * of memory; a thread that has not called the core yet must not do so then.
+ * of memory; a thread that has not called the core yet must not do so then. errno is EINPROGRESS
+ * while the runtime is starting, and EAGAIN or ENOMEM while it lacks a thread or memory.
  * golock.use_core(address) takes another table. No function sleeps. Those that write the word of a
  * lock that is not shared need the GIL: see fastpath.h. */
 struct golock_core {

@@ -21,9 +21,10 @@ import sys
 import zipfile
 from pathlib import Path
 
+import go_command
 import library
 from library import version
-from toolchain import OLDEST_GLIBC, Target, Toolchain, go_environment, machine, require, require_go
+from toolchain import OLDEST_GLIBC, Target, Toolchain, Unbuildable, machine, require, search_go
 
 ROOT = library.ROOT
 PACKAGE = ROOT / "pyext" / "golock_etcd"
@@ -40,16 +41,19 @@ def tools_for(target: str | None) -> Toolchain:
     os.environ["GOLOCK_HEADERS"] = ""
     triple = f"{target}-linux-gnu.{OLDEST_GLIBC}"
     compiler = (sys.executable, "-m", "ziglang", "cc", "-target", triple)
-    return Toolchain(require_go(), compiler, is_zig=True)
+    found = search_go()
+    if found.go is None:
+        raise Unbuildable(*(each.sentence for each in found.missing))
+    return Toolchain(found.go, compiler, is_zig=True)
 
 
 def licenses(tools: Toolchain) -> dict[str, bytes]:
-    """Return the licenses of the modules that are in the library, by name."""
+    """Return the texts of the licenses of what is in the library, by the name of the file."""
     command = [tools.go, "list", "-deps", "-json=Module,Standard", f"./{library.ETCD.command}"]
     listed = subprocess.run(
         command,
         cwd=library.ETCD.module,
-        env=go_environment(tools, SCRATCH, False),
+        env=go_command.module_environment(tools.go, SCRATCH),
         check=True,
         capture_output=True,
         text=True,
@@ -62,15 +66,17 @@ def licenses(tools: Toolchain) -> dict[str, bytes]:
         module = package.get("Module")
         if module and "Dir" in module and not module["Path"].startswith("github.com/golock/"):
             modules[module["Path"]] = Path(module["Dir"])
-    found = {
-        f"{path.replace('/', '_')}-{file.name}": file.read_bytes()
-        for path, folder in sorted(modules.items())
-        for file in sorted(folder.iterdir())
-        if re.match(r"(?i)(licen[sc]e|copying|notice)", file.name) and file.is_file()
+    texts: dict[str, list[str]] = {}
+    for path, folder in sorted(modules.items()):
+        for file in sorted(folder.iterdir()):
+            if re.match(r"(?i)(licen[sc]e|copying|notice)", file.name) and file.is_file():
+                texts.setdefault(file.read_text(encoding="utf-8"), []).append(f"{path} {file.name}")
+    others = "\n\n".join(f"{chr(10).join(names)}\n\n{text}" for text, names in texts.items())
+    return {
+        "LICENSE": (ROOT / "LICENSE").read_bytes(),
+        "Go.txt": (ROOT / "LICENSES" / "Go.txt").read_bytes(),
+        "modules.txt": others.encode(),
     }
-    found["golock-LICENSE"] = (ROOT / "LICENSE").read_bytes()
-    found["go-LICENSE"] = (ROOT / "LICENSES" / "Go.txt").read_bytes()
-    return found
 
 
 def build_wheel(output: Path, target: str | None) -> Path:
@@ -92,6 +98,9 @@ Summary: The library of golock.etcd, a lock across machines
 License-Expression: MIT AND BSD-3-Clause AND Apache-2.0
 {license_files}Requires-Python: >=3.10
 Requires-Dist: golock=={version()}
+Description-Content-Type: text/markdown
+
+The shared library of `golock.etcd`. `pip install golock[etcd]` installs it.
 """
     tags = "".join(f"Tag: py3-none-{each}\n" for each in platform.split("."))
     files = {

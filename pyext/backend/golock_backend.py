@@ -1,63 +1,130 @@
 """The build backend: setuptools, and a request to PyPI for the tools that this machine lacks.
 
-pyproject.toml names it; https://peps.python.org/pep-0517/ describes the functions.
+pyproject.toml names it; https://peps.python.org/pep-0517/ describes the functions. Those that say
+what golock is work on every system, so that any machine can lock its version; only those that
+build refuse.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import toolchain
-from setuptools import build_meta
-from setuptools.build_meta import (
-    build_editable,
-    build_sdist,
-    build_wheel,
-    prepare_metadata_for_build_editable,
-    prepare_metadata_for_build_wheel,
-)
 
-__all__ = [
-    "build_editable",
-    "build_sdist",
-    "build_wheel",
-    "get_requires_for_build_editable",
-    "get_requires_for_build_sdist",
-    "get_requires_for_build_wheel",
-    "prepare_metadata_for_build_editable",
-    "prepare_metadata_for_build_wheel",
-]
+toolchain.require_setuptools()
+# What the environment says of setuptools' own distutils is about other builds.
+os.environ.pop("SETUPTOOLS_USE_DISTUTILS", None)
+
+from setuptools import build_meta  # noqa: E402
 
 # The times of the files in a wheel, unless the caller has set them: two builds are equal then.
 os.environ.setdefault("SOURCE_DATE_EPOCH", "315532800")
 
 Settings = Mapping[str, Any] | None
 
+# Folders of the sources to which setuptools writes, as far as they are there.
+WRITTEN = (".", "build", "pyext", "pyext/golock.egg-info")
+NOT_SOURCES = (".git", ".venv*", "build", "dist", "wheelhouse", "*.egg-info", "__pycache__")
+
 
 def get_requires_for_build_wheel(config_settings: Settings = None) -> list[str]:
     """Return what setuptools requires, and packages with the tools that are missing here."""
-    toolchain.check_platform()
-    return [*build_meta.get_requires_for_build_wheel(config_settings), *_missing_tools()]
+    return _required(build_meta.get_requires_for_build_wheel, config_settings)
 
 
 def get_requires_for_build_editable(config_settings: Settings = None) -> list[str]:
     """Return the same for an editable installation."""
-    toolchain.check_platform()
-    return [*build_meta.get_requires_for_build_editable(config_settings), *_missing_tools()]
+    return _required(build_meta.get_requires_for_build_editable, config_settings)
 
 
 def get_requires_for_build_sdist(config_settings: Settings = None) -> list[str]:
     """Return what setuptools requires, and Go if it is missing: it collects the modules."""
-    required: list[str] = build_meta.get_requires_for_build_sdist(config_settings)
-    missing = toolchain.search().missing
-    return [*required, *(each.package for each in missing if each.package == toolchain.GO_PACKAGE)]
+    with _writable_sources():
+        required: list[str] = build_meta.get_requires_for_build_sdist(config_settings)
+    missing = toolchain.search_go().missing
+    return [*required, *(each.package for each in missing if each.package is not None)]
 
 
-def _missing_tools() -> list[str]:
-    missing = toolchain.search().missing
-    absent = [each.sentence for each in missing if each.package is None]
-    if absent:
-        raise toolchain.Unbuildable(*absent)
-    return [each.package for each in missing if each.package is not None]
+def prepare_metadata_for_build_wheel(
+    metadata_directory: str, config_settings: Settings = None
+) -> str:
+    """Write the metadata; return the name of their folder."""
+    folder = str(Path(metadata_directory).resolve())
+    with _writable_sources():
+        return str(build_meta.prepare_metadata_for_build_wheel(folder, config_settings))
+
+
+def prepare_metadata_for_build_editable(
+    metadata_directory: str, config_settings: Settings = None
+) -> str:
+    """Write the same for an editable installation."""
+    return prepare_metadata_for_build_wheel(metadata_directory, config_settings)
+
+
+def build_sdist(sdist_directory: str, config_settings: Settings = None) -> str:
+    """Build a source distribution; return its name."""
+    folder = str(Path(sdist_directory).resolve())
+    with _writable_sources():
+        return str(build_meta.build_sdist(folder, config_settings))
+
+
+def build_wheel(
+    wheel_directory: str,
+    config_settings: Settings = None,
+    metadata_directory: str | None = None,
+) -> str:
+    """Build a wheel; return its name."""
+    toolchain.require()
+    folder = str(Path(wheel_directory).resolve())
+    metadata = None if metadata_directory is None else str(Path(metadata_directory).resolve())
+    with _writable_sources():
+        return str(build_meta.build_wheel(folder, config_settings, metadata))
+
+
+def build_editable(
+    wheel_directory: str,
+    config_settings: Settings = None,
+    metadata_directory: str | None = None,
+) -> str:
+    """Build a wheel that refers to the sources, and build the extension among these."""
+    toolchain.require()
+    if not _can_write_sources():
+        raise toolchain.Unbuildable(
+            f"an editable installation writes to the sources, and {Path.cwd()} cannot be written."
+        )
+    return str(build_meta.build_editable(wheel_directory, config_settings, metadata_directory))
+
+
+def _required(requirements: Callable[[Settings], list[str]], settings: Settings) -> list[str]:
+    with _writable_sources():
+        return [*requirements(settings), *toolchain.packages()]
+
+
+def _can_write_sources() -> bool:
+    return all(os.access(each, os.W_OK) for each in WRITTEN if Path(each).exists())
+
+
+@contextmanager
+def _writable_sources() -> Iterator[None]:
+    """Work on a copy of the sources, the current folder, where they cannot be written."""
+    if _can_write_sources():
+        yield
+        return
+    sources = Path.cwd()
+    with tempfile.TemporaryDirectory(prefix="golock") as temporary:
+        copy = Path(temporary, "golock")
+        ignored = shutil.ignore_patterns(*NOT_SOURCES)
+        shutil.copytree(sources, copy, ignore=ignored, copy_function=shutil.copyfile)
+        for folder in (copy, *filter(Path.is_dir, copy.rglob("*"))):
+            folder.chmod(0o755)
+        os.chdir(copy)
+        try:
+            yield
+        finally:
+            os.chdir(sources)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+import shlex
 import shutil
 import subprocess
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from toolchain import Toolchain, Unbuildable, go_environment
+import go_command
+from toolchain import MACHINES, Toolchain, Unbuildable, machine
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -32,6 +34,10 @@ WRAPPED = (
     "sigaction",
 )
 
+# What zig compiles, and its parts of the C library, have debugging information with the paths of
+# this machine, so two builds would differ.
+ZIG_STRIP = "-Wl,--strip-debug"
+
 
 @dataclass(frozen=True)
 class Library:
@@ -50,6 +56,7 @@ class Library:
             exports = shutil.copy(self.module / self.command / "exports.map", temporary)
             external = [f"-Wl,--version-script={exports}"]
             external += [f"-Wl,--wrap={each}" for each in WRAPPED]
+            external += [ZIG_STRIP] if tools.is_zig else []
             ldflags = [
                 "-s -w -buildid=",
                 "-X runtime.godebugDefault=asyncpreemptoff=1,containermaxprocs=0",
@@ -58,9 +65,14 @@ class Library:
             command = [tools.go, "build", "-trimpath", "-buildvcs=false", "-buildmode=c-shared"]
             command += [f"-ldflags={' '.join(ldflags)}", "-o", str(built.resolve())]
             command += [f"./{self.command}"]
-            vendored = (self.module / "vendor" / "modules.txt").exists()
-            environment = go_environment(tools, scratch, vendored)
-            print(" ".join(command), flush=True)
+            environment = go_command.build_environment(
+                tools.go,
+                shlex.join(tools.compiler),
+                MACHINES[machine()],
+                scratch,
+                vendored=(self.module / "vendor" / "modules.txt").exists(),
+            )
+            print(ascii(shlex.join(command)), flush=True)
             done = subprocess.run(command, cwd=self.module, env=environment, check=False)
             if done.returncode != 0:
                 raise Unbuildable("the go command failed; its output is above.")

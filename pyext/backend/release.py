@@ -3,7 +3,7 @@
     python pyext/backend/release.py VERSION
 
 Everything goes to dist/VERSION. Nothing is uploaded: the last lines say what to upload. Needs the
-packages build, ziglang, twine and check-wheel-contents, and a go command.
+packages of requirements-release.txt, and a go command.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ import json
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
+import check_wheels
 import etcd
 import library
 import wheels
@@ -107,13 +107,12 @@ def main() -> None:
         raise SystemExit("\n".join(found))
     folder = ROOT / "dist" / version
     shutil.rmtree(folder, ignore_errors=True)
-    wheels.build_all(wheels.targets(), folder)
+    missing = wheels.build_all(wheels.targets(), folder)
+    if missing:
+        raise SystemExit(f"There are no headers of Python here for {', '.join(missing)}.")
     for machine in wheels.ARCHITECTURES:
         etcd.build_wheel(folder, machine)
-    for check in ("twine", "check", "--strict"), ("check_wheel_contents",):
-        suffix = "*" if check[0] == "twine" else "*.whl"
-        files = sorted(map(str, folder.glob(suffix)))
-        subprocess.run([sys.executable, "-m", *check, *files], cwd=ROOT, check=True)
+    check_wheels.check(folder)
     bill = folder / f"golock-{version}.cdx.json"
     bill.write_text(json.dumps(bill_of_materials(version), indent=2) + "\n", encoding="utf-8")
     sums = [

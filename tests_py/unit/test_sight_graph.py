@@ -142,7 +142,7 @@ CHAINS = st.lists(st.integers(0, LOCKS - 1), min_size=2, max_size=4, unique=True
 @example(  # a lock is forgotten, and its circle is closed again
     places=[0] * 6, events=[[0, 1], [1, 0], 0, [1, 0, 2], [0, 1], [1, 0]]
 )
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(
     places=st.lists(st.integers(0, 3), min_size=LOCKS, max_size=LOCKS),
     events=st.lists(CHAINS | st.integers(0, LOCKS - 1), max_size=25),
@@ -153,7 +153,7 @@ def test_graph_agrees_with_the_model(
     check(Graph(library), events, places)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(events=st.lists(CHAINS, max_size=40))
 def test_graph_of_single_locks_agrees_with_the_model(
     library: ctypes.CDLL, events: list[Any]

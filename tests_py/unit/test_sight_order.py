@@ -790,7 +790,7 @@ def place_of(name: str) -> int:
     return int(found[1])
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(programs())
 def test_random_programs_agree_with_the_model(
     program: tuple[list[int], list[tuple[int, list[tuple[str, int]]]]],

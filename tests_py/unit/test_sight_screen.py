@@ -6,7 +6,7 @@ import os
 import tempfile
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from golock.sight import _image, _screen
@@ -166,6 +166,7 @@ def test_a_small_terminal_follows_the_selection():
     assert any("lock00" in line for line in texts(shown, 60, 6))
 
 
+@settings(deadline=None)
 @given(st.integers(0, 200), st.integers(0, 30), st.booleans(), st.booleans())
 def test_any_size(width, height, opened, message):
     shown = screen()
@@ -195,6 +196,7 @@ def test_names_that_a_terminal_cannot_show(name, shown):
     assert line.isprintable()
 
 
+@settings(deadline=None)
 @given(st.text(max_size=30), st.integers(0, 20))
 def test_fit(text, width):
     fitted = _screen._fit(text, width)

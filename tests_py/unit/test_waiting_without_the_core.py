@@ -26,9 +26,6 @@ warnings.filterwarnings('ignore', 'This process .* is multi-threaded', Deprecati
 
 class Raised(Exception):
     pass
-
-def raising(signum, frame):
-    raise Raised
 """
 
 MAKE = {
@@ -100,15 +97,23 @@ def hold():
         free.wait()
 holder = start(hold)
 held.wait()
-signal.signal(signal.SIGALRM, raising)
+waits = False
+def handler(signum, frame):
+    global waits
+    if waits:
+        waits = False
+        raise Raised
+signal.signal(signal.SIGALRM, handler)
+signal.setitimer(signal.ITIMER_REAL, 0.002, 0.002)  # one may come just before the sleep
 for _ in range(20):
     try:
-        signal.setitimer(signal.ITIMER_REAL, 0.002)
+        waits = True
         lock.acquire()
     except Raised:
         pass
     else:
         raise AssertionError
+signal.setitimer(signal.ITIMER_REAL, 0)
 free.set()
 join([holder])
 with lock:

@@ -65,6 +65,8 @@ give_back(void **kept, size_t size)
     return memory != NULL && __real_munmap(memory, size) == 0;
 }
 
+static int short_of_memory; /* how many threads wait for memory */
+
 /* Called after a failed allocation, before the next try. */
 static void
 find_memory(void)
@@ -73,7 +75,9 @@ find_memory(void)
     bool found = give_back(&reserve, RESERVE);
     found |= give_back(&reserve_space, RESERVE_SPACE);
     if (!found) {
+        __atomic_add_fetch(&short_of_memory, 1, __ATOMIC_RELAXED);
         nanosleep(&pause, NULL);
+        __atomic_sub_fetch(&short_of_memory, 1, __ATOMIC_RELAXED);
     }
 }
 
@@ -320,6 +324,18 @@ golock_guest_ready(void)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, start);
-    return start_waiting() && is_warm() && keep(&reserve, RESERVE, PROT_READ | PROT_WRITE) &&
-           keep(&reserve_space, RESERVE_SPACE, PROT_NONE);
+    if (!start_waiting()) {
+        errno = EAGAIN;
+        return false;
+    }
+    if (!is_warm()) {
+        errno = __atomic_load_n(&short_of_memory, __ATOMIC_RELAXED) > 0 ? ENOMEM : EINPROGRESS;
+        return false;
+    }
+    if (!keep(&reserve, RESERVE, PROT_READ | PROT_WRITE) ||
+        !keep(&reserve_space, RESERVE_SPACE, PROT_NONE)) {
+        errno = ENOMEM;
+        return false;
+    }
+    return true;
 }

@@ -64,13 +64,22 @@ def prepare() -> str:
 
 
 def sweep(folder: str) -> None:
-    """Remove the sockets of processes that ended without doing so, by os._exit or a signal."""
+    """Remove the sockets of processes that ended without doing so, by os._exit or a signal.
+
+    A process of another container may have a number that does not exist here.
+    """
     with contextlib.suppress(OSError):
         for name in os.listdir(folder):
             process, end = os.path.splitext(name)
-            if end == ".sock" and process.isdecimal() and not _exists(int(process)):
+            file = os.path.join(folder, name)
+            if (
+                end == ".sock"
+                and process.isdecimal()
+                and not _exists(int(process))
+                and not _is_served(file)
+            ):
                 with contextlib.suppress(FileNotFoundError):
-                    os.unlink(os.path.join(folder, name))
+                    os.unlink(file)
 
 
 def _exists(process: int) -> bool:
@@ -81,3 +90,11 @@ def _exists(process: int) -> bool:
     except OSError:
         pass
     return True
+
+
+def _is_served(path: str) -> bool:
+    import socket  # noqa: PLC0415
+
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.setblocking(False)
+        return connection.connect_ex(path) != errno.ECONNREFUSED

@@ -19,9 +19,13 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* Nanoseconds. How long a first wait waits for the Go runtime. It starts in some milliseconds, or
- * in some tenths of a second where a hundred processes load it at once. */
+/* Nanoseconds. How long a first wait waits for the Go runtime. It starts in some milliseconds, in
+ * some tenths of a second where a hundred processes load it at once, and in seconds where the
+ * processor is emulated or throttled: then threads wait without it until it has started. */
 #define START_LIMIT ((int64_t)2 * NS_PER_SECOND)
+
+/* Nanoseconds. A runtime that takes longer is reported as one that does not start. */
+#define OVERDUE ((int64_t)60 * NS_PER_SECOND)
 
 /* Nanoseconds. The pause before the next attempt to load a core that could not be loaded. It
  * doubles each time. */
@@ -32,6 +36,14 @@
 #define MOST_COPIES 64
 
 bool golock_core_wanted = true;
+
+/* Why there is no core. */
+typedef struct {
+    char text[512];
+    bool starting; /* its Go runtime is starting, and lacks nothing: that is no reason to warn */
+} reason;
+
+static const char first_call[] = "not enough memory for the thread's first call";
 
 static struct {
     pthread_mutex_t loading;
@@ -44,9 +56,10 @@ static struct {
     bool forked_by_main;
     bool warned;                   /* that threads wait without a core */
     golock_core_function function; /* of the loaded library; its runtime may not run yet */
+    int64_t overdue_at;            /* its runtime should have started by this moment */
     int64_t retry_at;              /* the core is not loaded again before this moment */
     int64_t retry_pause;
-    char missing[512];  /* why there is no core */
+    reason missing;
     bool file_unusable; /* the file is or may be mapped but cannot be used: by a parent, or after a
                          * failed dlopen */
     bool offered;       /* the table came from golock.use_core and not from the file */
@@ -87,7 +100,7 @@ golock_core_after_fork_in_child(void)
     core.warned = false;
     core.retry_at = 0;
     core.retry_pause = 0;
-    core.missing[0] = '\0';
+    core.missing.text[0] = '\0';
 }
 
 int
@@ -275,23 +288,37 @@ open_core(char *reason, size_t size)
 
 static bool set_handoff_of(const struct golock_core *table, int64_t nanoseconds);
 
-/* Returns the core's table, or NULL with the reason in words. It takes at most START_LIMIT: a
- * runtime that has not started by then may start later. Unless it `must`, it does not retry at once
- * what has just failed. */
+/* Says why the library's function has just returned NULL. */
+static void
+explain(int error, reason *why)
+{
+    const char *text = "its Go runtime is starting";
+    why->starting = error == EINPROGRESS && golock_now() < core.overdue_at;
+    if (!why->starting) {
+        text = error == ENOMEM   ? "its Go runtime has not started: it lacks memory"
+               : error == EAGAIN ? "its Go runtime has not started: it lacks threads"
+                                 : "its Go runtime has not started within a minute";
+    }
+    snprintf(why->text, sizeof(why->text), "%s", text);
+}
+
+/* Returns the core's table, or NULL and why. It takes at most START_LIMIT: a runtime that has not
+ * started by then may start later. Unless it `must`, it does not retry at once what has just
+ * failed. */
 static const struct golock_core *
-load(bool must, char *reason, size_t size)
+load(bool must, reason *why)
 {
     int64_t at = golock_now(), limit = at;
     if (core.forked_by_a_thread) {
-        snprintf(reason, size, "%s", forked_by_a_thread);
+        snprintf(why->text, sizeof(why->text), "%s", forked_by_a_thread);
         return NULL;
     }
     if (core.function == NULL) {
         if (!must && at < core.retry_at) {
-            snprintf(reason, size, "%s", core.missing);
+            *why = core.missing;
             return NULL;
         }
-        core.function = open_core(reason, size);
+        core.function = open_core(why->text, sizeof(why->text));
         if (core.function == NULL) {
             core.retry_pause = core.retry_pause == 0 ? FIRST_RETRY_PAUSE : core.retry_pause * 2;
             core.retry_pause =
@@ -300,20 +327,21 @@ load(bool must, char *reason, size_t size)
             return NULL;
         }
         limit = at + START_LIMIT;
-    }
-    if (must) {
-        limit = at + START_LIMIT;
+        core.overdue_at = at + OVERDUE;
     }
     const struct golock_core *table;
     const struct timespec pause = {.tv_nsec = 200000};
-    while ((table = core.function()) == NULL && golock_now() < limit) {
+    while ((table = core.function()) == NULL) {
+        int error = errno;
+        if (golock_now() >= limit) {
+            explain(error, why);
+            return NULL;
+        }
         nanosleep(&pause, NULL);
     }
-    if (table == NULL) {
-        snprintf(reason, size, "its Go runtime has not started: it lacks threads or memory");
-    } else if (!set_handoff_of(table, core.handoff)) {
-        snprintf(reason, size, "not enough memory for the thread's first call");
-        table = NULL;
+    if (!set_handoff_of(table, core.handoff)) {
+        snprintf(why->text, sizeof(why->text), "%s", first_call);
+        return NULL;
     }
     return table;
 }
@@ -419,23 +447,37 @@ golock_core_use(const golock_state *state, const struct golock_core *table)
     return 0;
 }
 
-/* Returns the core's table, loaded if necessary, or NULL with the reason in words. */
+/* Returns the core's table, loaded if necessary, or NULL and why. */
 static const struct golock_core *
-find(bool must, char *reason, size_t size)
+find(bool must, reason *why)
 {
     const struct golock_core *table = golock_core_loaded();
     if (table == NULL) {
         pthread_mutex_lock(&core.loading);
         if (core.table == NULL) {
-            table = load(must, reason, size);
+            table = load(must, why);
             __atomic_store_n(&core.table, table, __ATOMIC_RELEASE);
             if (table == NULL) {
-                snprintf(core.missing, sizeof(core.missing), "%s", reason);
+                core.missing = *why;
             }
         } else {
             table = core.table;
         }
         pthread_mutex_unlock(&core.loading);
+    }
+    return table;
+}
+
+const struct golock_core *
+golock_core_started(void)
+{
+    reason why = {0};
+    const struct golock_core *table = golock_core_loaded();
+    if (table == NULL && golock_core_wanted) {
+        pthread_mutex_lock(&core.loading);
+        bool opened = core.function != NULL;
+        pthread_mutex_unlock(&core.loading);
+        table = opened ? find(false, &why) : NULL;
     }
     return table;
 }
@@ -448,13 +490,13 @@ golock_core_bind(const struct golock_core *table)
 
 /* The same for a thread that is to call the core. */
 static const struct golock_core *
-get(bool must, char *reason, size_t size)
+get(bool must, reason *why)
 {
-    const struct golock_core *table = find(must, reason, size);
+    const struct golock_core *table = find(must, why);
     if (table != NULL && !bind_thread(table)) {
-        snprintf(reason, size, "not enough memory for the thread's first call");
+        snprintf(why->text, sizeof(why->text), "%s", first_call);
         pthread_mutex_lock(&core.loading);
-        snprintf(core.missing, sizeof(core.missing), "%s", reason);
+        core.missing = *why;
         pthread_mutex_unlock(&core.loading);
         table = NULL;
     }
@@ -464,7 +506,7 @@ get(bool must, char *reason, size_t size)
 /* Warns once in a process that threads wait without the core. The caller does not see what the
  * warning raises. */
 static void
-warn(const char *reason)
+warn(const reason *why)
 {
     if (core.forked_by_a_thread || Py_IsFinalizing() ||
         __atomic_exchange_n(&core.warned, true, __ATOMIC_RELAXED)) {
@@ -474,7 +516,7 @@ warn(const char *reason)
     if (PyErr_WarnFormat(PyExc_RuntimeWarning, 1,
                          "golock waits without its lock core, in no order, because the core cannot "
                          "be loaded: %s",
-                         reason) < 0) {
+                         why->text) < 0) {
         PyErr_WriteUnraisable(NULL);
     }
     if (before != NULL) {
@@ -483,15 +525,15 @@ warn(const char *reason)
 }
 
 static const struct golock_core *
-get_or_warn(const struct golock_core *(*get)(bool must, char *reason, size_t size))
+get_or_warn(const struct golock_core *(*get)(bool must, reason *why))
 {
-    char reason[sizeof(core.missing)] = "";
+    reason why = {0};
     if (!golock_core_wanted) {
         return NULL;
     }
-    const struct golock_core *table = get(false, reason, sizeof(reason));
-    if (table == NULL) {
-        warn(reason);
+    const struct golock_core *table = get(false, &why);
+    if (table == NULL && !why.starting) {
+        warn(&why);
     }
     return table;
 }
@@ -511,10 +553,20 @@ golock_core_get(void)
 const struct golock_core *
 golock_core_require(const golock_state *state)
 {
-    char reason[sizeof(core.missing)] = "";
-    const struct golock_core *table = get(true, reason, sizeof(reason));
+    reason why = {0};
+    const struct golock_core *table;
+    const struct timespec pause = {.tv_nsec = 1000000};
+    while ((table = get(true, &why)) == NULL && why.starting) {
+        PyThreadState *thread = PyEval_SaveThread();
+        nanosleep(&pause, NULL);
+        PyEval_RestoreThread(thread);
+        if (PyErr_CheckSignals() < 0) {
+            return NULL;
+        }
+        why = (reason){0};
+    }
     if (table == NULL) {
-        PyErr_Format(state->core_error, "the lock core cannot be loaded: %s", reason);
+        PyErr_Format(state->core_error, "the lock core cannot be loaded: %s", why.text);
     }
     return table;
 }
@@ -556,9 +608,9 @@ golock_core_describe(void)
     const struct golock_core *table = core.table;
     int copies = core.copies;
     bool offered = core.offered;
-    char missing[sizeof(core.missing)] = "";
+    char missing[sizeof(core.missing.text)] = "";
     if (table == NULL) {
-        memcpy(missing, core.forked_by_a_thread ? forked_by_a_thread : core.missing,
+        memcpy(missing, core.forked_by_a_thread ? forked_by_a_thread : core.missing.text,
                core.forked_by_a_thread ? sizeof(forked_by_a_thread) : sizeof(missing));
     }
     pthread_mutex_unlock(&core.loading);

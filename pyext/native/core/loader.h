@@ -18,8 +18,9 @@ int golock_core_locate(PyObject *module);
 extern bool golock_core_wanted;
 
 /* Returns the core's table, and loads the core if this process has none. Returns NULL, without an
- * exception, if it cannot be loaded: then threads wait without it. Needs the GIL. The first failure
- * issues a warning, which may run any Python code, so call it before announcing or owing anything.
+ * exception, if it cannot be loaded or is still starting: then threads wait without it. Needs the
+ * GIL. The first failure issues a warning, which may run any Python code, so call it before
+ * announcing or owing anything.
  * The table is valid until the process forks: ask again after running Python code.
  *
  * A thread may call the table's functions only after golock_core_bind has returned true in that
@@ -30,11 +31,16 @@ bool golock_core_bind(const struct golock_core *table);
 /* Does both. Returns NULL if either fails. */
 const struct golock_core *golock_core_get(void);
 
-/* The same for callers that need a core: NULL comes with CoreError set. */
+/* The same for callers that need a core: it waits until the core has started, without the GIL, and
+ * runs signal handlers meanwhile. NULL comes with an exception set: CoreError, or a handler's. */
 const struct golock_core *golock_core_require(const golock_state *state);
 
-/* Returns the core's table, or NULL if this process has none. */
+/* Returns the core's table, or NULL if this process has none, or one that is still starting. */
 const struct golock_core *golock_core_loaded(void);
+
+/* The same, and notices that a core that was starting has started. Needs the GIL, and runs no
+ * Python code. */
+const struct golock_core *golock_core_started(void);
 
 /* Makes a core that other code has loaded into this process the one that its threads use. The
  * address may be invalid. Returns 0, or -1 with CoreError set if there is no core, it has another

@@ -608,18 +608,18 @@ static PyMethodDef barrier_methods[] = {
     {NULL, NULL, 0, NULL},
 };
 
-static const golock_field field_parties = {&golock_barrier_class, "parties", native_parties};
-static const golock_field field_waiting = {&golock_barrier_class, "n_waiting", native_waiting};
-static const golock_field field_broken = {&golock_barrier_class, "broken", native_broken};
-static const golock_field private_condition = {&golock_barrier_class, "_cond", NULL};
-static const golock_field private_action = {&golock_barrier_class, "_action", native_action};
-static const golock_field private_timeout = {&golock_barrier_class, "_timeout", native_timeout};
-static const golock_field private_parties = {&golock_barrier_class, "_parties", native_parties};
-static const golock_field private_state = {&golock_barrier_class, "_state", native_state};
-static const golock_field private_count = {&golock_barrier_class, "_count", native_count};
+GOLOCK_DEFINE_FIELD(field_parties, golock_barrier_class, "parties", native_parties);
+GOLOCK_DEFINE_FIELD(field_waiting, golock_barrier_class, "n_waiting", native_waiting);
+GOLOCK_DEFINE_FIELD(field_broken, golock_barrier_class, "broken", native_broken);
+GOLOCK_DEFINE_FIELD(private_condition, golock_barrier_class, "_cond", NULL);
+GOLOCK_DEFINE_FIELD(private_action, golock_barrier_class, "_action", native_action);
+GOLOCK_DEFINE_FIELD(private_timeout, golock_barrier_class, "_timeout", native_timeout);
+GOLOCK_DEFINE_FIELD(private_parties, golock_barrier_class, "_parties", native_parties);
+GOLOCK_DEFINE_FIELD(private_state, golock_barrier_class, "_state", native_state);
+GOLOCK_DEFINE_FIELD(private_count, golock_barrier_class, "_count", native_count);
 
 #define PROPERTY(field, doc)                                                                       \
-    {(field).name, golock_get_property, NULL, PyDoc_STR(doc), (void *)&(field)}
+    {field##_name, golock_get_property, NULL, PyDoc_STR(doc), (void *)&field}
 
 static PyGetSetDef barrier_getset[] = {
     GOLOCK_OBJECT_DICT(golock_barrier_class),

@@ -795,8 +795,8 @@ native_lock(PyObject *self)
     return Py_NewRef(((ConditionObject *)self)->lock);
 }
 
-static const golock_field field_lock = {&golock_condition_class, "_lock", native_lock};
-static const golock_field field_waiters = {&golock_condition_class, "_waiters", NULL};
+GOLOCK_DEFINE_FIELD(field_lock, golock_condition_class, "_lock", native_lock);
+GOLOCK_DEFINE_FIELD(field_waiters, golock_condition_class, "_waiters", NULL);
 
 PyDoc_STRVAR(condition_doc,
              "Condition(lock=None)\n--\n\n"

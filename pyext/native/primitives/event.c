@@ -387,8 +387,8 @@ native_flag(PyObject *self)
     return PyBool_FromLong(load((EventObject *)self) & GOLOCK_SET);
 }
 
-static const golock_field field_flag = {&golock_event_class, "_flag", native_flag};
-static const golock_field field_condition = {&golock_event_class, "_cond", NULL};
+GOLOCK_DEFINE_FIELD(field_flag, golock_event_class, "_flag", native_flag);
+GOLOCK_DEFINE_FIELD(field_condition, golock_event_class, "_cond", NULL);
 
 static const char *const used[] = {"_cond", "_flag", "is_set", NULL};
 

@@ -61,6 +61,11 @@ typedef struct {
     PyObject *(*native)(PyObject *self);
 } golock_field;
 
+/* The name stands by itself too: a member of a constant is no constant to older compilers. */
+#define GOLOCK_DEFINE_FIELD(field, class, name, native)                                            \
+    static const char field##_name[] = name;                                                       \
+    static const golock_field field = {&class, field##_name, native}
+
 /* Returns a new reference to an attribute in the object's __dict__, or NULL with an exception
  * set. */
 PyObject *golock_object_attribute(PyObject *self, const char *name);
@@ -73,7 +78,7 @@ int golock_set_field(PyObject *self, PyObject *value, void *field);
 PyObject *golock_get_property(PyObject *self, void *field);
 
 #define GOLOCK_FIELD(field, doc)                                                                   \
-    {(field).name, golock_get_field, golock_set_field, PyDoc_STR(doc), (void *)&(field)}
+    {field##_name, golock_get_field, golock_set_field, PyDoc_STR(doc), (void *)&field}
 
 extern PyMemberDef golock_object_members[];
 

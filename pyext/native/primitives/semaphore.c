@@ -518,10 +518,10 @@ native_initial_value(PyObject *self)
     return PyLong_FromUnsignedLong(((SemaphoreObject *)self)->bound);
 }
 
-static const golock_field field_condition = {&golock_semaphore_class, "_cond", NULL};
-static const golock_field field_value = {&golock_semaphore_class, "_value", native_value};
-static const golock_field field_initial_value = {&golock_bounded_semaphore_class, "_initial_value",
-                                                 native_initial_value};
+GOLOCK_DEFINE_FIELD(field_condition, golock_semaphore_class, "_cond", NULL);
+GOLOCK_DEFINE_FIELD(field_value, golock_semaphore_class, "_value", native_value);
+GOLOCK_DEFINE_FIELD(field_initial_value, golock_bounded_semaphore_class, "_initial_value",
+                    native_initial_value);
 
 PyDoc_STRVAR(semaphore_doc,
              "Semaphore(value=1)\n--\n\n"

@@ -172,6 +172,17 @@ raise_deadlock(wait *w, golock_wait_record *record)
     return true;
 }
 
+/* Goes on with the core if it has started since the wait began. */
+static void
+look_for_core(wait *w)
+{
+    const struct golock_core *core = w->core == NULL ? golock_core_started() : NULL;
+    if (core != NULL) {
+        golock_uncount(NULL, &w->waiter);
+        w->core = core;
+    }
+}
+
 /* Runs the wait until it ends. Returns as golock_wait does, and the record in *record if the thread
  * has slept. */
 static int
@@ -230,6 +241,7 @@ drive(wait *w, const struct golock_waiter *fresh, unsigned flags, const bool *en
             reason = sleep_detached(w, ended, *record);
             golock_attach(*record, thread);
             golock_after_sleep(&w->waiter);
+            look_for_core(w);
         }
     }
 }
