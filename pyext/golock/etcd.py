@@ -7,6 +7,7 @@ can promise, and what it cannot.
 from __future__ import annotations
 
 import atexit
+import importlib
 import json
 import os
 import sys
@@ -21,7 +22,7 @@ from ._etcd import DONE, FAILED, INVALID, LOST, NOT_ACQUIRED, RELEASED, Call, Li
 from ._lost import LockLost
 
 try:
-    import golock_etcd as _package
+    _package = importlib.import_module("golock_etcd")
 except ImportError as _error:
     raise ImportError("golock.etcd needs the package golock-etcd: pip install golock[etcd]") from (
         _error

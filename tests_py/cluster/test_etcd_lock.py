@@ -13,7 +13,9 @@ import pytest
 
 from waiting import start, wait_until
 
-etcd = pytest.importorskip("golock.etcd", reason="golock-etcd is not installed: make etcd")
+etcd = pytest.importorskip(
+    "golock.etcd", reason="golock-etcd is not installed: make etcd", exc_type=ImportError
+)
 
 HOUR = 3600
 
@@ -225,6 +227,8 @@ def test_forked_child_holds_nothing(name):
             with pytest.raises(RuntimeError):
                 lock.release()
             assert lock.acquire(timeout=0.05) is False
+            with etcd.Lock(f"{name} of the child") as own:
+                own.check()
             status = 0
         finally:
             os._exit(status)
