@@ -21,10 +21,11 @@ type claim struct {
 	lease    *lease
 	slot     int // of the lock's names of keys
 	key      string
-	revision atomic.Int64  // at which the key was made; 0: not known to be made
-	placed   chan struct{} // closed when the answer is there
-	err      error         // why the key was not made; set before placed is closed
-	turn     chan struct{} // closed when the key is the first
+	revision atomic.Int64     // at which the key was made; 0: not known to be made
+	placed   chan struct{}    // closed when the answer is there
+	err      error            // why the key was not made; set before placed is closed
+	before   map[string]int64 // the keys before this one, with their create revisions; of the line
+	turn     chan struct{}    // closed when the key is the first
 	first    sync.Once
 	over     context.Context // ends when the key is no longer there, or may not be
 	end      context.CancelFunc
@@ -60,16 +61,15 @@ func (c *claim) isOver() bool { return c.over.Err() != nil || !c.lease.alive() }
 func (c *claim) place(ctx context.Context, replaced *claim) {
 	s := c.lock.space
 	put := clientv3.OpPut(c.key, s.value, clientv3.WithLease(c.lease.id))
-	first := clientv3.OpGet(c.lock.prefix, clientv3.WithPrefix(), clientv3.WithLimit(1),
-		clientv3.WithKeysOnly(), clientv3.WithSort(clientv3.SortByCreateRevision, clientv3.SortAscend))
+	all := clientv3.OpGet(c.lock.prefix, clientv3.WithPrefix(), clientv3.WithKeysOnly())
 	ctx, cancel := context.WithTimeout(ctx, s.options.Patience)
 	defer cancel()
 	transaction := s.client.Txn(ctx)
 	if replaced == nil {
-		transaction = transaction.Then(put, first)
+		transaction = transaction.Then(put, all)
 	} else {
 		transaction = transaction.If(replaced.exists()).
-			Then(clientv3.OpDelete(replaced.key), put, first).Else(put, first)
+			Then(clientv3.OpDelete(replaced.key), put, all).Else(put, all)
 	}
 	answer, err := transaction.Commit()
 	if err != nil {
@@ -79,17 +79,13 @@ func (c *claim) place(ctx context.Context, replaced *claim) {
 		}
 		return
 	}
-	c.revision.Store(answer.Header.Revision)
+	before := revisions(answer.Responses[len(answer.Responses)-1].GetResponseRange().Kvs)
+	delete(before, c.key)
+	c.lock.line.placed(c, answer.Header.Revision, before)
 	close(c.placed)
 	if replaced != nil {
 		replaced.forget()
 	}
-	keys := answer.Responses[len(answer.Responses)-1].GetResponseRange().Kvs
-	if len(keys) > 0 && string(keys[0].Key) == c.key {
-		c.haveTurn()
-		return
-	}
-	c.lock.line.watch()
 }
 
 // failed ends a claim whose key may or may not be there. What is deleted here may still be made by
@@ -142,9 +138,8 @@ func (c *claim) tryPlace(ctx context.Context) (bool, error) {
 		c.forget()
 		return false, nil
 	}
-	c.revision.Store(answer.Header.Revision)
+	c.lock.line.placed(c, answer.Header.Revision, nil)
 	close(c.placed)
-	c.haveTurn()
 	return true, nil
 }
 

@@ -2,6 +2,7 @@ package etcd
 
 import (
 	"context"
+	"math"
 	"sync"
 	"time"
 
@@ -12,9 +13,11 @@ import (
 // A line is what this process knows of a lock's keys: the waiters of all processes, in the order in
 // which the keys were made. The first one has the lock.
 //
-// One watch stands for as long as the process uses the lock. etcd serves a watch at once only if it
-// begins with the present: one that begins in the past is caught up every 100 ms. So the watch
-// begins first, and then the keys are read, at a revision that is not older.
+// The answer of the transaction that makes a claim's key lists the keys before it, and the claim
+// has its turn when all of them are deleted. One watch of deletions stands for as long as the
+// process uses the lock. etcd serves a watch at once only if it begins with the present: one that
+// begins in the past is caught up every 100 ms. So the watch begins first, and then the keys are
+// read, at a revision that is not older.
 //
 // What is known may be old, but it was true: a process whose key has once been the first has the
 // lock until the key is deleted, and others than its owner delete it only when its lease has ended.
@@ -22,15 +25,14 @@ type line struct {
 	lock *Lock
 
 	mu      sync.Mutex
-	watched bool // by a goroutine
-	known   bool // keys is what etcd has at the revision
-	at      int64
-	keys    map[string]*mvccpb.KeyValue
+	watched bool              // by a goroutine
+	since   int64             // the revision at which the keys were read; 0: they are not known
+	keys    map[string]int64  // those that were read and are not deleted, with their create revisions
+	deleted map[string]int64  // the revision of each name's last deletion since
 	claims  map[string]*claim // those of this process that wait or have the lock
 	used    time.Time
 	slots   []bool // those of the names of keys that are in use, with this lease
 	lease   clientv3.LeaseID
-	first   string // the first key
 	guarded string // the first key, if its process's death is waited for
 	unguard context.CancelFunc
 }
@@ -58,70 +60,89 @@ func (n *line) remove(c *claim) {
 	n.guard()
 }
 
-// watch starts the watch unless it stands, and looks whether a claim has its turn.
-func (n *line) watch() {
+// placed takes over the revision at which a claim's key was made, and the keys before it, both at
+// once: a claim with a revision and no keys before it has its turn. If there are some, the watch
+// starts unless it stands.
+func (n *line) placed(c *claim, revision int64, before map[string]int64) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	c.before = before
+	c.revision.Store(revision)
+	if len(before) == 0 {
+		c.haveTurn()
+		return
+	}
 	if !n.watched {
 		n.watched = true
 		n.lock.space.run(n.follow)
 	}
-	n.look()
+	if n.since != 0 {
+		n.review(c)
+	}
+	n.guard()
 }
 
-// look tells each claim of this process what has become of it. The mutex is held.
-func (n *line) look() {
-	if !n.known {
-		return
+// review tells a claim what the deletions so far mean for it. The mutex is held.
+func (n *line) review(c *claim) {
+	revision := c.revision.Load()
+	if revision == 0 {
+		return // the answer will come
 	}
-	var first *mvccpb.KeyValue
-	for _, key := range n.keys {
-		if first == nil || key.CreateRevision < first.CreateRevision {
-			first = key
+	if revision < n.since {
+		c.before = map[string]int64{}
+		for name, made := range n.keys {
+			if made < revision {
+				c.before[name] = made
+			}
 		}
-	}
-	n.first = ""
-	if first != nil {
-		n.first = string(first.Key)
-		if c := n.claims[n.first]; c != nil && c.revision.Load() == first.CreateRevision {
-			c.haveTurn()
-		}
-	}
-	for name, c := range n.claims {
-		key, made := n.keys[name], c.revision.Load()
-		if made != 0 && made <= n.at && (key == nil || key.CreateRevision != made) {
+		if n.keys[c.key] != revision {
 			c.end()
 		}
 	}
-	n.guard()
+	for name, made := range c.before {
+		if n.deleted[name] > made {
+			delete(c.before, name)
+		}
+	}
+	if n.deleted[c.key] > revision {
+		c.end()
+	}
+	if len(c.before) == 0 {
+		c.haveTurn()
+	}
 }
 
 // guard waits for the death of the process that has the lock, if it is of this machine and others
 // of this process wait. The mutex is held.
 func (n *line) guard() {
-	key := n.keys[n.first]
-	if key != nil && (n.claims[n.first] != nil || len(n.claims) == 0) {
-		key = nil
+	first, made := "", int64(math.MaxInt64)
+	for _, c := range n.claims {
+		for name, revision := range c.before {
+			if revision < made {
+				first, made = name, revision
+			}
+		}
 	}
-	guarded := ""
-	if key != nil {
-		guarded = n.first
-	}
-	if guarded == n.guarded {
+	if first == n.guarded {
 		return
 	}
 	n.unguard()
-	n.guarded = guarded
+	n.guarded = first
 	n.unguard = func() {}
-	if key == nil || key.Lease == 0 {
+	if first == "" {
 		return
 	}
 	ctx, cancel := context.WithCancel(n.lock.space.ctx)
 	timer := time.AfterFunc(guardAfter, func() {
-		if waitForDeath(ctx.Done(), decode(key.Value)) {
+		client := n.lock.space.client
+		read, err := client.Get(ctx, first)
+		if err != nil || len(read.Kvs) == 0 || read.Kvs[0].Lease == 0 {
+			return
+		}
+		if waitForDeath(ctx.Done(), decode(read.Kvs[0].Value)) {
 			ctx, cancel := context.WithTimeout(ctx, closeTimeout)
 			defer cancel()
-			_, _ = n.lock.space.client.Revoke(ctx, clientv3.LeaseID(key.Lease))
+			_, _ = client.Revoke(ctx, clientv3.LeaseID(read.Kvs[0].Lease))
 		}
 	})
 	n.unguard = func() {
@@ -136,8 +157,7 @@ func (n *line) follow() {
 	for {
 		n.followOnce()
 		n.mu.Lock()
-		n.known = false
-		n.keys = nil
+		n.since, n.keys, n.deleted = 0, nil, nil
 		if len(n.claims) == 0 || s.ctx.Err() != nil {
 			n.watched = false
 			n.guard()
@@ -153,7 +173,8 @@ func (n *line) followOnce() {
 	s, prefix := n.lock.space, n.lock.prefix
 	ctx, cancel := context.WithCancel(clientv3.WithRequireLeader(s.ctx))
 	defer cancel()
-	watch := s.client.Watch(ctx, prefix, clientv3.WithPrefix(), clientv3.WithCreatedNotify())
+	watch := s.client.Watch(ctx, prefix, clientv3.WithPrefix(), clientv3.WithFilterPut(),
+		clientv3.WithCreatedNotify())
 	started := time.NewTimer(s.options.Patience)
 	defer started.Stop()
 	select {
@@ -166,7 +187,7 @@ func (n *line) followOnce() {
 	}
 	limited, cancelRead := context.WithTimeout(ctx, s.options.Patience)
 	defer cancelRead()
-	read, err := s.client.Get(limited, prefix, clientv3.WithPrefix())
+	read, err := s.client.Get(limited, prefix, clientv3.WithPrefix(), clientv3.WithKeysOnly())
 	if err != nil {
 		return
 	}
@@ -198,32 +219,38 @@ func (n *line) unused() bool {
 func (n *line) replace(read *clientv3.GetResponse) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.known = true
-	n.keys = make(map[string]*mvccpb.KeyValue, len(read.Kvs))
-	for _, key := range read.Kvs {
-		n.keys[string(key.Key)] = key
+	n.since = read.Header.Revision
+	n.keys = revisions(read.Kvs)
+	n.deleted = map[string]int64{}
+	for _, c := range n.claims {
+		n.review(c)
 	}
-	n.at = read.Header.Revision
-	n.look()
+	n.guard()
 }
 
-// apply changes the line by events, except those that the keys read have seen.
+func revisions(keys []*mvccpb.KeyValue) map[string]int64 {
+	found := make(map[string]int64, len(keys))
+	for _, key := range keys {
+		found[string(key.Key)] = key.CreateRevision
+	}
+	return found
+}
+
+// apply takes over deletions.
 func (n *line) apply(events []*clientv3.Event) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for _, event := range events {
-		switch {
-		case event.Kv.ModRevision <= n.at: // those of one revision come in one answer
-		case event.Type == clientv3.EventTypePut:
-			n.keys[string(event.Kv.Key)] = event.Kv
-		default:
-			delete(n.keys, string(event.Kv.Key))
+		name, revision := string(event.Kv.Key), event.Kv.ModRevision
+		if revision > n.since {
+			n.deleted[name] = revision
+			delete(n.keys, name)
 		}
 	}
-	if len(events) > 0 {
-		n.at = max(n.at, events[len(events)-1].Kv.ModRevision)
+	for _, c := range n.claims {
+		n.review(c)
 	}
-	n.look()
+	n.guard()
 }
 
 // takeSlot returns a number that no other claim of this process with that lease has.
