@@ -27,6 +27,8 @@
 # make gopy                 build examples/gopy_counter, and the Go side of the tests, with gopy
 # make free-threaded        build a CPython without a GIL, from Debian's source package
 # make test-free-threaded   pass all Python tests with it
+# make etcd                 build golock-etcd, and get Debian's etcd for the tests
+# make test-etcd            pass the tests of golock.etcd, on real servers
 # make test-tsan            look for data races in the extension with ThreadSanitizer
 #
 # PYTHON names the interpreter; each version has a virtual environment of its own.
@@ -39,22 +41,23 @@ VENV := .venv/$(PYTHON_VERSION)
 BIN := $(VENV)/bin
 GO_SOURCES := golock internal examples tests_go tests_py
 # The examples and the Go side of the Python tests are modules of their own, so that golock does not
-# require gopy.
-GO_MODULES := . examples tests_py/go
+# require gopy; so are the locks in etcd, and their tests, which contain a server.
+GO_MODULES := . examples tests_py/go golock/etcd tests_go/etcd
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.6.1
 NATIVE := $(sort $(wildcard pyext/native/*.[ch] pyext/native/*/*.[ch]))
-C_SOURCES := $(NATIVE) $(wildcard golock/capi/*.[ch] golock/capi/libgolock/*.c bench/floor/*.c \
-	tests_py/go/*.c tests_py/stress/*.c protocol/litmus/*.[ch])
+C_SOURCES := $(NATIVE) $(wildcard golock/capi/*.[ch] golock/capi/libgolock/*.c \
+	golock/etcd/libgolock_etcd/*.c bench/floor/*.c tests_py/go/*.c tests_py/stress/*.c \
+	protocol/litmus/*.[ch])
 SPIN := $(or $(shell command -v spin),$(CURDIR)/build/spin/usr/bin/spin)
 SOURCES := setup.py pyproject.toml go.mod go.sum $(NATIVE) \
 	$(wildcard golock/*.go internal/*/*.go golock/capi/*.* golock/capi/libgolock/*) \
 	$(wildcard pyext/backend/*.py) \
 	$(wildcard pyext/golock/*.py* pyext/golock/*/*.py pyext/golock/*/*.json pyext/golock/*/page/*)
 
-.PHONY: demo check test test-all test-go test-python test-oldest test-newest test-slow-path verify \
-	verify-all litmus limits soak browser gopy free-threaded test-free-threaded test-tsan \
-	test-suites bench bench-go conformance lint format wheels test-wheels test-install \
-	test-install-quick test-arm64 release clean
+.PHONY: demo check test test-all test-go etcd test-etcd test-python test-oldest test-newest \
+	test-slow-path verify verify-all litmus limits soak browser gopy free-threaded \
+	test-free-threaded test-tsan test-suites bench bench-go conformance lint format wheels \
+	test-wheels test-install test-install-quick test-arm64 release clean
 
 demo: $(VENV)/golock
 	$(BIN)/python -I -m golock --version
@@ -83,6 +86,17 @@ SIDE_BY_SIDE := -n 4 --dist loadfile
 test-python: $(VENV)/tests
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(SELECT) --ignore=tests_py/stress
 	test -z "$(STRESS)" || $(BIN)/python -m pytest $(STRESS)
+
+ETCD_SERVER := $(CURDIR)/build/etcd-server/usr/bin/etcd
+
+etcd: $(VENV)/etcd
+	test -x $(ETCD_SERVER) || tests_py/debian.sh build/etcd-server etcd-server
+
+test-etcd: $(VENV)/tests
+	$(MAKE) etcd
+	$(GO) -C tests_go/etcd test ./...
+	GOLOCK_ETCD=$(ETCD_SERVER) GOLOCK_FAULTS=30 $(GO) -C tests_go/etcd test -run OfProcesses ./...
+	$(BIN)/python -m pytest tests_py/cluster
 
 # What the sources promise to be built with: the oldest Go and setuptools, and the newest
 # setuptools. The Go of this machine builds everything else.
@@ -241,6 +255,7 @@ format: $(VENV)/lint
 wheels: $(VENV)/release
 	rm -rf wheelhouse
 	$(BIN)/python pyext/backend/wheels.py --output wheelhouse
+	$(BIN)/python pyext/backend/etcd.py --output wheelhouse --target x86_64 --target aarch64
 	$(BIN)/python pyext/backend/check_wheels.py wheelhouse
 
 # As root: the systems are made by debootstrap, in build/bare.
@@ -272,6 +287,13 @@ release: $(VENV)/release
 $(VENV)/golock: $(SOURCES)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --force-reinstall --no-deps .
+	touch $@
+
+$(VENV)/etcd: $(VENV)/golock pyext/golock_etcd/__init__.py \
+		$(wildcard golock/etcd/go.* golock/etcd/*.go golock/etcd/libgolock_etcd/*)
+	rm -rf build/etcd-wheel
+	$(BIN)/python pyext/backend/etcd.py --output build/etcd-wheel
+	$(BIN)/python -m pip install --quiet --force-reinstall --no-deps build/etcd-wheel/*.whl
 	touch $@
 
 # gopy builds the example and the Go side of the tests into one Python package, so that both have

@@ -13,7 +13,6 @@ import shutil
 import subprocess
 import sys
 import tarfile
-import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
@@ -23,10 +22,9 @@ VENDORED = ROOT / "vendor" / "modules.txt"
 
 sys.path.insert(0, str(ROOT / "pyext" / "backend"))
 import go_command  # noqa: E402
+import library  # noqa: E402
 from toolchain import (  # noqa: E402
-    MACHINES,
     Target,
-    Toolchain,
     Unbuildable,
     headers,
     machine,
@@ -41,53 +39,6 @@ from setuptools import Extension, setup  # noqa: E402
 from setuptools.command.bdist_wheel import bdist_wheel  # noqa: E402
 from setuptools.command.build_ext import build_ext  # noqa: E402
 from setuptools.command.sdist import sdist  # noqa: E402
-
-# The functions of the C library in whose place golock/capi/libgolock/guest.c puts its own.
-WRAPPED = (
-    "malloc",
-    "mmap",
-    "munmap",
-    "pthread_attr_init",
-    "pthread_create",
-    "pthread_getattr_np",
-    "sigaction",
-)
-
-# What zig compiles, and its parts of the C library, have debugging information with the paths of
-# this machine, so two builds would differ.
-ZIG_STRIP = "-Wl,--strip-debug"
-
-
-def build_core(tools: Toolchain, output: Path, scratch: Path) -> None:
-    """Build libgolock.so; golock/capi/libgolock says what the linker flags are for."""
-    output.parent.mkdir(parents=True, exist_ok=True)
-    built = output.with_suffix(".tmp")
-    # The path of the sources may have quotes and commas, which -Wl cannot pass on.
-    with tempfile.TemporaryDirectory(prefix="golock") as temporary:
-        exports = shutil.copy(ROOT / "golock" / "capi" / "libgolock" / "exports.map", temporary)
-        external = [f"-Wl,--version-script={exports}", *(f"-Wl,--wrap={each}" for each in WRAPPED)]
-        external += [ZIG_STRIP] if tools.is_zig else []
-        ldflags = [
-            "-s -w -buildid=",
-            "-X runtime.godebugDefault=asyncpreemptoff=1,containermaxprocs=0",
-            f'"-extldflags={" ".join(external)}"',
-        ]
-        command = [tools.go, "build", "-trimpath", "-buildvcs=false", "-buildmode=c-shared"]
-        command += [f"-ldflags={' '.join(ldflags)}", "-o", str(built.resolve())]
-        command += ["./golock/capi/libgolock"]
-        environment = go_command.build_environment(
-            tools.go,
-            shlex.join(tools.compiler),
-            MACHINES[machine()],
-            scratch,
-            vendored=VENDORED.exists(),
-        )
-        print(ascii(shlex.join(command)), flush=True)
-        if subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode != 0:
-            raise Unbuildable("the go command failed; its output is above.")
-    built.with_suffix(".h").unlink(missing_ok=True)
-    # A running program may have the old file mapped.
-    built.replace(output)
 
 
 def headers_for_zig(scratch: Path) -> list[str]:
@@ -123,11 +74,11 @@ class BuildExtension(build_ext):
         if tools.is_zig:
             # distutils takes the commands of the compiler and the linker from the environment.
             os.environ["CC"] = shlex.join(tools.compiler)
-            os.environ["LDSHARED"] = f"{os.environ['CC']} -shared {ZIG_STRIP}"
+            os.environ["LDSHARED"] = f"{os.environ['CC']} -shared {library.ZIG_STRIP}"
             self.include_dirs = [*headers_for_zig(scratch), *self.include_dirs]
             # pyconfig.h repeats what zig's newer headers have defined.
             self.extensions[0].extra_compile_args.append("-Wno-macro-redefined")
-        build_core(tools, self.core, scratch)
+        library.CORE.build(tools, self.core, scratch)
         super().run()
         self.header.parent.mkdir(exist_ok=True)
         shutil.copyfile(ROOT / CONTRACT, self.header)
@@ -240,6 +191,7 @@ def compile_arguments() -> list[str]:
 setup(
     script_args=["--no-user-cfg", *sys.argv[1:]],
     cmdclass={"bdist_wheel": Wheel, "build_ext": BuildExtension, "sdist": SourceDistribution},
+    extras_require={"etcd": [f"golock-etcd=={library.version()}"]},
     ext_modules=[
         Extension(
             "golock._golock",

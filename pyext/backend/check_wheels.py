@@ -26,6 +26,7 @@ from elftools.elf.sections import SymbolTableSection
 
 ROOT = Path(__file__).resolve().parents[2]
 LARGEST = 1_500_000
+LARGEST_WITH_ETCD = 15_000_000
 OLDEST_GLIBC = (2, 17)  # that of manylinux2014
 ELF_MACHINES = {"x86_64": "EM_X86_64", "aarch64": "EM_AARCH64"}
 
@@ -101,25 +102,14 @@ def code(file: Path) -> str:
 
 def faults(wheel: Path, headers: Path) -> list[str]:
     """Return what is wrong with a wheel, apart from what other tools see."""
-    _, version, interpreter, abi, platforms = wheel.stem.split("-")
+    _, _, interpreter, abi, platforms = wheel.stem.split("-")
     minor = int(interpreter.removeprefix("cp3"))
     machine = next(each for each in ELF_MACHINES if platforms.endswith(each))
     extension = f"golock/_golock.cpython-{abi.removeprefix('cp')}-{machine}-linux-gnu.so"
     core = "golock/libgolock.so"
-    found = []
-    if wheel.stat().st_size > LARGEST:
-        found.append(f"has {wheel.stat().st_size} bytes")
-    with zipfile.ZipFile(wheel) as archive:
-        names = {name for name in archive.namelist() if ".so" in name}
-        if names != {extension, core}:
-            return [*found, f"has the libraries {sorted(names)}"]
-        libraries = {name: Library(archive.read(name)) for name in names}
-        stated = Parser().parsestr(archive.read(f"golock-{version}.dist-info/WHEEL").decode())
-    tags = {f"{interpreter}-{abi}-{platform}" for platform in platforms.split(".")}
-    if set(stated.get_all("Tag", [])) != tags or stated["Root-Is-Purelib"] != "false":
-        found.append("states other tags than its name has")
-    for name, library in libraries.items():
-        found += [f"{name} {fault}" for fault in library.faults(machine)]
+    libraries, found = examined(wheel, {extension, core}, LARGEST)
+    if not libraries:
+        return found
     if libraries[extension].exported != {"PyInit__golock"}:
         found.append(f"{extension} exports {sorted(libraries[extension].exported)}")
     exported = sorted(libraries[core].exported)
@@ -127,6 +117,41 @@ def faults(wheel: Path, headers: Path) -> list[str]:
         found.append(f"{core} exports {exported}")
     wanted = strangers(libraries[extension].wanted, minor, headers)
     return [*found, *(f"{extension} {fault}" for fault in wanted)]
+
+
+def faults_with_etcd(wheel: Path) -> list[str]:
+    """Return what is wrong with a wheel of golock-etcd, apart from what other tools see."""
+    name = "golock_etcd/libgolock_etcd.so"
+    libraries, found = examined(wheel, {name}, LARGEST_WITH_ETCD)
+    others = [
+        each
+        for library in libraries.values()
+        for each in sorted(library.exported)
+        if not re.fullmatch(r"golock_etcd_\w+", each)
+    ]
+    return [*found, *(f"{name} exports {other}" for other in others)]
+
+
+def examined(wheel: Path, expected: set[str], largest: int) -> tuple[dict[str, Library], list[str]]:
+    """Return the libraries in a wheel, none if others are expected, and what is wrong with them."""
+    distribution, version, interpreter, abi, platforms = wheel.stem.split("-")
+    machine = next(each for each in ELF_MACHINES if platforms.endswith(each))
+    found = []
+    if wheel.stat().st_size > largest:
+        found.append(f"has {wheel.stat().st_size} bytes")
+    with zipfile.ZipFile(wheel) as archive:
+        names = {name for name in archive.namelist() if ".so" in name}
+        if names != expected:
+            return {}, [*found, f"has the libraries {sorted(names)}"]
+        libraries = {name: Library(archive.read(name)) for name in names}
+        text = archive.read(f"{distribution}-{version}.dist-info/WHEEL").decode()
+    stated = Parser().parsestr(text)
+    tags = {f"{interpreter}-{abi}-{platform}" for platform in platforms.split(".")}
+    if set(stated.get_all("Tag", [])) != tags or stated["Root-Is-Purelib"] != "false":
+        found.append("states other tags than its name has")
+    for name, library in libraries.items():
+        found += [f"{name} {fault}" for fault in library.faults(machine)]
+    return libraries, found
 
 
 def too_new(wheel: Path) -> list[str]:
@@ -143,11 +168,12 @@ def too_new(wheel: Path) -> list[str]:
 def check(folder: Path) -> None:
     """Raise SystemExit, which says all that is wrong with the distributions in a folder."""
     made = sorted(folder.glob("golock-*.whl"))
+    with_etcd = sorted(folder.glob("golock_etcd-*.whl"))
     if not made:
         raise SystemExit(f"there are no wheels in {folder}")
     tools = [
-        ["twine", "check", "--strict", *map(str, [*folder.glob("*.tar.gz"), *made])],
-        ["check_wheel_contents", *map(str, made)],
+        ["twine", "check", "--strict", *map(str, [*folder.glob("*.tar.gz"), *made, *with_etcd])],
+        ["check_wheel_contents", *map(str, [*made, *with_etcd])],
     ]
     failed = [tool[0] for tool in tools if run(tool) != 0]
     for wheel in made:
@@ -156,6 +182,10 @@ def check(folder: Path) -> None:
         assert headers is not None  # the wheel was built with them
         found = [*faults(wheel, headers), *too_new(wheel)]
         print(f"{wheels.target_of(wheel):<24} {'; '.join(found) or 'checked'}", flush=True)
+        failed += [f"{wheel.name} {fault}" for fault in found]
+    for wheel in with_etcd:
+        found = [*faults_with_etcd(wheel), *too_new(wheel)]
+        print(f"{wheel.name:<24} {'; '.join(found) or 'checked'}", flush=True)
         failed += [f"{wheel.name} {fault}" for fault in found]
     if failed:
         raise SystemExit("\n".join(["These checks failed:", *failed]))

@@ -17,6 +17,8 @@ import subprocess
 from pathlib import Path
 
 import check_wheels
+import etcd
+import library
 import wheels
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -49,16 +51,26 @@ def faults(version: str) -> list[str]:
     return found
 
 
+def licensed(module: str) -> dict[str, object]:
+    """Return the license of Go's own modules; the wheel of golock-etcd contains the others'."""
+    if module == "std" or module.startswith("golang.org/x/"):
+        return {"licenses": [{"license": {"id": "BSD-3-Clause"}}]}
+    return {}
+
+
 def bill_of_materials(version: str) -> dict[str, object]:
     """Return what the wheels contain of others, as CycloneDX 1.6."""
-    modules = output(
-        *("go", "list", "-deps", "-f", "{{with .Module}}{{.Path}} {{.Version}}{{end}}"),
-        "./golock/capi/libgolock",
-    )
     components = [("std", output("go", "env", "GOVERSION").removeprefix("go"))]
-    for line in sorted(set(modules.splitlines())):
+    modules = set()
+    for built in (library.CORE, library.ETCD):
+        form = "{{with .Module}}{{.Path}} {{.Version}}{{end}}"
+        listed = output(
+            "go", "-C", str(built.module), "list", "-deps", "-f", form, f"./{built.command}"
+        )
+        modules.update(listed.splitlines())
+    for line in sorted(modules):
         name, _, number = line.partition(" ")
-        if number:
+        if number and not name.startswith("github.com/golock/"):
             components.append((name, number))
     return {
         "bomFormat": "CycloneDX",
@@ -79,7 +91,7 @@ def bill_of_materials(version: str) -> dict[str, object]:
                 "name": name,
                 "version": number,
                 "purl": f"pkg:golang/{name}@{number}",
-                "licenses": [{"license": {"id": "BSD-3-Clause"}}],
+                **licensed(name),
             }
             for name, number in components
         ],
@@ -98,6 +110,8 @@ def main() -> None:
     missing = wheels.build_all(wheels.targets(), folder)
     if missing:
         raise SystemExit(f"There are no headers of Python here for {', '.join(missing)}.")
+    for machine in wheels.ARCHITECTURES:
+        etcd.build_wheel(folder, machine)
     check_wheels.check(folder)
     bill = folder / f"golock-{version}.cdx.json"
     bill.write_text(json.dumps(bill_of_materials(version), indent=2) + "\n", encoding="utf-8")

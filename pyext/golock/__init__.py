@@ -32,6 +32,7 @@ from ._golock import (
 )
 from ._golock import sight_wanted as _sight_wanted
 from ._install import install, installed, uninstall
+from ._lost import LockLost
 from ._shared import get_include, shared
 
 if sys.version_info >= (3, 13):
@@ -49,6 +50,7 @@ __all__ = [
     "DeadlockError",
     "Event",
     "Lock",
+    "LockLost",
     "LockType",
     "RLock",
     "Semaphore",

@@ -1,0 +1,181 @@
+package etcd
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	clientv3 "go.etcd.io/etcd/client/v3"
+)
+
+// A lease is kept alive until it is closed or etcd cannot be reached.
+//
+// Its deadline is the time at which its last renewal was sent, plus the TTL, less a margin. etcd
+// counts the TTL from the renewal's arrival, so it ends the lease later: the margin is for clocks
+// that run at different rates. A deadline that has passed never moves: whoever has seen it pass
+// sees so from then on.
+type lease struct {
+	space    *Space
+	id       clientv3.LeaseID
+	ttl      time.Duration
+	deadline atomic.Int64 // of now(); 0 once it has passed
+	over     context.Context
+	end      context.CancelFunc // ends `over`
+	suspect  atomic.Int64       // until this moment etcd may make keys that nobody wants
+}
+
+// Clocks that are synchronized differ by 0.1 % at most while they are slewed.
+func margin(ttl time.Duration) time.Duration { return ttl/50 + 10*time.Millisecond }
+
+// Timers stand still while the machine is suspended, so none runs for longer.
+const longestTimer = time.Second
+
+func grant(ctx context.Context, space *Space) (*lease, error) {
+	sent := now()
+	seconds := max(int64((space.options.TTL+time.Second-1)/time.Second), 1)
+	answer, err := space.client.Grant(ctx, seconds)
+	if err != nil {
+		return nil, err
+	}
+	l := &lease{space: space, id: answer.ID, ttl: time.Duration(answer.TTL) * time.Second}
+	l.over, l.end = context.WithCancel(space.ctx)
+	l.deadline.Store(int64(sent + l.ttl - margin(l.ttl)))
+	space.run(l.watch)
+	space.run(l.renew)
+	return l, nil
+}
+
+// alive reports whether nobody else can have the lease's locks yet.
+func (l *lease) alive() bool {
+	for {
+		deadline := l.deadline.Load()
+		if deadline == 0 {
+			return false
+		}
+		if int64(now()) < deadline {
+			return true
+		}
+		if l.deadline.CompareAndSwap(deadline, 0) {
+			l.end()
+			return false
+		}
+	}
+}
+
+// expire ends the lease at once.
+func (l *lease) expire() {
+	l.deadline.Store(0)
+	l.end()
+}
+
+// extend moves the deadline after a renewal that was sent at a moment. It reports whether the lease
+// is alive.
+func (l *lease) extend(sent time.Duration) bool {
+	deadline := l.deadline.Load()
+	next := max(int64(sent+l.ttl-margin(l.ttl)), deadline)
+	return l.alive() && deadline != 0 && l.deadline.CompareAndSwap(deadline, next)
+}
+
+// watch ends the lease when its deadline passes.
+func (l *lease) watch() {
+	for l.alive() {
+		left := time.Duration(l.deadline.Load()) - now()
+		pause(l.over, min(max(left, 0), longestTimer))
+	}
+}
+
+// renew keeps the lease alive. In the end it revokes the lease, which frees its locks: everybody
+// here knows by then that they are lost.
+func (l *lease) renew() {
+	pause := l.ttl / 3
+	for l.alive() {
+		select {
+		case <-l.over.Done():
+			continue
+		case <-time.After(pause):
+		}
+		sent := now()
+		err := l.renewOnce()
+		switch {
+		case err == nil:
+			if !l.extend(sent) {
+				l.expire()
+			}
+			pause = l.ttl / 3
+			if until := l.suspect.Load(); int64(now()) < until {
+				l.sweep()
+				pause = min(pause, sweepPause)
+			} else {
+				l.suspect.CompareAndSwap(until, 0)
+			}
+		case errors.Is(err, rpctypes.ErrLeaseNotFound):
+			l.expire()
+		default:
+			pause = retryPause
+			if l.suspect.Load() != 0 {
+				l.suspectKeys()
+			}
+		}
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), min(l.ttl, closeTimeout))
+	defer cancel()
+	_, _ = l.space.client.Revoke(ctx, l.id)
+}
+
+var errTermChanged = errors.New("golock/etcd: the leader changed during the renewal")
+
+// renewOnce renews the lease. In older versions of etcd a leader answers renewals by itself, also
+// one that was paused and does not know yet that the others have elected another. So a read
+// follows, which a majority confirms: if it is of the same term, the leader was one.
+func (l *lease) renewOnce() error {
+	ctx, cancel := context.WithTimeout(clientv3.WithRequireLeader(l.over), l.ttl/3)
+	defer cancel()
+	stream, err := pb.NewLeaseClient(l.space.client.ActiveConnection()).LeaseKeepAlive(ctx)
+	if err != nil {
+		return err
+	}
+	if err := stream.Send(&pb.LeaseKeepAliveRequest{ID: int64(l.id)}); err != nil {
+		return err
+	}
+	answer, err := stream.Recv()
+	if err != nil {
+		return err
+	}
+	if answer.TTL <= 0 {
+		return rpctypes.ErrLeaseNotFound
+	}
+	read, err := l.space.client.Get(ctx, l.space.options.Prefix, clientv3.WithCountOnly())
+	if err != nil {
+		return err
+	}
+	if read.Header.RaftTerm != answer.Header.RaftTerm {
+		return errTermChanged
+	}
+	return nil
+}
+
+// An answer that did not arrive leaves open whether etcd has made the key, or will. The keys of a
+// lease that no claim has are deleted, for as long as a request may be under way in etcd.
+const (
+	longestRequest = 30 * time.Second
+	sweepPause     = time.Second
+)
+
+func (l *lease) suspectKeys() { l.suspect.Store(int64(now() + longestRequest)) }
+
+func (l *lease) sweep() {
+	ctx, cancel := context.WithTimeout(l.over, l.ttl/3)
+	defer cancel()
+	answer, err := l.space.client.TimeToLive(ctx, l.id, clientv3.WithAttachedKeys())
+	if err != nil {
+		return
+	}
+	for _, key := range answer.Keys {
+		if !l.space.claimed(string(key)) {
+			_, _ = l.space.client.Delete(ctx, string(key))
+		}
+	}
+}

@@ -1,0 +1,341 @@
+package main
+
+// #include <stdbool.h>
+// #include <stdint.h>
+// #include <stdlib.h>
+import "C"
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"math"
+	"runtime/cgo"
+	"sync"
+	"time"
+	"unsafe"
+
+	"github.com/golock/golock/golock"
+	"github.com/golock/golock/golock/etcd"
+	clientv3 "go.etcd.io/etcd/client/v3"
+)
+
+// A call runs in a goroutine, so that the thread that made it can wait as golock's threads do: it
+// answers signals and keeps its time limit. Its end sets a golock.Event of Python.
+type call struct {
+	cancel context.CancelFunc
+	ended  chan struct{}
+	opened *space
+	hold   *etcd.Hold
+	answer any
+	err    error
+}
+
+func begin(event C.uintptr_t, nanoseconds C.int64_t, run func(context.Context, *call)) C.uintptr_t {
+	signal, err := golock.EventAt(uintptr(event))
+	if err != nil {
+		return 0
+	}
+	limit := time.Duration(nanoseconds)
+	if nanoseconds < 0 {
+		limit = math.MaxInt64
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	c := &call{cancel: cancel, ended: make(chan struct{})}
+	go func() {
+		defer close(c.ended) // after the last use of the event
+		defer signal.Set()
+		run(ctx, c)
+	}()
+	return C.uintptr_t(cgo.NewHandle(c))
+}
+
+// The outcomes of a call; golock.etcd has the same numbers.
+const (
+	done = iota
+	notAcquired
+	lost
+	released
+	failed
+	invalid
+)
+
+// golock_etcd_end cancels a call unless it has ended, waits for its end, and returns its outcome.
+// *handle is that of a hold or a space, if the call was for one. *text is a JSON document or an
+// error in words, which is to be freed, or NULL.
+//
+//export golock_etcd_end
+func golock_etcd_end(ended C.uintptr_t, handle *C.uintptr_t, token *C.int64_t,
+	text **C.char) C.int {
+	c := cgo.Handle(ended).Value().(*call)
+	cgo.Handle(ended).Delete()
+	c.cancel()
+	<-c.ended
+	switch {
+	case errors.Is(c.err, etcd.ErrLost):
+		return lost
+	case errors.Is(c.err, etcd.ErrReleased):
+		return released
+	case c.err == context.DeadlineExceeded, c.err == context.Canceled:
+		return notAcquired
+	case errors.Is(c.err, etcd.ErrInvalid):
+		*text = C.CString(c.err.Error())
+		return invalid
+	case c.err != nil:
+		*text = C.CString(c.err.Error())
+		return failed
+	}
+	if c.hold != nil {
+		*handle = C.uintptr_t(cgo.NewHandle(c.hold))
+		*token = C.int64_t(c.hold.Token())
+	}
+	if c.opened != nil {
+		*handle = C.uintptr_t(cgo.NewHandle(c.opened))
+	}
+	if c.answer != nil {
+		document, err := json.Marshal(c.answer)
+		if err != nil {
+			panic(err)
+		}
+		*text = C.CString(string(document))
+	}
+	return done
+}
+
+//export golock_etcd_free
+func golock_etcd_free(text *C.char) { C.free(unsafe.Pointer(text)) }
+
+//export golock_etcd_forget
+func golock_etcd_forget(handle C.uintptr_t) { cgo.Handle(handle).Delete() }
+
+type options struct {
+	etcd.Connection
+	Prefix                 string
+	TTL, Handoff, Patience float64 // seconds
+}
+
+type space struct {
+	*etcd.Space
+	client *etcd.Client
+}
+
+func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
+
+// golock_etcd_open connects, and returns a call whose answer is the handle of a space. The client
+// asks etcd for a token at once if there is a user.
+//
+//export golock_etcd_open
+func golock_etcd_open(document *C.char, nanoseconds C.int64_t, event C.uintptr_t) C.uintptr_t {
+	text := []byte(C.GoString(document))
+	return begin(event, nanoseconds, func(ctx context.Context, c *call) {
+		connected := make(chan struct{})
+		var opened *space
+		var err error
+		go func() {
+			defer close(connected)
+			opened, err = open(text)
+		}()
+		select {
+		case <-connected:
+			c.opened, c.err = opened, err
+		case <-ctx.Done():
+			c.err = ctx.Err()
+			go func() {
+				if <-connected; opened != nil {
+					_ = opened.client.Close()
+				}
+			}()
+		}
+	})
+}
+
+func open(document []byte) (*space, error) {
+	var o options
+	if err := json.Unmarshal(document, &o); err != nil {
+		return nil, err
+	}
+	client, err := etcd.Connect(o.Connection)
+	if err != nil {
+		return nil, err
+	}
+	return &space{etcd.NewSpace(client.Client, etcd.Options{
+		Prefix:   o.Prefix,
+		TTL:      seconds(o.TTL),
+		Handoff:  seconds(o.Handoff),
+		Patience: seconds(o.Patience),
+		TLS:      client.TLS,
+	}), client}, nil
+}
+
+//export golock_etcd_close
+func golock_etcd_close(handle C.uintptr_t, nanoseconds C.int64_t, event C.uintptr_t) C.uintptr_t {
+	s := cgo.Handle(handle).Value().(*space)
+	cgo.Handle(handle).Delete()
+	return begin(event, nanoseconds, func(ctx context.Context, c *call) {
+		c.err = s.Close(ctx)
+		_ = s.client.Close()
+	})
+}
+
+//export golock_etcd_lock
+func golock_etcd_lock(handle C.uintptr_t, name *C.char) C.uintptr_t {
+	s := cgo.Handle(handle).Value().(*space)
+	return C.uintptr_t(cgo.NewHandle(s.Lock(C.GoString(name))))
+}
+
+//export golock_etcd_acquire
+func golock_etcd_acquire(handle C.uintptr_t, blocking C.bool, nanoseconds C.int64_t,
+	event C.uintptr_t) C.uintptr_t {
+	lock := cgo.Handle(handle).Value().(*etcd.Lock)
+	return begin(event, nanoseconds, func(ctx context.Context, c *call) {
+		if blocking {
+			c.hold, c.err = lock.Acquire(ctx)
+			return
+		}
+		c.hold, c.err = lock.TryAcquire(ctx)
+		if c.hold == nil && c.err == nil {
+			c.err = context.Canceled
+		}
+	})
+}
+
+//export golock_etcd_release
+func golock_etcd_release(handle C.uintptr_t, event C.uintptr_t) C.uintptr_t {
+	hold := cgo.Handle(handle).Value().(*etcd.Hold)
+	return begin(event, -1, func(ctx context.Context, c *call) {
+		c.err = hold.Release(ctx)
+	})
+}
+
+// golock_etcd_discard releases a hold or closes a space, in the background, and forgets the handle.
+//
+//export golock_etcd_discard
+func golock_etcd_discard(handle C.uintptr_t) {
+	value := cgo.Handle(handle).Value()
+	cgo.Handle(handle).Delete()
+	go func() {
+		switch discarded := value.(type) {
+		case *etcd.Hold:
+			_ = discarded.Release(context.Background())
+		case *space:
+			_ = discarded.Close(context.Background())
+			_ = discarded.client.Close()
+		}
+	}()
+}
+
+//export golock_etcd_is_lost
+func golock_etcd_is_lost(handle C.uintptr_t) C.bool {
+	return C.bool(cgo.Handle(handle).Value().(*etcd.Hold).Lost())
+}
+
+// golock_etcd_describe returns a hold's key and revision as a JSON document, which is to be freed.
+//
+//export golock_etcd_describe
+func golock_etcd_describe(handle C.uintptr_t) *C.char {
+	hold := cgo.Handle(handle).Value().(*etcd.Hold)
+	document, err := json.Marshal([]any{hold.Key(), hold.Revision()})
+	if err != nil {
+		panic(err)
+	}
+	return C.CString(string(document))
+}
+
+//export golock_etcd_holder
+func golock_etcd_holder(handle C.uintptr_t, nanoseconds C.int64_t, event C.uintptr_t) C.uintptr_t {
+	lock := cgo.Handle(handle).Value().(*etcd.Lock)
+	return begin(event, nanoseconds, func(ctx context.Context, c *call) {
+		var process *etcd.Process
+		if process, c.err = lock.Holder(ctx); process != nil {
+			c.answer = process
+		}
+	})
+}
+
+// A step of a transaction: with a value it puts a key, without one it deletes or reads it.
+type step struct {
+	Do    string
+	Key   []byte
+	Value []byte
+}
+
+// golock_etcd_commit runs the steps of a transaction if the process still has the lock. The answer
+// is a JSON document with the value that each step has read, or null.
+//
+//export golock_etcd_commit
+func golock_etcd_commit(handle C.uintptr_t, document *C.char, nanoseconds C.int64_t,
+	event C.uintptr_t) C.uintptr_t {
+	var steps []step
+	if err := json.Unmarshal([]byte(C.GoString(document)), &steps); err != nil {
+		return 0
+	}
+	hold := cgo.Handle(handle).Value().(*etcd.Hold)
+	return begin(event, nanoseconds, func(ctx context.Context, c *call) {
+		operations := make([]clientv3.Op, len(steps))
+		for i, each := range steps {
+			key := string(each.Key)
+			switch each.Do {
+			case "put":
+				operations[i] = clientv3.OpPut(key, string(each.Value))
+			case "delete":
+				operations[i] = clientv3.OpDelete(key)
+			default:
+				operations[i] = clientv3.OpGet(key)
+			}
+		}
+		answer, err := hold.Commit(ctx, operations...)
+		if err != nil {
+			c.err = err
+			return
+		}
+		values := make([]any, len(steps))
+		for i, each := range answer.Responses {
+			if read := each.GetResponseRange(); read != nil && len(read.Kvs) > 0 {
+				values[i] = read.Kvs[0].Value
+			}
+		}
+		c.answer = values
+	})
+}
+
+// The holds that were lost, for the thread of Python that tells of them.
+var lostHolds struct {
+	sync.Mutex
+	list []C.uintptr_t
+}
+
+// golock_etcd_tell adds a number to those that golock_etcd_next_lost returns, and sets an event,
+// when a hold is lost.
+//
+//export golock_etcd_tell
+func golock_etcd_tell(handle, number, event C.uintptr_t) {
+	hold := cgo.Handle(handle).Value().(*etcd.Hold)
+	signal, err := golock.EventAt(uintptr(event))
+	if err != nil {
+		return
+	}
+	go func() {
+		<-hold.Done()
+		if !hold.WasLost() {
+			return
+		}
+		lostHolds.Lock()
+		lostHolds.list = append(lostHolds.list, number)
+		lostHolds.Unlock()
+		signal.Set()
+	}()
+}
+
+// golock_etcd_next_lost returns a number given to golock_etcd_tell, or 0.
+//
+//export golock_etcd_next_lost
+func golock_etcd_next_lost() C.uintptr_t {
+	lostHolds.Lock()
+	defer lostHolds.Unlock()
+	if len(lostHolds.list) == 0 {
+		return 0
+	}
+	number := lostHolds.list[0]
+	lostHolds.list = lostHolds.list[1:]
+	return number
+}

@@ -1,0 +1,1 @@
+#include "../../capi/libgolock/guest.c"

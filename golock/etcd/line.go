@@ -1,0 +1,289 @@
+package etcd
+
+import (
+	"context"
+	"math"
+	"sync"
+	"time"
+
+	"go.etcd.io/etcd/api/v3/mvccpb"
+	clientv3 "go.etcd.io/etcd/client/v3"
+)
+
+// A line is what this process knows of a lock's keys: the waiters of all processes, in the order in
+// which the keys were made. The first one has the lock.
+//
+// The answer of the transaction that makes a claim's key lists the keys before it, and the claim
+// has its turn when all of them are deleted. One watch of deletions stands for as long as the
+// process uses the lock. etcd serves a watch at once only if it begins with the present: one that
+// begins in the past is caught up every 100 ms. So the watch begins first, and then the keys are
+// read, at a revision that is not older.
+//
+// What is known may be old, but it was true: a process whose key has once been the first has the
+// lock until the key is deleted, and others than its owner delete it only when its lease has ended.
+type line struct {
+	lock *Lock
+
+	mu      sync.Mutex
+	watched bool              // by a goroutine
+	since   int64             // the revision at which the keys were read; 0: they are not known
+	keys    map[string]int64  // those that were read and are not deleted, with their create revisions
+	deleted map[string]int64  // the revision of each name's last deletion since
+	claims  map[string]*claim // those of this process that wait or have the lock
+	used    time.Time
+	slots   []bool // those of the names of keys that are in use, with this lease
+	lease   clientv3.LeaseID
+	guarded string // the first key, if its process's death is waited for
+	unguard context.CancelFunc
+}
+
+// guardAfter is how long a key has to be the first before its process's death is waited for.
+const guardAfter = 5 * time.Millisecond
+
+// longestUnused is how long a watch stands without a claim.
+const longestUnused = time.Minute
+
+// add makes a claim known, before its key is made.
+func (n *line) add(c *claim) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.claims[c.key] = c
+}
+
+func (n *line) remove(c *claim) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.claims[c.key] == c {
+		delete(n.claims, c.key)
+	}
+	n.used = time.Now()
+	n.guard()
+}
+
+// placed takes over the revision at which a claim's key was made, and the keys before it, both at
+// once: a claim with a revision and no keys before it has its turn. If there are some, the watch
+// starts unless it stands.
+func (n *line) placed(c *claim, revision int64, before map[string]int64) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	c.before = before
+	c.revision.Store(revision)
+	if len(before) == 0 {
+		c.haveTurn()
+		return
+	}
+	if !n.watched {
+		n.watched = true
+		n.lock.space.run(n.follow)
+	}
+	if n.since != 0 {
+		n.review(c)
+	}
+	n.guard()
+}
+
+// review tells a claim what the deletions so far mean for it. The mutex is held.
+func (n *line) review(c *claim) {
+	revision := c.revision.Load()
+	if revision == 0 {
+		return // the answer will come
+	}
+	if revision < n.since {
+		c.before = map[string]int64{}
+		for name, made := range n.keys {
+			if made < revision {
+				c.before[name] = made
+			}
+		}
+		if n.keys[c.key] != revision {
+			c.end()
+		}
+	}
+	for name, made := range c.before {
+		if n.deleted[name] > made {
+			delete(c.before, name)
+		}
+	}
+	if n.deleted[c.key] > revision {
+		c.end()
+	}
+	if len(c.before) == 0 {
+		c.haveTurn()
+	}
+}
+
+// guard waits for the death of the process that has the lock, if it is of this machine and others
+// of this process wait. The mutex is held.
+func (n *line) guard() {
+	first, made := "", int64(math.MaxInt64)
+	for _, c := range n.claims {
+		for name, revision := range c.before {
+			if revision < made {
+				first, made = name, revision
+			}
+		}
+	}
+	if first == n.guarded {
+		return
+	}
+	n.unguard()
+	n.guarded = first
+	n.unguard = func() {}
+	if first == "" {
+		return
+	}
+	ctx, cancel := context.WithCancel(n.lock.space.ctx)
+	timer := time.AfterFunc(guardAfter, func() {
+		client := n.lock.space.client
+		read, err := client.Get(ctx, first)
+		if err != nil || len(read.Kvs) == 0 || read.Kvs[0].Lease == 0 {
+			return
+		}
+		if waitForDeath(ctx.Done(), decode(read.Kvs[0].Value)) {
+			ctx, cancel := context.WithTimeout(ctx, closeTimeout)
+			defer cancel()
+			_, _ = client.Revoke(ctx, clientv3.LeaseID(read.Kvs[0].Lease))
+		}
+	})
+	n.unguard = func() {
+		timer.Stop()
+		cancel()
+	}
+}
+
+// follow keeps the line up to date until it has not been used for a while.
+func (n *line) follow() {
+	s := n.lock.space
+	for {
+		n.followOnce()
+		n.mu.Lock()
+		n.since, n.keys, n.deleted = 0, nil, nil
+		if len(n.claims) == 0 || s.ctx.Err() != nil {
+			n.watched = false
+			n.guard()
+			n.mu.Unlock()
+			return
+		}
+		n.mu.Unlock()
+		pause(s.ctx, retryPause)
+	}
+}
+
+func (n *line) followOnce() {
+	s, prefix := n.lock.space, n.lock.prefix
+	ctx, cancel := context.WithCancel(clientv3.WithRequireLeader(s.ctx))
+	defer cancel()
+	watch := s.client.Watch(ctx, prefix, clientv3.WithPrefix(), clientv3.WithFilterPut(),
+		clientv3.WithCreatedNotify())
+	started := time.NewTimer(s.options.Patience)
+	defer started.Stop()
+	select {
+	case answer := <-watch:
+		if !answer.Created || answer.Err() != nil {
+			return
+		}
+	case <-started.C:
+		return
+	}
+	limited, cancelRead := context.WithTimeout(ctx, s.options.Patience)
+	defer cancelRead()
+	read, err := s.client.Get(limited, prefix, clientv3.WithPrefix(), clientv3.WithKeysOnly())
+	if err != nil {
+		return
+	}
+	n.replace(read)
+	idle := time.NewTicker(longestUnused / 4)
+	defer idle.Stop()
+	for {
+		select {
+		case answer, open := <-watch:
+			if !open || answer.Err() != nil {
+				return
+			}
+			n.apply(answer.Events)
+		case <-idle.C:
+			if n.unused() {
+				return
+			}
+		}
+	}
+}
+
+func (n *line) unused() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return len(n.claims) == 0 && time.Since(n.used) > longestUnused
+}
+
+// replace takes over what was read.
+func (n *line) replace(read *clientv3.GetResponse) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.since = read.Header.Revision
+	n.keys = revisions(read.Kvs)
+	n.deleted = map[string]int64{}
+	for _, c := range n.claims {
+		n.review(c)
+	}
+	n.guard()
+}
+
+func revisions(keys []*mvccpb.KeyValue) map[string]int64 {
+	found := make(map[string]int64, len(keys))
+	for _, key := range keys {
+		found[string(key.Key)] = key.CreateRevision
+	}
+	return found
+}
+
+// apply takes over deletions.
+func (n *line) apply(events []*clientv3.Event) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, event := range events {
+		name, revision := string(event.Kv.Key), event.Kv.ModRevision
+		if revision > n.since {
+			n.deleted[name] = revision
+			delete(n.keys, name)
+		}
+	}
+	for _, c := range n.claims {
+		n.review(c)
+	}
+	n.guard()
+}
+
+// takeSlot returns a number that no other claim of this process with that lease has.
+func (n *line) takeSlot(lease clientv3.LeaseID) int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.lease != lease {
+		n.lease = lease
+		n.slots = nil
+	}
+	for slot, used := range n.slots {
+		if !used {
+			n.slots[slot] = true
+			return slot
+		}
+	}
+	n.slots = append(n.slots, true)
+	return len(n.slots) - 1
+}
+
+func (n *line) giveSlot(c *claim) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.lease == c.lease.id {
+		n.slots[c.slot] = false
+	}
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}

@@ -1,0 +1,494 @@
+"""A lock for the processes of several machines, which keep its state in etcd.
+
+Needs the package golock-etcd: ``pip install golock[etcd]``. docs/cluster.md says what such a lock
+can promise, and what it cannot.
+"""
+
+from __future__ import annotations
+
+import atexit
+import importlib
+import json
+import os
+import sys
+import threading as _threading
+import time
+import weakref
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from . import _golock
+from ._etcd import DONE, FAILED, INVALID, LOST, NOT_ACQUIRED, RELEASED, Call, Library
+from ._lost import LockLost
+
+try:
+    _package = importlib.import_module("golock_etcd")
+except ImportError as _error:
+    raise ImportError("golock.etcd needs the package golock-etcd: pip install golock[etcd]") from (
+        _error
+    )
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    if sys.version_info >= (3, 11):
+        from typing import Self
+    else:
+        from typing_extensions import Self
+
+__all__ = ["EtcdError", "Fence", "Lock", "LockLost", "StaleToken", "Txn"]
+
+
+class EtcdError(ConnectionError):
+    """etcd did not answer, or refused; the message says which endpoint, and why."""
+
+
+class Lock:
+    """A mutual exclusion lock of all processes that name it, on any machine.
+
+    ``name`` is any string. ``ttl`` is how many seconds the lock stays taken when the process has
+    died or cannot reach etcd; it is rounded up to whole seconds, and etcd may raise it.
+
+    ``endpoints`` are those of etcd, as ``"10.0.0.1:2379"`` or ``"https://etcd.example:2379"``;
+    ``ca``, ``cert`` and ``key`` are files in PEM format; ``user`` may contain the password, after
+    a colon. Where these are not given, etcdctl's environment variables count: ETCDCTL_ENDPOINTS,
+    ETCDCTL_CACERT, ETCDCTL_CERT, ETCDCTL_KEY, ETCDCTL_USER, ETCDCTL_PASSWORD. The default is
+    127.0.0.1:2379.
+
+    ``prefix`` is that of the keys in etcd; ``handoff`` is how many seconds the process may keep the
+    lock for its own waiters before those of other processes; ``patience`` is after how many seconds
+    without an answer of etcd a call raises EtcdError.
+
+    ``on_lost`` is called with the lock, in a thread of its own, when the lock is lost.
+
+    A lock is held by no thread in particular: any thread may release it, and objects for the same
+    lock exclude each other. A process forked from the holder does not hold it.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        ttl: float = 10.0,
+        *,
+        endpoints: list[str] | tuple[str, ...] | str | None = None,
+        ca: str | os.PathLike[str] | None = None,
+        cert: str | os.PathLike[str] | None = None,
+        key: str | os.PathLike[str] | None = None,
+        user: str | None = None,
+        password: str | None = None,
+        server_name: str | None = None,
+        prefix: str = "golock/",
+        handoff: float = 0.02,
+        patience: float = 5.0,
+        on_lost: Callable[[Lock], object] | None = None,
+    ) -> None:
+        if not isinstance(name, str):
+            raise TypeError(f"the name is a str, not {type(name).__name__}")
+        if not name or "\0" in name:
+            raise ValueError("the name is empty, or contains a null character")
+        if not ttl > 0:
+            raise ValueError("ttl must be a number of seconds greater than 0")
+        if not patience > 0:
+            raise ValueError("patience must be a number of seconds greater than 0")
+        listed = endpoints if endpoints is not None else os.environ.get("ETCDCTL_ENDPOINTS")
+        if isinstance(listed, str):
+            listed = [each.strip() for each in listed.split(",") if each.strip()]
+        self.name = name
+        self.on_lost = on_lost
+        self._options = {
+            "Endpoints": list(listed or ["127.0.0.1:2379"]),
+            "CA": _given(ca, "ETCDCTL_CACERT"),
+            "Certificate": _given(cert, "ETCDCTL_CERT"),
+            "Key": _given(key, "ETCDCTL_KEY"),
+            "User": _given(user, "ETCDCTL_USER"),
+            "Password": _given(password, "ETCDCTL_PASSWORD"),
+            "ServerName": server_name or "",
+            "InsecureSkipVerify": os.environ.get("ETCDCTL_INSECURE_SKIP_TLS_VERIFY") == "true",
+            "Prefix": prefix,
+            "TTL": float(ttl),
+            "Handoff": float(handoff) if handoff > 0 else -1.0,
+            "Patience": float(patience),
+        }
+        self._patience = float(patience)
+        self._process: _Process | None = None
+        self._handle = 0
+        self._hold: _Hold | None = None
+
+    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
+        """Acquire the lock, and return whether that was done before ``timeout`` seconds were over.
+
+        Without a timeout it waits as long as it takes. With ``blocking=False`` it takes the lock
+        only if it is free and nobody waits for it. It returns False at the end of the timeout also
+        if etcd cannot be reached, and raises EtcdError if etcd has not answered for ``patience``
+        seconds or refuses the request.
+        """
+        if not blocking and timeout != -1:
+            raise ValueError("can't specify a timeout for a non-blocking call")
+        if timeout < 0 and timeout != -1:
+            raise ValueError("timeout value must be a non-negative number")
+        if timeout > _golock.TIMEOUT_MAX:
+            raise OverflowError("timeout value is too large")
+        began = time.monotonic()
+        process = self._open(None if timeout == -1 else timeout)
+        if process is None:
+            return False
+        library = process.library
+        if timeout != -1:
+            timeout = max(began + timeout - time.monotonic(), 0)
+        nanoseconds = -1 if timeout == -1 else int(timeout * 1e9)
+        with Call(library, library.acquire, self._handle, blocking, nanoseconds) as call:
+            outcome = call.wait(None if timeout == -1 else timeout)
+            if outcome == FAILED:
+                raise EtcdError(call.text)
+            if outcome != DONE:
+                return False
+            hold = _Hold(process, call.handle, call.token)
+            self._hold = hold
+        if self.on_lost is not None:
+            process.tell(self, hold)
+        return True
+
+    def release(self) -> None:
+        """Release the lock.
+
+        Raises LockLost if it was lost before, and RuntimeError if it is not held. Otherwise it
+        waits until etcd has confirmed, but at most a second; then the release goes on in the
+        background.
+        """
+        hold, self._hold = self._held(), None
+        library = hold.process.library
+        with Call(library, library.release, hold.handle) as call:
+            outcome = call.wait()
+            if outcome != LOST:
+                hold.process.tell_not(hold)
+            self._raise(outcome, call)
+
+    def locked(self) -> bool:
+        """Return whether the lock was acquired through this object, and not released yet."""
+        return self._current() is not None
+
+    def __enter__(self) -> Self:
+        self.acquire()
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.release()
+
+    @property
+    def lost(self) -> bool:
+        """Whether another process may have the lock: True unless it is held and its lease lasts.
+
+        It does not ask etcd: it compares the clock with the lease's deadline. So it is right also
+        after a pause of the process or the machine, and when etcd cannot be reached.
+        """
+        hold = self._current()
+        return hold is None or bool(hold.process.library.is_lost(hold.handle))
+
+    def check(self) -> None:
+        """Raise LockLost if the lock was lost, and RuntimeError if it is not held."""
+        hold = self._held()
+        if hold.process.library.is_lost(hold.handle):
+            raise _lost(self.name)
+
+    @property
+    def token(self) -> int:
+        """A number that is higher than that of every holder before; RuntimeError if not held.
+
+        A store that refuses writes with a lower token than it has seen is safe from a holder that
+        has lost the lock and does not know it yet. See Fence.
+        """
+        return self._held().token
+
+    @property
+    def key(self) -> str:
+        """The key in etcd that stands for the hold; RuntimeError if not held.
+
+        A transaction of another client of etcd is guarded by the comparison that this key's create
+        revision is ``revision``.
+        """
+        hold = self._held()
+        return hold.process.library.describe_hold(hold.handle)[0]
+
+    @property
+    def revision(self) -> int:
+        """The create revision of ``key``; RuntimeError if not held."""
+        hold = self._held()
+        return hold.process.library.describe_hold(hold.handle)[1]
+
+    def guard(self, txn: Txn, timeout: float = -1) -> list[bytes | None]:
+        """Run a transaction in etcd if the lock is still held, and return what its gets have read.
+
+        Raises LockLost if it was lost; nothing is written then. Raises EtcdError if etcd refuses,
+        or if the answer has not come after ``timeout`` seconds or after the lock's ``patience``;
+        in the latter cases it is not known whether it was written.
+        """
+        hold = self._held()
+        library = hold.process.library
+        nanoseconds = -1 if timeout == -1 else int(timeout * 1e9)
+        with Call(library, library.commit, hold.handle, txn._encode(), nanoseconds) as call:
+            self._raise(call.wait(), call)
+            return txn._decode(call.text)
+
+    def holder(self) -> dict[str, Any] | None:
+        """Ask etcd which process has the lock: its host, pid and program; None if it is free."""
+        process = self._open(self._patience)
+        if process is None:
+            raise EtcdError("etcd has not answered in time")
+        library = process.library
+        nanoseconds = int(self._patience * 1e9)
+        with Call(library, library.holder, self._handle, nanoseconds) as call:
+            self._raise(call.wait(), call)
+        if not call.text:
+            return None
+        found = json.loads(call.text)
+        return {name: found[name] for name in ("host", "pid", "program")}
+
+    def __repr__(self) -> str:
+        state = "unlocked" if self._current() is None else "lost" if self.lost else "locked"
+        return f"<{state} golock.etcd.Lock {self.name!r}>"
+
+    def _open(self, timeout: float | None) -> _Process | None:
+        """Return this process, connected; None if that is not so after so many seconds."""
+        process = _this_process()
+        if self._process is not process:
+            handle = process.lock(self._options, self.name, timeout)
+            if handle is None:
+                return None
+            self._handle = handle
+            self._process = process
+            self._hold = None
+            weakref.finalize(self, process.forget, self._handle).atexit = False
+        return process
+
+    def _raise(self, outcome: int, call: Call) -> None:
+        if outcome == LOST:
+            raise _lost(self.name)
+        if outcome == RELEASED:
+            raise RuntimeError("release unlocked lock")
+        if outcome == NOT_ACQUIRED:
+            raise EtcdError("etcd has not answered in time")
+        if outcome == FAILED:
+            raise EtcdError(call.text)
+
+    def _current(self) -> _Hold | None:
+        hold = self._hold
+        return hold if hold is not None and hold.process.is_this() else None
+
+    def _held(self) -> _Hold:
+        hold = self._current()
+        if hold is None:
+            raise RuntimeError("release unlocked lock")
+        return hold
+
+
+class Txn:
+    """Steps that etcd does all at once, or none of them: ``Txn().put("a", "1").delete("b")``."""
+
+    def __init__(self) -> None:
+        self._steps: list[dict[str, str]] = []
+
+    def put(self, key: str | bytes, value: str | bytes) -> Txn:
+        """Write a value."""
+        return self._add("put", key, value)
+
+    def delete(self, key: str | bytes) -> Txn:
+        """Delete a key."""
+        return self._add("delete", key)
+
+    def get(self, key: str | bytes) -> Txn:
+        """Read a value."""
+        return self._add("get", key)
+
+    def _add(self, do: str, key: str | bytes, value: str | bytes = b"") -> Txn:
+        self._steps.append({"Do": do, "Key": _base64(key), "Value": _base64(value)})
+        return self
+
+    def _encode(self) -> bytes:
+        return json.dumps(self._steps).encode()
+
+    def _decode(self, text: str) -> list[bytes | None]:
+        import base64  # noqa: PLC0415
+
+        values = zip(self._steps, json.loads(text), strict=True)
+        return [
+            None if value is None else base64.b64decode(value)
+            for step, value in values
+            if step["Do"] == "get"
+        ]
+
+
+class StaleToken(RuntimeError):  # noqa: N818
+    """A token is lower than one that was admitted before."""
+
+
+class Fence:
+    """The side of a store that writes with tokens: it admits none lower than one before.
+
+    The store calls ``admit`` and writes in one step that nothing else can come between. A store
+    that outlives its process keeps the highest token where it keeps the data, and starts with it.
+    """
+
+    def __init__(self, highest: int = 0) -> None:
+        self.highest = highest
+        self._mutex = _golock.Lock()
+
+    def admit(self, token: int) -> None:
+        """Raise StaleToken if a higher token was admitted before."""
+        with self._mutex:
+            if token < self.highest:
+                raise StaleToken(f"token {token} comes after token {self.highest}")
+            self.highest = token
+
+
+class _Hold:
+    """One time that a lock was taken."""
+
+    def __init__(self, process: _Process, handle: int, token: int) -> None:
+        self.process = process
+        self.handle = handle
+        self.token = token
+        self.number = 0
+
+    def __del__(self) -> None:
+        self.process.forget(self.handle)
+
+
+class _Process:
+    """The library in this process, and the connections to etcd."""
+
+    def __init__(self, *, private: bool) -> None:
+        self._pid = os.getpid()
+        self.library = Library(_package.LIBRARY, private=private)
+        self._mutex = _golock.Lock()  # of those who connect
+        self._spaces: dict[str, int] = {}
+        self._told = _golock.Event()
+        self._telling_mutex = _golock.Lock()
+        self._numbers = 0
+        self._telling: dict[int, tuple[weakref.ref[Lock], _Hold]] = {}
+
+    def lock(self, options: dict[str, Any], name: str, timeout: float | None) -> int | None:
+        """Return the handle of a lock; None if there is no connection after so many seconds."""
+        space = self._space(options, timeout)
+        if space is None:
+            return None
+        handle: int = self.library.lock(space, name.encode("utf-8", "surrogatepass"))
+        return handle
+
+    def _space(self, options: dict[str, Any], timeout: float | None) -> int | None:
+        text = json.dumps(options)
+        limit = -1.0 if timeout is None else timeout
+        if text in self._spaces:
+            return self._spaces[text]
+        if not self._mutex.acquire(timeout=limit):
+            return None
+        try:
+            if text in self._spaces:
+                return self._spaces[text]
+            nanoseconds = -1 if timeout is None else int(timeout * 1e9)
+            with Call(self.library, self.library.open, text.encode(), nanoseconds) as call:
+                outcome = call.wait(timeout)
+                if outcome == NOT_ACQUIRED:
+                    return None
+                if outcome == INVALID:
+                    raise ValueError(call.text)
+                if outcome == FAILED:
+                    raise EtcdError(call.text)
+                self._spaces[text] = call.handle
+                return call.handle
+        finally:
+            self._mutex.release()
+
+    def forget(self, handle: int) -> None:
+        if self.is_this():
+            self.library.forget(handle)
+
+    def is_this(self) -> bool:
+        """Return whether the library is loaded in this process, and not only in its parent."""
+        return _this is self and self._pid == os.getpid()
+
+    def tell(self, lock: Lock, hold: _Hold) -> None:
+        """Call lock.on_lost when the hold is lost."""
+        with self._telling_mutex:
+            self._numbers += 1
+            number = self._numbers
+            if number == 1:
+                _threading.Thread(target=self._tell, name="golock.etcd", daemon=True).start()
+            hold.number = number
+            self._telling[number] = (weakref.ref(lock), hold)
+        self.library.tell(hold.handle, number, _golock.address(self._told))
+
+    def tell_not(self, hold: _Hold) -> None:
+        """Do not call on_lost for a hold any more."""
+        self._telling.pop(hold.number, None)
+
+    def _tell(self) -> None:
+        while True:
+            self._told.wait()
+            self._told.clear()
+            while number := self.library.next_lost():
+                reference, _ = self._telling.pop(number, (None, None))
+                lock = None if reference is None else reference()
+                if lock is not None and lock.on_lost is not None:
+                    try:
+                        lock.on_lost(lock)
+                    except Exception as error:
+                        _golock.write_unraisable(error, lock.on_lost)
+
+    def close(self) -> None:
+        """Free all locks, for at most a second."""
+        with self._mutex:
+            spaces, self._spaces = self._spaces, {}
+        for handle in spaces.values():
+            with Call(self.library, self.library.close, handle, 1_000_000_000) as call:
+                call.wait()
+
+
+_this: _Process | None = None
+_starting = _golock.Lock()
+
+
+def _this_process() -> _Process:
+    global _this  # noqa: PLW0603
+    if _this is None:
+        with _starting:
+            if _this is None:
+                _this = _Process(private=True)
+    return _this
+
+
+def _after_fork_in_child() -> None:
+    global _this  # noqa: PLW0603
+    _this = None
+    _starting._at_fork_reinit()
+
+
+def _close() -> None:
+    if _this is not None and _this.is_this():
+        _this.close()
+
+
+def _given(value: str | os.PathLike[str] | None, variable: str) -> str:
+    return os.fspath(value) if value is not None else os.environ.get(variable, "")
+
+
+def _base64(text: str | bytes) -> str:
+    import base64  # noqa: PLC0415
+
+    return base64.b64encode(text.encode() if isinstance(text, str) else text).decode()
+
+
+def _lost(name: str) -> LockLost:
+    return LockLost(f"the lock {name!r} was lost: its lease ended before it was released")
+
+
+try:
+    _this = _Process(private=False)
+except OSError as _error:
+    raise ImportError(f"golock.etcd cannot load its library: {_error}") from _error
+os.register_at_fork(after_in_child=_after_fork_in_child)
+atexit.register(_close)

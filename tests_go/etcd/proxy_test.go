@@ -1,0 +1,111 @@
+package etcd_test
+
+import (
+	"io"
+	"net"
+	"sync"
+	"testing"
+)
+
+// A proxy stands between a client and an endpoint, and can cut the connection in two ways.
+type proxy struct {
+	listener net.Listener
+	target   string
+
+	mu          sync.Mutex
+	changed     sync.Cond
+	hangs, cut  bool
+	connections map[net.Conn]bool
+}
+
+func startProxy(t testing.TB, target string) *proxy {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &proxy{listener: listener, target: target, connections: map[net.Conn]bool{}}
+	p.changed.L = &p.mu
+	t.Cleanup(func() {
+		_ = listener.Close()
+		p.refuse(true)
+		p.hang(false)
+	})
+	go p.serve()
+	return p
+}
+
+func (p *proxy) address() string { return p.listener.Addr().String() }
+
+// hang makes the proxy pass nothing on, as a network does that loses all packets.
+func (p *proxy) hang(hangs bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.hangs = hangs
+	p.changed.Broadcast()
+}
+
+// refuse makes the proxy reset all connections, as a firewall or a missing server does.
+func (p *proxy) refuse(cut bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.cut = cut
+	if cut {
+		for each := range p.connections {
+			_ = each.Close()
+		}
+		p.connections = map[net.Conn]bool{}
+	}
+}
+
+func (p *proxy) serve() {
+	for {
+		client, err := p.listener.Accept()
+		if err != nil {
+			return
+		}
+		server, err := net.Dial("tcp", p.target)
+		if err != nil || !p.admit(client, server) {
+			_ = client.Close()
+			if err == nil {
+				_ = server.Close()
+			}
+			continue
+		}
+		go p.pass(client, server)
+		go p.pass(server, client)
+	}
+}
+
+func (p *proxy) admit(both ...net.Conn) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, each := range both {
+		p.connections[each] = true
+	}
+	if p.cut {
+		for _, each := range both {
+			delete(p.connections, each)
+		}
+	}
+	return !p.cut
+}
+
+func (p *proxy) pass(to io.WriteCloser, from io.ReadCloser) {
+	defer to.Close()
+	defer from.Close()
+	buffer := make([]byte, 1<<16)
+	for {
+		n, err := from.Read(buffer)
+		p.mu.Lock()
+		for p.hangs && !p.cut {
+			p.changed.Wait()
+		}
+		p.mu.Unlock()
+		if err != nil {
+			return
+		}
+		if _, err := to.Write(buffer[:n]); err != nil {
+			return
+		}
+	}
+}
