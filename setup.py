@@ -191,7 +191,6 @@ def compile_arguments() -> list[str]:
 setup(
     script_args=["--no-user-cfg", *sys.argv[1:]],
     cmdclass={"bdist_wheel": Wheel, "build_ext": BuildExtension, "sdist": SourceDistribution},
-    extras_require={"etcd": [f"golock-etcd=={library.version()}"]},
     ext_modules=[
         Extension(
             "golock._golock",
