@@ -163,6 +163,19 @@ func TestProcessLockOfADeadHolder(t *testing.T) {
 	lock.Unlock()
 }
 
+func TestProcessLockTellsOfADeathThatNobodyAwaited(t *testing.T) {
+	t.Setenv("GOLOCK_SENTINEL", "0")
+	lock, name := processLock(t)
+	command := holder(t, name)
+	if err := command.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = command.Wait()
+	if !lock.Abandoned() || lock.Locked() {
+		t.Error("not told")
+	}
+}
+
 func TestProcessLockRefusesForeignFiles(t *testing.T) {
 	lock, name := processLock(t)
 	lock.Close()

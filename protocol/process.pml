@@ -37,8 +37,9 @@
 	/* internal/process/sentinel_linux.go look: p.seen.Store(uint64(p.memory.load())) */
 /* Reports to the user: */
 	/* internal/process/lock_linux.go Locked: cell := l.page.memory.load() */
-	/* internal/process/lock_linux.go Abandoned: func (l *Lock) Abandoned() bool { return
-	   l.page.memory.load().deaths() != 0 } */
+	/* internal/process/lock_linux.go Abandoned: return l.page.memory.load().deaths() != 0 */
+	/* internal/process/lock_linux.go Release: if l.page.memory.load().holder() !=
+	   l.page.me.Load() { */
 	/* internal/process/lock_linux.go Recover: if l.page.memory.load().holder() !=
 	   l.page.me.Load() { */
 /* A process that ends without debts, and without the lock: */

@@ -92,6 +92,9 @@ func (l *Lock) enterLine(ctx context.Context, deadline int64) error {
 // Release releases the lock, whoever holds it. It reports false if the lock was free.
 func (l *Lock) Release() bool {
 	l.page.order.beforeRelease()
+	if l.page.memory.load().holder() != l.page.me.Load() {
+		l.page.settle() // a dead holder does not release: its death is told
+	}
 	return l.page.release()
 }
 
@@ -103,7 +106,10 @@ func (l *Lock) Locked() bool {
 }
 
 // Abandoned reports whether a holder has died since the last recovery.
-func (l *Lock) Abandoned() bool { return l.page.memory.load().deaths() != 0 }
+func (l *Lock) Abandoned() bool {
+	l.page.settle()
+	return l.page.memory.load().deaths() != 0
+}
 
 // Recover forgets the deaths of holders, and returns how many there were. It reports false if this
 // process does not hold the lock.

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 from urllib.parse import quote
 
-from ._golock import Abandoned, ProcessLock, allocate_lock, page_layout
+from ._golock import Abandoned, ProcessLock, RLock, page_layout
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -41,11 +41,17 @@ _NEW = ".new-"
 _STALE = 60
 """Seconds after which such a page belongs to nobody: its maker was killed."""
 
+_swept: set[str] = set()
+"""The folders in which this process has removed such pages: each takes the time of a listing."""
+
 _HEADER = struct.Struct("=4I")
 _MAGIC, _VERSION, _SIZE, _LOCK = page_layout()
 
-_opening = allocate_lock()
-"""Within a process a file is opened once: closing a second descriptor would drop its byte lock."""
+_opening = RLock()
+"""Within a process a file is opened once: closing a second descriptor would drop its byte lock.
+
+Signal handlers and finalizers may open locks while their thread does.
+"""
 
 os.register_at_fork(after_in_child=_opening._at_fork_reinit)
 
@@ -72,7 +78,7 @@ def folder() -> str:
 def unlink(name: str) -> None:
     """Remove the page of a name. Those that have the lock keep it; a new Lock(name) is another.
 
-    Raises FileNotFoundError if there is no such page.
+    Raises FileNotFoundError if there is no such page; otherwise as ``Lock`` does.
     """
     Path(_path(name)).unlink()
 
@@ -88,6 +94,7 @@ class Lock(ProcessLock):
     ``recover()``. ``"tell"`` takes the lock, and ``abandoned`` is true until ``recover()``;
     ``"raise"`` raises ``Abandoned`` and does not take it.
 
+    Raises ValueError if the name is empty, or has surrogates that no file name decodes to.
     Raises OSError, which names the file, if there is no room in /dev/shm, if the file is not a page
     of this version, or if the file or its folder may be accessed by others.
     """
@@ -104,10 +111,6 @@ class Lock(ProcessLock):
             raise ValueError(f"on_abandoned must be 'tell' or 'raise', not {on_abandoned!r}")
         if name is None:
             return cls._adopt(_anonymous(), on_abandoned)
-        if not isinstance(name, str):
-            raise TypeError(f"a name must be a string, not {type(name).__name__!r}")
-        if not name:
-            raise ValueError("a name must not be empty")
         path = _path(name)
         with _opening:
             self = cls._known(path, on_abandoned)
@@ -131,6 +134,11 @@ class Lock(ProcessLock):
     @classmethod
     def _adopt(cls, fd: int, on_abandoned: Literal["tell", "raise"]) -> Lock:
         """Return the anonymous lock of a descriptor, which is taken over."""
+        try:
+            _check_page(fd, "anonymous")
+        except BaseException:
+            os.close(fd)
+            raise
         self = super().__new__(cls, "anonymous", *_identity(fd), fd, on_abandoned == "raise")
         self._name, self._on_abandoned = None, on_abandoned
         return self
@@ -165,9 +173,13 @@ def _sent(lock: Lock) -> Any:
 
     multiprocessing.reduction.DupFd would close a copy of the descriptor, and so drop the byte lock.
     """
+    descriptor = lock._descriptor()  # which raises OSError if it was closed
     popen = get_spawning_popen()
     if popen is not None:  # the child inherits it
-        return popen.DupFd(popen.duplicate_for_child(lock._descriptor()))
+        inherited = getattr(popen, "_fds", [])
+        if popen.method == "spawn" and descriptor in inherited:  # by another of the page
+            return popen.DupFd(descriptor)
+        return popen.DupFd(popen.duplicate_for_child(descriptor))
     from multiprocessing import resource_sharer  # noqa: PLC0415
 
     def send(connection: Connection, pid: int) -> None:
@@ -193,12 +205,16 @@ class _Ticket:
 
 
 def _path(name: str) -> str:
-    """Return the path of a name's page."""
+    """Return the path of a name's page. The name's bytes are UTF-8 in each locale, as in Go."""
+    if not isinstance(name, str):
+        raise TypeError(f"a name must be a string, not {type(name).__name__!r}")
+    if not name:
+        raise ValueError("a name must not be empty")
     file = quote(name, safe=" ", errors="surrogateescape")
     if file.startswith("."):
         file = f"%2E{file[1:]}"
     if len(file) > _LONGEST:
-        digest = hashlib.sha256(os.fsencode(name)).hexdigest()
+        digest = hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()
         file = f"{file[: _LONGEST - len(digest) - 1]}~{digest}"
     return f"{folder()}/{file}"
 
@@ -235,14 +251,20 @@ def _check(fd: int, path: str) -> None:
         _refuse(errno.EPERM, f"it belongs to the user {found.st_uid}", path)
     if found.st_mode & 0o077:
         _refuse(errno.EPERM, f"others may access it (mode {found.st_mode & 0o777:o})", path)
+    _check_page(fd, path)
+
+
+def _check_page(fd: int, path: str) -> None:
+    """Raise OSError unless the regular file is a lock's page of this version."""
     header = os.pread(fd, _HEADER.size, 0)
     if len(header) < _HEADER.size or _HEADER.unpack(header)[0] != _MAGIC:
         _refuse(errno.EINVAL, "not a page of golock's", path)
     _, version, size, kind = _HEADER.unpack(header)
     if version != _VERSION:
         _refuse(errno.EINVAL, f"a page of version {version}; this is version {_VERSION}", path)
-    if size != _SIZE or found.st_size != _SIZE:
-        _refuse(errno.EINVAL, f"a torn page: {found.st_size} bytes instead of {_SIZE}", path)
+    length = os.fstat(fd).st_size
+    if size != _SIZE or length != _SIZE:
+        _refuse(errno.EINVAL, f"a torn page: {length} bytes instead of {_SIZE}", path)
     if kind != _LOCK:
         _refuse(errno.EINVAL, "not the page of a lock", path)
 
@@ -261,9 +283,15 @@ def _make(path: str) -> int | None:
 
     It gets its name when it is complete, so nobody sees a part of one.
     """
-    _remove_stale()
-    new = f"{os.path.dirname(path)}/{_NEW}{secrets.token_hex(8)}"  # noqa: PTH120
-    fd = os.open(new, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    in_folder = os.path.dirname(path)  # noqa: PTH120
+    if in_folder not in _swept:
+        _remove_stale(in_folder)
+        _swept.add(in_folder)
+    new = f"{in_folder}/{_NEW}{secrets.token_hex(8)}"
+    try:
+        fd = os.open(new, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        _refuse(error.errno or 0, os.strerror(error.errno or 0), path)
     try:
         os.fchmod(fd, 0o600)  # whatever the umask
         _fill(fd, path)
@@ -271,6 +299,9 @@ def _make(path: str) -> int | None:
     except FileExistsError:
         os.close(fd)
         return None
+    except OSError as error:
+        os.close(fd)
+        raise OSError(error.errno, os.strerror(error.errno or 0), path) from None
     except BaseException:
         os.close(fd)
         raise
@@ -279,9 +310,9 @@ def _make(path: str) -> int | None:
     return fd
 
 
-def _remove_stale() -> None:
+def _remove_stale(in_folder: str) -> None:
     """Remove what makers of pages left that were killed."""
-    with os.scandir(folder()) as entries:
+    with os.scandir(in_folder) as entries:
         for entry in entries:
             if entry.name.startswith(_NEW):
                 try:

@@ -107,13 +107,20 @@ process_lock_acquire(ProcessLockObject *self, PyObject *const *args, Py_ssize_t 
     return acquire_slow(self, tries ? GOLOCK_DO_NOT_WAIT : GOLOCK_NO_LIMIT);
 }
 
-/* A release that finds waiters names a claimant, and needs a slot, so that others see it die. */
+/* A release that finds waiters names a claimant, and needs a slot, so that others see it die. That
+ * of a dead holder is not a release: the next holder is told of the death. */
 NO_INLINE static PyObject *
 release_slow(ProcessLockObject *self)
 {
+    uint64_t cell = golock_cell_load(self->page);
+    if (!golock_slot_holder_died(self->page, cell) &&
+        golock_cell_fast_release(self->page, golock_cell_holder(cell))) {
+        Py_RETURN_NONE;
+    }
     if (golock_page_enter(self->page) < 0) {
         return NULL;
     }
+    golock_slot_settle(self->page);
     if (!golock_cell_release(self->page)) {
         PyErr_SetString(PyExc_RuntimeError, "release unlocked lock");
         return NULL;
@@ -124,7 +131,7 @@ release_slow(ProcessLockObject *self)
 static PyObject *
 process_lock_release(ProcessLockObject *self, PyObject *Py_UNUSED(ignored))
 {
-    if (golock_cell_fast_release(self->page)) {
+    if (golock_cell_fast_release(self->page, golock_page_me(self->page))) {
         Py_RETURN_NONE;
     }
     return release_slow(self);
@@ -141,9 +148,7 @@ static PyObject *
 process_lock_locked(ProcessLockObject *self, PyObject *Py_UNUSED(ignored))
 {
     uint64_t cell = golock_cell_load(self->page);
-    uint32_t holder = golock_cell_holder(cell);
-    bool locked = holder != 0 ? golock_slot_life(self->page, holder) != GOLOCK_DEAD
-                              : golock_cell_locked(cell);
+    bool locked = golock_cell_locked(cell) && !golock_slot_holder_died(self->page, cell);
     return Py_NewRef(locked ? Py_True : Py_False);
 }
 
@@ -161,23 +166,38 @@ process_lock_recover(ProcessLockObject *self, PyObject *Py_UNUSED(ignored))
 static PyObject *
 process_lock_descriptor(ProcessLockObject *self, PyObject *Py_UNUSED(ignored))
 {
+    if (!golock_page_has_file(self->page)) {
+        return PyErr_Format(PyExc_OSError, "the descriptor of the page '%s' was closed",
+                            self->page->path);
+    }
     return PyLong_FromLong(self->page->fd);
 }
 
 static PyObject *
 process_lock_abandoned(ProcessLockObject *self, void *Py_UNUSED(closure))
 {
-    return Py_NewRef(golock_cell_deaths(golock_cell_load(self->page)) != 0 ? Py_True : Py_False);
+    for (;;) {
+        uint64_t cell = golock_cell_load(self->page);
+        if (golock_cell_deaths(cell) != 0) {
+            Py_RETURN_TRUE;
+        }
+        if (!golock_slot_holder_died(self->page, cell)) {
+            Py_RETURN_FALSE;
+        }
+        if (golock_cell_load(self->page) == cell) { /* or it released the lock before it ended */
+            Py_RETURN_TRUE;
+        }
+    }
 }
 
 static PyObject *
 process_lock_holder(ProcessLockObject *self, void *Py_UNUSED(closure))
 {
-    uint32_t holder = golock_cell_holder(golock_cell_load(self->page));
-    if (holder == 0 || holder > GOLOCK_PAGE_SLOTS) {
+    uint64_t cell = golock_cell_load(self->page);
+    if (golock_cell_holder(cell) == 0 || golock_slot_holder_died(self->page, cell)) {
         Py_RETURN_NONE;
     }
-    return PyLong_FromUnsignedLong(self->page->memory->slots[holder - 1].process);
+    return PyLong_FromUnsignedLong(self->page->memory->slots[golock_cell_holder(cell) - 1].process);
 }
 
 PyDoc_STRVAR(acquire_doc,
@@ -219,7 +239,8 @@ static PyMethodDef process_lock_methods[] = {
                   "Raises RuntimeError if this process does not hold the lock.")),
     NO_ARGUMENTS("_descriptor", process_lock_descriptor,
                  PyDoc_STR("_descriptor($self, /)\n--\n\n"
-                           "Return the descriptor of the page, which must not be closed.")),
+                           "Return the descriptor of the page, which must not be closed.\n\n"
+                           "Raises OSError if it was.")),
     {NULL, NULL, 0, NULL},
 };
 

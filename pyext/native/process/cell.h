@@ -65,12 +65,12 @@ golock_cell_fast_acquire(golock_page *page)
     return me != 0 && (uint32_t)old == 0 && golock_cell_swap(page, old, next);
 }
 
-/* Releases a held lock with no other bits in its word. */
+/* Releases the lock of a holder, unless there are other bits in its word. */
 static inline bool
-golock_cell_fast_release(golock_page *page)
+golock_cell_fast_release(golock_page *page, uint32_t holder)
 {
     uint64_t old = golock_cell_load(page);
-    return golock_cell_holder(old) != 0 && ((uint32_t)old & ~GOLOCK_PAGE_HOLDER_MASK) == 0 &&
+    return holder != 0 && (uint32_t)old == holder << GOLOCK_PAGE_HOLDER_SHIFT &&
            golock_cell_swap(page, old, old & ~(uint64_t)UINT32_MAX);
 }
 

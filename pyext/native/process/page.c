@@ -131,8 +131,8 @@ golock_page_adopt(int fd, const char *path)
     golock_pages_lock();
     if (fstat(fd, &file) == 0) {
         page = find(file.st_dev, file.st_ino);
-        duplicate = page != NULL;
-        page = duplicate ? page : make(fd, &file, path);
+        duplicate = page != NULL && page->fd != fd;
+        page = page != NULL ? page : make(fd, &file, path);
         (void)fcntl(fd, F_SETFD, FD_CLOEXEC); /* a byte lock would survive an exec with it */
     }
     int error = errno;

@@ -50,8 +50,8 @@ void golock_pages_unlock(void);
 golock_page *golock_page_find(dev_t device, ino_t inode);
 
 /* Maps a page, and takes the descriptor over. The file has been checked. If the process has mapped
- * it already, the descriptor is closed; it stays open where closing it would make this process look
- * dead. Returns the page with a reference, or NULL with errno set. */
+ * it already, another descriptor is closed; it stays open where closing it would make this process
+ * look dead. Returns the page with a reference, or NULL with errno set. */
 golock_page *golock_page_adopt(int fd, const char *path);
 
 /* Drops a reference. The page goes with the last one, unless this process holds the lock. */

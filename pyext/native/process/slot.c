@@ -107,6 +107,14 @@ golock_slot_life(const golock_page *page, uint32_t slot)
 }
 
 bool
+golock_slot_holder_died(const golock_page *page, uint64_t cell)
+{
+    uint32_t holder = golock_cell_holder(cell);
+    return holder != 0 &&
+           (holder > GOLOCK_PAGE_SLOTS || golock_slot_life(page, holder) == GOLOCK_DEAD);
+}
+
+bool
 golock_slot_gone(const golock_page *page, uint32_t slot)
 {
     return byte_is_free(page, slot, true);

@@ -22,6 +22,9 @@ enum golock_life {
 /* Tells whether the process with a slot, 1 + its index, lives. Needs no mutex. */
 enum golock_life golock_slot_life(const golock_page *page, uint32_t slot);
 
+/* Whether the holder in the cell has died, and nobody has freed the lock yet. Needs no mutex. */
+bool golock_slot_holder_died(const golock_page *page, uint64_t cell);
+
 /* Whether the threads of a dead process have gone. One that slept may take a wake until then,
  * though it never runs again: so a debt is passed on when the process is dead, and again when it
  * has gone. */
