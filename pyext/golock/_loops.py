@@ -70,8 +70,10 @@ class _Asyncio:
         finally:
             timer.cancel()
 
-    def shield(self) -> _Nothing:
-        return _Nothing()
+    def shield(self) -> Any:
+        """Of a cancellation of asyncio only one comes, but anyio's come again in each turn."""
+        anyio = sys.modules.get("anyio")
+        return _Nothing() if anyio is None else anyio.CancelScope(shield=True)
 
 
 _asyncios: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Asyncio] = (
@@ -97,8 +99,9 @@ def _asyncio(loop: asyncio.AbstractEventLoop) -> _Asyncio:
     if found is None or not found.port.is_own():
         if found is not None:
             loop.remove_reader(found.port.fileno())
-        found = _asyncios[loop] = _Asyncio(loop, Port())
+        found = _Asyncio(loop, Port())
         loop.add_reader(found.port.fileno(), found.port.run)
+        _asyncios[loop] = found  # not if add_reader raised
     _last.loop = found
     return found
 
@@ -149,8 +152,9 @@ class _Trio:
         token = trio.lowlevel.current_trio_token()
         port = _trio_ports.get(token)
         if port is None or not port.is_own():
-            port = _trio_ports[token] = Port()
+            port = Port()
             trio.lowlevel.spawn_system_task(_run_in_trio, trio, port)
+            _trio_ports[token] = port
         self.port = port
 
     def time(self) -> float:
@@ -240,8 +244,9 @@ def run_soon(port: Port) -> None:
     """Make the loop that runs in this thread, which may be that of the port, run it."""
     last = _last.loop
     try:
-        if last is not None and last.port is port and last.loop() is _asyncio_loop():
-            last._running().call_soon(port.run)
+        loop = None if last is None or last.port is not port else last.loop()
+        if loop is not None and loop is _asyncio_loop():
+            loop.call_soon(port.run)
             return
     except BaseException:
         port.kick()
@@ -258,6 +263,13 @@ async def wait_at_condition(waiter: Waiter, timeout: float | None) -> bool:
     deadline = None if timeout is None else loop.time() + timeout
     port = loop.port
     raised: BaseException | None = None
+    try:
+        waiter.claim(port)  # the first call releases the lock, and never ends the wait
+    except BaseException as error:  # it has woken a task for the lock, which runs code of the loop
+        if not waiter.begun:
+            raise
+        raised = error
+        waiter.relock()
     while not waiter.claim(port):
         try:
             if waiter.relocks:
@@ -267,6 +279,12 @@ async def wait_at_condition(waiter: Waiter, timeout: float | None) -> bool:
                 waiter.relock()
             else:
                 await loop.suspend(waiter, deadline)
+        except GeneratorExit as error:  # nobody resumes the task, so it cannot wait for the lock
+            raised = error
+            waiter.relock()
+            if not (port.is_own() and waiter.claim(port)):
+                waiter.give_up()
+            break
         except BaseException as error:
             raised = error
             waiter.relock()
@@ -283,9 +301,11 @@ async def wait_at_condition(waiter: Waiter, timeout: float | None) -> bool:
 
 async def wait_for(condition: Condition, predicate: Callable[[], _T], timeout: float | None) -> _T:
     """Wait until predicate() is true, or for timeout seconds, and return its last result."""
+    result = predicate()
+    if result:
+        return result
     loop = _running()
     deadline = None if timeout is None else loop.time() + timeout
-    result = predicate()
     while not result:
         left = None if deadline is None else deadline - loop.time()
         if left is not None and left <= 0:

@@ -20,7 +20,9 @@ PyObject *
 golock_await_object(const golock_state *state, const golock_awaited *kind, PyObject *object,
                     PyObject *timeout)
 {
-    if (timeout != Py_None) {
+    if (timeout == Py_None) {
+        Py_INCREF(timeout);
+    } else {
         double seconds = PyFloat_AsDouble(timeout);
         if (seconds == -1 && PyErr_Occurred()) {
             return NULL;
@@ -29,15 +31,21 @@ golock_await_object(const golock_state *state, const golock_awaited *kind, PyObj
             PyErr_SetString(PyExc_ValueError, "Invalid value NaN (not a number)");
             return NULL;
         }
+        timeout = PyFloat_FromDouble(seconds); /* which can be added to the time of a loop */
     }
-    Awaitable *self = PyObject_GC_New(Awaitable, state->awaitable_type);
-    if (self != NULL) {
-        self->kind = kind;
-        self->object = Py_NewRef(object);
-        self->timeout = Py_NewRef(timeout);
-        self->coroutine = NULL;
+    Awaitable *self = timeout == NULL ? NULL : PyObject_GC_New(Awaitable, state->awaitable_type);
+    if (self == NULL) {
+        Py_XDECREF(timeout);
+        return NULL;
     }
-    return (PyObject *)self; /* the collector need not know it until it has a coroutine */
+    self->kind = kind;
+    self->object = Py_NewRef(object);
+    self->timeout = timeout;
+    self->coroutine = NULL;
+    if (PyObject_IS_GC(object)) { /* a Lock refers to nothing, so it is in no cycle yet */
+        PyObject_GC_Track(self);
+    }
+    return (PyObject *)self;
 }
 
 static int
@@ -107,7 +115,9 @@ begin(Awaitable *self, const golock_awaited *kind)
     if (self->coroutine == NULL) {
         return -1;
     }
-    PyObject_GC_Track(self);
+    if (!PyObject_GC_IsTracked((PyObject *)self)) {
+        PyObject_GC_Track(self);
+    }
     return 0;
 }
 
@@ -149,6 +159,17 @@ step(Awaitable *self, PyObject *value)
         }
     }
     return result;
+}
+
+/* A second task would steal the steps of the first. */
+static PyObject *
+awaitable_await(Awaitable *self)
+{
+    if (self->kind == NULL) {
+        PyErr_SetString(PyExc_RuntimeError, "cannot reuse already awaited wait");
+        return NULL;
+    }
+    return Py_NewRef(self);
 }
 
 static PyObject *
@@ -201,7 +222,7 @@ static PyType_Slot awaitable_slots[] = {
     {Py_tp_dealloc, awaitable_dealloc},
     {Py_tp_traverse, awaitable_traverse},
     {Py_tp_clear, awaitable_clear},
-    {Py_am_await, PyObject_SelfIter},
+    {Py_am_await, awaitable_await},
     {Py_am_send, awaitable_send},
     {Py_tp_iter, PyObject_SelfIter},
     {Py_tp_iternext, awaitable_next},

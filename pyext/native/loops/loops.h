@@ -21,7 +21,8 @@ typedef struct golock_waiting {
     golock_listener listener; /* of a condition */
     uint32_t initial;         /* the word of an event when the wait began */
     bool begun;
-    bool relocks; /* it waits at a condition no more, but for its lock */
+    bool relocks;  /* it waits at a condition no more, but for its lock */
+    bool gives_up; /* it ends without the lock of its condition */
 } golock_waiting;
 
 /* How to wait for a kind of object. */

@@ -7,7 +7,6 @@
 typedef struct {
     PyObject_HEAD
     golock_port port;
-    PyObject *weakrefs;
 } PortObject;
 
 static PyObject *
@@ -20,7 +19,6 @@ port_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     if (self == NULL) {
         return NULL;
     }
-    self->weakrefs = NULL;
     if (!golock_port_open(&self->port)) {
         PyErr_SetFromErrno(PyExc_OSError);
         PyObject_Free(self);
@@ -201,6 +199,12 @@ waiting_leave(golock_waiting *self, PyObject *Py_UNUSED(ignored))
 }
 
 static PyObject *
+waiting_begun(golock_waiting *self, void *Py_UNUSED(closure))
+{
+    return PyBool_FromLong(self->begun);
+}
+
+static PyObject *
 waiting_object(golock_waiting *self, void *Py_UNUSED(closure))
 {
     return Py_NewRef(self->object);
@@ -221,6 +225,13 @@ static PyObject *
 waiting_relock(golock_waiting *self, PyObject *Py_UNUSED(ignored))
 {
     self->relocks = true;
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+waiting_give_up(golock_waiting *self, PyObject *Py_UNUSED(ignored))
+{
+    self->gives_up = true;
     Py_RETURN_NONE;
 }
 
@@ -278,6 +289,10 @@ static PyMethodDef waiting_methods[] = {
     {"relock", (PyCFunction)waiting_relock, METH_NOARGS,
      PyDoc_STR("relock($self, /)\n--\n\n"
                "Wait at the condition no more: from now on claim takes its lock.")},
+    {"give_up", (PyCFunction)waiting_give_up, METH_NOARGS,
+     PyDoc_STR("give_up($self, /)\n--\n\n"
+               "Say that a wait at a condition ends without its lock: leave passes a notification\n"
+               "on, and the __aexit__ of a coroutine that is closed releases nothing.")},
     {"leave", (PyCFunction)waiting_leave, METH_NOARGS,
      PyDoc_STR("leave($self, /)\n--\n\n"
                "End the wait. Return whether the waiter of a condition was notified.")},
@@ -286,6 +301,8 @@ static PyMethodDef waiting_methods[] = {
 
 static PyGetSetDef waiting_getset[] = {
     {"object", (getter)waiting_object, NULL, PyDoc_STR("What the task waits for."), NULL},
+    {"begun", (getter)waiting_begun, NULL,
+     PyDoc_STR("Whether a claim has begun the wait, which leave ends."), NULL},
     {"relocks", (getter)waiting_relocks, NULL,
      PyDoc_STR("Whether the task was notified at a condition, or called relock."), NULL},
     {NULL, NULL, NULL, NULL, NULL},

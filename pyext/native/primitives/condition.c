@@ -738,7 +738,11 @@ condition_aenter(PyObject *self, PyObject *Py_UNUSED(ignored))
 static PyObject *
 condition_aexit(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
-    return golock_await_done(golock_state_of(self), condition_exit(self, args, nargs));
+    const ConditionObject *condition = (ConditionObject *)self;
+    bool forgoes = condition->lock != NULL && !condition->reentrant &&
+                   golock_lock_forgo((LockObject *)condition->lock, args, nargs);
+    return golock_await_done(golock_state_of(self),
+                             forgoes ? Py_NewRef(Py_None) : condition_exit(self, args, nargs));
 }
 
 static int
@@ -788,10 +792,18 @@ static int
 task_leave(golock_waiting *waiting)
 {
     golock_listener *listener = &waiting->listener;
+    if (waiting->gives_up) {
+        LockObject *lock = (LockObject *)((ConditionObject *)waiting->object)->lock;
+        __atomic_add_fetch(&lock->closed_waits, 1, __ATOMIC_RELAXED);
+    }
     if (!golock_port_is_own(waiting->task.port)) {
         return 0;
     }
     bool notified = golock_withdraw(listener) != 0;
+    if (notified && waiting->gives_up && listener->lock == NULL) {
+        pass_on((ConditionObject *)waiting->object);
+        notified = false;
+    }
     if (waiting->relocks) {
         golock_plain_resign(&waiting->task);
     } else {

@@ -24,6 +24,7 @@ golock_lock_new(PyTypeObject *type)
     self->header = (struct golock_header){0};
     self->mutex = (golock_mutex){.offset = offsetof(LockObject, mutex), .kind = GOLOCK_KIND_LOCK};
     self->loop_thread = 0;
+    self->closed_waits = 0;
     self->weakrefs = NULL;
     golock_mutex_made(&self->mutex);
     return (PyObject *)self;
@@ -229,10 +230,25 @@ golock_lock_aenter(LockObject *self, PyObject *Py_UNUSED(ignored))
                                Py_None);
 }
 
-PyObject *
-golock_lock_aexit(LockObject *self, PyObject *const *Py_UNUSED(args), Py_ssize_t Py_UNUSED(nargs))
+bool
+golock_lock_forgo(LockObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
-    return golock_await_done(golock_state_of((PyObject *)self), golock_lock_release(self, NULL));
+    uint32_t waits = __atomic_load_n(&self->closed_waits, __ATOMIC_RELAXED);
+    if (waits == 0 || nargs < 1 || args[0] != PyExc_GeneratorExit) {
+        return false;
+    }
+    while (waits > 0 && !__atomic_compare_exchange_n(&self->closed_waits, &waits, waits - 1, false,
+                                                     __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
+    }
+    return waits > 0;
+}
+
+PyObject *
+golock_lock_aexit(LockObject *self, PyObject *const *args, Py_ssize_t nargs)
+{
+    PyObject *released =
+        golock_lock_forgo(self, args, nargs) ? Py_NewRef(Py_None) : golock_lock_release(self, NULL);
+    return golock_await_done(golock_state_of((PyObject *)self), released);
 }
 
 PyObject *

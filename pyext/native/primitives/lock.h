@@ -14,6 +14,7 @@ typedef struct {
     struct golock_header header;
     golock_mutex mutex;
     unsigned long loop_thread; /* pthread_self() of the event loop whose task has it, or 0 */
+    uint32_t closed_waits;     /* of tasks at conditions that ended without it */
     PyObject *weakrefs;
 } LockObject;
 
@@ -87,6 +88,12 @@ int golock_lock_claim(LockObject *self, golock_task *task);
 /* The asynchronous methods. */
 PyObject *golock_lock_aenter(LockObject *self, PyObject *ignored);
 PyObject *golock_lock_aexit(LockObject *self, PyObject *const *args, Py_ssize_t nargs);
+
+/* Whether an __aexit__ with these arguments releases nothing: a coroutine is closed whose wait at a
+ * condition was closed too, and could not take the lock. It counts one of these waits less. Which
+ * of the coroutines that are closed now it is does not matter. */
+bool golock_lock_forgo(LockObject *self, PyObject *const *args, Py_ssize_t nargs);
+
 PyObject *golock_lock_acquire_async(LockObject *self, PyObject *const *args, Py_ssize_t nargs,
                                     PyObject *kwnames);
 PyObject *golock_rlock_acquire(RLockObject *self, PyObject *const *args, Py_ssize_t nargs,
