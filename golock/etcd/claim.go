@@ -169,7 +169,7 @@ func (c *claim) unclaim() bool {
 	return true
 }
 
-// delete deletes the key. It reports whether the key was there.
+// delete deletes the key. It reports whether the key was there. The claim is to be forgotten then.
 func (c *claim) delete(ctx context.Context) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.lock.space.options.Patience)
 	defer cancel()
@@ -178,7 +178,6 @@ func (c *claim) delete(ctx context.Context) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	c.forget()
 	return answer.Succeeded, nil
 }
 

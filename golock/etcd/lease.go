@@ -25,6 +25,7 @@ type lease struct {
 	over     context.Context
 	end      context.CancelFunc // ends `over`
 	suspect  atomic.Int64       // until this moment etcd may make keys that nobody wants
+	look     chan struct{}      // asks renew to look for them soon
 }
 
 // Clocks that are synchronized differ by 0.1 % at most while they are slewed.
@@ -40,7 +41,10 @@ func grant(ctx context.Context, space *Space) (*lease, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &lease{space: space, id: answer.ID, ttl: time.Duration(answer.TTL) * time.Second}
+	l := &lease{
+		space: space, id: answer.ID, ttl: time.Duration(answer.TTL) * time.Second,
+		look: make(chan struct{}, 1),
+	}
 	l.over, l.end = context.WithCancel(space.ctx)
 	l.deadline.Store(int64(sent + l.ttl - margin(l.ttl)))
 	space.run(l.watch)
@@ -96,6 +100,7 @@ func (l *lease) renew() {
 		case <-l.over.Done():
 			continue
 		case <-time.After(pause):
+		case <-l.look:
 		}
 		sent := now()
 		err := l.renewOnce()
@@ -116,7 +121,7 @@ func (l *lease) renew() {
 		default:
 			pause = retryPause
 			if l.suspect.Load() != 0 {
-				l.suspectKeys()
+				l.suspect.Store(int64(now() + longestRequest))
 			}
 		}
 	}
@@ -164,7 +169,13 @@ const (
 	sweepPause     = time.Second
 )
 
-func (l *lease) suspectKeys() { l.suspect.Store(int64(now() + longestRequest)) }
+func (l *lease) suspectKeys() {
+	l.suspect.Store(int64(now() + longestRequest))
+	select {
+	case l.look <- struct{}{}:
+	default:
+	}
+}
 
 func (l *lease) sweep() {
 	ctx, cancel := context.WithTimeout(l.over, l.ttl/3)
@@ -174,8 +185,17 @@ func (l *lease) sweep() {
 		return
 	}
 	for _, key := range answer.Keys {
-		if !l.space.claimed(string(key)) {
-			_, _ = l.space.client.Delete(ctx, string(key))
-		}
+		l.sweepKey(ctx, string(key))
 	}
+}
+
+// sweepKey deletes a key that no claim has. A claim has its key before etcd does, so the key that
+// was read belongs to none; but its name may get a new claim before the deletion arrives.
+func (l *lease) sweepKey(ctx context.Context, key string) {
+	read, err := l.space.client.Get(ctx, key, clientv3.WithKeysOnly())
+	if err != nil || len(read.Kvs) == 0 || l.space.claimed(key) {
+		return
+	}
+	same := clientv3.Compare(clientv3.CreateRevision(key), "=", read.Kvs[0].CreateRevision)
+	_, _ = l.space.client.Txn(ctx).If(same).Then(clientv3.OpDelete(key)).Commit()
 }

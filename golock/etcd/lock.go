@@ -281,7 +281,13 @@ func (h *Hold) Release(ctx context.Context) error {
 	was, err := c.delete(ctx)
 	if err != nil {
 		l.space.run(c.withdraw)
-	} else if !was {
+		return nil
+	}
+	if !was {
+		h.state.Store(releasedLost)
+	}
+	c.forget()
+	if !was {
 		return ErrLost
 	}
 	return nil

@@ -10,7 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// machine names this boot of this machine, and the namespace of this process's PID.
+// machine names this boot of this machine, and the namespaces of this process's PID and of the times
+// at which it sees processes start. It is empty if /proc shows another namespace's processes.
 var machine = sync.OnceValue(func() string {
 	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err != nil {
@@ -20,7 +21,11 @@ var machine = sync.OnceValue(func() string {
 	if err != nil {
 		return ""
 	}
-	return strings.TrimSpace(string(boot)) + " " + namespace
+	if self, err := os.Readlink("/proc/self"); err != nil || self != strconv.Itoa(os.Getpid()) {
+		return ""
+	}
+	clock, _ := os.Readlink("/proc/self/ns/time") // kernels before 5.6 have none
+	return strings.TrimSpace(string(boot)) + " " + namespace + " " + clock
 })
 
 // startOf returns when a process started. It reports whether that can be known.

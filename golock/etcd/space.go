@@ -182,8 +182,13 @@ func (s *Space) openLease(ctx context.Context) (*lease, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.options.Patience)
 	defer cancel()
 	l, err := grant(ctx, s)
-	if err == nil {
-		s.current.Store(l)
+	if err != nil {
+		return nil, err
 	}
-	return l, err
+	s.current.Store(l)
+	if s.isClosed() { // perhaps Close came too early to see the lease
+		l.expire()
+		return nil, ErrClosed
+	}
+	return l, nil
 }

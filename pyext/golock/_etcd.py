@@ -20,21 +20,23 @@ DONE, NOT_ACQUIRED, LOST, RELEASED, FAILED, INVALID = range(6)
 START_LIMIT = 5.0
 """Seconds. How long the Go runtime may take to start."""
 
+_HANDLE = ctypes.POINTER(ctypes.c_size_t)
+
 _FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "core": (ctypes.c_void_p, []),
-    "open": (ctypes.c_size_t, [ctypes.c_char_p, ctypes.c_int64, ctypes.c_size_t]),
-    "close": (ctypes.c_size_t, [ctypes.c_size_t, ctypes.c_int64, ctypes.c_size_t]),
+    "open": (None, [ctypes.c_char_p, ctypes.c_int64, ctypes.c_size_t, _HANDLE]),
+    "close": (None, [ctypes.c_size_t, ctypes.c_int64, ctypes.c_size_t, _HANDLE]),
     "lock": (ctypes.c_size_t, [ctypes.c_size_t, ctypes.c_char_p]),
     "acquire": (
-        ctypes.c_size_t,
-        [ctypes.c_size_t, ctypes.c_bool, ctypes.c_int64, ctypes.c_size_t],
+        None,
+        [ctypes.c_size_t, ctypes.c_bool, ctypes.c_int64, ctypes.c_size_t, _HANDLE],
     ),
-    "release": (ctypes.c_size_t, [ctypes.c_size_t, ctypes.c_size_t]),
-    "discard": (None, [ctypes.c_size_t]),
-    "holder": (ctypes.c_size_t, [ctypes.c_size_t, ctypes.c_int64, ctypes.c_size_t]),
+    "release": (None, [ctypes.c_size_t, ctypes.c_size_t, _HANDLE]),
+    "discard": (None, [_HANDLE]),
+    "holder": (None, [ctypes.c_size_t, ctypes.c_int64, ctypes.c_size_t, _HANDLE]),
     "commit": (
-        ctypes.c_size_t,
-        [ctypes.c_size_t, ctypes.c_char_p, ctypes.c_int64, ctypes.c_size_t],
+        None,
+        [ctypes.c_size_t, ctypes.c_char_p, ctypes.c_int64, ctypes.c_size_t, _HANDLE],
     ),
     "is_lost": (ctypes.c_bool, [ctypes.c_size_t]),
     "describe": (ctypes.c_void_p, [ctypes.c_size_t]),
@@ -73,6 +75,7 @@ class Library:
 
         Raises OSError, or CoreError if the Go runtime does not start.
         """
+        self._pid = os.getpid()
         self._copy = _copy(path) if private else None
         name = path if self._copy is None else f"/proc/self/fd/{self._copy}"
         # PyDLL keeps the GIL: giving it up takes longer than a call. Only end() may wait.
@@ -84,8 +87,8 @@ class Library:
         self._end: Any = waiting.golock_etcd_end
         self._end.restype = ctypes.c_int
         self._end.argtypes = [
-            ctypes.c_size_t,
-            ctypes.POINTER(ctypes.c_size_t),
+            _HANDLE,
+            _HANDLE,
             ctypes.POINTER(ctypes.c_int64),
             ctypes.POINTER(ctypes.c_void_p),
         ]
@@ -98,6 +101,10 @@ class Library:
             core = self.core()
         if not _golock.core()["loaded"]:
             _golock.use_core(core)
+
+    def is_loaded(self) -> bool:
+        """Return whether this process has loaded it, and not its parent."""
+        return self._pid == os.getpid()
 
     def describe_hold(self, hold: int) -> tuple[str, int]:
         """Return a hold's key in etcd, and its revision."""
@@ -112,22 +119,44 @@ class Library:
         return text
 
 
+class Handle:
+    """A hold or a space of the library. It is released or closed when nothing refers to it."""
+
+    def __init__(self, library: Library) -> None:
+        self._library = library
+        self.cell = ctypes.c_size_t()
+
+    @property
+    def number(self) -> int:
+        return self.cell.value
+
+    def __del__(self) -> None:
+        if self.cell.value and self._library.is_loaded():
+            self._library.discard(ctypes.byref(self.cell))
+
+
 class Call:
     """What the library does in the background for a thread, which waits for its end.
 
-    It is used in a with statement: what ends the block by an exception also ends the call.
+    A signal may end the thread's work between any two steps of Python. So the library itself writes
+    to the cells what it has begun and what it returns, and what is dropped ends by its finalizer.
     """
 
     def __init__(self, library: Library, function: Any, *arguments: Any) -> None:
         self._library = library
         self._event = _golock.Event()
+        self._started = ctypes.c_size_t()
+        self._token = ctypes.c_int64()
         self.outcome = -1
-        self.handle = 0
+        self.handle = Handle(library)
         """That of a hold, if the lock was acquired, or of a space."""
-        self.token = 0
         self.text = ""
         """The answer, in JSON, or the error in words."""
-        self._call: int = function(*arguments, _golock.address(self._event))
+        function(*arguments, _golock.address(self._event), ctypes.byref(self._started))
+
+    @property
+    def token(self) -> int:
+        return self._token.value
 
     def wait(self, timeout: float | None = None) -> int:
         """Wait for the end, at most for so many seconds, cancel the call, return the outcome."""
@@ -136,12 +165,13 @@ class Call:
         return self.outcome
 
     def _end(self) -> None:
-        handle, token, text = ctypes.c_size_t(), ctypes.c_int64(), ctypes.c_void_p()
-        call, self._call = self._call, 0
+        text = ctypes.c_void_p()
         outcome: int = self._library._end(
-            call, ctypes.byref(handle), ctypes.byref(token), ctypes.byref(text)
+            ctypes.byref(self._started),
+            ctypes.byref(self.handle.cell),
+            ctypes.byref(self._token),
+            ctypes.byref(text),
         )
-        self.handle, self.token = handle.value, token.value
         self.text = self._library._text(text.value)
         self.outcome = outcome
 
@@ -149,11 +179,12 @@ class Call:
         return self
 
     def __exit__(self, kind: object, value: object, traceback: object) -> None:
-        if kind is not None:
-            if self._call:
-                self._end()
-            if self.handle:
-                self._library.discard(self.handle)
+        if self._started.value:
+            self._end()
+
+    def __del__(self) -> None:
+        if self._started.value and self._library.is_loaded():
+            self._end()
 
 
 def _copy(path: str) -> int:

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from . import _golock
-from ._etcd import DONE, FAILED, INVALID, LOST, NOT_ACQUIRED, RELEASED, Call, Library
+from ._etcd import DONE, FAILED, INVALID, LOST, NOT_ACQUIRED, RELEASED, Call, Handle, Library
 from ._lost import LockLost
 
 try:
@@ -37,6 +37,10 @@ if TYPE_CHECKING:
         from typing_extensions import Self
 
 __all__ = ["EtcdError", "Fence", "Lock", "LockLost", "StaleToken", "Txn"]
+
+
+LONGEST_TTL = 9_000_000_000
+"""Seconds. etcd grants no longer lease."""
 
 
 class EtcdError(ConnectionError):
@@ -86,8 +90,8 @@ class Lock:
             raise TypeError(f"the name is a str, not {type(name).__name__}")
         if not name or "\0" in name:
             raise ValueError("the name is empty, or contains a null character")
-        if not ttl > 0:
-            raise ValueError("ttl must be a number of seconds greater than 0")
+        if not 0 < ttl <= LONGEST_TTL:
+            raise ValueError(f"ttl must be greater than 0 and at most {LONGEST_TTL} seconds")
         if not patience > 0:
             raise ValueError("patience must be a number of seconds greater than 0")
         listed = endpoints if endpoints is not None else os.environ.get("ETCDCTL_ENDPOINTS")
@@ -106,10 +110,10 @@ class Lock:
             "InsecureSkipVerify": os.environ.get("ETCDCTL_INSECURE_SKIP_TLS_VERIFY") == "true",
             "Prefix": prefix,
             "TTL": float(ttl),
-            "Handoff": float(handoff) if handoff > 0 else -1.0,
-            "Patience": float(patience),
+            "Handoff": min(float(handoff), LONGEST_TTL) if handoff > 0 else -1.0,
+            "Patience": min(float(patience), LONGEST_TTL),
         }
-        self._patience = float(patience)
+        self._patience = min(float(patience), LONGEST_TTL)
         self._process: _Process | None = None
         self._handle = 0
         self._hold: _Hold | None = None
@@ -143,9 +147,13 @@ class Lock:
             if outcome != DONE:
                 return False
             hold = _Hold(process, call.handle, call.token)
-            self._hold = hold
-        if self.on_lost is not None:
-            process.tell(self, hold)
+            self._keep(hold)
+        try:
+            if self.on_lost is not None:
+                process.tell(self, hold)
+        except BaseException:
+            self._forgo()
+            raise
         return True
 
     def release(self) -> None:
@@ -155,9 +163,10 @@ class Lock:
         waits until etcd has confirmed, but at most a second; then the release goes on in the
         background.
         """
-        hold, self._hold = self._held(), None
+        hold = self._held()
+        self._forgo()
         library = hold.process.library
-        with Call(library, library.release, hold.handle) as call:
+        with Call(library, library.release, hold.handle.number) as call:
             outcome = call.wait()
             if outcome != LOST:
                 hold.process.tell_not(hold)
@@ -187,12 +196,12 @@ class Lock:
         after a pause of the process or the machine, and when etcd cannot be reached.
         """
         hold = self._current()
-        return hold is None or bool(hold.process.library.is_lost(hold.handle))
+        return hold is None or bool(hold.process.library.is_lost(hold.handle.number))
 
     def check(self) -> None:
         """Raise LockLost if the lock was lost, and RuntimeError if it is not held."""
         hold = self._held()
-        if hold.process.library.is_lost(hold.handle):
+        if hold.process.library.is_lost(hold.handle.number):
             raise _lost(self.name)
 
     @property
@@ -212,13 +221,13 @@ class Lock:
         revision is ``revision``.
         """
         hold = self._held()
-        return hold.process.library.describe_hold(hold.handle)[0]
+        return hold.process.library.describe_hold(hold.handle.number)[0]
 
     @property
     def revision(self) -> int:
         """The create revision of ``key``; RuntimeError if not held."""
         hold = self._held()
-        return hold.process.library.describe_hold(hold.handle)[1]
+        return hold.process.library.describe_hold(hold.handle.number)[1]
 
     def guard(self, txn: Txn, timeout: float = -1) -> list[bytes | None]:
         """Run a transaction in etcd if the lock is still held, and return what its gets have read.
@@ -230,7 +239,7 @@ class Lock:
         hold = self._held()
         library = hold.process.library
         nanoseconds = -1 if timeout == -1 else int(timeout * 1e9)
-        with Call(library, library.commit, hold.handle, txn._encode(), nanoseconds) as call:
+        with Call(library, library.commit, hold.handle.number, txn._encode(), nanoseconds) as call:
             self._raise(call.wait(), call)
             return txn._decode(call.text)
 
@@ -261,9 +270,23 @@ class Lock:
                 return None
             self._handle = handle
             self._process = process
-            self._hold = None
             weakref.finalize(self, process.forget, self._handle).atexit = False
         return process
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a copy has: it is another lock of the name, and is not held."""
+        return {**self.__dict__, "_process": None, "_handle": 0, "_hold": None}
+
+    def _keep(self, hold: _Hold) -> None:
+        """Hold the lock until it is released, also if this object is dropped before."""
+        self._forgo()  # what was lost
+        hold.process.holds.add(hold)
+        self._hold = hold
+
+    def _forgo(self) -> None:
+        hold, self._hold = self._hold, None
+        if hold is not None:
+            hold.process.holds.discard(hold)
 
     def _raise(self, outcome: int, call: Call) -> None:
         if outcome == LOST:
@@ -348,14 +371,11 @@ class Fence:
 class _Hold:
     """One time that a lock was taken."""
 
-    def __init__(self, process: _Process, handle: int, token: int) -> None:
+    def __init__(self, process: _Process, handle: Handle, token: int) -> None:
         self.process = process
         self.handle = handle
         self.token = token
         self.number = 0
-
-    def __del__(self) -> None:
-        self.process.forget(self.handle)
 
 
 class _Process:
@@ -365,7 +385,8 @@ class _Process:
         self._pid = os.getpid()
         self.library = Library(_package.LIBRARY, private=private)
         self._mutex = _golock.Lock()  # of those who connect
-        self._spaces: dict[str, int] = {}
+        self._spaces: dict[str, Handle] = {}
+        self.holds: set[_Hold] = set()
         self._told = _golock.Event()
         self._telling_mutex = _golock.Lock()
         self._numbers = 0
@@ -376,10 +397,10 @@ class _Process:
         space = self._space(options, timeout)
         if space is None:
             return None
-        handle: int = self.library.lock(space, name.encode("utf-8", "surrogatepass"))
+        handle: int = self.library.lock(space.number, name.encode("utf-8", "surrogatepass"))
         return handle
 
-    def _space(self, options: dict[str, Any], timeout: float | None) -> int | None:
+    def _space(self, options: dict[str, Any], timeout: float | None) -> Handle | None:
         text = json.dumps(options)
         limit = -1.0 if timeout is None else timeout
         if text in self._spaces:
@@ -420,7 +441,7 @@ class _Process:
                 _threading.Thread(target=self._tell, name="golock.etcd", daemon=True).start()
             hold.number = number
             self._telling[number] = (weakref.ref(lock), hold)
-        self.library.tell(hold.handle, number, _golock.address(self._told))
+        self.library.tell(hold.handle.number, number, _golock.address(self._told))
 
     def tell_not(self, hold: _Hold) -> None:
         """Do not call on_lost for a hold any more."""
@@ -434,18 +455,26 @@ class _Process:
                 reference, _ = self._telling.pop(number, (None, None))
                 lock = None if reference is None else reference()
                 if lock is not None and lock.on_lost is not None:
-                    try:
-                        lock.on_lost(lock)
-                    except Exception as error:
-                        _golock.write_unraisable(error, lock.on_lost)
+                    _threading.Thread(
+                        target=_call_on_lost, args=(lock,), name="golock.etcd on_lost", daemon=True
+                    ).start()
 
     def close(self) -> None:
         """Free all locks, for at most a second."""
         with self._mutex:
             spaces, self._spaces = self._spaces, {}
         for handle in spaces.values():
-            with Call(self.library, self.library.close, handle, 1_000_000_000) as call:
+            with Call(self.library, self.library.close, handle.number, 1_000_000_000) as call:
                 call.wait()
+
+
+def _call_on_lost(lock: Lock) -> None:
+    on_lost = lock.on_lost
+    try:
+        if on_lost is not None:
+            on_lost(lock)
+    except Exception as error:
+        _golock.write_unraisable(error, on_lost)
 
 
 _this: _Process | None = None

@@ -15,6 +15,7 @@ type proxy struct {
 	mu          sync.Mutex
 	changed     sync.Cond
 	hangs, cut  bool
+	mute        bool // it passes on no answers
 	connections map[net.Conn]bool
 }
 
@@ -29,6 +30,7 @@ func startProxy(t testing.TB, target string) *proxy {
 		_ = listener.Close()
 		p.refuse(true)
 		p.hang(false)
+		p.silence(false)
 	})
 	go p.serve()
 	return p
@@ -41,6 +43,14 @@ func (p *proxy) hang(hangs bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.hangs = hangs
+	p.changed.Broadcast()
+}
+
+// silence makes the proxy pass on requests alone.
+func (p *proxy) silence(mute bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.mute = mute
 	p.changed.Broadcast()
 }
 
@@ -71,8 +81,8 @@ func (p *proxy) serve() {
 			}
 			continue
 		}
-		go p.pass(client, server)
-		go p.pass(server, client)
+		go p.pass(client, server, true)
+		go p.pass(server, client, false)
 	}
 }
 
@@ -90,14 +100,14 @@ func (p *proxy) admit(both ...net.Conn) bool {
 	return !p.cut
 }
 
-func (p *proxy) pass(to io.WriteCloser, from io.ReadCloser) {
+func (p *proxy) pass(to io.WriteCloser, from io.ReadCloser, answers bool) {
 	defer to.Close()
 	defer from.Close()
 	buffer := make([]byte, 1<<16)
 	for {
 		n, err := from.Read(buffer)
 		p.mu.Lock()
-		for p.hangs && !p.cut {
+		for (p.hangs || p.mute && answers) && !p.cut {
 			p.changed.Wait()
 		}
 		p.mu.Unlock()

@@ -97,12 +97,19 @@ def test_arguments_of_acquire(name, arguments, error):
         ({"name": ""}, ValueError),
         ({"name": 1}, TypeError),
         ({"name": "x", "ttl": 0}, ValueError),
+        ({"name": "x", "ttl": 1e10}, ValueError),
+        ({"name": "x", "ttl": float("inf")}, ValueError),
         ({"name": "x", "patience": 0}, ValueError),
     ],
 )
 def test_arguments_of_the_lock(arguments, error):
     with pytest.raises(error):
         etcd.Lock(**arguments)
+
+
+def test_no_limits(name):
+    with etcd.Lock(name, patience=float("inf"), handoff=float("inf")):
+        pass
 
 
 def test_files_that_are_missing():

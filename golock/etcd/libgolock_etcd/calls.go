@@ -31,10 +31,13 @@ type call struct {
 	err    error
 }
 
-func begin(event C.uintptr_t, nanoseconds C.int64_t, run func(context.Context, *call)) C.uintptr_t {
+// begin writes the handle of the call to *started. A signal of Python may come as soon as the library
+// has returned, before a result has been stored.
+func begin(started *C.uintptr_t, event C.uintptr_t, nanoseconds C.int64_t,
+	run func(context.Context, *call)) {
 	signal, err := golock.EventAt(uintptr(event))
 	if err != nil {
-		return 0
+		panic(err)
 	}
 	limit := time.Duration(nanoseconds)
 	if nanoseconds < 0 {
@@ -42,12 +45,12 @@ func begin(event C.uintptr_t, nanoseconds C.int64_t, run func(context.Context, *
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	c := &call{cancel: cancel, ended: make(chan struct{})}
+	*started = C.uintptr_t(cgo.NewHandle(c))
 	go func() {
 		defer close(c.ended) // after the last use of the event
 		defer signal.Set()
 		run(ctx, c)
 	}()
-	return C.uintptr_t(cgo.NewHandle(c))
 }
 
 // The outcomes of a call; golock.etcd has the same numbers.
@@ -62,13 +65,15 @@ const (
 
 // golock_etcd_end cancels a call unless it has ended, waits for its end, and returns its outcome.
 // *handle is that of a hold or a space, if the call was for one. *text is a JSON document or an
-// error in words, which is to be freed, or NULL.
+// error in words, which is to be freed, or NULL. *started becomes 0.
 //
 //export golock_etcd_end
-func golock_etcd_end(ended C.uintptr_t, handle *C.uintptr_t, token *C.int64_t,
+func golock_etcd_end(started *C.uintptr_t, handle *C.uintptr_t, token *C.int64_t,
 	text **C.char) C.int {
-	c := cgo.Handle(ended).Value().(*call)
-	cgo.Handle(ended).Delete()
+	ended := cgo.Handle(*started)
+	*started = 0
+	c := ended.Value().(*call)
+	ended.Delete()
 	c.cancel()
 	<-c.ended
 	switch {
@@ -125,9 +130,9 @@ func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Se
 // asks etcd for a token at once if there is a user.
 //
 //export golock_etcd_open
-func golock_etcd_open(document *C.char, nanoseconds C.int64_t, event C.uintptr_t) C.uintptr_t {
+func golock_etcd_open(document *C.char, nanoseconds C.int64_t, event C.uintptr_t, started *C.uintptr_t) {
 	text := []byte(C.GoString(document))
-	return begin(event, nanoseconds, func(ctx context.Context, c *call) {
+	begin(started, event, nanoseconds, func(ctx context.Context, c *call) {
 		connected := make(chan struct{})
 		var opened *space
 		var err error
@@ -168,10 +173,9 @@ func open(document []byte) (*space, error) {
 }
 
 //export golock_etcd_close
-func golock_etcd_close(handle C.uintptr_t, nanoseconds C.int64_t, event C.uintptr_t) C.uintptr_t {
+func golock_etcd_close(handle C.uintptr_t, nanoseconds C.int64_t, event C.uintptr_t, started *C.uintptr_t) {
 	s := cgo.Handle(handle).Value().(*space)
-	cgo.Handle(handle).Delete()
-	return begin(event, nanoseconds, func(ctx context.Context, c *call) {
+	begin(started, event, nanoseconds, func(ctx context.Context, c *call) {
 		c.err = s.Close(ctx)
 		_ = s.client.Close()
 	})
@@ -185,9 +189,9 @@ func golock_etcd_lock(handle C.uintptr_t, name *C.char) C.uintptr_t {
 
 //export golock_etcd_acquire
 func golock_etcd_acquire(handle C.uintptr_t, blocking C.bool, nanoseconds C.int64_t,
-	event C.uintptr_t) C.uintptr_t {
+	event C.uintptr_t, started *C.uintptr_t) {
 	lock := cgo.Handle(handle).Value().(*etcd.Lock)
-	return begin(event, nanoseconds, func(ctx context.Context, c *call) {
+	begin(started, event, nanoseconds, func(ctx context.Context, c *call) {
 		if blocking {
 			c.hold, c.err = lock.Acquire(ctx)
 			return
@@ -200,19 +204,25 @@ func golock_etcd_acquire(handle C.uintptr_t, blocking C.bool, nanoseconds C.int6
 }
 
 //export golock_etcd_release
-func golock_etcd_release(handle C.uintptr_t, event C.uintptr_t) C.uintptr_t {
+func golock_etcd_release(handle C.uintptr_t, event C.uintptr_t, started *C.uintptr_t) {
 	hold := cgo.Handle(handle).Value().(*etcd.Hold)
-	return begin(event, -1, func(ctx context.Context, c *call) {
+	begin(started, event, -1, func(ctx context.Context, c *call) {
 		c.err = hold.Release(ctx)
 	})
 }
 
-// golock_etcd_discard releases a hold or closes a space, in the background, and forgets the handle.
+// golock_etcd_discard releases a hold unless it was released, or closes a space, in the background,
+// and forgets the handle. *handle becomes 0.
 //
 //export golock_etcd_discard
-func golock_etcd_discard(handle C.uintptr_t) {
-	value := cgo.Handle(handle).Value()
-	cgo.Handle(handle).Delete()
+func golock_etcd_discard(handle *C.uintptr_t) {
+	discarded := cgo.Handle(*handle)
+	*handle = 0
+	value := discarded.Value()
+	discarded.Delete()
+	if hold, ok := value.(*etcd.Hold); ok && errors.Is(hold.Check(), etcd.ErrReleased) {
+		return
+	}
 	go func() {
 		switch discarded := value.(type) {
 		case *etcd.Hold:
@@ -242,9 +252,9 @@ func golock_etcd_describe(handle C.uintptr_t) *C.char {
 }
 
 //export golock_etcd_holder
-func golock_etcd_holder(handle C.uintptr_t, nanoseconds C.int64_t, event C.uintptr_t) C.uintptr_t {
+func golock_etcd_holder(handle C.uintptr_t, nanoseconds C.int64_t, event C.uintptr_t, started *C.uintptr_t) {
 	lock := cgo.Handle(handle).Value().(*etcd.Lock)
-	return begin(event, nanoseconds, func(ctx context.Context, c *call) {
+	begin(started, event, nanoseconds, func(ctx context.Context, c *call) {
 		var process *etcd.Process
 		if process, c.err = lock.Holder(ctx); process != nil {
 			c.answer = process
@@ -264,13 +274,13 @@ type step struct {
 //
 //export golock_etcd_commit
 func golock_etcd_commit(handle C.uintptr_t, document *C.char, nanoseconds C.int64_t,
-	event C.uintptr_t) C.uintptr_t {
+	event C.uintptr_t, started *C.uintptr_t) {
 	var steps []step
 	if err := json.Unmarshal([]byte(C.GoString(document)), &steps); err != nil {
-		return 0
+		panic(err)
 	}
 	hold := cgo.Handle(handle).Value().(*etcd.Hold)
-	return begin(event, nanoseconds, func(ctx context.Context, c *call) {
+	begin(started, event, nanoseconds, func(ctx context.Context, c *call) {
 		operations := make([]clientv3.Op, len(steps))
 		for i, each := range steps {
 			key := string(each.Key)
