@@ -85,7 +85,7 @@ def sanitized(tmp_path_factory):
     command = ["gcc", "-shared", "-fPIC", "-g", "-O1", "-std=c11", "-D_GNU_SOURCE"]
     command += ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
     command += ["-fno-omit-frame-pointer", f"-I{sysconfig.get_path('include')}"]
-    command += [f"-I{golock.get_include()}", f"-I{SOURCES}"]
+    command += [f"-I{TESTS.parent / 'golock' / 'capi'}", f"-I{SOURCES}"]
     command += [str(path) for path in sorted(SOURCES.rglob("*.c"))]
     command += ["-o", str(package / f"_golock{sysconfig.get_config_var('EXT_SUFFIX')}")]
     subprocess.run(command, check=True)
