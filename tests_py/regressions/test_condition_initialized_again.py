@@ -78,7 +78,7 @@ def test_while_threads_acquire(python, check):
 condition = golock.Condition()
 condition.acquire()
 answers = []
-threads = [start(lambda: answers.append(condition.acquire(timeout=0.1))) for _ in range(3)]
+threads = [start(lambda: answers.append(condition.acquire(timeout=2))) for _ in range(3)]
 while any(open(f'/proc/self/task/{thread.native_id}/stat').read().rpartition(') ')[2][0] != 'S'
           for thread in threads):
     time.sleep(0.001)
