@@ -52,7 +52,9 @@ def index(suite: str, architecture: str, cache: Path) -> str:
     file = cache / f"Packages-{suite}-{architecture}"
     if not file.exists():
         packed = fetch(f"{DEBIAN}/dists/{suite}/main/binary-{architecture}/Packages.xz")
-        file.write_bytes(lzma.decompress(packed))
+        with tempfile.NamedTemporaryFile(dir=cache, delete=False) as whole:
+            whole.write(lzma.decompress(packed))
+        Path(whole.name).replace(file)  # another thread or process may read it
     return file.read_text(encoding="utf-8")
 
 
@@ -69,10 +71,15 @@ def from_debian(version: str, machine: str, cache: Path) -> Path:
     package = fetch(f"{DEBIAN}/{fields['Filename']}")
     if hashlib.sha256(package).hexdigest() != fields["SHA256"]:
         raise SystemExit(f"{name}: the download is not the package that Debian lists")
-    with tempfile.TemporaryDirectory() as temporary:
-        file = Path(temporary, "package.deb")
+    with tempfile.TemporaryDirectory(dir=cache) as temporary:
+        file, unpacked = Path(temporary, "package.deb"), Path(temporary, "unpacked")
         file.write_bytes(package)
-        subprocess.run(["dpkg-deb", "--extract", file, folder], check=True)
+        subprocess.run(["dpkg-deb", "--extract", file, unpacked], check=True)
+        try:
+            unpacked.rename(folder)
+        except OSError:  # another thread or process was faster
+            if not headers.is_dir():
+                raise
     return headers
 
 
