@@ -41,7 +41,7 @@ ctypes.c_int.in_dll(ctypes.CDLL(None), "steals").value = 1
 for turn in turns:
     turn.release()
     done.acquire()
-os.write(1, b"some were refused" if 0 < refused < 300 else b"%d were refused" % refused)
+os.write(1, b"%d" % refused)
 os._exit(0)
 """
 
@@ -50,4 +50,8 @@ os._exit(0)
 def test_reserve_is_not_stolen(python, compiled, limit, field):
     environment = {**os.environ, "LD_PRELOAD": compiled("memory_thief.c")}
     result = python(PROGRAM, limit, field, env=environment, timeout=60)
-    assert (result.returncode, result.stdout) == (0, "some were refused"), result.stderr
+    assert result.returncode == 0, result.stderr
+    refused = int(result.stdout)
+    assert refused < 300
+    # Go's heap may have address space left for all of them.
+    assert refused > 0 or limit == "RLIMIT_AS"
