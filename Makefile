@@ -54,11 +54,11 @@ SOURCES := setup.py pyproject.toml go.mod go.sum $(NATIVE) \
 	$(wildcard pyext/backend/*.py) \
 	$(wildcard pyext/golock/*.py* pyext/golock/*/*.py pyext/golock/*/*.json pyext/golock/*/page/*)
 
-.PHONY: demo check test test-all test-go etcd test-etcd test-etcd-with-server \
-	test-python test-oldest test-newest \
-	test-slow-path verify verify-all litmus limits soak browser gopy free-threaded \
-	test-free-threaded test-tsan test-suites bench bench-go conformance lint format wheels \
-	test-wheels test-install test-install-quick test-arm64 release clean
+.PHONY: demo check test test-all test-go etcd test-etcd test-etcd-with-server test-python \
+	test-oldest test-newest test-slow-path verify verify-all litmus limits soak \
+	browser gopy free-threaded test-free-threaded test-tsan test-suites bench bench-go \
+	conformance lint format wheels test-wheels test-install test-install-quick \
+	test-arm64 release clean
 
 demo: $(VENV)/golock
 	$(BIN)/python -I -m golock --version

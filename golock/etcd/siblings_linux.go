@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// machine names this boot of this machine, and the namespaces of this process's PID and of the times
-// at which it sees processes start. It is empty if /proc shows another namespace's processes.
+// machine names this boot of this machine, and the namespaces of this process's PID and of the
+// times at which it sees processes start. It is empty if /proc shows another namespace's processes.
 var machine = sync.OnceValue(func() string {
 	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err != nil {

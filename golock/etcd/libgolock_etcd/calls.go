@@ -31,8 +31,8 @@ type call struct {
 	err    error
 }
 
-// begin writes the handle of the call to *started. A signal of Python may come as soon as the library
-// has returned, before a result has been stored.
+// begin writes the handle of the call to *started. A signal of Python may come as soon as the
+// library has returned, before a result has been stored.
 func begin(started *C.uintptr_t, event C.uintptr_t, nanoseconds C.int64_t,
 	run func(context.Context, *call)) {
 	signal, err := golock.EventAt(uintptr(event))
@@ -130,7 +130,8 @@ func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Se
 // asks etcd for a token at once if there is a user.
 //
 //export golock_etcd_open
-func golock_etcd_open(document *C.char, nanoseconds C.int64_t, event C.uintptr_t, started *C.uintptr_t) {
+func golock_etcd_open(document *C.char, nanoseconds C.int64_t, event C.uintptr_t,
+	started *C.uintptr_t) {
 	text := []byte(C.GoString(document))
 	begin(started, event, nanoseconds, func(ctx context.Context, c *call) {
 		connected := make(chan struct{})
@@ -173,7 +174,8 @@ func open(document []byte) (*space, error) {
 }
 
 //export golock_etcd_close
-func golock_etcd_close(handle C.uintptr_t, nanoseconds C.int64_t, event C.uintptr_t, started *C.uintptr_t) {
+func golock_etcd_close(handle C.uintptr_t, nanoseconds C.int64_t, event C.uintptr_t,
+	started *C.uintptr_t) {
 	s := cgo.Handle(handle).Value().(*space)
 	begin(started, event, nanoseconds, func(ctx context.Context, c *call) {
 		c.err = s.Close(ctx)
@@ -252,7 +254,8 @@ func golock_etcd_describe(handle C.uintptr_t) *C.char {
 }
 
 //export golock_etcd_holder
-func golock_etcd_holder(handle C.uintptr_t, nanoseconds C.int64_t, event C.uintptr_t, started *C.uintptr_t) {
+func golock_etcd_holder(handle C.uintptr_t, nanoseconds C.int64_t, event C.uintptr_t,
+	started *C.uintptr_t) {
 	lock := cgo.Handle(handle).Value().(*etcd.Lock)
 	begin(started, event, nanoseconds, func(ctx context.Context, c *call) {
 		var process *etcd.Process
