@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
@@ -57,7 +58,7 @@ def headers_for_zig(scratch: Path) -> list[str]:
 
 
 class BuildExtension(build_ext):
-    """Builds the core beside the extension, and puts their contract there."""
+    """Builds the core at the same time as the extension, and puts their contract beside them."""
 
     @property
     def core(self) -> Path:
@@ -78,8 +79,12 @@ class BuildExtension(build_ext):
             self.include_dirs = [*headers_for_zig(scratch), *self.include_dirs]
             # pyconfig.h repeats what zig's newer headers have defined.
             self.extensions[0].extra_compile_args.append("-Wno-macro-redefined")
-        library.CORE.build(tools, self.core, scratch)
-        super().run()
+        with ThreadPoolExecutor(1) as pool:
+            core = pool.submit(library.CORE.build, tools, self.core, scratch)
+            try:
+                super().run()
+            finally:
+                core.result()
         self.header.parent.mkdir(exist_ok=True)
         shutil.copyfile(ROOT / CONTRACT, self.header)
 
