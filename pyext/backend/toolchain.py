@@ -196,9 +196,13 @@ def _find_go(found: Search) -> str | None:
     complaint = absent if named is None else _complaint(named)
     if complaint is None:
         return named
-    packaged = _packaged_go()
+    packaged = _packaged("go", "bin/go")
     if packaged is not None:
-        return packaged
+        refused = _complaint(str(packaged))
+        if refused is None:
+            return str(packaged)
+        if named is None:
+            complaint = refused
     found.missing.append(Missing(f"{complaint}; {advice}", GO_PACKAGE))
     return None
 
@@ -215,7 +219,7 @@ def _complaint(go: str) -> str | None:
             check=False,
         )
     except OSError as error:
-        return f"{go} cannot be used ({error.strerror})"
+        return f"{go} cannot be used ({_forbidden(Path(go)) or error.strerror})"
     version = answer.stdout.strip()
     numbers = re.match(r"go(\d+)\.(\d+)", version)
     if answer.returncode != 0:
@@ -226,12 +230,19 @@ def _complaint(go: str) -> str | None:
     return None
 
 
-def _packaged_go() -> str | None:
-    package = importlib.util.find_spec("go")
-    for folder in (package and package.submodule_search_locations) or ():
-        go = Path(folder, "bin", "go")
-        if go.exists() and _complaint(str(go)) is None:
-            return str(go)
+def _packaged(package: str, program: str) -> Path | None:
+    """Return a program in a package of PyPI, if it is installed."""
+    spec = importlib.util.find_spec(package)
+    for folder in (spec and spec.submodule_search_locations) or ():
+        if Path(folder, program).exists():
+            return Path(folder, program)
+    return None
+
+
+def _forbidden(program: Path) -> str | None:
+    """Return why this program cannot be started, if it is for where it lies."""
+    if program.exists() and os.statvfs(program).f_flag & os.ST_NOEXEC:
+        return "it is on a file system mounted noexec; set TMPDIR to a folder elsewhere"
     return None
 
 
@@ -241,14 +252,17 @@ def _find_compiler(found: Search) -> tuple[str, ...]:
     if command and shutil.which(command[0]) is not None and Target.named() is None:
         found.is_zig = "ziglang" in command or Path(command[0]).name == "zig"
         return command
-    if (not os.environ.get("CC") or Target.named() is not None) and importlib.util.find_spec(
-        "ziglang"
-    ) is not None:
-        found.is_zig = True
-        target = f"{machine()}-linux-gnu.{OLDEST_GLIBC}"
-        return (sys.executable, "-m", "ziglang", "cc", "-target", target)
+    absent = f"there is no C compiler ({command[0] if command else named} was not found)"
+    packaged = _packaged("ziglang", "zig")
+    if packaged is not None and (not os.environ.get("CC") or Target.named() is not None):
+        refused = _forbidden(packaged)
+        if refused is None:
+            found.is_zig = True
+            target = f"{machine()}-linux-gnu.{OLDEST_GLIBC}"
+            return (sys.executable, "-m", "ziglang", "cc", "-target", target)
+        absent = f"{packaged} cannot be used ({refused})"
     sentence = (
-        f"there is no C compiler ({command[0] if command else named} was not found); install one "
+        f"{absent}; install a C compiler "
         "(Debian: apt-get install gcc libc6-dev; Fedora: dnf install gcc), "
         "or the package ziglang from PyPI."
     )
