@@ -170,7 +170,7 @@ def reproducible(member: tarfile.TarInfo) -> tarfile.TarInfo:
     """Remove who packed a file, and when."""
     member.uid = member.gid = 0
     member.uname = member.gname = ""
-    member.mtime = int(os.environ.get("SOURCE_DATE_EPOCH", "315532800"))
+    member.mtime = int(os.environ.get("SOURCE_DATE_EPOCH") or "315532800")
     member.mode = permissions(member.mode)
     return member
 

@@ -24,7 +24,7 @@ os.environ.pop("SETUPTOOLS_USE_DISTUTILS", None)
 from setuptools import build_meta  # noqa: E402
 
 # The times of the files in a wheel, unless the caller has set them: two builds are equal then.
-os.environ.setdefault("SOURCE_DATE_EPOCH", "315532800")
+os.environ["SOURCE_DATE_EPOCH"] = os.environ.get("SOURCE_DATE_EPOCH") or "315532800"
 
 Settings = Mapping[str, Any] | None
 

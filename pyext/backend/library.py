@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
-import shutil
 import subprocess
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,10 +50,16 @@ class Library:
         """Build it; golock/capi/libgolock says what the linker flags are for."""
         output.parent.mkdir(parents=True, exist_ok=True)
         built = output.with_suffix(".tmp")
-        # The path of the sources may have quotes and commas, which -Wl cannot pass on.
-        with tempfile.TemporaryDirectory(prefix="golock") as temporary:
-            exports = shutil.copy(self.module / self.command / "exports.map", temporary)
-            external = [f"-Wl,--version-script={exports}"]
+        environment = go_command.build_environment(
+            tools.go,
+            shlex.join(tools.compiler),
+            MACHINES[machine()],
+            scratch,
+            vendored=(self.module / "vendor" / "modules.txt").exists(),
+        )
+        with (self.module / self.command / "exports.map").open("rb") as exports:
+            # The path of the sources may have spaces, quotes and commas, which -Wl cannot pass on.
+            external = [f"-Wl,--version-script=/proc/{os.getpid()}/fd/{exports.fileno()}"]
             external += [f"-Wl,--wrap={each}" for each in WRAPPED]
             external += [ZIG_STRIP] if tools.is_zig else []
             ldflags = [
@@ -65,17 +70,20 @@ class Library:
             command = [tools.go, "build", "-trimpath", "-buildvcs=false", "-buildmode=c-shared"]
             command += [f"-ldflags={' '.join(ldflags)}", "-o", str(built.resolve())]
             command += [f"./{self.command}"]
-            environment = go_command.build_environment(
-                tools.go,
-                shlex.join(tools.compiler),
-                MACHINES[machine()],
-                scratch,
-                vendored=(self.module / "vendor" / "modules.txt").exists(),
+            done = subprocess.run(
+                command,
+                cwd=self.module,
+                env=environment,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                check=False,
             )
-            print(ascii(shlex.join(command)), flush=True)
-            done = subprocess.run(command, cwd=self.module, env=environment, check=False)
-            if done.returncode != 0:
-                raise Unbuildable("the go command failed; its output is above.")
+        # All at once, for the C compiler prints too.
+        print(ascii(shlex.join(command)), flush=True)
+        with open(1, "wb", closefd=False) as printed:
+            printed.write(done.stdout)
+        if done.returncode != 0:
+            raise Unbuildable("the go command failed; its output is above.")
         built.with_suffix(".h").unlink(missing_ok=True)
         # A running program may have the old file mapped.
         built.replace(output)

@@ -535,16 +535,19 @@ def test_distributions_are_reproducible_and_need_no_modules(
 ) -> None:
     """Twice built, from folders of other names, they are the same; Go downloads nothing."""
     made = []
-    for name in ("first", "second place"):
+    temporary = tmp_path / 'a "temporary" folder\'s name, é'
+    temporary.mkdir()
+    elsewhere = {"TMPDIR": str(temporary), "SOURCE_DATE_EPOCH": ""}
+    for name, settings in (("first", {}), ("second place", elsewhere)):
         copy = shutil.copytree(checkout, tmp_path / name)
         command = [tools, "-m", "build", "--no-isolation", "--sdist", "--outdir"]
-        succeed(*command, tmp_path / f"{name} sdist", cwd=copy)
+        succeed(*command, tmp_path / f"{name} sdist", cwd=copy, **settings)
         (sdist,) = (tmp_path / f"{name} sdist").glob("*.tar.gz")
         shutil.unpack_archive(sdist, tmp_path / f"{name} unpacked", filter="data")
         (unpacked,) = (tmp_path / f"{name} unpacked").iterdir()
         offline = {"GOPROXY": "off", "GOMODCACHE": str(tmp_path / "empty"), "GOFLAGS": ""}
         command[4:5] = ["--wheel"]
-        succeed(*command, tmp_path / f"{name} wheel", cwd=unpacked, **offline)
+        succeed(*command, tmp_path / f"{name} wheel", cwd=unpacked, **offline, **settings)
         (wheel,) = (tmp_path / f"{name} wheel").glob("*.whl")
         made.append((sdist.read_bytes(), wheel.read_bytes()))
     assert made[0][0] == made[1][0]
