@@ -52,7 +52,7 @@ class Run:
     @property
     def inlines(self) -> bool:
         """Whether a statement of an inline counts as reached if it is at one of its places."""
-        return self.model == "process.pml"
+        return self.model in {"process.pml", "process_event.pml"}
 
 
 PROOF = [
@@ -160,6 +160,10 @@ PROOF = [
         "a slot used again, without hand-offs",
         large=True,
     ),
+    Run("process_event.pml", "THREADS=2 KILLS=1", "two threads at an event, one killed, for ever"),
+    Run(
+        "process_event.pml", "THREADS=3 KILLS=2 ROUNDS=1", "three threads, two killed, a call each"
+    ),
 ]
 
 # Why no run reaches a statement, by the statement or by a part of its line in the model.
@@ -223,6 +227,10 @@ ACCESS = {
         r"__atomic_\w+\((life|debts|bell|&page->memory)|golock_cell_(load|pass_on)\("
         r"|golock_shared_\w+\(|golock_waitv\(words"
     ),
+    "pyext/native/process/event.c": (
+        r"__atomic_\w+\(|compare_and_swap\(page|[^_]load\(page|golock_shared_\w+\("
+    ),
+    "pyext/native/process/futex.h": r"FUTEX_WAKE_OP, ",
     "pyext/native/process/wait.c": r"golock_cell_(next|owes)\(|golock_shared_\w+\(",
     "internal/process/cell.go": (
         r"atomic\.\w+\(|:= \w\.load\(\)|memory\.load\(\)|if .*compareAndSwap\("
@@ -234,6 +242,9 @@ ACCESS = {
     "internal/process/sentinel_linux.go": (
         r"atomic\.\w+\(&(p\.memory|slot|mine)|\.load\(\)|\.passOn\(|[^.\w]wake\("
         r"|loadLife\(|SYS_FUTEX_WAITV, uintptr\(unsafe"
+    ),
+    "internal/process/event_linux.go": (
+        r"atomic\.\w+\(|e\.load\(\)|return setAndWakeAll\(|parkShared\(|close\(e|SYS_FUTEX"
     ),
     "internal/process/lock_linux.go": r"\.load\(\)|:= parkShared\(|[^.\w]wake\(|\.owes\(|w\.next\(",
 }

@@ -27,7 +27,7 @@ type Lock struct {
 
 // Open returns the lock of a name.
 func Open(name string) (*Lock, error) {
-	p, err := open(name)
+	p, err := open(name, KindLock)
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,6 @@
-// Package process implements locks across processes. Package golock wraps them for Go programs;
-// Python's threads take the same steps in C, pyext/native/process, because a wait must not load a
-// Go runtime into every process that contends.
+// Package process implements locks and events across processes. Package golock wraps them for Go
+// programs; Python's threads take the same steps in C, pyext/native/process, because a wait must
+// not load a Go runtime into every process that contends.
 package process
 
 import "unsafe"
@@ -130,8 +130,11 @@ const (
 	Size    = 16384
 )
 
-// KindLock is the kind of a lock's page.
-const KindLock = 1
+// The kinds of pages. An event has no use for the slots, so that nobody needs one for it.
+const (
+	KindLock  = 1
+	KindEvent = 2
+)
 
 // The slots of a page, and the life words of a slot.
 const (
