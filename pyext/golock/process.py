@@ -19,11 +19,10 @@ import secrets
 import stat
 import struct
 import time
-from functools import partial
 from multiprocessing import reduction
 from multiprocessing.context import get_spawning_popen
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, NoReturn, TypeVar
 from urllib.parse import quote
 
 from ._golock import Abandoned, ProcessEvent, ProcessLock, RLock, page_layout
@@ -52,6 +51,17 @@ _MAGIC, _VERSION, _SIZE, _LOCK, _EVENT = page_layout()
 _KINDS = {_LOCK: "a lock", _EVENT: "an event"}
 
 _Object = TypeVar("_Object", "Lock", "Event")
+
+
+class _Page(NamedTuple):
+    """A page's file."""
+
+    path: str
+    device: int
+    inode: int
+    descriptor: int
+    """Or -1: this process has mapped the page already."""
+
 
 _opening = RLock()
 """Within a process a file is opened once: closing a second descriptor would drop its byte lock.
@@ -119,26 +129,18 @@ class Lock(ProcessLock):
             raise ValueError(f"on_abandoned must be 'tell' or 'raise', not {on_abandoned!r}")
         if name is None:
             return cls._adopt(_anonymous(_LOCK), on_abandoned)
-        return _of_name(partial(cls._make, name, on_abandoned), _LOCK, name)
+        return _of_name(lambda page: cls._make(page, name, on_abandoned), _LOCK, name)
 
     @classmethod
-    def _make(
-        cls,
-        name: str | None,
-        on_abandoned: Literal["tell", "raise"],
-        path: str,
-        device: int,
-        inode: int,
-        descriptor: int,
-    ) -> Lock:
-        self = super().__new__(cls, path, device, inode, descriptor, on_abandoned == "raise")
+    def _make(cls, page: _Page, name: str | None, on_abandoned: Literal["tell", "raise"]) -> Lock:
+        self = super().__new__(cls, *page, on_abandoned == "raise")
         self._name, self._on_abandoned = name, on_abandoned
         return self
 
     @classmethod
     def _adopt(cls, fd: int, on_abandoned: Literal["tell", "raise"]) -> Lock:
         """Return the anonymous lock of a descriptor, which is taken over."""
-        return _of_descriptor(partial(cls._make, None, on_abandoned), _LOCK, fd)
+        return _of_descriptor(lambda page: cls._make(page, None, on_abandoned), _LOCK, fd)
 
     @property
     def name(self) -> str | None:
@@ -177,18 +179,18 @@ class Event(ProcessEvent):
     def __new__(cls, name: str | None = None) -> Event:
         if name is None:
             return cls._adopt(_anonymous(_EVENT))
-        return _of_name(partial(cls._make, name), _EVENT, name)
+        return _of_name(lambda page: cls._make(page, name), _EVENT, name)
 
     @classmethod
-    def _make(cls, name: str | None, path: str, device: int, inode: int, descriptor: int) -> Event:
-        self = super().__new__(cls, path, device, inode, descriptor)
+    def _make(cls, page: _Page, name: str | None) -> Event:
+        self = super().__new__(cls, *page)
         self._name = name
         return self
 
     @classmethod
     def _adopt(cls, fd: int) -> Event:
         """Return the anonymous event of a descriptor, which is taken over."""
-        return _of_descriptor(partial(cls._make, None), _EVENT, fd)
+        return _of_descriptor(lambda page: cls._make(page, None), _EVENT, fd)
 
     @property
     def name(self) -> str | None:
@@ -206,33 +208,30 @@ class Event(ProcessEvent):
         return f"<{type(self).__module__}.{type(self).__qualname__}{name}: {state}>"
 
 
-def _of_name(make: Callable[..., _Object], kind: int, name: str) -> _Object:
-    """Return make(path, device, inode, descriptor) of a name's page, made if there is none.
-
-    The descriptor is -1 if this process has mapped the page already.
-    """
+def _of_name(make: Callable[[_Page], _Object], kind: int, name: str) -> _Object:
+    """Return make(page) for the page of a name, which is made if there is none."""
     path = _path(name)
     with _opening:
         try:
             found = os.lstat(path)
-            return make(path, found.st_dev, found.st_ino, -1)
+            return make(_Page(path, found.st_dev, found.st_ino, -1))
         except (FileNotFoundError, LookupError):
             fd = _open(path, kind)
-            return make(path, *_identity(fd), fd)
+            return make(_Page(path, *_identity(fd), fd))
 
 
 _ANONYMOUS = "anonymous"
 """The path of a page without a name, in messages."""
 
 
-def _of_descriptor(make: Callable[..., _Object], kind: int, fd: int) -> _Object:
-    """Return the same of an anonymous page's descriptor, which is taken over."""
+def _of_descriptor(make: Callable[[_Page], _Object], kind: int, fd: int) -> _Object:
+    """Return make(page) for the anonymous page of a descriptor, which is taken over."""
     try:
         _check_page(fd, kind, _ANONYMOUS)
     except BaseException:
         os.close(fd)
         raise
-    return make(_ANONYMOUS, *_identity(fd), fd)
+    return make(_Page(_ANONYMOUS, *_identity(fd), fd))
 
 
 def _named(cls: type[Lock], name: str, on_abandoned: Literal["tell", "raise"]) -> Lock:
@@ -272,7 +271,7 @@ class _Ticket:
 
     def __init__(self, ticket: Any, device: int, inode: int) -> None:
         self._ticket = ticket
-        self._page = device, inode
+        self._file = device, inode
 
     def take(self, cls: type[Lock | Event], *options: Any) -> Lock | Event:
         """Return an object of the page.
@@ -285,7 +284,7 @@ class _Ticket:
         sharer = resource_sharer._resource_sharer  # type: ignore[attr-defined]
         with sharer.get_connection(self._ticket) as connection:
             try:
-                known = cls._make(None, *options, _ANONYMOUS, *self._page, -1)
+                known = cls._make(_Page(_ANONYMOUS, *self._file, -1), None, *options)
             except LookupError:
                 connection.send(True)
                 return cls._adopt(reduction.recv_handle(connection), *options)
