@@ -65,7 +65,8 @@ import "unsafe"
 // alone never makes a process with a sentinel count as dead.
 //
 // Where the kernel refuses robust lists or futex_waitv (before 5.16, or by a seccomp filter), there
-// is no sentinel. The byte alone says who lives, and waiters look every 100 ms.
+// is no sentinel. The byte alone says who lives, and waiters look every 50 ms. It is unlocked when
+// the memory of a killed process has been freed, so a death is seen 50 ms after that at the latest.
 //
 // # What a death leaves
 //
