@@ -160,6 +160,17 @@ PROOF = [
         "a slot used again, without hand-offs",
         large=True,
     ),
+    Run(
+        "process.pml",
+        "PROCESSES=3 KILLS=2 ROUNDS=1 CALLERS=1",
+        "two of three processes are killed, one calls",
+    ),
+    Run(
+        "process.pml",
+        "PROCESSES=3 KILLS=1 ROUNDS=1 CALLERS=2",
+        "one of three processes is killed, two call",
+        large=True,
+    ),
     Run("process_event.pml", "THREADS=2 KILLS=1", "two threads at an event, one killed, for ever"),
     Run(
         "process_event.pml", "THREADS=3 KILLS=2 ROUNDS=1", "three threads, two killed, a call each"
@@ -174,7 +185,8 @@ UNREACHED = {
     "WAKE(FIRST_OF_ANY, resigned, take_back)": "a returner or a claimant was found already",
     "(old & HELD) == 0 -> STORE(next); FREE; goto done": "a lock that is released is held",
     "some_on(CLAIMANT)": "only with --all: a holder dies while a claimant sleeps",
-    "handoffRequested(old) -> old = 0; break": "only with a third process",
+    "handoffRequested(old) -> old = 0; break": "only with a third process that calls",
+    "[3]": "only with a fourth thread, which finds a fault",
     "((phase[me]>=2))": "nobody is killed in the middle of a step",
     "((phase[me]!=0))": "the same",
     "WAKE_AGENT": "the agent does not sleep while it wakes another",
