@@ -32,7 +32,10 @@ left_out=(
     regressions/test_signal_stack_of_an_offered_core.py
     # It examines this repository.
     unit/test_layers.py
-    # A process that takes more than some seconds for a case is taken for one that hangs.
+    # They examine the comparison with the interpreter, by locks that crash and hang. A process that
+    # takes more than some seconds for a case is taken for one that hangs.
+    unit/test_conformance_contention.py
+    unit/test_conformance_deaths.py
     unit/test_conformance_schema.py
     # qemu has no seccomp, and no robust lists: a process that closes the descriptor of a lock
     # across processes counts as dead.
