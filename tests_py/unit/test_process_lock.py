@@ -16,7 +16,6 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import ClassVar
 
 import pytest
 
@@ -46,18 +45,8 @@ def page_of(name):
     return Path(process.folder(), name)
 
 
-@pytest.fixture(autouse=True)
-def no_child_left():
-    """Kill those that a failed test leaves: pytest could not end before multiprocessing's."""
-    yield
-    for child in list(Child.left):
-        child.kill()
-
-
 class Child:
     """A forked process that runs a function, which may say that it is ready, and then wait."""
-
-    left: ClassVar[list[Child]] = []
 
     def __init__(self, work):
         reader, writer = os.pipe()
@@ -79,7 +68,6 @@ class Child:
         os.close(writer)
         os.close(ended)
         self.reader, self.end = reader, end
-        Child.left.append(self)
 
     def wait_ready(self):
         assert os.read(self.reader, 1) == b"r"
@@ -92,7 +80,6 @@ class Child:
         if self.pid:
             _, status = os.waitpid(self.pid, 0)
             self.pid = 0
-            Child.left.remove(self)
             os.close(self.reader)
             os.close(self.end)
             return os.waitstatus_to_exitcode(status)
