@@ -235,7 +235,7 @@ ACCESS = {
         r"atomic\.\w+\(&(p\.memory|slot|mine)|\.load\(\)|\.passOn\(|[^.\w]wake\("
         r"|loadLife\(|SYS_FUTEX_WAITV, uintptr\(unsafe"
     ),
-    "internal/process/lock_linux.go": r"\.load\(\)|return parkShared\(|[^.\w]wake\(|\.owes\(|w\.next\(",
+    "internal/process/lock_linux.go": r"\.load\(\)|parkShared\(p|[^.\w]wake\(|\.owes\(|w\.next\(",
 }
 
 # A comment in a model that quotes a line of the code: the file, the function and the line.
