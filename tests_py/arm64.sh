@@ -20,6 +20,7 @@ left_out=(
     unit/test_limits.py
     # qemu has a thread of its own.
     unit/test_core.py::test_core_is_loaded_by_the_first_wait_that_needs_it
+    unit/test_process_event.py::test_event_needs_no_slot_and_no_thread
     # It counts the signals that come in the moment before a sleep, which emulation prolongs.
     unit/test_spinning.py::test_signal_handler_runs
     # qemu writes a file when the C library reads /proc/self/maps.
@@ -37,9 +38,13 @@ left_out=(
     unit/test_conformance_contention.py
     unit/test_conformance_deaths.py
     unit/test_conformance_schema.py
-    # qemu has no seccomp, and no robust lists: a process that closes the descriptor of a lock
-    # across processes counts as dead.
+    # qemu has no seccomp.
+    unit/test_process_event.py::test_killed_when_it_wakes_others
+    unit/test_process_event.py::test_one_operation_wakes_many
+    unit/test_process_event.py::test_refused_wake_is_told
     unit/test_process_lock.py::test_refused_system_call
+    # qemu has no robust lists: a process that closes the descriptor of a lock across processes
+    # counts as dead.
     unit/test_process_lock.py::test_holder_that_closes_all_descriptors
 )
 
@@ -86,7 +91,8 @@ for name in cc aarch64-linux-gnu-gcc; do
     chmod +x "$root/usr/local/bin/$name"
 done
 
-# Runs a command in the system. The mounts end with it.
+# Runs a command in the system. The mounts end with it. Up to qemu 8.0 a child forked by one of
+# several threads may hang in GLib's allocator (https://gitlab.com/qemu-project/qemu/-/issues/285).
 inside() {
     unshare --mount --propagation private sh -euc '
         root=$1 zig=$2
@@ -95,7 +101,8 @@ inside() {
         mount --bind /dev "$root/dev"
         mount --bind "$zig" "$root/opt/zig"
         exec chroot "$root" env -i PATH=/usr/local/bin:/usr/bin HOME=/root PYTHONPATH=/site \
-            LANG=C.UTF-8 KERNEL_MACHINE="$(uname -m)" sh -c "cd /try && exec \"\$@\"" sh "$@"
+            LANG=C.UTF-8 G_SLICE=always-malloc KERNEL_MACHINE="$(uname -m)" \
+            sh -c "cd /try && exec \"\$@\"" sh "$@"
     ' sh "$root" "$zig" "$@"
 }
 
