@@ -46,6 +46,9 @@
 	   l.page.me.Load() { */
 	/* internal/process/lock_linux.go Recover: if l.page.memory.load().holder() !=
 	   l.page.me.Load() { */
+/* A process that asks about its own slot: */
+	/* pyext/native/process/slot.c golock_slot_survives_close: return page->me == 0 ||
+	   golock_life_guarded(load(page, page->me, 0)); */
 /* A process that ends without debts, and without the lock: */
 	/* pyext/native/process/slot.c golock_slot_leave: __atomic_store_n(life, 0,
 	   __ATOMIC_SEQ_CST); */
@@ -439,8 +442,8 @@ inline resign() {
 	/* internal/process/lock_linux.go Acquire: switch w.next(core.Entered) { */
 	/* internal/process/lock_linux.go wait: switch w.next(reason) { */
 	/* internal/process/lock_linux.go wait: w.next(core.Interrupted) */
-	/* internal/process/lock_linux.go sleep: reason := parkShared(p.memory.word(), w.value,
-	   w.channel|channels, until) */
+	/* internal/process/lock_linux.go sleep: return parkShared(p.memory.word(), w.value,
+	   w.channel|channels, w.until) */
 inline acquire() {
 	debts[me]++;
 	settle();
@@ -648,8 +651,7 @@ end_dead:
 	   __ATOMIC_SEQ_CST); */
 	/* pyext/native/process/sentinel.c serve: __atomic_store_n(&page->memory->slots[page->me -
 	   1].barrier, */
-	/* pyext/native/process/sentinel.c serve: if (golock_waitv(words, count, until) < 0 &&
-	   errno != EAGAIN && errno != ETIMEDOUT && */
+	/* pyext/native/process/sentinel.c sleep_on: result = golock_waitv(words, count, until); */
 	/* internal/process/slot_linux.go aim: first, life := p.loadLife(other, 0),
 	   p.loadLife(other, found) */
 	/* internal/process/slot_linux.go aim: atomic.LoadUint32(&lives[1].number) !=
@@ -667,7 +669,7 @@ end_dead:
 	   */
 	/* internal/process/sentinel_linux.go serve: atomic.StoreUint32(&mine.barrier,
 	   registered.Load()) */
-	/* internal/process/sentinel_linux.go serve: _, _, errno :=
+	/* internal/process/sentinel_linux.go sleep: _, _, errno =
 	   unix.Syscall6(unix.SYS_FUTEX_WAITV, uintptr(unsafe.Pointer(&words[0])), */
 proctype sentinel(byte me) {
 	short old, next;

@@ -258,7 +258,7 @@ ACCESS = {
     "internal/process/event_linux.go": (
         r"atomic\.\w+\(|e\.load\(\)|return setAndWakeAll\(|parkShared\(|close\(e|SYS_FUTEX"
     ),
-    "internal/process/lock_linux.go": r"\.load\(\)|:= parkShared\(|[^.\w]wake\(|\.owes\(|w\.next\(",
+    "internal/process/lock_linux.go": r"\.load\(\)|parkShared\(p|[^.\w]wake\(|\.owes\(|w\.next\(",
 }
 
 # A comment in a model that quotes a line of the code: the file, the function and the line.

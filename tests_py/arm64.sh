@@ -20,6 +20,7 @@ left_out=(
     unit/test_limits.py
     # qemu has a thread of its own.
     unit/test_core.py::test_core_is_loaded_by_the_first_wait_that_needs_it
+    unit/test_process_event.py::test_event_needs_no_slot_and_no_thread
     # It counts the signals that come in the moment before a sleep, which emulation prolongs.
     unit/test_spinning.py::test_signal_handler_runs
     # qemu writes a file when the C library reads /proc/self/maps.
@@ -32,8 +33,19 @@ left_out=(
     regressions/test_signal_stack_of_an_offered_core.py
     # It examines this repository.
     unit/test_layers.py
-    # A process that takes more than some seconds for a case is taken for one that hangs.
+    # They examine the comparison with the interpreter, by locks that crash and hang. A process that
+    # takes more than some seconds for a case is taken for one that hangs.
+    unit/test_conformance_contention.py
+    unit/test_conformance_deaths.py
     unit/test_conformance_schema.py
+    # qemu has no seccomp.
+    unit/test_process_event.py::test_killed_when_it_wakes_others
+    unit/test_process_event.py::test_one_operation_wakes_many
+    unit/test_process_event.py::test_refused_wake_is_told
+    unit/test_process_lock.py::test_refused_system_call
+    # qemu has no robust lists: a process that closes the descriptor of a lock across processes
+    # counts as dead.
+    unit/test_process_lock.py::test_holder_that_closes_all_descriptors
 )
 
 missing=()
@@ -65,7 +77,8 @@ rm -rf "$build/wheels" "$root/site" "$root/try"
 "$python" pyext/backend/wheels.py --target cp313-cp313-aarch64 --output "$build/wheels"
 "$python" -m pip install --quiet --target "$root/site" --python-version 3.13 --only-binary :all: \
     --platform manylinux2014_aarch64 --platform manylinux_2_28_aarch64 \
-    -r tests_py/requirements.txt "$build"/wheels/*.whl
+    -r tests_py/requirements.txt -r tests_py/requirements-loops.txt \
+    -r tests_py/programs/requirements-wheels.txt "$build"/wheels/*.whl
 mkdir "$root/try"
 cp -r tests_py pyproject.toml "$root/try"
 
@@ -78,7 +91,8 @@ for name in cc aarch64-linux-gnu-gcc; do
     chmod +x "$root/usr/local/bin/$name"
 done
 
-# Runs a command in the system. The mounts end with it.
+# Runs a command in the system. The mounts end with it. Up to qemu 8.0 a child forked by one of
+# several threads may hang in GLib's allocator (https://gitlab.com/qemu-project/qemu/-/issues/285).
 inside() {
     unshare --mount --propagation private sh -euc '
         root=$1 zig=$2
@@ -87,7 +101,8 @@ inside() {
         mount --bind /dev "$root/dev"
         mount --bind "$zig" "$root/opt/zig"
         exec chroot "$root" env -i PATH=/usr/local/bin:/usr/bin HOME=/root PYTHONPATH=/site \
-            LANG=C.UTF-8 KERNEL_MACHINE="$(uname -m)" sh -c "cd /try && exec \"\$@\"" sh "$@"
+            LANG=C.UTF-8 G_SLICE=always-malloc KERNEL_MACHINE="$(uname -m)" \
+            sh -c "cd /try && exec \"\$@\"" sh "$@"
     ' sh "$root" "$zig" "$@"
 }
 
@@ -99,7 +114,7 @@ fi
 "$python" protocol/litmus.py --arm64 "$root" --rounds 500
 # One of them runs the go command, which then builds for arm64 too.
 GOOS=linux GOARCH=arm64 CGO_ENABLED=0 "${GO:-go}" test -timeout 60m -skip TestVendoredModuleBuilds \
-    -exec qemu-aarch64-static ./internal/core ./golock ./tests_go
+    -exec qemu-aarch64-static ./internal/... ./golock ./tests_go
 inside python3 tests_py/forks.py 100
-inside python3 -m pytest -p no:cacheprovider -q --timeout 900 \
+inside python3 -m pytest -p no:cacheprovider -q --timeout 900 -n 2 --dist worksteal \
     "${left_out[@]/#/--deselect=tests_py/}" tests_py/unit tests_py/regressions

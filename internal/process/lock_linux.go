@@ -150,24 +150,12 @@ func (w *waiter) wait(ctx context.Context) error {
 // sleep sleeps while the word is the one that the waiter has announced.
 func (w *waiter) sleep(channels uint32, dying bool) core.Reason {
 	p := w.page
-	until := w.until
 	p.asleep.Add(1)
 	defer p.asleep.Add(-1)
-	s := p.sentinel
-	switch {
-	case s == nil && dying:
-		until = min(until, core.Now()+int64(afterFailure))
-	case s == nil:
-		until = min(until, core.Now()+lookAtByte)
-	case dying || !s.ticks.Load():
+	if s := p.sentinel; dying || !s.ticks.Load() {
 		s.kick()
 	}
-	reason := parkShared(p.memory.word(), w.value, w.channel|channels, until)
-	if reason == core.Expired && until < w.until {
-		p.look()
-		return core.Changed
-	}
-	return reason
+	return parkShared(p.memory.word(), w.value, w.channel|channels, w.until)
 }
 
 // parkShared sleeps while *word is value, until a wake on one of the channels or until the moment.

@@ -43,7 +43,7 @@ import "unsafe"
 //	id of a thread        used; the kernel marks the words when the thread ends
 //	  | FUTEX_WAITERS
 //	FUTEX_OWNER_DIED      that of a dead process, and free
-//	LifeByte              used by a process without a sentinel, while the byte is locked
+//	LifeByte              used by a process that they do not guard, while the byte is locked
 //
 // The thread is the process's sentinel: the life words are in its robust list (set_robust_list(2)),
 // so the kernel sets FUTEX_OWNER_DIED in them when the process ends, by whatever way, and wakes one
@@ -62,11 +62,12 @@ import "unsafe"
 // until the byte is unlocked. The kernel unlocks it after the last thread has gone, but only when
 // the memory of the process has been freed, which takes some 100 ms for each GB. A byte lock is not
 // inherited by fork. It vanishes when its process closes any descriptor of the file, so the byte
-// alone never makes a process with a sentinel count as dead.
+// alone never makes a process with guarded words count as dead.
 //
-// Where the kernel refuses robust lists or futex_waitv (before 5.16, or by a seccomp filter), there
-// is no sentinel. The byte alone says who lives, and waiters look every 50 ms. It is unlocked when
-// the memory of a killed process has been freed, so a death is seen 50 ms after that at the latest.
+// Where the kernel refuses robust lists or futex_waitv (before 5.16, or by a seccomp filter), the
+// byte alone says who lives. While its process has waiters, the sentinel looks every 50 ms. The byte
+// is unlocked when the memory of a killed process has been freed, so a death is seen 50 ms after
+// that at the latest. A waiter that woke up to look would lose its place in the kernel's queue.
 //
 // # What a death leaves
 //

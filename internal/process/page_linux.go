@@ -28,7 +28,7 @@ type page struct {
 	file       identity
 	both       []byte // the memory of the robust list's entries, and the mapping behind it
 	references int
-	sentinel   *sentinel // or nil: the slot's byte alone says that it lives
+	sentinel   *sentinel // once it has a slot
 	aims       [Lives]aim
 	seen       atomic.Uint64 // the cell at the last look
 }

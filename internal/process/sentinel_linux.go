@@ -22,7 +22,7 @@ const (
 
 const (
 	look         = int64(100 * time.Millisecond) // between looks at a lock that threads wait for
-	lookAtByte   = int64(50 * time.Millisecond)  // the same without a sentinel
+	lookAtByte   = int64(50 * time.Millisecond)  // the same where the holder's byte says that it lives
 	dyingPause   = int64(30 * time.Microsecond)  // between looks at a dying process
 	afterFailure = time.Millisecond              // when the kernel cannot let a sentinel sleep
 )
@@ -30,6 +30,7 @@ const (
 // A sentinel is an OS thread that sleeps until a process dies that uses one of the same pages.
 type sentinel struct {
 	robust *robustHead // in memory that Go does not move
+	guards bool        // its slots' life words; otherwise it only looks
 	life   uint32      // what its life words say: the id of its thread
 	kicked atomic.Uint32
 	ticks  atomic.Bool // it wakes up by itself
@@ -53,8 +54,8 @@ type waitv struct {
 
 var (
 	sentinels  []*sentinel
-	refused    = os.Getenv("GOLOCK_SENTINEL") == "0"
-	registered atomic.Uint32 // for expedited barriers
+	unguarded  = os.Getenv("GOLOCK_SENTINEL") == "0" // or the kernel refuses what guards need
+	registered atomic.Uint32                         // for expedited barriers
 )
 
 // entry returns an entry of the robust list, in front of the mapping.
@@ -62,27 +63,23 @@ func (p *page) entry(which int) *uintptr {
 	return (*uintptr)(unsafe.Add(unsafe.Pointer(p.life(p.me.Load(), which)), -distance))
 }
 
-// assign gives the page a sentinel, started if there is none with room. The page has none if the
-// kernel refuses what a sentinel needs.
+// assign gives the page a sentinel, started if there is none with room.
 func (p *page) assign() {
 	for _, s := range sentinels {
 		if len(s.pages) < pagesOfSentinel {
 			p.sentinel = s
 		}
 	}
-	if p.sentinel == nil && !refused {
+	if p.sentinel == nil {
 		p.sentinel = start()
-		refused = p.sentinel == nil
 	}
-	if p.sentinel != nil {
-		p.sentinel.pages = append(p.sentinel.pages, p)
-	}
+	p.sentinel.pages = append(p.sentinel.pages, p)
 }
 
 // guard adds the slot's life words to the robust list, and returns the value that they are to have.
 func (p *page) guard() uint32 {
 	s := p.sentinel
-	if s == nil {
+	if !s.guards {
 		return LifeByte
 	}
 	for i := range Lives {
@@ -101,7 +98,7 @@ func (p *page) forget() {
 	if s == nil {
 		return
 	}
-	if p.me.Load() != 0 {
+	if s.guards && p.me.Load() != 0 {
 		for i := range Lives {
 			entry := p.entry(i)
 			before := &s.robust.next
@@ -127,38 +124,40 @@ func (s *sentinel) kick() {
 		1|futexPrivate, 1, 0, 0, 0) // FUTEX_WAKE
 }
 
-// start returns a new sentinel, or nil if the kernel refuses what it needs.
+// start returns a new sentinel, which guards if the kernel has what that takes.
 func start() *sentinel {
-	memory, err := unix.Mmap(-1, 0, os.Getpagesize(), unix.PROT_READ|unix.PROT_WRITE,
-		unix.MAP_PRIVATE|unix.MAP_ANONYMOUS)
-	if err != nil {
-		return nil
-	}
-	s := &sentinel{robust: (*robustHead)(unsafe.Pointer(&memory[0]))}
-	works := make(chan bool)
+	s := &sentinel{}
+	started := make(chan struct{})
 	go func() {
 		runtime.LockOSThread()
-		s.life = uint32(unix.Gettid()) | futexWaiters
-		s.robust.next = uintptr(unsafe.Pointer(s.robust))
-		s.robust.offset = uintptr(distance)
-		_, _, errno := unix.RawSyscall(unix.SYS_SET_ROBUST_LIST,
-			uintptr(unsafe.Pointer(s.robust)), unsafe.Sizeof(*s.robust), 0)
-		_, _, probed := unix.RawSyscall6(unix.SYS_FUTEX_WAITV, 0, 0, 0, 0, 0, 0)
-		if errno != 0 || probed != unix.EINVAL {
-			works <- false
-			return // the thread ends with its goroutine
-		}
-		works <- true
+		s.guards = !unguarded && s.mayGuard()
+		close(started)
 		s.serve()
 	}()
-	if !<-works {
-		return nil
-	}
+	<-started
+	unguarded = !s.guards
 	sentinels = append(sentinels, s)
-	if len(sentinels) == 1 {
+	if len(sentinels) == 1 && s.guards {
 		go enroll()
 	}
 	return s
+}
+
+// mayGuard gives its thread a robust list. It reports whether that and futex_waitv work.
+func (s *sentinel) mayGuard() bool {
+	memory, err := unix.Mmap(-1, 0, os.Getpagesize(), unix.PROT_READ|unix.PROT_WRITE,
+		unix.MAP_PRIVATE|unix.MAP_ANONYMOUS)
+	if err != nil {
+		return false
+	}
+	s.robust = (*robustHead)(unsafe.Pointer(&memory[0]))
+	s.robust.next = uintptr(unsafe.Pointer(s.robust))
+	s.robust.offset = uintptr(distance)
+	s.life = uint32(unix.Gettid()) | futexWaiters
+	_, _, errno := unix.RawSyscall(unix.SYS_SET_ROBUST_LIST,
+		uintptr(unsafe.Pointer(s.robust)), unsafe.Sizeof(*s.robust), 0)
+	_, _, probed := unix.RawSyscall6(unix.SYS_FUTEX_WAITV, 0, 0, 0, 0, 0, 0)
+	return errno == 0 && probed == unix.EINVAL
 }
 
 // enroll registers the process for expedited barriers, for which the kernel waits for all
@@ -235,6 +234,10 @@ func shared(word *uint32, value uint32) waitv {
 
 func (s *sentinel) serve() {
 	var nextLook, dyingSince int64
+	between := look
+	if !s.guards {
+		between = lookAtByte
+	}
 	words := make([]waitv, 0, mostWords)
 	for {
 		kick := shared((*uint32)(unsafe.Pointer(&s.kicked)), s.kicked.Load())
@@ -253,13 +256,21 @@ func (s *sentinel) serve() {
 			mine := &p.memory.slots[me-1]
 			doorbell := atomic.LoadUint32(&mine.doorbell)
 			atomic.StoreUint32(&mine.barrier, registered.Load())
-			dying := p.attend()
+			dying := false
+			if s.guards {
+				dying = p.attend()
+			} else {
+				dying = p.settle()
+			}
 			if p.asleep.Load() != 0 {
 				waits = true
 				dying = looks && p.look() || dying
 			}
 			if dying {
 				soon = true
+				continue
+			}
+			if !s.guards {
 				continue
 			}
 			words = append(words, shared(&mine.doorbell, doorbell))
@@ -274,7 +285,7 @@ func (s *sentinel) serve() {
 		if waits {
 			s.ticks.Store(true)
 			if looks || nextLook <= now {
-				nextLook = now + look
+				nextLook = now + between
 			}
 			until = nextLook
 		}
@@ -287,17 +298,27 @@ func (s *sentinel) serve() {
 		if soon {
 			until = min(until, now+dyingPause+(now-dyingSince)/8)
 		}
-		var timeout *unix.Timespec
-		if until != core.Forever {
-			ts := unix.NsecToTimespec(until)
-			timeout = &ts
-		}
-		_, _, errno := unix.Syscall6(unix.SYS_FUTEX_WAITV, uintptr(unsafe.Pointer(&words[0])),
-			uintptr(len(words)), 0, uintptr(unsafe.Pointer(timeout)), unix.CLOCK_MONOTONIC, 0)
-		switch errno {
-		case 0, unix.EAGAIN, unix.ETIMEDOUT, unix.EINTR:
-		default:
+		if !s.sleep(words, until) {
 			time.Sleep(afterFailure) // a page has gone since, or there is no memory
 		}
 	}
+}
+
+// sleep sleeps on the words, of which the first is kicked. It reports whether it could.
+func (s *sentinel) sleep(words []waitv, until int64) bool {
+	var timeout *unix.Timespec
+	if until != core.Forever {
+		ts := unix.NsecToTimespec(until)
+		timeout = &ts
+	}
+	var errno unix.Errno
+	if s.guards {
+		_, _, errno = unix.Syscall6(unix.SYS_FUTEX_WAITV, uintptr(unsafe.Pointer(&words[0])),
+			uintptr(len(words)), 0, uintptr(unsafe.Pointer(timeout)), unix.CLOCK_MONOTONIC, 0)
+	} else {
+		_, _, errno = unix.Syscall6(unix.SYS_FUTEX, uintptr(unsafe.Pointer(&s.kicked)),
+			9|futexPrivate, uintptr(words[0].value), // WAIT_BITSET
+			uintptr(unsafe.Pointer(timeout)), 0, channelAny)
+	}
+	return errno == 0 || errno == unix.EAGAIN || errno == unix.ETIMEDOUT || errno == unix.EINTR
 }

@@ -201,9 +201,7 @@ func (p *page) moveIn(slot uint32) {
 		p.passOn()
 		atomic.AddUint32(&mine.debts, -debts)
 	}
-	if p.sentinel != nil {
-		p.sentinel.kick()
-	}
+	p.sentinel.kick()
 }
 
 // enter takes a slot if this process has none.

@@ -6,16 +6,18 @@ import os
 import secrets
 import shutil
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
 
 from golock import process
 from golock.process import Event, Lock
-from waiting import asleep_in_kernel, start, wait_until
+from waiting import FUTEX, asleep_in_kernel, start, wait_until
 
 SOURCE = Path(__file__).resolve().parents[2]
 PEER = Path(__file__).resolve().parent / "process_peer"
+FUTEX_WAIT_BITSET = 9  # without FUTEX_PRIVATE_FLAG
 GO = shutil.which(os.environ.get("GO", "go"))
 
 pytestmark = [
@@ -37,12 +39,29 @@ def program(tmp_path_factory):
 
 
 class Peer(subprocess.Popen):
+    def __init__(self, program, name, file, sentinel):
+        super().__init__(
+            [program, name, file],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "GOLOCK_SENTINEL": sentinel},
+        )
+        self.file = file
+
     def order(self, what):
         self.stdin.write(f"{what}\n")
         self.stdin.flush()
 
     def answer(self):
         return self.stdout.readline().strip()
+
+    def waits(self):
+        """Return whether one of its threads sleeps on a word that processes share."""
+        calls = (
+            file.read_text().split() for file in Path(f"/proc/{self.pid}/task").glob("*/syscall")
+        )
+        return any(call[0] == FUTEX and int(call[2], 16) == FUTEX_WAIT_BITSET for call in calls)
 
 
 @pytest.fixture(params=["ä name: /.", "%"])
@@ -55,15 +74,7 @@ def name(request):
 
 @pytest.fixture(params=["1", "0"], ids=["sentinel", "byte locks"])
 def peer(request, program, name, tmp_path):
-    file = tmp_path / "number"
-    with Peer(
-        [program, name, file],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "GOLOCK_SENTINEL": request.param},
-    ) as started:
-        started.file = file
+    with Peer(program, name, tmp_path / "number", request.param) as started:
         yield started
         started.kill()
 
@@ -82,6 +93,29 @@ def test_each_waits_for_the_other(peer, name):
     peer.order("lock")
     lock.release()
     assert peer.answer() == "locked false"
+
+
+# Waiters that looked for themselves would do it every 0.1 s, and then go to the end of the line.
+def test_waiters_keep_their_places(program, name, tmp_path):
+    lock = Lock(name)
+    lock.acquire()
+    peers = [Peer(program, name, tmp_path / "number", "0") for _ in range(5)]
+    try:
+        for peer in peers:
+            peer.order("lock")
+            wait_until(peer.waits, "it waits")
+            time.sleep(0.03)
+        lock.release()
+        for peer in peers:
+            wait_until(lambda: lock.holder, "the next one has the lock")
+            assert lock.holder == peer.pid
+            peer.order("unlock")
+            assert peer.answer() == "locked false"
+            assert peer.answer() == "unlocked"
+    finally:
+        for peer in peers:
+            with peer:
+                peer.kill()
 
 
 def test_none_loses_an_update(peer, name):

@@ -253,7 +253,7 @@ if __name__ == '__main__':
         with manager.Lock():
             print(manager.list([1, 2]))
 else:
-    print(__name__, __file__, __spec__ and __spec__.name)
+    print(__name__, __file__, __spec__ and __spec__.name, flush=True)  # a signal ends a worker
 """
 
 BYTES = {

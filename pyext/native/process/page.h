@@ -29,7 +29,7 @@ typedef struct golock_page {
     ino_t inode;
     size_t references;
     char *path;                       /* for messages */
-    struct golock_sentinel *sentinel; /* or NULL: the slot's byte alone says that it lives */
+    struct golock_sentinel *sentinel; /* or NULL: threads that wait look for themselves */
     golock_aim aims[GOLOCK_PAGE_LIVES];
     uint64_t seen; /* the cell at the sentinel's last tick */
     struct golock_page *next;

@@ -1,6 +1,6 @@
 #include "process/sentinel.h"
 
-#include "base/clock.h"
+#include "base/futex.h"
 #include "process/cell.h"
 #include "process/futex.h"
 #include "process/slot.h"
@@ -29,16 +29,17 @@ typedef struct golock_sentinel {
     uint32_t life; /* what its life words say: the id of its thread */
     uint32_t kick;
     uint32_t state;
-    bool ticks; /* it wakes up by itself */
+    bool guards; /* its slots' life words; otherwise it only looks */
+    bool ticks;  /* it wakes up by itself */
     size_t count;
     golock_page *pages[PAGES];
     struct golock_sentinel *next;
 } sentinel;
 
-enum { STARTING, RUNNING, REFUSED };
+enum { STARTING, RUNNING };
 
 static sentinel *sentinels;
-static bool refused;
+static bool refused;        /* the kernel lets none guard */
 static uint32_t registered; /* for expedited barriers: has_stopped in slot.c */
 
 static struct robust_list *
@@ -166,11 +167,26 @@ sleep_until(int64_t until)
     clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, NULL);
 }
 
+/* Sleeps on the words, of which the first is `kick`. Returns whether it could. */
+static bool
+sleep_on(sentinel *self, const struct golock_waitv *words, unsigned count, int64_t until)
+{
+    long result;
+    if (self->guards) {
+        result = golock_waitv(words, count, until);
+    } else {
+        result = golock_futex_wait(&self->kick, (uint32_t)words[0].value, (golock_deadline){until},
+                                   GOLOCK_ANY_CHANNEL);
+    }
+    return result >= 0 || errno == EAGAIN || errno == ETIMEDOUT || errno == EINTR;
+}
+
 static void
 serve(sentinel *self)
 {
     struct golock_waitv words[GOLOCK_WAITV_MOST];
     int64_t next_look = 0, dying_since = 0;
+    const int64_t between = self->guards ? GOLOCK_LOOK : GOLOCK_LOOK_AT_BYTE;
     for (;;) {
         bool dying = false, waits = false;
         unsigned count = 1;
@@ -193,19 +209,19 @@ serve(sentinel *self)
             uint32_t doorbell = __atomic_load_n(bell, __ATOMIC_SEQ_CST);
             __atomic_store_n(&page->memory->slots[page->me - 1].barrier,
                              __atomic_load_n(&registered, __ATOMIC_ACQUIRE), __ATOMIC_RELEASE);
-            bool soon = attend(page);
+            bool soon = self->guards ? attend(page) : golock_slot_settle(page);
             if (__atomic_load_n(&page->waiting, __ATOMIC_SEQ_CST) != 0) {
                 waits = true;
                 soon |= looks && golock_sentinel_look(page);
             }
             dying |= soon;
-            count = soon ? count : add_words(page, doorbell, words, count);
+            count = soon || !self->guards ? count : add_words(page, doorbell, words, count);
         }
         golock_pages_unlock();
         int64_t until = GOLOCK_FOREVER;
         if (waits) {
             __atomic_store_n(&self->ticks, true, __ATOMIC_SEQ_CST);
-            next_look = looks || next_look <= now ? now + GOLOCK_LOOK : next_look;
+            next_look = looks || next_look <= now ? now + between : next_look;
             until = next_look;
         }
         if (dying) {
@@ -215,8 +231,7 @@ serve(sentinel *self)
         } else {
             dying_since = 0;
         }
-        if (golock_waitv(words, count, until) < 0 && errno != EAGAIN && errno != ETIMEDOUT &&
-            errno != EINTR) {
+        if (!sleep_on(self, words, count, until)) {
             sleep_until(now + AFTER_FAILURE); /* a page has gone since, or there is no memory */
         }
     }
@@ -229,13 +244,12 @@ run(void *argument)
     self->life = (uint32_t)syscall(SYS_gettid) | FUTEX_WAITERS;
     self->robust.list.next = &self->robust.list;
     self->robust.futex_offset = (long)golock_page_distance();
-    bool works = syscall(SYS_set_robust_list, &self->robust, sizeof(self->robust)) == 0 &&
-                 golock_waitv(NULL, 0, GOLOCK_FOREVER) < 0 && errno == EINVAL;
-    __atomic_store_n(&self->state, works ? RUNNING : REFUSED, __ATOMIC_RELEASE);
+    self->guards = self->guards &&
+                   syscall(SYS_set_robust_list, &self->robust, sizeof(self->robust)) == 0 &&
+                   golock_waitv(NULL, 0, GOLOCK_FOREVER) < 0 && errno == EINVAL;
+    __atomic_store_n(&self->state, RUNNING, __ATOMIC_RELEASE);
     syscall(SYS_futex, &self->state, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, 1, NULL, NULL, 0);
-    if (works) {
-        serve(self);
-    }
+    serve(self);
     return NULL;
 }
 
@@ -278,19 +292,24 @@ start_thread(void *(*function)(void *), void *argument)
 }
 
 static sentinel *
-start(int *error)
+start(bool guards, int *error)
 {
     sentinel *self = calloc(1, sizeof(*self));
-    *error = self == NULL ? ENOMEM : start_thread(run, self);
+    if (self == NULL) {
+        *error = ENOMEM;
+        return NULL;
+    }
+    self->guards = guards;
+    *error = start_thread(run, self);
     if (*error != 0) {
         free(self);
         return NULL;
     }
-    if (sentinels == NULL) {
-        (void)start_thread(enroll, NULL); /* without it the byte lock says when a process is dead */
-    }
     while (__atomic_load_n(&self->state, __ATOMIC_ACQUIRE) == STARTING) {
         syscall(SYS_futex, &self->state, FUTEX_WAIT | FUTEX_PRIVATE_FLAG, STARTING, NULL, NULL, 0);
+    }
+    if (self->guards && __atomic_load_n(&registered, __ATOMIC_RELAXED) == 0) {
+        (void)start_thread(enroll, NULL); /* without it the byte lock says when a process is dead */
     }
     return self;
 }
@@ -298,24 +317,22 @@ start(int *error)
 int
 golock_sentinel_assign(golock_page *page)
 {
-    const char *wanted = getenv("GOLOCK_SENTINEL");
-    if (refused || !golock_pages_may_start_thread() || (wanted != NULL && wanted[0] == '0')) {
+    if (!golock_pages_may_start_thread()) {
         return 0;
     }
+    const char *wanted = getenv("GOLOCK_SENTINEL");
+    bool guards = !refused && (wanted == NULL || wanted[0] != '0');
     sentinel *self = sentinels;
-    while (self != NULL && self->count == PAGES) {
+    while (self != NULL && (self->count == PAGES || self->guards != guards)) {
         self = self->next;
     }
     if (self == NULL) {
         int error;
-        self = start(&error);
+        self = start(guards, &error);
         if (self == NULL) {
             return error;
         }
-        if (self->state == REFUSED) { /* its thread ends, and does not look at it again */
-            refused = true;
-            return 0;
-        }
+        refused |= guards && !self->guards;
         self->next = sentinels;
         sentinels = self;
     }
@@ -328,7 +345,7 @@ uint32_t
 golock_sentinel_guard(golock_page *page)
 {
     sentinel *self = page->sentinel;
-    if (self == NULL) {
+    if (self == NULL || !self->guards) {
         return GOLOCK_PAGE_LIFE_BYTE;
     }
     for (int i = 0; i < GOLOCK_PAGE_LIVES; i++) {
@@ -360,7 +377,7 @@ golock_sentinel_forget(golock_page *page)
     if (self == NULL) {
         return;
     }
-    for (int i = 0; page->me != 0 && i < GOLOCK_PAGE_LIVES; i++) {
+    for (int i = 0; self->guards && page->me != 0 && i < GOLOCK_PAGE_LIVES; i++) {
         unlink_entry(self, entry_of(page, i));
     }
     for (size_t i = 0; i < self->count; i++) {

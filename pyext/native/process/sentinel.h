@@ -4,7 +4,10 @@
  * The life words of this process's slots are in the robust list of such a thread (set_robust_list
  * in futex(2)). When the process dies, whatever the reason, the kernel marks them and wakes those
  * that watch them. Each slot is watched by the sentinels of the two nearest living slots above it,
- * cyclically; one of them may be stopped, or dead as well. */
+ * cyclically; one of them may be stopped, or dead as well.
+ *
+ * Where the kernel refuses that, a sentinel guards no words, and looks every 50 ms while threads of
+ * its process wait. */
 #ifndef GOLOCK_PROCESS_SENTINEL_H
 #define GOLOCK_PROCESS_SENTINEL_H
 
@@ -12,12 +15,12 @@
 
 /* The functions below are called with the mutex of all pages, except for golock_sentinel_kick. */
 
-/* Gives the page a sentinel, started if there is none with room. The page has none if the kernel
- * refuses what a sentinel needs, or in a child that must not start threads. Returns 0, or the error
- * number of a failure to start a thread. */
+/* Gives the page a sentinel, started if there is none with room. The page has none in a child that
+ * must not start threads. Returns 0, or the error number of a failure to start a thread. */
 int golock_sentinel_assign(golock_page *page);
 
-/* Adds the slot's life words to the robust list. Returns the value that they are to have. */
+/* Adds the slot's life words to the robust list if there is one. Returns the value that they are to
+ * have. */
 uint32_t golock_sentinel_guard(golock_page *page);
 
 /* Undoes both. */
@@ -36,7 +39,12 @@ bool golock_sentinel_look(golock_page *page);
 
 void golock_sentinels_after_fork(void);
 
-/* Nanoseconds between the looks of a sentinel. */
+/* Nanoseconds between looks at a lock that threads wait for. */
 #define GOLOCK_LOOK 100000000
+
+/* The same where a byte says that the holder lives. A killed process looks alive until its memory
+ * has been freed and its byte is unlocked, so its death is seen one such time after that at the
+ * latest. */
+#define GOLOCK_LOOK_AT_BYTE 50000000
 
 #endif

@@ -280,7 +280,7 @@ golock_slot_leave(golock_page *page)
 bool
 golock_slot_survives_close(const golock_page *page)
 {
-    return page->me == 0 || page->sentinel != NULL;
+    return page->me == 0 || golock_life_guarded(load(page, page->me, 0));
 }
 
 void
