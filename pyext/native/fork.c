@@ -5,6 +5,7 @@
 #include "base/process.h"
 #include "core/loader.h"
 #include "process/page.h"
+#include "sight/across.h"
 #include "sight/cycles.h"
 #include "sight/level.h"
 #include "sight/objects.h"
@@ -25,11 +26,12 @@ before(void)
 {
     golock_serve_before_fork(); /* it loads the core */
     golock_core_before_fork();
+    golock_pages_before_fork();
     golock_level_before_fork();
+    golock_across_before_fork();
     golock_order_before_fork();
     golock_tables_lock();
     golock_profile_before_fork();
-    golock_pages_before_fork();
     golock_tasks_before_fork();
 }
 
@@ -37,11 +39,12 @@ static void
 in_parent(void)
 {
     golock_tasks_after_fork_in_parent();
-    golock_pages_after_fork_in_parent();
     golock_profile_after_fork_in_parent();
     golock_tables_unlock();
     golock_order_after_fork_in_parent();
+    golock_across_after_fork_in_parent();
     golock_level_after_fork();
+    golock_pages_after_fork_in_parent();
     golock_core_after_fork_in_parent();
     golock_serve_after_fork_in_parent();
 }
@@ -52,6 +55,7 @@ in_child(void)
     golock_process_remember();
     golock_pages_after_fork_in_child();
     golock_tasks_after_fork_in_child();
+    golock_across_after_fork_in_child();
     golock_level_after_fork();
     golock_order_after_fork_in_child();
     golock_core_after_fork_in_child();

@@ -17,6 +17,7 @@ FIELDS = {
     _image.WAITS: "<QQqqqII",
     _image.SAMPLES: "<QQQIIIIIIIIQQQ",
     _image.ORDER: "<IIQQQIIIIIIII",
+    _image.ACROSS: "<QQqqIIIIIIIIII",
 }
 KINDS = {name: number for number, name in enumerate(_image.KINDS)}
 
@@ -147,6 +148,42 @@ class Maker:
                 number,
                 delay,
                 gil_delay,
+            )
+        )
+
+    def across(
+        self,
+        address,
+        *,
+        name="",
+        process=0,
+        slot=0,
+        host="",
+        program="",
+        endpoints="",
+        token=0,
+        left=None,
+        known=None,
+        waiting=0,
+        before=0,
+        flags=_image.ACROSS_KNOWN,
+    ):
+        """Add what is known of a lock of several processes."""
+        lease = 0 if left is None else NOW + int(left * SECOND)
+        texts = [self.string(text) for text in (name, endpoints, host, program)]
+        self.entries[_image.ACROSS].append(
+            (
+                address,
+                token,
+                lease,
+                self.moment(known),
+                *texts,
+                process,
+                slot,
+                waiting,
+                before,
+                flags,
+                0,
             )
         )
 

@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any, TypeVar, overload
 
 from . import LEVELS, _image
-from ._image import Image, ObjectEntry
+from ._image import AcrossEntry, Image, ObjectEntry
 
 T = TypeVar("T")
 
@@ -54,15 +54,76 @@ class Thread:
 
 
 @dataclass(frozen=True, slots=True)
+class Process:
+    """A process that holds a lock of several processes."""
+
+    pid: int | None
+    """
+    Its id; that of another machine has it there. None if it is unknown: the process is in another
+    PID namespace, or has closed the descriptor of its lock.
+    """
+    host: str
+    """The name of its machine, or "" for this one."""
+    program: str
+    """Its program's name, or "" if that is unknown."""
+    slot: int | None
+    """Its place in the page of a `golock.process.Lock`, from 1 on."""
+    is_this: bool
+    """Whether it is the process of the snapshot."""
+
+    def __str__(self) -> str:
+        if self.is_this:
+            return "this process"
+        said = "a process whose id is unknown here" if self.pid is None else f"process {self.pid}"
+        said += f" ({self.program})" if self.program else ""
+        said += f" of {self.host or 'this machine'}"
+        return f"{said}, slot {self.slot}" if self.slot is not None else said
+
+
+@dataclass(frozen=True, slots=True)
+class Across:
+    """What is known of a lock of several processes, beyond this one."""
+
+    name: str | None
+    """Its name for all processes, or None if it is anonymous."""
+    holder: Process | None
+    """The process that holds it, or None: nobody, or unknown."""
+    holder_known: bool
+    """Whether `holder` is known. Nobody holds a lock that is free."""
+    known_for: float | None
+    """How old that is, in seconds, where this process has learned it from etcd; otherwise None."""
+    waiting: int
+    """How many threads of this process wait for it."""
+    is_abandoned: bool = False
+    """Whether a holder of a `golock.process.Lock` has died, and nobody has called `recover()`."""
+    endpoints: tuple[str, ...] = ()
+    """Those of etcd."""
+    before: int | None = None
+    """How many keys of other processes are known to be before this one's, if this one waits."""
+    token: int | None = None
+    """That of the hold of a `golock.etcd.Lock`, if this process has it."""
+    lease: float | None = None
+    """For how many seconds it lasts without another answer of etcd."""
+    is_lost: bool = False
+    """Whether this process has lost the lock, and has not released it yet."""
+
+
+@dataclass(frozen=True, slots=True)
 class Lock:
     """A primitive that is known: it was made, used, named or shared while sight was on."""
 
     id: int
-    """``id()`` of the object, or the address of the word if Go has made it."""
+    """
+    ``id()`` of the object, or the address of the word if Go has made it. A lock of several
+    processes has one of its own in each, whatever objects there are for it.
+    """
     kind: str
-    """"Lock", "RLock", ..., or "object" if it is unknown."""
+    """"Lock", "RLock", ..., "process.Lock", "etcd.Lock", or "object" if it is unknown."""
     name: str
-    """As given by `golock.sight.name`; else by where it was made; else by its address."""
+    """
+    As given by `golock.sight.name`, or the name of a lock of several processes; else by where it
+    was made; else by its address.
+    """
     state: str
     """
     "held" or "free"; of an event "set" or "clear"; of a semaphore "available" or "exhausted"; of
@@ -102,6 +163,21 @@ class Lock:
     """How many threads a barrier waits for."""
     waiting: tuple[Thread, ...] = ()
     """The threads that are known to wait at a barrier."""
+    across: Across | None = None
+    """Of a lock of several processes."""
+
+    @property
+    def held_by(self) -> str:
+        """Who holds the lock, in words; "" if it is not held."""
+        if self.state != "held":
+            return ""
+        if self.holder is not None:
+            return self.holder.name
+        if self.across is None or self.across.holder is None:
+            return "an unknown thread" if self.across is None else "an unknown process"
+        if self.across.holder.is_this:
+            return "an unknown thread of this process"
+        return str(self.across.holder)
 
 
 @dataclass(frozen=True, slots=True)
@@ -418,6 +494,11 @@ class Model:
         given = self.image.string(name)
         if given:
             return given
+        if kind_name(kind) == "process.Lock":
+            return f"anonymous {self._unnamed(kind, created, address)}"
+        return self._unnamed(kind, created, address)
+
+    def _unnamed(self, kind: int, created: int, address: int) -> str:
         frame = self.created_at(created)
         if frame is not None:
             place = f"{short_path(frame.file)}:{frame.line}"
@@ -432,8 +513,18 @@ class Model:
         kind = kind_name(entry.kind)
         state = _STATES.get(kind, ("", ""))[bool(entry.flags & _image.OBJECT_HELD)]
         who = self.thread(entry.owner) if entry.owner else None
+        across = self.image.across(entry.address)
+        if across is not None:
+            state = (
+                "held"
+                if across.flags & _image.ACROSS_HELD
+                else "free"
+                if across.flags & _image.ACROSS_KNOWN
+                else ""
+            )
         is_held = state == "held"
-        holder = who if is_held else None
+        is_own = across is None or across.flags & _image.ACROSS_OWN
+        holder = who if is_held and is_own else None
         ago, stack = self._ago(entry.since), self.stack(entry.stack)
         is_barrier = kind == "Barrier"
         signals = kind in ("Event", "Condition")
@@ -444,8 +535,8 @@ class Model:
             state=state,
             holder=holder,
             holder_known=holder is not None or state == "free",
-            held_for=ago if is_held else None,
-            acquired_at=stack if is_held else (),
+            held_for=ago if is_held and is_own else None,
+            acquired_at=stack if is_held and is_own else (),
             created_at=self.created_at(entry.created),
             value=entry.value if kind in _WITH_VALUE else None,
             is_shared=bool(entry.flags & _image.OBJECT_SHARED),
@@ -458,6 +549,36 @@ class Model:
             parties=entry.value if is_barrier else None,
             missing=max(0, entry.value - entry.arrived) if is_barrier else None,
             waiting=self._waiting(entry.address) if is_barrier else (),
+            across=across and self._new_across(across),
+        )
+
+    def _new_across(self, entry: AcrossEntry) -> Across:
+        string = self.image.string
+        is_own = bool(entry.flags & _image.ACROSS_OWN)
+        is_held = bool(entry.flags & _image.ACROSS_HELD)
+        holder = None
+        if is_held and (is_own or entry.slot or entry.process):
+            holder = Process(
+                pid=self.image.header.process if is_own else entry.process or None,
+                host=string(entry.host),
+                program=string(entry.program),
+                slot=entry.slot or None,
+                is_this=is_own,
+            )
+        endpoints = string(entry.endpoints)
+        return Across(
+            name=string(entry.name) or None,
+            holder=holder,
+            holder_known=holder is not None
+            or (bool(entry.flags & _image.ACROSS_KNOWN) and not is_held),
+            known_for=self._ago(entry.known),
+            waiting=entry.waiting,
+            is_abandoned=bool(entry.flags & _image.ACROSS_ABANDONED),
+            endpoints=tuple(endpoints.split(",")) if endpoints else (),
+            before=entry.before or None,
+            token=entry.token or None,
+            lease=max(0, entry.lease - self._now) / 1e9 if entry.lease else None,
+            is_lost=bool(entry.flags & _image.ACROSS_LOST),
         )
 
     def wait(self, index: int) -> Wait:
@@ -529,6 +650,8 @@ _STATES = {
     "Semaphore": ("available", "exhausted"),
     "BoundedSemaphore": ("available", "exhausted"),
     "Event": ("clear", "set"),
+    "process.Lock": ("free", "held"),
+    "etcd.Lock": ("free", "held"),
 }
 _WITH_VALUE = ("RLock", "Semaphore", "BoundedSemaphore")
 
@@ -638,6 +761,7 @@ class _Document:
                 "parties": lock.parties,
                 "missing": lock.missing,
                 "waiting": [self._key(thread) for thread in lock.waiting],
+                "across": lock.across and asdict(lock.across),
             }
         return lock.id
 

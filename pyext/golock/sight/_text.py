@@ -8,7 +8,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ._model import Deadlock, Lock, OrderCycle, Snapshot, Stack, Thread, Wait
+    from ._model import Across, Deadlock, Lock, OrderCycle, Snapshot, Stack, Thread, Wait
 
 _MOST = 100
 """How many items of a list are shown."""
@@ -148,11 +148,11 @@ def _level(snapshot: Snapshot) -> str:
 def _described(lock: Lock) -> str:
     """Return what is known of a lock beside its name."""
     said: list[str] = []
-    if lock.kind != "object" and not lock.name.startswith(lock.kind):
+    if lock.kind != "object" and not lock.name.startswith((lock.kind, f"anonymous {lock.kind}")):
         said.append(lock.kind)
     if lock.state == "held":
         ago = "" if lock.held_for is None else f" for {duration(lock.held_for)}"
-        said.append(f"held by {lock.holder.name if lock.holder else 'an unknown thread'}{ago}")
+        said.append(f"held by {lock.held_by}{ago}")
     elif lock.state:
         said.append(lock.state)
     if lock.state == "available":
@@ -163,9 +163,30 @@ def _described(lock: Lock) -> str:
             said.append(f"last {verb} by {thread.name}{ago}")
     if lock.missing is not None:
         said.append(f"{lock.missing} of {_count(lock.parties or 0, 'party', 'parties')} missing")
+    if lock.across is not None:
+        said.extend(_across(lock.across))
     if lock.released_by_another:
         said.append("released by another thread than its holder")
     return f" ({', '.join(said)})" if said else ""
+
+
+def _across(across: Across) -> Iterator[str]:
+    if across.known_for is not None:
+        yield f"known {duration(across.known_for)} ago"
+    if across.is_abandoned:
+        yield "abandoned"
+    if across.is_lost:
+        yield "lost"
+    if across.token is not None:
+        yield f"token {across.token}"
+    if across.lease is not None:
+        yield f"lease for {duration(across.lease)} more"
+    if across.waiting:
+        yield f"{_count(across.waiting, 'thread')} of this process waiting"
+    if across.before is not None:
+        yield f"{_count(across.before, 'process', 'processes')} first"
+    if across.endpoints:
+        yield f"etcd at {', '.join(across.endpoints)}"
 
 
 def _wait(wait: Wait) -> str:

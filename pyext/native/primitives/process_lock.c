@@ -1,10 +1,12 @@
 /* The type of locks across processes, from which golock.process.Lock is derived. */
 #include "args/timeout.h"
 #include "base/state.h"
+#include "primitives/process_lock.h"
 #include "primitives/types.h"
 #include "process/cell.h"
 #include "process/page.h"
 #include "process/slot.h"
+#include "process/view.h"
 #include "process/wait.h"
 
 #include <errno.h>
@@ -18,6 +20,12 @@ typedef struct {
     bool refuses; /* raises Abandoned */
     PyObject *weakrefs;
 } ProcessLockObject;
+
+golock_across *
+golock_process_lock_across(PyObject *lock)
+{
+    return &((ProcessLockObject *)lock)->page->across;
+}
 
 /* Returns a new object for the page at a path. The descriptor is taken over, or -1: the process has
  * mapped the file already. */
@@ -45,6 +53,7 @@ process_lock_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     }
     self->page = page;
     self->refuses = refuses;
+    golock_across_made(&page->across);
     return (PyObject *)self;
 }
 
@@ -87,7 +96,7 @@ acquire_with_arguments(ProcessLockObject *self, PyObject *const *args, Py_ssize_
     if (golock_parse_acquire("acquire", args, nargs, kwnames, &timeout) < 0) {
         return NULL;
     }
-    if (golock_cell_fast_acquire(self->page)) {
+    if (golock_cell_fast_acquire(self->page, golock_page_quick(self->page))) {
         Py_RETURN_TRUE;
     }
     return acquire_slow(self, golock_deadline_after(timeout));
@@ -101,7 +110,7 @@ process_lock_acquire(ProcessLockObject *self, PyObject *const *args, Py_ssize_t 
     if ((nargs > 0 || kwnames != NULL) && !tries) {
         return acquire_with_arguments(self, args, nargs, kwnames);
     }
-    if (golock_cell_fast_acquire(self->page)) {
+    if (golock_cell_fast_acquire(self->page, golock_page_quick(self->page))) {
         Py_RETURN_TRUE;
     }
     return acquire_slow(self, tries ? GOLOCK_DO_NOT_WAIT : GOLOCK_NO_LIMIT);
@@ -112,6 +121,7 @@ process_lock_acquire(ProcessLockObject *self, PyObject *const *args, Py_ssize_t 
 NO_INLINE static PyObject *
 release_slow(ProcessLockObject *self)
 {
+    golock_page_disowned(self->page);
     uint64_t cell = golock_cell_load(self->page);
     if (!golock_slot_holder_died(self->page, cell) &&
         golock_cell_fast_release(self->page, golock_cell_holder(cell))) {
@@ -131,7 +141,7 @@ release_slow(ProcessLockObject *self)
 static PyObject *
 process_lock_release(ProcessLockObject *self, PyObject *Py_UNUSED(ignored))
 {
-    if (golock_cell_fast_release(self->page, golock_page_me(self->page))) {
+    if (golock_cell_fast_release(self->page, golock_page_quick(self->page))) {
         Py_RETURN_NONE;
     }
     return release_slow(self);

@@ -4,6 +4,7 @@
 #include "process/cell.h"
 #include "process/sentinel.h"
 #include "process/slot.h"
+#include "process/view.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -118,6 +119,12 @@ make(int fd, const struct stat *file, const char *path)
         .path = copy,
         .next = pages,
     };
+    if (!golock_page_show(page)) {
+        unmap(memory);
+        free(page);
+        free(copy);
+        return NULL;
+    }
     pages = page;
     return page;
 }
@@ -160,6 +167,7 @@ golock_page_drop(golock_page *page)
         }
         *link = page->next;
         golock_slot_leave(page);
+        golock_page_hide(page);
         if (golock_page_has_file(page)) {
             close(page->fd);
         }
@@ -191,6 +199,7 @@ golock_pages_after_fork_in_child(void)
     may_start_thread = may_start_thread && forked_by_main;
     for (golock_page *page = pages; page != NULL; page = page->next) {
         page->me = 0;
+        page->quick = 0;
         page->waiting = 0;
         page->sentinel = NULL;
     }

@@ -138,8 +138,7 @@ read_object(node *n)
 {
     return golock_object_read(n->wait.object, &n->object) &&
            (uint64_t)(uintptr_t)n->object.address == n->wait.address &&
-           (n->object.kind == GOLOCK_KIND_LOCK || n->object.kind == GOLOCK_KIND_RLOCK ||
-            is_semaphore(n));
+           (golock_kind_is_lock(n->object.kind) || is_semaphore(n));
 }
 
 /* Returns the wait of the thread that holds the lock for which a node waits; NONE if it does not

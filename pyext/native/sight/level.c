@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/compat.h"
 #include "fastpath/fastpath.h"
+#include "sight/across.h"
 #include "sight/goroutines.h"
 #include "sight/intern.h"
 #include "sight/objects.h"
@@ -46,6 +47,9 @@ golock_set_level(int level)
         /* Whoever sees the level below finds the fast paths off, so that no lock whose owner is
          * recorded is released without notice. */
         __atomic_store_n(&golock_fastpath, false, __ATOMIC_RELAXED);
+        if (records) {
+            golock_across_record_owners(true);
+        }
         golock_next_generation();
     }
     if (level >= GOLOCK_SIGHT_ORDER && before < GOLOCK_SIGHT_ORDER) {
@@ -53,6 +57,9 @@ golock_set_level(int level)
     }
     __atomic_store_n(&golock_sight, level, __ATOMIC_RELEASE);
     __atomic_store_n(&golock_fastpath, golock_plain_path && !records, __ATOMIC_RELEASE);
+    if (recorded && !records) {
+        golock_across_record_owners(false);
+    }
     golock_goroutines_level();
     unlock();
     if (before != GOLOCK_SIGHT_OFF && level == GOLOCK_SIGHT_OFF) {

@@ -1,6 +1,7 @@
 #include "sight/objects.h"
 
 #include "base/clock.h"
+#include "sight/across.h"
 #include "sight/frame.h"
 #include "sight/intern.h"
 #include "sight/order.h"
@@ -75,8 +76,7 @@ begin_sole_write(golock_object_record *record)
 static bool
 is_lock(const golock_object_record *record)
 {
-    const uint8_t kind = LOAD(record->kind);
-    return kind == GOLOCK_KIND_LOCK || kind == GOLOCK_KIND_RLOCK;
+    return golock_kind_is_lock(LOAD(record->kind));
 }
 
 static bool
@@ -233,6 +233,12 @@ void
 golock_object_record_site(golock_object_record *record)
 {
     STORE(record->created, golock_site_here());
+}
+
+void
+golock_object_record_site_outside(golock_object_record *record)
+{
+    STORE(record->created, golock_site_outside());
 }
 
 void
@@ -565,6 +571,17 @@ rlock_owner(const golock_object_record *record, uint32_t number)
     return identifier == 0 ? 0 : golock_thread_identified(identifier);
 }
 
+/* Whether the owner of a lock of several processes still has it. Any process may have released
+ * it. */
+static bool
+owner_holds(const golock_object_record *record, uint32_t number)
+{
+    golock_tables_lock();
+    const bool holds = exists(record, number) && golock_across_holds(record->address);
+    golock_tables_unlock();
+    return holds;
+}
+
 bool
 golock_object_read(const golock_object_record *record, golock_object_record *copy)
 {
@@ -590,7 +607,8 @@ golock_object_read(const golock_object_record *record, golock_object_record *cop
     } while (LOAD(record->version) != version);
     /* An RLock of a thread that did not survive a fork is never released. */
     const bool lost = copy->kind == GOLOCK_KIND_RLOCK && copy->owner == GOLOCK_LOST;
-    if (copy->owner == 0 || (!golock_generation_counts(copy->generation) && !lost)) {
+    if (copy->owner == 0 || (!golock_generation_counts(copy->generation) && !lost) ||
+        (golock_kind_is_across(copy->kind) && !owner_holds(record, copy->number))) {
         copy->owner = 0;
         copy->since = 0;
         copy->stack = 0;
@@ -631,6 +649,10 @@ read_state(const golock_object_record *record, struct golock_image_object *entry
     const uint32_t word = LOAD(*(const uint32_t *)place);
     bool held = false;
     switch (entry->kind) {
+    case GOLOCK_KIND_PROCESS_LOCK:
+    case GOLOCK_KIND_ETCD_LOCK:
+        held = golock_across_holds(record->address);
+        break;
     case GOLOCK_KIND_LOCK:
         held = word & GOLOCK_HELD;
         break;

@@ -159,7 +159,7 @@ write_wait(golock_wait_record *record, golock_object_record *object, uint64_t ke
 static bool
 is_lock(const golock_object_record *object)
 {
-    return object->kind == GOLOCK_KIND_LOCK || object->kind == GOLOCK_KIND_RLOCK;
+    return golock_kind_is_lock(object->kind);
 }
 
 /* Records where the owner of the object is now. */
