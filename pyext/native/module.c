@@ -8,6 +8,7 @@
 #include "fork.h"
 #include "install/install.h"
 #include "loops/loops.h"
+#include "primitives/known_lock.h"
 #include "primitives/lock.h"
 #include "primitives/object.h"
 #include "primitives/process_lock.h"
@@ -313,6 +314,7 @@ static golock_across *
 across_of(golock_state *state, PyObject *object)
 {
     return PyObject_TypeCheck(object, state->process_lock_type) ? golock_process_lock_across(object)
+           : PyObject_TypeCheck(object, state->known_lock_type) ? golock_known_lock_across(object)
                                                                 : NULL;
 }
 
@@ -684,6 +686,7 @@ add_types(PyObject *module, golock_state *state)
         {&state->event_type, &golock_event_spec, NULL, &golock_event_class},
         {&state->barrier_type, &golock_barrier_spec, NULL, &golock_barrier_class},
         {&state->process_lock_type, &golock_process_lock_spec, NULL, NULL},
+        {&state->known_lock_type, &golock_known_lock_spec, NULL, NULL},
         {&state->port_type, &golock_port_spec, NULL, NULL},
         {&state->waiting_type, &golock_waiting_spec, NULL, NULL},
         {&state->awaitable_type, &golock_awaitable_spec, NULL, NULL},
@@ -833,6 +836,7 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->event_type);
     Py_VISIT(state->barrier_type);
     Py_VISIT(state->process_lock_type);
+    Py_VISIT(state->known_lock_type);
     Py_VISIT(state->port_type);
     Py_VISIT(state->waiting_type);
     Py_VISIT(state->awaitable_type);
@@ -866,6 +870,7 @@ module_clear(PyObject *module)
     Py_CLEAR(state->event_type);
     Py_CLEAR(state->barrier_type);
     Py_CLEAR(state->process_lock_type);
+    Py_CLEAR(state->known_lock_type);
     Py_CLEAR(state->port_type);
     Py_CLEAR(state->waiting_type);
     Py_CLEAR(state->awaitable_type);

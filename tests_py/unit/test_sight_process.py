@@ -221,6 +221,9 @@ def test_a_dead_holder(name):
     assert seen(name).state == "free"
     assert seen(name).across.is_abandoned
     assert seen(name).across.holder is None
+    assert f"1 lock lost or abandoned\n{name} (process.Lock, free, abandoned)" in str(
+        sight.snapshot()
+    )
     with lock:
         assert seen(name).across.is_abandoned
         lock.recover()

@@ -104,6 +104,7 @@ class _Text:
 
     def _holders(self) -> Iterator[str]:
         held = [lock for lock in self._snapshot.locks if lock.state == "held"]
+        gone = [lock for lock in self._snapshot.locks if lock.state != "held" and _is_gone(lock)]
         permits = self._snapshot.permits
         if held or permits:
             yield ""
@@ -121,6 +122,12 @@ class _Text:
             count = _count(permit.count, "permit")
             yield f"{permit.lock.name}: {permit.thread.name} has {count}{ago}{place}"
         yield from _more(len(permits))
+
+        if gone:
+            yield ""
+            yield self._in(BOLD, f"{_count(len(gone), 'lock')} lost or abandoned")
+        yield from (f"{lock.name}{_described(lock)}" for lock in gone[:_MOST])
+        yield from _more(len(gone))
 
     def _threads(self) -> Iterator[str]:
         threads = self._snapshot.threads
@@ -168,6 +175,11 @@ def _described(lock: Lock) -> str:
     if lock.released_by_another:
         said.append("released by another thread than its holder")
     return f" ({', '.join(said)})" if said else ""
+
+
+def _is_gone(lock: Lock) -> bool:
+    """Return whether a process has lost a lock of several ones, or has died with it."""
+    return lock.across is not None and (lock.across.is_lost or lock.across.is_abandoned)
 
 
 def _across(across: Across) -> Iterator[str]:

@@ -453,6 +453,14 @@ golock_object_taken(golock_object_record *record)
 }
 
 void
+golock_object_taken_outside(golock_object_record *record)
+{
+    const uint64_t key = key_of(PyThreadState_Get());
+    name_in_time(golock_thread_self.record, golock_now_coarse());
+    golock_object_taken_by(record, key, golock_line_outside());
+}
+
+void
 golock_object_permit_taken(golock_object_record *record)
 {
     golock_permit_taken(record, key_of(PyThreadState_Get()), golock_line_here());

@@ -112,6 +112,9 @@ void golock_object_gone(golock_object_record **place);
  * Needs the GIL. */
 void golock_object_taken(golock_object_record *record);
 
+/* The same for a lock that golock's own modules take for the code that has called them. */
+void golock_object_taken_outside(golock_object_record *record);
+
 void golock_object_release(golock_object_record *record);
 
 /* Records that the calling thread releases the lock. Call it while the lock is held. Needs the

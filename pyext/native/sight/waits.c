@@ -206,8 +206,10 @@ golock_record_wait(golock_object_record *object, int64_t since, golock_deadline 
         golock_thread_refresh_name(who);
         who->named = since;
     }
-    write_wait(record, object, golock_thread_key(), since, deadline.at, golock_stack_here(), 0,
-               who);
+    /* Python code of golock's waits for locks in etcd. */
+    const uint32_t stack =
+        object->kind == GOLOCK_KIND_ETCD_LOCK ? golock_stack_outside() : golock_stack_here();
+    write_wait(record, object, golock_thread_key(), since, deadline.at, stack, 0, who);
     record_holder(record);
     golock_look_later();
     return record;
