@@ -9,8 +9,8 @@ struct golock_etcd_view {
     int64_t lease; /* nanoseconds for which the hold lasts without another answer of etcd */
     int64_t age;   /* nanoseconds since the holder was known; 0: it is known as of now */
     uint32_t process, before;
-    uint32_t flags;    /* GOLOCK_VIEW_... */
-    char host[256];    /* UTF-8 that ends with a zero, as far as there is room */
+    uint32_t flags; /* GOLOCK_VIEW_... */
+    char host[256]; /* UTF-8 that ends with a zero, as far as there is room */
     char program[64];
 };
 

@@ -13,6 +13,7 @@
 #include "sight/profile.h"
 #include "sight/serve.h"
 #include "sight/table.h"
+#include "sight/tasks.h"
 #include "sight/threads.h"
 #include "sight/waits.h"
 #include "waiting/counters.h"
@@ -66,6 +67,7 @@ in_child(void)
     golock_cycles_after_fork();
     golock_objects_after_fork(); /* it looks for the thread that is left */
     golock_threads_after_fork();
+    golock_sight_tasks_after_fork();
     golock_profile_after_fork_in_child();
 }
 

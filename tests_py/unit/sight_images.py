@@ -11,7 +11,7 @@ SECOND = 1_000_000_000
 FIELDS = {
     _image.FRAMES: "<IIiI",
     _image.STACKS: "<II",
-    _image.THREADS: "<QQIIII",
+    _image.THREADS: "<QQIIIIQ",
     _image.OBJECTS: "<QQqIIIIBBHI",
     _image.PERMITS: "<QQqII",
     _image.WAITS: "<QQqqqII",
@@ -57,9 +57,9 @@ class Maker:
             stack = self._index(_image.STACKS, (stack, self.frame(*frame)))
         return stack
 
-    def thread(self, key, name="", identifier=0, native=0, main=False):
+    def thread(self, key, name="", identifier=0, native=0, main=False, *, number=0, loop=0):
         self.entries[_image.THREADS].append(
-            (key, identifier or key % 2**32, native, self.string(name), int(main), 0)
+            (key, identifier or key % 2**32, native, self.string(name), int(main), number, loop)
         )
         return key
 

@@ -41,7 +41,7 @@ def check(image):
     assert (image.header.now, image.header.period) == (NOW, 10_000)
     assert image.header[9:14] == (1, 2, 3, 4, 5)
     thread = image.thread(7)
-    assert thread == (7, 140, 99, thread.name, _image.THREAD_MAIN)
+    assert thread == (7, 140, 99, thread.name, _image.THREAD_MAIN, 0, 0)
     assert image.string(thread.name) == "MainThread"
     assert [each.key for each in image.threads] == [7, _image.GOROUTINE | 18]
     first, second = image.objects

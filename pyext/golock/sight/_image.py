@@ -41,6 +41,7 @@ GOROUTINE: Final = 1 << 63
 OUTSIDE: Final = 1 << 62
 LOST: Final = 1 << 61
 IDENTIFIED: Final = 1 << 60
+TASK: Final = 1 << 59
 FOREVER: Final = (1 << 63) - 1
 """The deadline of a wait without one."""
 
@@ -96,6 +97,8 @@ class ThreadEntry(NamedTuple):
     native: int
     name: int
     flags: int
+    number: int
+    loop: int
 
 
 class ObjectEntry(NamedTuple):
@@ -193,7 +196,7 @@ FIELDS = {
     STRING_BYTES: "B",
     FRAMES: "IIiI",
     STACKS: "II",
-    THREADS: "QQIII4x",
+    THREADS: "QQIIIIQ",
     OBJECTS: "QQqIIIIBB2xI",
     PERMITS: "QQqII",
     WAITS: "QQqqqII",

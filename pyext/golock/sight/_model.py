@@ -36,21 +36,26 @@ Stack = tuple[Frame, ...]
 
 @dataclass(frozen=True, slots=True)
 class Thread:
-    """A thread, a goroutine, or another that holds a primitive or waits for one."""
+    """A thread, a goroutine, a task, or another that holds a primitive or waits for one."""
 
     key: int
     """Identifies it in the process. A key is used once."""
     kind: str
     """
-    "Python" or "goroutine"; "outside Python" for other code; "lost" for a thread that did not
-    survive a fork; "unknown".
+    "Python" or "goroutine"; "task" of an event loop; "outside Python" for other code; "lost" for a
+    thread that did not survive a fork; "unknown".
     """
     name: str
     identifier: int
-    """``threading.get_ident()``, or the goroutine's number; 0 if it is unknown."""
+    """
+    ``threading.get_ident()``, of a task that of its loop's thread; or the goroutine's number; 0 if
+    it is unknown.
+    """
     native_id: int | None
     is_main: bool
     """Whether it is the main thread, the one that runs signal handlers."""
+    loop: int | None = None
+    """Of a task: the `key` of the thread in which its loop ran when it was first seen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,9 +226,10 @@ class Deadlock:
     waits: tuple[Wait, ...]
     certain: bool
     """
-    Whether nothing known can end it: several threads take part, none of the waits has a time-out,
-    and none of the locks has been released by another thread than its holder. A thread that waits
-    for its own lock may use the lock as a signal, which another thread sends by its release.
+    Whether nothing known can end it: several threads take part, and no task, which might be
+    cancelled; none of the waits has a time-out, and none of the locks has been released by another
+    thread than its holder. A thread that waits for its own lock may use the lock as a signal, which
+    another thread sends by its release.
     """
     has_main_thread: bool
     """Whether the main thread is one of them. A signal handler that raises may end its wait."""
@@ -232,9 +238,12 @@ class Deadlock:
         return "\n".join(self._lines())
 
     def _lines(self) -> Iterator[str]:
-        count = f"{len(self.waits)} threads"
+        tasks = sum(wait.thread.kind == "task" for wait in self.waits)
+        members = "threads and tasks" if tasks else "threads"
+        count = f"{len(self.waits)} {'tasks' if tasks == len(self.waits) else members}"
         if len(self.waits) == 1:
-            count = f"a thread with {'the GIL' if self.waits[0].has_gil else 'itself'}"
+            alone = "a task" if tasks else "a thread"
+            count = f"{alone} with {'the GIL' if self.waits[0].has_gil else 'itself'}"
         yield f"{'Deadlock' if self.certain else 'Possible deadlock'} of {count}:"
         for index, wait in enumerate(self.waits):
             limit = " with a time-out" if wait.limited else ""
@@ -412,7 +421,7 @@ class Model:
             names_are_current=bool(header.flags & _image.WITH_GIL),
             locks=Items(len(image.objects), lambda index: self._lock(image.objects[index])),
             waits=Items(len(image.waits), self.wait),
-            threads=Items(len(image.threads), lambda index: self.thread(image.threads[index].key)),
+            threads=self._known_threads(),
             permits=Items(len(image.permits), self._permit),
             deadlocks=tuple(
                 Deadlock(
@@ -432,6 +441,17 @@ class Model:
                 header.dropped_order,
             ),
         )
+
+    def _known_threads(self) -> Sequence[Thread]:
+        """Return the threads, and the tasks that wait or have something."""
+        image = self.image
+        keys = image.threads.keys()
+        if any(key & _image.TASK for key in keys):
+            busy = {wait.thread for wait in image.waits}
+            busy.update(permit.thread for permit in image.permits)
+            busy.update(entry.owner for entry in image.objects if entry.owner & _image.TASK)
+            keys = [key for key in keys if not key & _image.TASK or key in busy]
+        return Items(len(keys), lambda index: self.thread(keys[index]))
 
     def frame(self, index: int) -> Frame | None:
         if index not in self._frames:
@@ -469,6 +489,10 @@ class Model:
             kind = "goroutine"
             identifier = identifier or key & ~_image.GOROUTINE
             name = name or f"goroutine {identifier}"
+        elif key & _image.TASK:
+            kind = "task"
+            number = str(entry.number - 1) if entry and entry.number else ""
+            name = f"{name}{number}" or f"task {key & ~_image.TASK}"
         elif key & _image.OUTSIDE:
             kind = "outside Python"
             name = name or kind
@@ -487,7 +511,8 @@ class Model:
             name = name or (f"thread {identifier:#x}" if identifier else f"thread {key}")
         native = entry.native if entry else 0
         is_main = entry is not None and bool(entry.flags & _image.THREAD_MAIN)
-        return Thread(key, kind, name, identifier, native or None, is_main)
+        loop = entry.loop or None if entry else None
+        return Thread(key, kind, name, identifier, native or None, is_main, loop)
 
     def lock_name(self, kind: int, name: int, created: int, address: int = 0) -> str:
         """Return the name by which a primitive is known."""
@@ -727,7 +752,12 @@ class _Document:
         }
         document["locks"] = list(self._locks.values())
         document["threads"] = [
-            {**asdict(thread), "key": str(thread.key)} for thread in self._threads.values()
+            {
+                **asdict(thread),
+                "key": str(thread.key),
+                "loop": None if thread.loop is None else str(thread.loop),
+            }
+            for thread in self._threads.values()
         ]
         return document
 

@@ -135,9 +135,12 @@ class _Text:
             yield ""
             named = "" if self._snapshot.names_are_current else ", names as last seen"
             yield self._in(BOLD, f"{_count(len(threads), 'thread')}{named}")
+        names = {thread.key: thread.name for thread in threads}
         for thread in islice(threads, _MOST):
             native = "" if thread.native_id is None else f", native id {thread.native_id}"
             kind = "" if thread.kind == "Python" else f" ({thread.kind})"
+            if thread.loop in names:
+                kind = f" (task of the loop in {names[thread.loop]})"
             main = " (main thread)" if thread.is_main and thread.name != "MainThread" else ""
             yield f"{thread.name}{kind}{main}{native}"
         yield from _more(len(threads))

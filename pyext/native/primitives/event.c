@@ -440,8 +440,17 @@ task_leave(golock_waiting *waiting)
     return 0;
 }
 
-static const golock_awaited awaited = {
-    .function = "wait", .try = task_try, .claim = task_claim, .leave = task_leave};
+static golock_object_record *
+task_known(const golock_waiting *waiting)
+{
+    return golock_object_known(waiting->object, &golock_event_class);
+}
+
+static const golock_awaited awaited = {.function = "wait",
+                                       .try = task_try,
+                                       .claim = task_claim,
+                                       .leave = task_leave,
+                                       .known = task_known};
 
 static PyObject *
 event_wait_async(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)

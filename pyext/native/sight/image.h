@@ -78,14 +78,16 @@ struct golock_image_stack {
 #define GOLOCK_LOST ((uint64_t)1 << 61)    /* a thread that did not survive a fork */
 /* Plus threading.get_ident(): the owner of an RLock, of which nothing else is known. */
 #define GOLOCK_IDENTIFIED ((uint64_t)1 << 60)
+#define GOLOCK_TASK ((uint64_t)1 << 59) /* plus a number: a task of an event loop */
 
 struct golock_image_thread {
     uint64_t key;
     uint64_t identifier; /* threading.get_ident(), or the goroutine's number */
-    uint32_t native;     /* gettid(), or 0 */
+    uint32_t native;     /* gettid(), or 0; of a task both are those of its loop's thread */
     uint32_t name;       /* a string */
     uint32_t flags;      /* GOLOCK_THREAD_... */
-    uint32_t reserved;
+    uint32_t number;     /* 1 + the number that follows the name of a task, or 0 */
+    uint64_t loop;       /* the key of the thread that ran the task's loop, or 0 */
 };
 
 #define GOLOCK_THREAD_MAIN 0x1u

@@ -9,6 +9,7 @@
 #include "sight/objects.h"
 #include "sight/order.h"
 #include "sight/profile.h"
+#include "sight/tasks.h"
 #include "sight/threads.h"
 
 #include <sched.h>
@@ -75,6 +76,7 @@ golock_drop_references(void *Py_UNUSED(ignored))
         PyInterpreterState_Get() == PyInterpreterState_Main()) {
         golock_intern_stop();
         golock_threads_stop();
+        golock_sight_tasks_stop();
     }
     return 0;
 }

@@ -8,6 +8,7 @@
 #include "sight/permits.h"
 #include "sight/profile.h"
 #include "sight/table.h"
+#include "sight/tasks.h"
 #include "sight/threads.h"
 
 #include <pthread.h>
@@ -460,6 +461,16 @@ golock_object_taken_outside(golock_object_record *record)
     golock_object_taken_by(record, key, golock_line_outside());
 }
 
+bool
+golock_object_taken_by_task(golock_object_record *record)
+{
+    const uint64_t key = golock_task_running();
+    if (key != 0) {
+        golock_object_taken_by(record, key, golock_line_outside());
+    }
+    return key != 0;
+}
+
 void
 golock_object_permit_taken(golock_object_record *record)
 {
@@ -469,7 +480,10 @@ golock_object_permit_taken(golock_object_record *record)
 void
 golock_object_permits_given(golock_object_record *record, uint32_t n)
 {
-    if (!golock_permits_given(record, key_of(PyThreadState_Get()), n)) {
+    const uint64_t task = golock_permits_of_tasks(record) ? golock_task_running() : 0;
+    const uint64_t key =
+        task != 0 && golock_permits_has(record, task) ? task : key_of(PyThreadState_Get());
+    if (!golock_permits_given(record, key, n)) {
         golock_object_mark_stranger(record);
     }
 }
@@ -554,7 +568,8 @@ golock_object_released_by(golock_object_record *record, uint64_t key)
 void
 golock_object_release(golock_object_record *record)
 {
-    golock_object_released_by(record, key_of(PyThreadState_Get()));
+    const uint64_t task = LOAD(record->owner) & GOLOCK_TASK ? golock_task_running() : 0;
+    golock_object_released_by(record, task != 0 ? task : key_of(PyThreadState_Get()));
 }
 
 /* Whether the object of a record with that number still exists. It goes on to do so while the
@@ -745,7 +760,8 @@ static bool
 survives(uint64_t key)
 {
     golock_thread_record thread;
-    return golock_thread_find(key, &thread) && thread.identifier == (unsigned long)pthread_self();
+    return !(key & GOLOCK_TASK) && golock_thread_find(key, &thread) &&
+           thread.identifier == (unsigned long)pthread_self();
 }
 
 static void

@@ -115,6 +115,10 @@ void golock_object_taken(golock_object_record *record);
 /* The same for a lock that golock's own modules take for the code that has called them. */
 void golock_object_taken_outside(golock_object_record *record);
 
+/* The same for the task that the calling thread runs, and a lock or a semaphore. Returns false, and
+ * records nothing, if no task is known. */
+bool golock_object_taken_by_task(golock_object_record *record);
+
 void golock_object_release(golock_object_record *record);
 
 /* Records that the calling thread releases the lock. Call it while the lock is held. Needs the

@@ -5,6 +5,7 @@
 #include "sight/intern.h"
 #include "sight/profile.h"
 #include "sight/table.h"
+#include "sight/tasks.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -227,6 +228,22 @@ golock_record_wait_by(golock_object_record *object, uint64_t key, int64_t deadli
     return record;
 }
 
+golock_wait_record *
+golock_record_task_wait(golock_object_record *object, int64_t deadline)
+{
+    const uint64_t key = golock_task_waiting();
+    golock_wait_record *record = key == 0 ? NULL : take_free();
+    if (record != NULL) {
+        golock_thread_record task = {0};
+        golock_thread_find(key, &task);
+        write_wait(record, object, key, golock_now(), deadline, golock_stack_outside(), 0, NULL);
+        SET(record->name, task.name);
+        record_holder(record);
+        golock_look_later();
+    }
+    return record;
+}
+
 /* Sets what depends on the object. Returns false if it is gone. */
 static bool
 set_object(struct golock_image_sample *key, const golock_object_record *record)
@@ -419,7 +436,8 @@ golock_forget_waits(void)
     const uint64_t interpreter = (uint64_t)PyInterpreterState_GetID(PyInterpreterState_Get());
     for (uint32_t i = 0; i < golock_waits_length(); i++) {
         golock_wait_record *record = golock_wait_at(i);
-        if (GET(record->object) != NULL && GET(record->thread) >> 40 == interpreter) {
+        if (GET(record->object) != NULL &&
+            (GET(record->thread) & ~GOLOCK_TASK) >> 40 == interpreter) {
             SET(record->object, NULL);
         }
     }
