@@ -94,7 +94,10 @@ golock_call_loops(const char *function, PyObject *const *args, size_t nargs)
 static int64_t
 deadline_of(PyObject *timeout)
 {
-    const double seconds = timeout == Py_None ? HUGE_VAL : PyFloat_AS_DOUBLE(timeout);
+    if (timeout == Py_None) {
+        return GOLOCK_FOREVER;
+    }
+    const double seconds = PyFloat_AS_DOUBLE(timeout);
     const int64_t now = golock_now();
     const double most = (double)(GOLOCK_FOREVER - now) / NS_PER_SECOND;
     return seconds >= most  ? GOLOCK_FOREVER

@@ -165,8 +165,8 @@ known_lock_taken(KnownLockObject *self, PyObject *Py_UNUSED(ignored))
     golock_object_record *record =
         golock_sight_now() < GOLOCK_SIGHT_OWNERS ? NULL : golock_across_know(&self->across);
     if (record != NULL) {
-        __atomic_store_n(&self->across.hold, self->holds, __ATOMIC_RELAXED);
         golock_object_taken_outside(record);
+        golock_across_set_hold(&self->across, self->holds);
     }
     Py_RETURN_NONE;
 }

@@ -127,8 +127,8 @@ golock_page_owned(golock_page *page)
     golock_object_record *record =
         golock_sight_now() < GOLOCK_SIGHT_OWNERS ? NULL : golock_across_know(&page->across);
     if (record != NULL) {
-        __atomic_store_n(&page->across.hold, golock_cell_load(page) & HOLD, __ATOMIC_RELAXED);
         golock_object_taken(record);
+        golock_across_set_hold(&page->across, golock_cell_load(page) & HOLD);
     }
 }
 

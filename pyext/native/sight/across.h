@@ -55,11 +55,18 @@ void golock_across_rename(golock_across *lock, golock_object_record *record, uin
  * GIL. */
 void golock_across_made(golock_across *lock);
 
+/* Says which hold is that of the owner, after the owner was recorded. */
+static inline void
+golock_across_set_hold(golock_across *lock, uint64_t hold)
+{
+    __atomic_store_n(&lock->hold, hold, __ATOMIC_RELEASE);
+}
+
 /* Whether the owner that was recorded still has the lock. */
 static inline bool
 golock_across_holds(const golock_across *lock)
 {
-    const uint64_t hold = __atomic_load_n(&lock->hold, __ATOMIC_RELAXED);
+    const uint64_t hold = __atomic_load_n(&lock->hold, __ATOMIC_ACQUIRE);
     return hold != 0 && (__atomic_load_n(lock->word, __ATOMIC_RELAXED) & lock->mask) == hold;
 }
 

@@ -605,8 +605,9 @@ owner_holds(const golock_object_record *record, uint32_t number)
     return holds;
 }
 
-bool
-golock_object_read(const golock_object_record *record, golock_object_record *copy)
+/* Copies the fields as they were at one moment. */
+static void
+read_fields(const golock_object_record *record, golock_object_record *copy)
 {
     uint32_t version;
     do {
@@ -628,10 +629,20 @@ golock_object_read(const golock_object_record *record, golock_object_record *cop
         copy->version = version;
         __atomic_thread_fence(__ATOMIC_ACQUIRE); /* the version is read after the fields */
     } while (LOAD(record->version) != version);
+}
+
+bool
+golock_object_read(const golock_object_record *record, golock_object_record *copy)
+{
+    bool holds;
+    do {
+        read_fields(record, copy);
+        holds = !golock_kind_is_across(copy->kind) || owner_holds(record, copy->number);
+        /* The hold is written after the owner, so that it is the hold of this one. */
+    } while (__atomic_load_n(&record->version, __ATOMIC_ACQUIRE) != copy->version);
     /* An RLock of a thread that did not survive a fork is never released. */
     const bool lost = copy->kind == GOLOCK_KIND_RLOCK && copy->owner == GOLOCK_LOST;
-    if (copy->owner == 0 || (!golock_generation_counts(copy->generation) && !lost) ||
-        (golock_kind_is_across(copy->kind) && !owner_holds(record, copy->number))) {
+    if (copy->owner == 0 || !holds || (!golock_generation_counts(copy->generation) && !lost)) {
         copy->owner = 0;
         copy->since = 0;
         copy->stack = 0;
