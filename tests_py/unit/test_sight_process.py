@@ -347,40 +347,32 @@ def test_no_deadlock_with_a_lock_that_another_process_has_taken_over(name):
     """Its owner here is a thread that waits, but it has the lock no more."""
     sight.start("owners", on_deadlock=None)
     across, inner = Lock(name), golock.Lock()
-    taken, moved, end = threading.Event(), threading.Event(), threading.Event()
+    taken, moved = threading.Event(), threading.Event()
 
     def first():
         across.acquire()
         taken.set()
         moved.wait()
-        if inner.acquire(timeout=1000):
-            inner.release()
+        with inner:
+            pass
 
     def second():
         with inner:
             moved.wait()
-            end.wait()
-
-    def third():
-        moved.wait()
-        across.acquire()
-        across.release()
+            with across:
+                pass
 
     threads = [start(first), start(second)]
     taken.wait()
     wait_until(inner.locked, "taken")
-    child = subprocess.Popen(
-        [sys.executable, "-c", f"from golock.process import Lock\nLock({name!r}).release()"]
-    )
-    assert child.wait() == 0
+    code = f"from golock.process import Lock\nLock({name!r}).release()"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
     with Holder(name) as holder:
-        threads.append(start(third))
         moved.set()
-        wait_until(lambda: len(sight.snapshot().waits) >= 2 and waits_for(name), "waits")
-        assert seen(name).holder is None
+        wait_until(lambda: waits_for(name) and len(sight.snapshot().waits) == 2, "both wait")
         assert sight.deadlocks() == ()
+        assert seen(name).holder is None
         holder.release()
-        end.set()
         join(threads)
 
 

@@ -47,6 +47,9 @@ typedef struct golock_awaited {
 
     /* Returns golock.sight's record of what is waited for now, or NULL: sight is off. */
     golock_object_record *(*known)(const golock_waiting *waiting);
+
+    /* Tells golock.sight that the task has got what it waited for, after its wait; or NULL. */
+    void (*taken)(const golock_waiting *waiting);
 } golock_awaited;
 
 extern PyType_Spec golock_port_spec, golock_waiting_spec, golock_awaitable_spec, golock_done_spec;

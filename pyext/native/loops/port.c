@@ -198,10 +198,11 @@ record_wait(golock_waiting *self)
 static void
 end_record(golock_waiting *self)
 {
-    if (self->record != NULL && self->recorded == golock_process) {
-        golock_end_wait(self->record);
-    }
+    golock_wait_record *record = self->record;
     self->record = NULL;
+    if (record != NULL && self->recorded == golock_process) {
+        golock_end_wait(record);
+    }
 }
 
 static PyObject *
@@ -222,6 +223,11 @@ waiting_claim(golock_waiting *self, PyObject *port)
     int ended = self->kind->claim(self);
     if (ended == 0) {
         record_wait(self);
+    } else if (ended > 0) {
+        end_record(self); /* a task that has a lock and seems to wait for it is a deadlock */
+        if (self->kind->taken != NULL) {
+            self->kind->taken(self);
+        }
     }
     return ended < 0 ? NULL : PyBool_FromLong(ended);
 }

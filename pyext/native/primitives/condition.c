@@ -817,6 +817,12 @@ task_leave(golock_waiting *waiting)
     return notified;
 }
 
+static void
+task_taken(const golock_waiting *waiting)
+{
+    golock_lock_record_task((LockObject *)((const ConditionObject *)waiting->object)->lock);
+}
+
 static golock_object_record *
 task_known(const golock_waiting *waiting)
 {
@@ -829,7 +835,8 @@ static const golock_awaited awaited = {.function = "wait_at_condition",
                                        .try = task_try,
                                        .claim = task_claim,
                                        .leave = task_leave,
-                                       .known = task_known};
+                                       .known = task_known,
+                                       .taken = task_taken};
 
 static PyObject *
 condition_wait_async(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)

@@ -198,9 +198,6 @@ golock_lock_claim(LockObject *self, golock_task *task)
     }
     if (taken > 0) {
         own(self);
-        if (golock_sight_now() >= GOLOCK_SIGHT_OWNERS) {
-            record_task(self);
-        }
     }
     return taken < 0 ? golock_no_thread() : taken;
 }
@@ -220,6 +217,20 @@ lock_leave(golock_waiting *waiting)
     return 0;
 }
 
+void
+golock_lock_record_task(LockObject *self)
+{
+    if (golock_sight_now() >= GOLOCK_SIGHT_OWNERS) {
+        record_task(self);
+    }
+}
+
+static void
+lock_taken(const golock_waiting *waiting)
+{
+    golock_lock_record_task((LockObject *)waiting->object);
+}
+
 static golock_object_record *
 lock_known(const golock_waiting *waiting)
 {
@@ -230,7 +241,8 @@ static const golock_awaited awaited = {.function = "wait",
                                        .try = lock_try,
                                        .claim = lock_claim,
                                        .leave = lock_leave,
-                                       .known = lock_known};
+                                       .known = lock_known,
+                                       .taken = lock_taken};
 
 PyObject *
 golock_lock_aenter(LockObject *self, PyObject *Py_UNUSED(ignored))

@@ -558,9 +558,7 @@ task_claim(golock_waiting *waiting)
             return golock_no_thread();
         }
     }
-    if (taken > 0) {
-        record_task(self);
-    } else if (!golock_waits_natively(op)) { /* whoever opens it wakes those that wait */
+    if (taken == 0 && !golock_waits_natively(op)) { /* whoever opens it wakes those that wait */
         return golock_refuse_to_await(op);
     }
     return taken;
@@ -573,6 +571,12 @@ task_leave(golock_waiting *waiting)
     return 0;
 }
 
+static void
+task_taken(const golock_waiting *waiting)
+{
+    record_task((SemaphoreObject *)waiting->object);
+}
+
 static golock_object_record *
 task_known(const golock_waiting *waiting)
 {
@@ -583,7 +587,8 @@ static const golock_awaited awaited = {.function = "wait",
                                        .try = task_try,
                                        .claim = task_claim,
                                        .leave = task_leave,
-                                       .known = task_known};
+                                       .known = task_known,
+                                       .taken = task_taken};
 
 static PyObject *
 semaphore_aenter(PyObject *self, PyObject *Py_UNUSED(ignored))
