@@ -197,8 +197,8 @@ wait:
 	atomic {
 		initial[me] = word & ~SLEEPERS;
 			/* internal/core/event.go Wait: initial := atomic.LoadUint32(&e.word) */
-			/* pyext/native/primitives/event.c event_wait: uint32_t initial = load((EventObject
-			   *)self); */
+			/* pyext/native/primitives/event.c golock_event_wait_for: uint32_t initial =
+			   load((EventObject *)self); */
 		if
 		:: (initial[me] & SET) != 0 -> assert(is_set); goto done
 		:: else -> waits[me] = true

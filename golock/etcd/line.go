@@ -35,6 +35,7 @@ type line struct {
 	lease   clientv3.LeaseID
 	guarded string // the first key, if its process's death is waited for
 	unguard context.CancelFunc
+	first   *neighbour // or nil: see View
 }
 
 // guardAfter is how long a key has to be the first before its process's death is waited for.
@@ -139,6 +140,7 @@ func (n *line) guard() {
 		if err != nil || len(read.Kvs) == 0 || read.Kvs[0].Lease == 0 {
 			return
 		}
+		n.meet(read.Kvs[0])
 		if waitForDeath(ctx.Done(), decode(read.Kvs[0].Value)) {
 			ctx, cancel := context.WithTimeout(ctx, closeTimeout)
 			defer cancel()

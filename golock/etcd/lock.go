@@ -5,7 +5,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/golock/golock/golock"
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
@@ -17,10 +16,11 @@ type Lock struct {
 	space   *Space
 	name    string
 	prefix  string
-	gate    golock.Lock // of this process; the holder has it
+	gate    gate // of this process; the holder has it
 	waiting atomic.Int64
 	claim   *claim // kept from one holder to the next; of who has the gate
 	line    line
+	last    atomic.Pointer[Hold] // the one that was granted last
 }
 
 func newLock(s *Space, name string) *Lock {
@@ -169,7 +169,9 @@ func (l *Lock) hold(c *claim) *Hold {
 		c.since = now()
 	}
 	c.holds++
-	return &Hold{lock: l, claim: c, token: c.revision.Load()<<tokenShift + c.holds}
+	h := &Hold{lock: l, claim: c, token: c.revision.Load()<<tokenShift + c.holds}
+	l.last.Store(h)
+	return h
 }
 
 // abandon withdraws the claim, if there is one, without waiting for etcd.

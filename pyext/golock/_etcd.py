@@ -39,6 +39,7 @@ _FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
         [ctypes.c_size_t, ctypes.c_char_p, ctypes.c_int64, ctypes.c_size_t, _HANDLE],
     ),
     "is_lost": (ctypes.c_bool, [ctypes.c_size_t]),
+    "view": (None, [ctypes.c_size_t, ctypes.c_void_p]),
     "describe": (ctypes.c_void_p, [ctypes.c_size_t]),
     "tell": (None, [ctypes.c_size_t, ctypes.c_size_t, ctypes.c_size_t]),
     "next_lost": (ctypes.c_size_t, []),
@@ -64,6 +65,7 @@ class Library:
     holder: Any
     commit: Any
     is_lost: Any
+    view: Any
     describe: Any
     tell: Any
     next_lost: Any
@@ -106,6 +108,10 @@ class Library:
         """Return whether this process has loaded it, and not its parent."""
         return self._pid == os.getpid()
 
+    def show(self, known: _golock.KnownLock, handle: int) -> None:
+        """Have golock.sight ask the library for the lock of a handle."""
+        known.ask(ctypes.cast(self.view, ctypes.c_void_p).value or 0, handle)
+
     def describe_hold(self, hold: int) -> tuple[str, int]:
         """Return a hold's key in etcd, and its revision."""
         key, revision = json.loads(self._text(self.describe(hold)))
@@ -142,8 +148,15 @@ class Call:
     to the cells what it has begun and what it returns, and what is dropped ends by its finalizer.
     """
 
-    def __init__(self, library: Library, function: Any, *arguments: Any) -> None:
+    def __init__(
+        self,
+        library: Library,
+        function: Any,
+        *arguments: Any,
+        known: _golock.KnownLock | None = None,
+    ) -> None:
         self._library = library
+        self._known = known
         self._event = _golock.Event()
         self._started = ctypes.c_size_t()
         self._token = ctypes.c_int64()
@@ -160,7 +173,10 @@ class Call:
 
     def wait(self, timeout: float | None = None) -> int:
         """Wait for the end, at most for so many seconds, cancel the call, return the outcome."""
-        self._event.wait(timeout)
+        if self._known is None:
+            self._event.wait(timeout)
+        else:  # golock.sight shows it as a wait for the lock
+            self._known.wait(self._event, timeout)
         self._end()
         return self.outcome
 

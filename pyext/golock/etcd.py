@@ -117,6 +117,7 @@ class Lock:
         self._process: _Process | None = None
         self._handle = 0
         self._hold: _Hold | None = None
+        self._known: _golock.KnownLock | None = None
 
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
         """Acquire the lock, and return whether that was done before ``timeout`` seconds were over.
@@ -140,13 +141,15 @@ class Lock:
         if timeout != -1:
             timeout = max(began + timeout - time.monotonic(), 0)
         nanoseconds = -1 if timeout == -1 else int(timeout * 1e9)
-        with Call(library, library.acquire, self._handle, blocking, nanoseconds) as call:
+        with Call(
+            library, library.acquire, self._handle, blocking, nanoseconds, known=self._known
+        ) as call:
             outcome = call.wait(None if timeout == -1 else timeout)
             if outcome == FAILED:
                 raise EtcdError(call.text)
             if outcome != DONE:
                 return False
-            hold = _Hold(process, call.handle, call.token)
+            hold = _Hold(process, call.handle, call.token, self._known)
             self._keep(hold)
         try:
             if self.on_lost is not None:
@@ -265,7 +268,8 @@ class Lock:
         """Return this process, connected; None if that is not so after so many seconds."""
         process = _this_process()
         if self._process is not process:
-            handle = process.lock(self._options, self.name, timeout)
+            self._known = process.known(self._options, self.name)
+            handle = process.lock(self._options, self.name, timeout, self._known)
             if handle is None:
                 return None
             self._handle = handle
@@ -275,18 +279,22 @@ class Lock:
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what a copy has: it is another lock of the name, and is not held."""
-        return {**self.__dict__, "_process": None, "_handle": 0, "_hold": None}
+        return {**self.__dict__, "_process": None, "_handle": 0, "_hold": None, "_known": None}
 
     def _keep(self, hold: _Hold) -> None:
         """Hold the lock until it is released, also if this object is dropped before."""
         self._forgo()  # what was lost
         hold.process.holds.add(hold)
         self._hold = hold
+        if hold.known is not None:
+            hold.known.taken()
 
     def _forgo(self) -> None:
         hold, self._hold = self._hold, None
         if hold is not None:
             hold.process.holds.discard(hold)
+            if hold.known is not None:
+                hold.known.released()
 
     def _raise(self, outcome: int, call: Call) -> None:
         if outcome == LOST:
@@ -371,10 +379,13 @@ class Fence:
 class _Hold:
     """One time that a lock was taken."""
 
-    def __init__(self, process: _Process, handle: Handle, token: int) -> None:
+    def __init__(
+        self, process: _Process, handle: Handle, token: int, known: _golock.KnownLock | None
+    ) -> None:
         self.process = process
         self.handle = handle
         self.token = token
+        self.known = known
         self.number = 0
 
 
@@ -386,21 +397,46 @@ class _Process:
         self.library = Library(_package.LIBRARY, private=private)
         self._mutex = _golock.Lock()  # of those who connect
         self._spaces: dict[str, Handle] = {}
+        self._known: weakref.WeakValueDictionary[tuple[str, str], _golock.KnownLock] = (
+            weakref.WeakValueDictionary()
+        )
         self.holds: set[_Hold] = set()
         self._told = _golock.Event()
         self._telling_mutex = _golock.Lock()
         self._numbers = 0
         self._telling: dict[int, tuple[weakref.ref[Lock], _Hold]] = {}
 
-    def lock(self, options: dict[str, Any], name: str, timeout: float | None) -> int | None:
+    def known(self, options: dict[str, Any], name: str) -> _golock.KnownLock:
+        """Return what golock.sight knows of a lock, the same for all its objects."""
+        key = json.dumps(options), name
+        known = self._known.get(key)
+        if known is None:
+            known = _golock.KnownLock(name, ",".join(options["Endpoints"]))
+            known = self._known.setdefault(key, known)
+        return known
+
+    def lock(
+        self,
+        options: dict[str, Any],
+        name: str,
+        timeout: float | None,
+        known: _golock.KnownLock,
+    ) -> int | None:
         """Return the handle of a lock; None if there is no connection after so many seconds."""
-        space = self._space(options, timeout)
+        space = self._space(options, timeout, known)
         if space is None:
             return None
-        handle: int = self.library.lock(space.number, name.encode("utf-8", "surrogatepass"))
+        text = name.encode("utf-8", "surrogatepass")
+        handle: int = self.library.lock(space.number, text)
+        if not known.asks:
+            its = self.library.lock(space.number, text)
+            self.library.show(known, its)
+            weakref.finalize(known, self.forget, its).atexit = False
         return handle
 
-    def _space(self, options: dict[str, Any], timeout: float | None) -> Handle | None:
+    def _space(
+        self, options: dict[str, Any], timeout: float | None, known: _golock.KnownLock
+    ) -> Handle | None:
         text = json.dumps(options)
         limit = -1.0 if timeout is None else timeout
         if text in self._spaces:
@@ -411,7 +447,9 @@ class _Process:
             if text in self._spaces:
                 return self._spaces[text]
             nanoseconds = -1 if timeout is None else int(timeout * 1e9)
-            with Call(self.library, self.library.open, text.encode(), nanoseconds) as call:
+            with Call(
+                self.library, self.library.open, text.encode(), nanoseconds, known=known
+            ) as call:
                 outcome = call.wait(timeout)
                 if outcome == NOT_ACQUIRED:
                     return None

@@ -5,6 +5,7 @@
 #include "base/process.h"
 #include "core/loader.h"
 #include "process/page.h"
+#include "sight/across.h"
 #include "sight/cycles.h"
 #include "sight/level.h"
 #include "sight/objects.h"
@@ -12,6 +13,7 @@
 #include "sight/profile.h"
 #include "sight/serve.h"
 #include "sight/table.h"
+#include "sight/tasks.h"
 #include "sight/threads.h"
 #include "sight/waits.h"
 #include "waiting/counters.h"
@@ -25,11 +27,12 @@ before(void)
 {
     golock_serve_before_fork(); /* it loads the core */
     golock_core_before_fork();
+    golock_pages_before_fork();
     golock_level_before_fork();
+    golock_across_before_fork();
     golock_order_before_fork();
     golock_tables_lock();
     golock_profile_before_fork();
-    golock_pages_before_fork();
     golock_tasks_before_fork();
 }
 
@@ -37,11 +40,12 @@ static void
 in_parent(void)
 {
     golock_tasks_after_fork_in_parent();
-    golock_pages_after_fork_in_parent();
     golock_profile_after_fork_in_parent();
     golock_tables_unlock();
     golock_order_after_fork_in_parent();
+    golock_across_after_fork_in_parent();
     golock_level_after_fork();
+    golock_pages_after_fork_in_parent();
     golock_core_after_fork_in_parent();
     golock_serve_after_fork_in_parent();
 }
@@ -52,6 +56,7 @@ in_child(void)
     golock_process_remember();
     golock_pages_after_fork_in_child();
     golock_tasks_after_fork_in_child();
+    golock_across_after_fork_in_child();
     golock_level_after_fork();
     golock_order_after_fork_in_child();
     golock_core_after_fork_in_child();
@@ -62,6 +67,7 @@ in_child(void)
     golock_cycles_after_fork();
     golock_objects_after_fork(); /* it looks for the thread that is left */
     golock_threads_after_fork();
+    golock_sight_tasks_after_fork();
     golock_profile_after_fork_in_child();
 }
 

@@ -8,8 +8,10 @@
 #include "fork.h"
 #include "install/install.h"
 #include "loops/loops.h"
+#include "primitives/known_lock.h"
 #include "primitives/lock.h"
 #include "primitives/object.h"
+#include "primitives/process_lock.h"
 #include "primitives/types.h"
 #include "process/page.h"
 #include "sharing/share.h"
@@ -148,19 +150,37 @@ set_sight_period(PyObject *Py_UNUSED(module), PyObject *argument)
     Py_RETURN_NONE;
 }
 
-static PyObject *
-set_sight_library(PyObject *Py_UNUSED(module), PyObject *folder)
+/* Returns the text as UTF-8, "" if it cannot be encoded: then no name of a file in that folder can
+ * be either. */
+static const char *
+encoded(PyObject *folder, Py_ssize_t *length)
 {
+    const char *name = PyUnicode_AsUTF8AndSize(folder, length);
+    if (name == NULL && PyErr_ExceptionMatches(PyExc_UnicodeEncodeError)) {
+        PyErr_Clear();
+        *length = 0;
+        return "";
+    }
+    return name;
+}
+
+static PyObject *
+set_sight_folders(PyObject *Py_UNUSED(module), PyObject *args)
+{
+    PyObject *library, *package;
     Py_ssize_t length;
-    const char *name = PyUnicode_AsUTF8AndSize(folder, &length);
+    if (!PyArg_ParseTuple(args, "UU:set_sight_folders", &library, &package)) {
+        return NULL;
+    }
+    const char *name = encoded(library, &length);
     if (name == NULL) {
-        if (!PyErr_ExceptionMatches(PyExc_UnicodeEncodeError)) {
-            return NULL;
-        }
-        PyErr_Clear(); /* no name of a file in that folder can be encoded either */
-        length = 0;
+        return NULL;
     }
     golock_intern_library(name, (size_t)length);
+    if ((name = encoded(package, &length)) == NULL) {
+        return NULL;
+    }
+    golock_intern_package(name, (size_t)length);
     Py_RETURN_NONE;
 }
 
@@ -289,6 +309,15 @@ record_of(golock_state *state, PyObject *object)
     return record;
 }
 
+/* Returns what golock.sight asks of a lock of several processes, or NULL: it is none. */
+static golock_across *
+across_of(golock_state *state, PyObject *object)
+{
+    return PyObject_TypeCheck(object, state->process_lock_type) ? golock_process_lock_across(object)
+           : PyObject_TypeCheck(object, state->known_lock_type) ? golock_known_lock_across(object)
+                                                                : NULL;
+}
+
 static PyObject *
 sight_name(PyObject *module, PyObject *args)
 {
@@ -296,7 +325,17 @@ sight_name(PyObject *module, PyObject *args)
     if (!PyArg_ParseTuple(args, "OU:name", &object, &name)) {
         return NULL;
     }
-    golock_object_record *record = record_of(PyModule_GetState(module), object);
+    golock_state *state = PyModule_GetState(module);
+    golock_across *across = across_of(state, object);
+    if (across != NULL) {
+        golock_object_record *record = golock_across_know(across);
+        if (record == NULL) {
+            return PyErr_NoMemory();
+        }
+        golock_across_rename(across, record, golock_intern_unicode(name));
+        Py_RETURN_NONE;
+    }
+    golock_object_record *record = record_of(state, object);
     if (record == NULL) {
         return NULL;
     }
@@ -506,9 +545,11 @@ PyDoc_STRVAR(set_sight_root_doc,
              "set_sight_root($module, code, /)\n--\n\n"
              "Leave the frame of this code out of stacks, and those that have called it.");
 
-PyDoc_STRVAR(set_sight_library_doc,
-             "set_sight_library($module, folder, /)\n--\n\n"
-             "Set where the standard library is: its callers tell apart the locks that it makes.");
+PyDoc_STRVAR(set_sight_folders_doc,
+             "set_sight_folders($module, library, package, /)\n--\n\n"
+             "Take the folders of the standard library and of golock: a lock made in the former\n"
+             "was made by the code that called it, and callers of the latter are shown in its\n"
+             "place where golock takes a lock for them.");
 
 PyDoc_STRVAR(set_sight_period_doc,
              "set_sight_period($module, nanoseconds, /)\n--\n\n"
@@ -543,7 +584,7 @@ static PyMethodDef module_methods[] = {
     {"sight_listen", sight_listen, METH_O, sight_listen_doc},
     {"set_sight_period", set_sight_period, METH_O, set_sight_period_doc},
     {"set_sight_root", set_sight_root, METH_O, set_sight_root_doc},
-    {"set_sight_library", set_sight_library, METH_O, set_sight_library_doc},
+    {"set_sight_folders", set_sight_folders, METH_VARARGS, set_sight_folders_doc},
     {"sight_name", sight_name, METH_VARARGS,
      PyDoc_STR(
          "sight_name($module, lock, name, /)\n--\n\n"
@@ -647,6 +688,7 @@ add_types(PyObject *module, golock_state *state)
         {&state->barrier_type, &golock_barrier_spec, NULL, &golock_barrier_class},
         {&state->process_lock_type, &golock_process_lock_spec, NULL, NULL},
         {&state->process_event_type, &golock_process_event_spec, NULL, NULL},
+        {&state->known_lock_type, &golock_known_lock_spec, NULL, NULL},
         {&state->port_type, &golock_port_spec, NULL, NULL},
         {&state->waiting_type, &golock_waiting_spec, NULL, NULL},
         {&state->awaitable_type, &golock_awaitable_spec, NULL, NULL},
@@ -797,6 +839,7 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->barrier_type);
     Py_VISIT(state->process_lock_type);
     Py_VISIT(state->process_event_type);
+    Py_VISIT(state->known_lock_type);
     Py_VISIT(state->port_type);
     Py_VISIT(state->waiting_type);
     Py_VISIT(state->awaitable_type);
@@ -831,6 +874,7 @@ module_clear(PyObject *module)
     Py_CLEAR(state->barrier_type);
     Py_CLEAR(state->process_lock_type);
     Py_CLEAR(state->process_event_type);
+    Py_CLEAR(state->known_lock_type);
     Py_CLEAR(state->port_type);
     Py_CLEAR(state->waiting_type);
     Py_CLEAR(state->awaitable_type);

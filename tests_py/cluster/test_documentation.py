@@ -25,4 +25,4 @@ def test_program(program, tmp_path):
 
 
 def test_there_are_programs():
-    assert len(PROGRAMS) == 2
+    assert len(PROGRAMS) == 3

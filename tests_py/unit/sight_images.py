@@ -11,12 +11,13 @@ SECOND = 1_000_000_000
 FIELDS = {
     _image.FRAMES: "<IIiI",
     _image.STACKS: "<II",
-    _image.THREADS: "<QQIIII",
+    _image.THREADS: "<QQIIIIQ",
     _image.OBJECTS: "<QQqIIIIBBHI",
     _image.PERMITS: "<QQqII",
     _image.WAITS: "<QQqqqII",
     _image.SAMPLES: "<QQQIIIIIIIIQQQ",
     _image.ORDER: "<IIQQQIIIIIIII",
+    _image.ACROSS: "<QQqqIIIIIIIIII",
 }
 KINDS = {name: number for number, name in enumerate(_image.KINDS)}
 
@@ -56,9 +57,9 @@ class Maker:
             stack = self._index(_image.STACKS, (stack, self.frame(*frame)))
         return stack
 
-    def thread(self, key, name="", identifier=0, native=0, main=False):
+    def thread(self, key, name="", identifier=0, native=0, main=False, *, number=0, loop=0):
         self.entries[_image.THREADS].append(
-            (key, identifier or key % 2**32, native, self.string(name), int(main), 0)
+            (key, identifier or key % 2**32, native, self.string(name), int(main), number, loop)
         )
         return key
 
@@ -147,6 +148,42 @@ class Maker:
                 number,
                 delay,
                 gil_delay,
+            )
+        )
+
+    def across(
+        self,
+        address,
+        *,
+        name="",
+        process=0,
+        slot=0,
+        host="",
+        program="",
+        endpoints="",
+        token=0,
+        left=None,
+        known=None,
+        waiting=0,
+        before=0,
+        flags=_image.ACROSS_KNOWN,
+    ):
+        """Add what is known of a lock of several processes."""
+        lease = 0 if left is None else NOW + int(left * SECOND)
+        texts = [self.string(text) for text in (name, endpoints, host, program)]
+        self.entries[_image.ACROSS].append(
+            (
+                address,
+                token,
+                lease,
+                self.moment(known),
+                *texts,
+                process,
+                slot,
+                waiting,
+                before,
+                flags,
+                0,
             )
         )
 

@@ -41,7 +41,7 @@ def check(image):
     assert (image.header.now, image.header.period) == (NOW, 10_000)
     assert image.header[9:14] == (1, 2, 3, 4, 5)
     thread = image.thread(7)
-    assert thread == (7, 140, 99, thread.name, _image.THREAD_MAIN)
+    assert thread == (7, 140, 99, thread.name, _image.THREAD_MAIN, 0, 0)
     assert image.string(thread.name) == "MainThread"
     assert [each.key for each in image.threads] == [7, _image.GOROUTINE | 18]
     first, second = image.objects
@@ -89,6 +89,7 @@ def test_the_decoder_knows_the_fields_of_the_header_file():
         "wait": _image.WAITS,
         "sample": _image.SAMPLES,
         "order": _image.ORDER,
+        "across": _image.ACROSS,
     }
     assert set(structs) == {"header", "section", *tags}
     expected = {name: codes(declarations) for name, declarations in structs.items()}
@@ -115,7 +116,7 @@ def test_sections_of_a_later_version_are_skipped():
     check(Image(made().image(more=more)))
 
 
-@pytest.mark.parametrize("without", range(1, 12))
+@pytest.mark.parametrize("without", range(1, 13))
 def test_what_a_missing_section_would_say_is_unknown(without):
     snapshot = _model.decode(made().image(without=[without, _image.CYCLES]))
     snapshot.as_json()

@@ -311,5 +311,6 @@ def test_json_refers_to_what_it_has():
         "identifier": 139,
         "native_id": 98,
         "is_main": True,
+        "loop": None,
     }
     assert document["order"][0][1]["thread"] in keys

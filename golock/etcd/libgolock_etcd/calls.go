@@ -3,6 +3,7 @@ package main
 // #include <stdbool.h>
 // #include <stdint.h>
 // #include <stdlib.h>
+// #include "../../capi/golock_view.h"
 import "C"
 
 import (
@@ -251,6 +252,34 @@ func golock_etcd_describe(handle C.uintptr_t) *C.char {
 		panic(err)
 	}
 	return C.CString(string(document))
+}
+
+// golock_etcd_view says what this process knows of a lock: see golock_view.h.
+//
+//export golock_etcd_view
+func golock_etcd_view(handle C.uintptr_t, view *C.struct_golock_etcd_view) {
+	known := cgo.Handle(handle).Value().(*etcd.Lock).View()
+	view.token, view.lease = C.int64_t(known.Token), C.int64_t(known.Lease)
+	view.age, view.before = C.int64_t(known.Age), C.uint32_t(known.Before)
+	if known.Own {
+		view.flags |= C.GOLOCK_VIEW_OWN
+	}
+	if known.Lost {
+		view.flags |= C.GOLOCK_VIEW_LOST
+	}
+	if known.Holder != nil {
+		view.flags |= C.GOLOCK_VIEW_HELD
+		view.process = C.uint32_t(known.Holder.PID)
+		write(view.host[:], known.Holder.Host)
+		write(view.program[:], known.Holder.Program)
+	}
+}
+
+// write leaves at least the last byte of a text of C zero.
+func write(to []C.char, text string) {
+	for i := range min(len(to)-1, len(text)) {
+		to[i] = C.char(text[i])
+	}
 }
 
 //export golock_etcd_holder

@@ -25,6 +25,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ._deadlocks import OnDeadlock
     from ._model import (
+        Across,
         Deadlock,
         Dropped,
         Edge,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
         Lock,
         OrderCycle,
         Permit,
+        Process,
         Snapshot,
         Thread,
         Totals,
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "LEVELS",
+    "Across",
     "Contention",
     "Deadlock",
     "Dropped",
@@ -49,6 +52,7 @@ __all__ = [
     "Lock",
     "OrderCycle",
     "Permit",
+    "Process",
     "Profile",
     "Sample",
     "Snapshot",
@@ -69,7 +73,10 @@ LEVELS = ("off", "waits", "owners", "order")
 """What is recorded: nothing; waits; also who holds locks; also the order of locks."""
 
 
-_golock.set_sight_library(os.path.dirname(getattr(os, "__file__", "")))  # noqa: PTH120
+_golock.set_sight_folders(
+    os.path.dirname(getattr(os, "__file__", "")),  # noqa: PTH120
+    os.path.dirname(os.path.dirname(__file__)),  # noqa: PTH120
+)
 
 
 def __getattr__(name: str) -> object:

@@ -16,7 +16,7 @@ E = TypeVar("E")
 MAGIC: Final = 0x3147494C4F474C47
 
 STRING_ENDS, STRING_BYTES, FRAMES, STACKS, THREADS, OBJECTS = range(1, 7)
-PERMITS, WAITS, SAMPLES, CYCLES, ORDER = range(7, 12)
+PERMITS, WAITS, SAMPLES, CYCLES, ORDER, ACROSS = range(7, 13)
 
 WITH_GIL: Final = 0x1
 FRAME_GO: Final = 0x1
@@ -25,6 +25,11 @@ OBJECT_HELD: Final = 0x1
 OBJECT_STRANGER: Final = 0x2
 OBJECT_SHARED: Final = 0x4
 OBJECT_GO: Final = 0x8
+ACROSS_HELD: Final = 0x1
+ACROSS_OWN: Final = 0x2
+ACROSS_ABANDONED: Final = 0x4
+ACROSS_LOST: Final = 0x8
+ACROSS_KNOWN: Final = 0x10
 WAIT_SUSPENDED: Final = 0x1
 WAIT_HAS_GIL: Final = 0x2
 SAMPLE_HOLD: Final = 0x1
@@ -36,6 +41,7 @@ GOROUTINE: Final = 1 << 63
 OUTSIDE: Final = 1 << 62
 LOST: Final = 1 << 61
 IDENTIFIED: Final = 1 << 60
+TASK: Final = 1 << 59
 FOREVER: Final = (1 << 63) - 1
 """The deadline of a wait without one."""
 
@@ -48,6 +54,8 @@ KINDS: Final = (
     "Event",
     "Condition",
     "Barrier",
+    "process.Lock",
+    "etcd.Lock",
 )
 
 
@@ -89,6 +97,8 @@ class ThreadEntry(NamedTuple):
     native: int
     name: int
     flags: int
+    number: int
+    loop: int
 
 
 class ObjectEntry(NamedTuple):
@@ -102,6 +112,22 @@ class ObjectEntry(NamedTuple):
     kind: int
     flags: int
     arrived: int
+
+
+class AcrossEntry(NamedTuple):
+    object: int
+    token: int
+    lease: int
+    known: int
+    name: int
+    endpoints: int
+    host: int
+    program: int
+    process: int
+    slot: int
+    waiting: int
+    before: int
+    flags: int
 
 
 class PermitEntry(NamedTuple):
@@ -170,13 +196,14 @@ FIELDS = {
     STRING_BYTES: "B",
     FRAMES: "IIiI",
     STACKS: "II",
-    THREADS: "QQIII4x",
+    THREADS: "QQIIIIQ",
     OBJECTS: "QQqIIIIBB2xI",
     PERMITS: "QQqII",
     WAITS: "QQqqqII",
     SAMPLES: "QQQIIIIIIIIQQQ",
     CYCLES: "I",
     ORDER: "IIQQQIIIIIIII",
+    ACROSS: "QQqqIIIIIIIII4x",
 }
 
 
@@ -256,6 +283,7 @@ class Image:
         self.waits = self._table(WAITS, WaitEntry._make)
         self.samples = self._table(SAMPLES, SampleEntry._make)
         self.order = self._table(ORDER, OrderEntry._make)
+        self._across = self._table(ACROSS, AcrossEntry._make)
 
     def has(self, tag: int) -> bool:
         """Return whether the image has a section."""
@@ -304,6 +332,11 @@ class Image:
         index = self._object_indices.get(address)
         return None if index is None else self.objects[index]
 
+    def across(self, address: int) -> AcrossEntry | None:
+        """Return what is known of a lock of several processes, beside the object."""
+        index = self._across_indices.get(address)
+        return None if index is None else self._across[index]
+
     @cached_property
     def cycles(self) -> list[Cycle]:
         """The deadlocks."""
@@ -326,6 +359,10 @@ class Image:
     @cached_property
     def _object_indices(self) -> dict[int, int]:
         return dict(zip(self.objects.keys(), range(len(self.objects)), strict=True))
+
+    @cached_property
+    def _across_indices(self) -> dict[int, int]:
+        return dict(zip(self._across.keys(), range(len(self._across)), strict=True))
 
     def _table(self, tag: int, make: Callable[[Any], E]) -> Table[E]:
         fields = FIELDS[tag]

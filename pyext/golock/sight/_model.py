@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any, TypeVar, overload
 
 from . import LEVELS, _image
-from ._image import Image, ObjectEntry
+from ._image import AcrossEntry, Image, ObjectEntry
 
 T = TypeVar("T")
 
@@ -36,21 +36,81 @@ Stack = tuple[Frame, ...]
 
 @dataclass(frozen=True, slots=True)
 class Thread:
-    """A thread, a goroutine, or another that holds a primitive or waits for one."""
+    """A thread, a goroutine, a task, or another that holds a primitive or waits for one."""
 
     key: int
     """Identifies it in the process. A key is used once."""
     kind: str
     """
-    "Python" or "goroutine"; "outside Python" for other code; "lost" for a thread that did not
-    survive a fork; "unknown".
+    "Python" or "goroutine"; "task" of an event loop; "outside Python" for other code; "lost" for a
+    thread that did not survive a fork; "unknown".
     """
     name: str
     identifier: int
-    """``threading.get_ident()``, or the goroutine's number; 0 if it is unknown."""
+    """
+    ``threading.get_ident()``, of a task that of its loop's thread; or the goroutine's number; 0 if
+    it is unknown.
+    """
     native_id: int | None
     is_main: bool
     """Whether it is the main thread, the one that runs signal handlers."""
+    loop: int | None = None
+    """Of a task: the `key` of the thread in which its loop ran when it was first seen."""
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """A process that holds a lock of several processes."""
+
+    pid: int | None
+    """
+    Its id; that of another machine has it there. None if it is unknown: the process is in another
+    PID namespace, or has closed the descriptor of its lock.
+    """
+    host: str
+    """The name of its machine, or "" for this one."""
+    program: str
+    """Its program's name, or "" if that is unknown."""
+    slot: int | None
+    """Its place in the page of a `golock.process.Lock`, from 1 on."""
+    is_this: bool
+    """Whether it is the process of the snapshot."""
+
+    def __str__(self) -> str:
+        if self.is_this:
+            return "this process"
+        said = "a process whose id is unknown here" if self.pid is None else f"process {self.pid}"
+        said += f" ({self.program})" if self.program else ""
+        said += f" of {self.host or 'this machine'}"
+        return f"{said}, slot {self.slot}" if self.slot is not None else said
+
+
+@dataclass(frozen=True, slots=True)
+class Across:
+    """What is known of a lock of several processes, beyond this one."""
+
+    name: str | None
+    """Its name for all processes, or None if it is anonymous."""
+    holder: Process | None
+    """The process that holds it, or None: nobody, or unknown."""
+    holder_known: bool
+    """Whether `holder` is known. Nobody holds a lock that is free."""
+    known_for: float | None
+    """How old that is, in seconds, where this process has learned it from etcd; otherwise None."""
+    waiting: int
+    """How many threads of this process wait for it."""
+    is_abandoned: bool = False
+    """Whether a holder of a `golock.process.Lock` has died, and nobody has called `recover()`."""
+    endpoints: tuple[str, ...] = ()
+    """Those of etcd."""
+    before: int | None = None
+    """How many keys of other processes are known to be before this one's, if this one waits."""
+    token: int | None = None
+    """That of the hold of a `golock.etcd.Lock`, if this process has it."""
+    lease: float | None = None
+    """For how many seconds it lasts without another answer of etcd."""
+    is_lost: bool = False
+    """Whether this process has lost the lock, and has not released it yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +118,17 @@ class Lock:
     """A primitive that is known: it was made, used, named or shared while sight was on."""
 
     id: int
-    """``id()`` of the object, or the address of the word if Go has made it."""
+    """
+    ``id()`` of the object, or the address of the word if Go has made it. A lock of several
+    processes has one of its own in each, whatever objects there are for it.
+    """
     kind: str
-    """"Lock", "RLock", ..., or "object" if it is unknown."""
+    """"Lock", "RLock", ..., "process.Lock", "etcd.Lock", or "object" if it is unknown."""
     name: str
-    """As given by `golock.sight.name`; else by where it was made; else by its address."""
+    """
+    As given by `golock.sight.name`, or the name of a lock of several processes; else by where it
+    was made; else by its address.
+    """
     state: str
     """
     "held" or "free"; of an event "set" or "clear"; of a semaphore "available" or "exhausted"; of
@@ -102,6 +168,21 @@ class Lock:
     """How many threads a barrier waits for."""
     waiting: tuple[Thread, ...] = ()
     """The threads that are known to wait at a barrier."""
+    across: Across | None = None
+    """Of a lock of several processes."""
+
+    @property
+    def held_by(self) -> str:
+        """Who holds the lock, in words; "" if it is not held."""
+        if self.state != "held":
+            return ""
+        if self.holder is not None:
+            return self.holder.name
+        if self.across is None or self.across.holder is None:
+            return "an unknown thread" if self.across is None else "an unknown process"
+        if self.across.holder.is_this:
+            return "an unknown thread of this process"
+        return str(self.across.holder)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,9 +226,10 @@ class Deadlock:
     waits: tuple[Wait, ...]
     certain: bool
     """
-    Whether nothing known can end it: several threads take part, none of the waits has a time-out,
-    and none of the locks has been released by another thread than its holder. A thread that waits
-    for its own lock may use the lock as a signal, which another thread sends by its release.
+    Whether nothing known can end it: several threads take part, and no task, which might be
+    cancelled; none of the waits has a time-out, and none of the locks has been released by another
+    thread than its holder. A thread that waits for its own lock may use the lock as a signal, which
+    another thread sends by its release.
     """
     has_main_thread: bool
     """Whether the main thread is one of them. A signal handler that raises may end its wait."""
@@ -156,9 +238,12 @@ class Deadlock:
         return "\n".join(self._lines())
 
     def _lines(self) -> Iterator[str]:
-        count = f"{len(self.waits)} threads"
+        tasks = sum(wait.thread.kind == "task" for wait in self.waits)
+        members = "threads and tasks" if tasks else "threads"
+        count = f"{len(self.waits)} {'tasks' if tasks == len(self.waits) else members}"
         if len(self.waits) == 1:
-            count = f"a thread with {'the GIL' if self.waits[0].has_gil else 'itself'}"
+            alone = "a task" if tasks else "a thread"
+            count = f"{alone} with {'the GIL' if self.waits[0].has_gil else 'itself'}"
         yield f"{'Deadlock' if self.certain else 'Possible deadlock'} of {count}:"
         for index, wait in enumerate(self.waits):
             limit = " with a time-out" if wait.limited else ""
@@ -336,7 +421,7 @@ class Model:
             names_are_current=bool(header.flags & _image.WITH_GIL),
             locks=Items(len(image.objects), lambda index: self._lock(image.objects[index])),
             waits=Items(len(image.waits), self.wait),
-            threads=Items(len(image.threads), lambda index: self.thread(image.threads[index].key)),
+            threads=self._known_threads(),
             permits=Items(len(image.permits), self._permit),
             deadlocks=tuple(
                 Deadlock(
@@ -356,6 +441,17 @@ class Model:
                 header.dropped_order,
             ),
         )
+
+    def _known_threads(self) -> Sequence[Thread]:
+        """Return the threads, and the tasks that wait or have something."""
+        image = self.image
+        keys = image.threads.keys()
+        if any(key & _image.TASK for key in keys):
+            busy = {wait.thread for wait in image.waits}
+            busy.update(permit.thread for permit in image.permits)
+            busy.update(entry.owner for entry in image.objects if entry.owner & _image.TASK)
+            keys = [key for key in keys if not key & _image.TASK or key in busy]
+        return Items(len(keys), lambda index: self.thread(keys[index]))
 
     def frame(self, index: int) -> Frame | None:
         if index not in self._frames:
@@ -393,6 +489,10 @@ class Model:
             kind = "goroutine"
             identifier = identifier or key & ~_image.GOROUTINE
             name = name or f"goroutine {identifier}"
+        elif key & _image.TASK:
+            kind = "task"
+            number = str(entry.number - 1) if entry and entry.number else ""
+            name = f"{name}{number}" or f"task {key & ~_image.TASK}"
         elif key & _image.OUTSIDE:
             kind = "outside Python"
             name = name or kind
@@ -411,13 +511,19 @@ class Model:
             name = name or (f"thread {identifier:#x}" if identifier else f"thread {key}")
         native = entry.native if entry else 0
         is_main = entry is not None and bool(entry.flags & _image.THREAD_MAIN)
-        return Thread(key, kind, name, identifier, native or None, is_main)
+        loop = entry.loop or None if entry else None
+        return Thread(key, kind, name, identifier, native or None, is_main, loop)
 
     def lock_name(self, kind: int, name: int, created: int, address: int = 0) -> str:
         """Return the name by which a primitive is known."""
         given = self.image.string(name)
         if given:
             return given
+        if kind_name(kind) == "process.Lock":
+            return f"anonymous {self._unnamed(kind, created, address)}"
+        return self._unnamed(kind, created, address)
+
+    def _unnamed(self, kind: int, created: int, address: int) -> str:
         frame = self.created_at(created)
         if frame is not None:
             place = f"{short_path(frame.file)}:{frame.line}"
@@ -432,8 +538,18 @@ class Model:
         kind = kind_name(entry.kind)
         state = _STATES.get(kind, ("", ""))[bool(entry.flags & _image.OBJECT_HELD)]
         who = self.thread(entry.owner) if entry.owner else None
+        across = self.image.across(entry.address)
+        if across is not None:
+            state = (
+                "held"
+                if across.flags & _image.ACROSS_HELD
+                else "free"
+                if across.flags & _image.ACROSS_KNOWN
+                else ""
+            )
         is_held = state == "held"
-        holder = who if is_held else None
+        is_own = across is None or across.flags & _image.ACROSS_OWN
+        holder = who if is_held and is_own else None
         ago, stack = self._ago(entry.since), self.stack(entry.stack)
         is_barrier = kind == "Barrier"
         signals = kind in ("Event", "Condition")
@@ -444,8 +560,8 @@ class Model:
             state=state,
             holder=holder,
             holder_known=holder is not None or state == "free",
-            held_for=ago if is_held else None,
-            acquired_at=stack if is_held else (),
+            held_for=ago if is_held and is_own else None,
+            acquired_at=stack if is_held and is_own else (),
             created_at=self.created_at(entry.created),
             value=entry.value if kind in _WITH_VALUE else None,
             is_shared=bool(entry.flags & _image.OBJECT_SHARED),
@@ -458,6 +574,36 @@ class Model:
             parties=entry.value if is_barrier else None,
             missing=max(0, entry.value - entry.arrived) if is_barrier else None,
             waiting=self._waiting(entry.address) if is_barrier else (),
+            across=across and self._new_across(across),
+        )
+
+    def _new_across(self, entry: AcrossEntry) -> Across:
+        string = self.image.string
+        is_own = bool(entry.flags & _image.ACROSS_OWN)
+        is_held = bool(entry.flags & _image.ACROSS_HELD)
+        holder = None
+        if is_held and (is_own or entry.slot or entry.process):
+            holder = Process(
+                pid=self.image.header.process if is_own else entry.process or None,
+                host=string(entry.host),
+                program=string(entry.program),
+                slot=entry.slot or None,
+                is_this=is_own,
+            )
+        endpoints = string(entry.endpoints)
+        return Across(
+            name=string(entry.name) or None,
+            holder=holder,
+            holder_known=holder is not None
+            or (bool(entry.flags & _image.ACROSS_KNOWN) and not is_held),
+            known_for=self._ago(entry.known),
+            waiting=entry.waiting,
+            is_abandoned=bool(entry.flags & _image.ACROSS_ABANDONED),
+            endpoints=tuple(endpoints.split(",")) if endpoints else (),
+            before=entry.before or None,
+            token=entry.token or None,
+            lease=max(0, entry.lease - self._now) / 1e9 if entry.lease else None,
+            is_lost=bool(entry.flags & _image.ACROSS_LOST),
         )
 
     def wait(self, index: int) -> Wait:
@@ -529,6 +675,8 @@ _STATES = {
     "Semaphore": ("available", "exhausted"),
     "BoundedSemaphore": ("available", "exhausted"),
     "Event": ("clear", "set"),
+    "process.Lock": ("free", "held"),
+    "etcd.Lock": ("free", "held"),
 }
 _WITH_VALUE = ("RLock", "Semaphore", "BoundedSemaphore")
 
@@ -604,7 +752,12 @@ class _Document:
         }
         document["locks"] = list(self._locks.values())
         document["threads"] = [
-            {**asdict(thread), "key": str(thread.key)} for thread in self._threads.values()
+            {
+                **asdict(thread),
+                "key": str(thread.key),
+                "loop": None if thread.loop is None else str(thread.loop),
+            }
+            for thread in self._threads.values()
         ]
         return document
 
@@ -638,6 +791,7 @@ class _Document:
                 "parties": lock.parties,
                 "missing": lock.missing,
                 "waiting": [self._key(thread) for thread in lock.waiting],
+                "across": lock.across and asdict(lock.across),
             }
         return lock.id
 

@@ -51,7 +51,7 @@ class Row:
         locks = [lock for lock in self.locks.values() if lock.state == "held"]
         if not locks:
             return ""
-        holder = locks[0].holder.name if locks[0].holder else "unknown"
+        holder = _holder(locks[0])
         return holder if len(locks) == 1 else f"{holder}, +{len(locks) - 1}"
 
 
@@ -182,7 +182,7 @@ class Screen:
         for lock in row.locks.values():
             if lock.acquired_at:
                 frame = lock.acquired_at[-1]
-                holder = lock.holder.name if lock.holder else "unknown"
+                holder = _holder(lock)
                 yield (
                     f"    {holder} acquired it at {frame.file}:{frame.line} ({frame.function})",
                     PLAIN,
@@ -216,6 +216,11 @@ class Screen:
             self._first = min(selected[0], selected[-1] - room + 1)
         self._first = max(0, min(self._first, length - room))
         return self._first
+
+
+def _holder(lock: Lock) -> str:
+    is_known = lock.holder is not None or (lock.across is not None and lock.across.holder_known)
+    return lock.held_by if is_known else "unknown"
 
 
 def _columns(width: int, cells: tuple[str, ...]) -> str:

@@ -8,7 +8,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ._model import Deadlock, Lock, OrderCycle, Snapshot, Stack, Thread, Wait
+    from ._model import Across, Deadlock, Lock, OrderCycle, Snapshot, Stack, Thread, Wait
 
 _MOST = 100
 """How many items of a list are shown."""
@@ -104,6 +104,7 @@ class _Text:
 
     def _holders(self) -> Iterator[str]:
         held = [lock for lock in self._snapshot.locks if lock.state == "held"]
+        gone = [lock for lock in self._snapshot.locks if lock.state != "held" and _is_gone(lock)]
         permits = self._snapshot.permits
         if held or permits:
             yield ""
@@ -122,15 +123,24 @@ class _Text:
             yield f"{permit.lock.name}: {permit.thread.name} has {count}{ago}{place}"
         yield from _more(len(permits))
 
+        if gone:
+            yield ""
+            yield self._in(BOLD, f"{_count(len(gone), 'lock')} lost or abandoned")
+        yield from (f"{lock.name}{_described(lock)}" for lock in gone[:_MOST])
+        yield from _more(len(gone))
+
     def _threads(self) -> Iterator[str]:
         threads = self._snapshot.threads
         if threads:
             yield ""
             named = "" if self._snapshot.names_are_current else ", names as last seen"
             yield self._in(BOLD, f"{_count(len(threads), 'thread')}{named}")
+        names = {thread.key: thread.name for thread in threads}
         for thread in islice(threads, _MOST):
             native = "" if thread.native_id is None else f", native id {thread.native_id}"
             kind = "" if thread.kind == "Python" else f" ({thread.kind})"
+            if thread.loop in names:
+                kind = f" (task of the loop in {names[thread.loop]})"
             main = " (main thread)" if thread.is_main and thread.name != "MainThread" else ""
             yield f"{thread.name}{kind}{main}{native}"
         yield from _more(len(threads))
@@ -148,11 +158,11 @@ def _level(snapshot: Snapshot) -> str:
 def _described(lock: Lock) -> str:
     """Return what is known of a lock beside its name."""
     said: list[str] = []
-    if lock.kind != "object" and not lock.name.startswith(lock.kind):
+    if lock.kind != "object" and not lock.name.startswith((lock.kind, f"anonymous {lock.kind}")):
         said.append(lock.kind)
     if lock.state == "held":
         ago = "" if lock.held_for is None else f" for {duration(lock.held_for)}"
-        said.append(f"held by {lock.holder.name if lock.holder else 'an unknown thread'}{ago}")
+        said.append(f"held by {lock.held_by}{ago}")
     elif lock.state:
         said.append(lock.state)
     if lock.state == "available":
@@ -163,9 +173,35 @@ def _described(lock: Lock) -> str:
             said.append(f"last {verb} by {thread.name}{ago}")
     if lock.missing is not None:
         said.append(f"{lock.missing} of {_count(lock.parties or 0, 'party', 'parties')} missing")
+    if lock.across is not None:
+        said.extend(_across(lock.across))
     if lock.released_by_another:
         said.append("released by another thread than its holder")
     return f" ({', '.join(said)})" if said else ""
+
+
+def _is_gone(lock: Lock) -> bool:
+    """Return whether a process has lost a lock of several ones, or has died with it."""
+    return lock.across is not None and (lock.across.is_lost or lock.across.is_abandoned)
+
+
+def _across(across: Across) -> Iterator[str]:
+    if across.known_for is not None:
+        yield f"known {duration(across.known_for)} ago"
+    if across.is_abandoned:
+        yield "abandoned"
+    if across.is_lost:
+        yield "lost"
+    if across.token is not None:
+        yield f"token {across.token}"
+    if across.lease is not None:
+        yield f"lease for {duration(across.lease)} more"
+    if across.waiting:
+        yield f"{_count(across.waiting, 'thread')} of this process waiting"
+    if across.before is not None:
+        yield f"{_count(across.before, 'process', 'processes')} first"
+    if across.endpoints:
+        yield f"etcd at {', '.join(across.endpoints)}"
 
 
 def _wait(wait: Wait) -> str:

@@ -184,8 +184,13 @@ def _locks_to_show(image: Image) -> dict[int, None]:
     waiters = Counter(wait.object for wait in image.waits)
 
     def rank(entry: ObjectEntry) -> tuple[float, ...]:
-        is_held = entry.flags & _image.OBJECT_HELD and kind_name(entry.kind) != "Event"
-        return waiters[entry.address], bool(is_held), entry.name != 0, -entry.since
+        across = image.across(entry.address)
+        if across is not None:
+            is_held = bool(across.flags & _image.ACROSS_HELD)
+        else:
+            is_held = bool(entry.flags & _image.OBJECT_HELD) and kind_name(entry.kind) != "Event"
+        is_named = entry.name != 0 and across is None
+        return waiters[entry.address], is_held, is_named, -entry.since
 
     busy = (entry for entry in image.objects if any(rank(entry)[:3]))
     return dict.fromkeys(entry.address for entry in nlargest(_MOST_LOCKS, busy, key=rank))

@@ -90,6 +90,21 @@ golock_call_loops(const char *function, PyObject *const *args, size_t nargs)
     return result;
 }
 
+/* Of None or a float. */
+static int64_t
+deadline_of(PyObject *timeout)
+{
+    if (timeout == Py_None) {
+        return GOLOCK_FOREVER;
+    }
+    const double seconds = PyFloat_AS_DOUBLE(timeout);
+    const int64_t now = golock_now();
+    const double most = (double)(GOLOCK_FOREVER - now) / NS_PER_SECOND;
+    return seconds >= most  ? GOLOCK_FOREVER
+           : seconds <= 0.0 ? now
+                            : now + (int64_t)(seconds * NS_PER_SECOND);
+}
+
 static PyObject *
 new_waiting(const Awaitable *self, const golock_awaited *kind)
 {
@@ -98,6 +113,7 @@ new_waiting(const Awaitable *self, const golock_awaited *kind)
     if (waiting != NULL) {
         waiting->kind = kind;
         waiting->object = Py_NewRef(self->object);
+        waiting->deadline = deadline_of(self->timeout);
     }
     return (PyObject *)waiting;
 }

@@ -4,6 +4,7 @@
 
 #include "base/compat.h"
 #include "base/state.h"
+#include "sight/waits.h"
 #include "waiting/notify.h"
 #include "waiting/tasks.h"
 
@@ -21,8 +22,11 @@ typedef struct golock_waiting {
     golock_listener listener; /* of a condition */
     uint32_t initial;         /* the word of an event when the wait began */
     bool begun;
-    bool relocks;  /* it waits at a condition no more, but for its lock */
-    bool gives_up; /* it ends without the lock of its condition */
+    bool relocks;               /* it waits at a condition no more, but for its lock */
+    bool gives_up;              /* it ends without the lock of its condition */
+    int64_t deadline;           /* or GOLOCK_FOREVER */
+    golock_wait_record *record; /* of golock.sight, or NULL */
+    pid_t recorded;             /* the process that has made it */
 } golock_waiting;
 
 /* How to wait for a kind of object. */
@@ -40,6 +44,12 @@ typedef struct golock_awaited {
     /* Ends the wait. Returns whether a condition's waiter was notified; -1 with an exception set.
      */
     int (*leave)(golock_waiting *waiting);
+
+    /* Returns golock.sight's record of what is waited for now, or NULL: sight is off. */
+    golock_object_record *(*known)(const golock_waiting *waiting);
+
+    /* Tells golock.sight that the task has got what it waited for, after its wait; or NULL. */
+    void (*taken)(const golock_waiting *waiting);
 } golock_awaited;
 
 extern PyType_Spec golock_port_spec, golock_waiting_spec, golock_awaitable_spec, golock_done_spec;

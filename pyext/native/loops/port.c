@@ -1,6 +1,10 @@
 /* golock._golock.Port: where the tasks of one event loop are woken. */
 #include "loops/loops.h"
 
+#include "base/process.h"
+#include "core/loader.h"
+#include "sight/serve.h"
+
 #include <errno.h>
 #include <stddef.h>
 
@@ -165,10 +169,40 @@ golock_waiting_begin(golock_waiting *self)
         if (!golock_tasks_start()) {
             return golock_no_thread();
         }
+        if (golock_sight_now() != GOLOCK_SIGHT_OFF) {
+            golock_serve_with(golock_core_load()); /* which looks for deadlocks */
+        }
         self->task.since = golock_now();
         self->begun = true;
     }
     return 0;
+}
+
+/* Shows the wait to golock.sight, from the first claim on that has failed. */
+static void
+record_wait(golock_waiting *self)
+{
+    golock_object_record *object = self->kind->known(self);
+    if (object == NULL) {
+        return;
+    }
+    if (self->record == NULL) {
+        self->record = golock_record_task_wait(object, self->deadline);
+        self->recorded = golock_process;
+    } else if (self->recorded == golock_process && self->record->object != object) {
+        golock_move_wait(self->record, object);
+    }
+}
+
+/* In a child made by fork the record is somebody else's. */
+static void
+end_record(golock_waiting *self)
+{
+    golock_wait_record *record = self->record;
+    self->record = NULL;
+    if (record != NULL && self->recorded == golock_process) {
+        golock_end_wait(record);
+    }
 }
 
 static PyObject *
@@ -187,12 +221,21 @@ waiting_claim(golock_waiting *self, PyObject *port)
         return NULL;
     }
     int ended = self->kind->claim(self);
+    if (ended == 0) {
+        record_wait(self);
+    } else if (ended > 0) {
+        end_record(self); /* a task that has a lock and seems to wait for it is a deadlock */
+        if (self->kind->taken != NULL) {
+            self->kind->taken(self);
+        }
+    }
     return ended < 0 ? NULL : PyBool_FromLong(ended);
 }
 
 static PyObject *
 waiting_leave(golock_waiting *self, PyObject *Py_UNUSED(ignored))
 {
+    end_record(self);
     int notified = self->begun ? self->kind->leave(self) : 0;
     self->begun = false;
     return notified < 0 ? NULL : PyBool_FromLong(notified);
@@ -253,6 +296,7 @@ waiting_traverse(golock_waiting *self, visitproc visit, void *arg)
 static int
 waiting_clear(golock_waiting *self)
 {
+    end_record(self);
     if (self->begun) {
         self->begun = false;
         if (self->kind->leave(self) < 0) {

@@ -817,8 +817,26 @@ task_leave(golock_waiting *waiting)
     return notified;
 }
 
-static const golock_awaited awaited = {
-    .function = "wait_at_condition", .try = task_try, .claim = task_claim, .leave = task_leave};
+static void
+task_taken(const golock_waiting *waiting)
+{
+    golock_lock_record_task((LockObject *)((const ConditionObject *)waiting->object)->lock);
+}
+
+static golock_object_record *
+task_known(const golock_waiting *waiting)
+{
+    const ConditionObject *self = (const ConditionObject *)waiting->object;
+    return waiting->relocks ? golock_mutex_known(&((LockObject *)self->lock)->mutex)
+                            : golock_object_known(waiting->object, &golock_condition_class);
+}
+
+static const golock_awaited awaited = {.function = "wait_at_condition",
+                                       .try = task_try,
+                                       .claim = task_claim,
+                                       .leave = task_leave,
+                                       .known = task_known,
+                                       .taken = task_taken};
 
 static PyObject *
 condition_wait_async(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)

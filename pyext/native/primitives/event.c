@@ -8,6 +8,7 @@
 #include "loops/loops.h"
 #include "primitives/condition.h"
 #include "primitives/object.h"
+#include "primitives/event.h"
 #include "primitives/types.h"
 #include "sharing/share.h"
 #include "sight/waits.h"
@@ -306,7 +307,7 @@ wait_native(EventObject *self, uint32_t initial, golock_deadline deadline, goloc
  * handler may wait, in a loop that never suspends them, for a thread that needs the event. */
 static int
 wait_listening(EventObject *self, golock_listener *listener, uint32_t initial,
-               golock_deadline deadline)
+               golock_deadline deadline, golock_object_record *object)
 {
     bool native;
     GOLOCK_BEGIN_CRITICAL_SECTION(self);
@@ -318,9 +319,11 @@ wait_listening(EventObject *self, golock_listener *listener, uint32_t initial,
     if (!native) {
         return WAIT_OPENED;
     }
-    golock_object_record *object = golock_may_wait(deadline)
-                                       ? golock_object_known((PyObject *)self, &golock_event_class)
-                                       : NULL;
+    if (!golock_may_wait(deadline)) {
+        object = NULL;
+    } else if (object == NULL) {
+        object = golock_object_known((PyObject *)self, &golock_event_class);
+    }
     golock_wait_record *record = NULL;
     const golock_spin spin = golock_spin_begin(deadline, 0);
     int result = wait_native(self, initial, deadline, spin, object, &record);
@@ -338,7 +341,7 @@ wait_listening(EventObject *self, golock_listener *listener, uint32_t initial,
 }
 
 NO_INLINE static PyObject *
-wait_slow(PyObject *op, uint32_t initial, PyObject *limit)
+wait_slow(PyObject *op, uint32_t initial, PyObject *limit, golock_object_record *object)
 {
     EventObject *self = (EventObject *)op;
     golock_deadline deadline;
@@ -352,12 +355,22 @@ wait_slow(PyObject *op, uint32_t initial, PyObject *limit)
     if (listener == NULL) {
         return NULL;
     }
-    int result = wait_listening(self, listener, initial, deadline);
+    int result = wait_listening(self, listener, initial, deadline, object);
     golock_listener_free(listener);
     if (result == WAIT_OPENED) { /* reading the timeout may have run code that opened it */
         return call(op, "wait", &limit, 1);
     }
     return result < 0 ? NULL : PyBool_FromLong(result);
+}
+
+PyObject *
+golock_event_wait_for(PyObject *self, PyObject *timeout, golock_object_record *object)
+{
+    uint32_t initial = load((EventObject *)self);
+    if ((initial & OPENED) == GOLOCK_SET) {
+        Py_RETURN_TRUE;
+    }
+    return wait_slow(self, initial, timeout, object);
 }
 
 static PyObject *
@@ -369,11 +382,7 @@ event_wait(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kw
         golock_parse_args("wait", names, 1, 0, args, nargs, kwnames, &timeout) < 0) {
         return NULL;
     }
-    uint32_t initial = load((EventObject *)self);
-    if ((initial & OPENED) == GOLOCK_SET) {
-        Py_RETURN_TRUE;
-    }
-    return wait_slow(self, initial, timeout);
+    return golock_event_wait_for(self, timeout, NULL);
 }
 
 static int
@@ -431,8 +440,17 @@ task_leave(golock_waiting *waiting)
     return 0;
 }
 
-static const golock_awaited awaited = {
-    .function = "wait", .try = task_try, .claim = task_claim, .leave = task_leave};
+static golock_object_record *
+task_known(const golock_waiting *waiting)
+{
+    return golock_object_known(waiting->object, &golock_event_class);
+}
+
+static const golock_awaited awaited = {.function = "wait",
+                                       .try = task_try,
+                                       .claim = task_claim,
+                                       .leave = task_leave,
+                                       .known = task_known};
 
 static PyObject *
 event_wait_async(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)

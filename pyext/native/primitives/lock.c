@@ -153,13 +153,13 @@ own(LockObject *self)
     __atomic_store_n(&self->loop_thread, golock_thread(), __ATOMIC_RELAXED);
 }
 
-/* The same while owners are recorded: the thread of the loop has the lock, so far as golock.sight
- * knows. It cannot order locks by what that thread has, which are those of all its tasks. */
+/* The same while owners are recorded. A task that golock.sight does not know is its loop's thread,
+ * which may seem to release what others have. Locks are not ordered by what tasks have. */
 NO_INLINE static void
 record_task(LockObject *self)
 {
     golock_object_record *record = golock_mutex_know(&self->mutex);
-    if (record != NULL) {
+    if (record != NULL && !golock_object_taken_by_task(record)) {
         golock_object_mark_stranger(record);
         golock_object_taken(record);
     }
@@ -198,9 +198,6 @@ golock_lock_claim(LockObject *self, golock_task *task)
     }
     if (taken > 0) {
         own(self);
-        if (golock_sight_now() >= GOLOCK_SIGHT_OWNERS) {
-            record_task(self);
-        }
     }
     return taken < 0 ? golock_no_thread() : taken;
 }
@@ -220,8 +217,32 @@ lock_leave(golock_waiting *waiting)
     return 0;
 }
 
-static const golock_awaited awaited = {
-    .function = "wait", .try = lock_try, .claim = lock_claim, .leave = lock_leave};
+void
+golock_lock_record_task(LockObject *self)
+{
+    if (golock_sight_now() >= GOLOCK_SIGHT_OWNERS) {
+        record_task(self);
+    }
+}
+
+static void
+lock_taken(const golock_waiting *waiting)
+{
+    golock_lock_record_task((LockObject *)waiting->object);
+}
+
+static golock_object_record *
+lock_known(const golock_waiting *waiting)
+{
+    return golock_mutex_known(&((LockObject *)waiting->object)->mutex);
+}
+
+static const golock_awaited awaited = {.function = "wait",
+                                       .try = lock_try,
+                                       .claim = lock_claim,
+                                       .leave = lock_leave,
+                                       .known = lock_known,
+                                       .taken = lock_taken};
 
 PyObject *
 golock_lock_aenter(LockObject *self, PyObject *Py_UNUSED(ignored))

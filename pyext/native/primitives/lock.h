@@ -85,6 +85,9 @@ PyObject *golock_lock_release(LockObject *self, PyObject *ignored);
  * or -1 with RuntimeError set. */
 int golock_lock_claim(LockObject *self, golock_task *task);
 
+/* Records that the task has taken the lock, while owners are recorded. */
+void golock_lock_record_task(LockObject *self);
+
 /* The asynchronous methods. */
 PyObject *golock_lock_aenter(LockObject *self, PyObject *ignored);
 PyObject *golock_lock_aexit(LockObject *self, PyObject *const *args, Py_ssize_t nargs);

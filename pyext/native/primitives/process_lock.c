@@ -2,10 +2,12 @@
 #include "args/timeout.h"
 #include "base/state.h"
 #include "primitives/page_object.h"
+#include "primitives/process_lock.h"
 #include "primitives/types.h"
 #include "process/cell.h"
 #include "process/page.h"
 #include "process/slot.h"
+#include "process/view.h"
 #include "process/wait.h"
 
 #define NO_INLINE __attribute__((noinline))
@@ -19,6 +21,12 @@ static golock_page *
 page_of(const ProcessLockObject *self)
 {
     return self->base.page;
+}
+
+golock_across *
+golock_process_lock_across(PyObject *lock)
+{
+    return &page_of((ProcessLockObject *)lock)->across;
 }
 
 static PyObject *
@@ -36,6 +44,7 @@ process_lock_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
         golock_page_object_new(type, GOLOCK_PAGE_LOCK, path, device, inode, descriptor);
     if (self != NULL) {
         ((ProcessLockObject *)self)->refuses = refuses;
+        golock_across_made(golock_process_lock_across(self));
     }
     return self;
 }
@@ -67,7 +76,7 @@ acquire_with_arguments(ProcessLockObject *self, PyObject *const *args, Py_ssize_
     if (golock_parse_acquire("acquire", args, nargs, kwnames, &timeout) < 0) {
         return NULL;
     }
-    if (golock_cell_fast_acquire(page_of(self))) {
+    if (golock_cell_fast_acquire(page_of(self), golock_page_quick(page_of(self)))) {
         Py_RETURN_TRUE;
     }
     return acquire_slow(self, golock_deadline_after(timeout));
@@ -81,7 +90,7 @@ process_lock_acquire(ProcessLockObject *self, PyObject *const *args, Py_ssize_t 
     if ((nargs > 0 || kwnames != NULL) && !tries) {
         return acquire_with_arguments(self, args, nargs, kwnames);
     }
-    if (golock_cell_fast_acquire(page_of(self))) {
+    if (golock_cell_fast_acquire(page_of(self), golock_page_quick(page_of(self)))) {
         Py_RETURN_TRUE;
     }
     return acquire_slow(self, tries ? GOLOCK_DO_NOT_WAIT : GOLOCK_NO_LIMIT);
@@ -92,6 +101,7 @@ process_lock_acquire(ProcessLockObject *self, PyObject *const *args, Py_ssize_t 
 NO_INLINE static PyObject *
 release_slow(ProcessLockObject *self)
 {
+    golock_page_disowned(page_of(self));
     uint64_t cell = golock_cell_load(page_of(self));
     if (!golock_slot_holder_died(page_of(self), cell) &&
         golock_cell_fast_release(page_of(self), golock_cell_holder(cell))) {
@@ -111,7 +121,7 @@ release_slow(ProcessLockObject *self)
 static PyObject *
 process_lock_release(ProcessLockObject *self, PyObject *Py_UNUSED(ignored))
 {
-    if (golock_cell_fast_release(page_of(self), golock_page_me(page_of(self)))) {
+    if (golock_cell_fast_release(page_of(self), golock_page_quick(page_of(self)))) {
         Py_RETURN_NONE;
     }
     return release_slow(self);

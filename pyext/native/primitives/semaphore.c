@@ -244,6 +244,19 @@ record_taken(SemaphoreObject *self)
     }
 }
 
+/* The same for the task that it runs. */
+static void
+record_task(SemaphoreObject *self)
+{
+    if (golock_sight_now() >= GOLOCK_SIGHT_OWNERS) {
+        golock_object_record *record =
+            golock_object_record_of((PyObject *)self, class_of((PyObject *)self));
+        if (record != NULL && !golock_object_taken_by_task(record)) {
+            golock_object_permit_taken(record);
+        }
+    }
+}
+
 /* The same for n permits that it has given back. */
 static void
 record_given(SemaphoreObject *self, uint32_t n)
@@ -511,8 +524,16 @@ semaphore_exit(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject
 static int
 task_try(PyObject *self)
 {
-    return fast_acquire((SemaphoreObject *)self, &golock_fastpath) ||
-           acquire_owned((SemaphoreObject *)self);
+    SemaphoreObject *semaphore = (SemaphoreObject *)self;
+    if (fast_acquire(semaphore, &golock_fastpath)) {
+        return 1;
+    }
+    const bool taken =
+        golock_sight_now() >= GOLOCK_SIGHT_OWNERS && fast_acquire(semaphore, &golock_plain_path);
+    if (taken) {
+        record_task(semaphore);
+    }
+    return taken;
 }
 
 /* A word for which tasks wait is changed by atomic operations alone. */
@@ -537,9 +558,7 @@ task_claim(golock_waiting *waiting)
             return golock_no_thread();
         }
     }
-    if (taken > 0) {
-        record_taken(self);
-    } else if (!golock_waits_natively(op)) { /* whoever opens it wakes those that wait */
+    if (taken == 0 && !golock_waits_natively(op)) { /* whoever opens it wakes those that wait */
         return golock_refuse_to_await(op);
     }
     return taken;
@@ -552,8 +571,24 @@ task_leave(golock_waiting *waiting)
     return 0;
 }
 
-static const golock_awaited awaited = {
-    .function = "wait", .try = task_try, .claim = task_claim, .leave = task_leave};
+static void
+task_taken(const golock_waiting *waiting)
+{
+    record_task((SemaphoreObject *)waiting->object);
+}
+
+static golock_object_record *
+task_known(const golock_waiting *waiting)
+{
+    return golock_object_known(waiting->object, class_of(waiting->object));
+}
+
+static const golock_awaited awaited = {.function = "wait",
+                                       .try = task_try,
+                                       .claim = task_claim,
+                                       .leave = task_leave,
+                                       .known = task_known,
+                                       .taken = task_taken};
 
 static PyObject *
 semaphore_aenter(PyObject *self, PyObject *Py_UNUSED(ignored))

@@ -54,11 +54,10 @@ golock_cell_deaths(uint64_t cell)
     return (uint32_t)cell >> GOLOCK_PAGE_DEATHS_SHIFT;
 }
 
-/* Takes a free lock with no other bits in its word. */
+/* Takes a free lock with no other bits in its word. `me` is golock_page_quick or golock_page_me. */
 static inline bool
-golock_cell_fast_acquire(golock_page *page)
+golock_cell_fast_acquire(golock_page *page, uint32_t me)
 {
-    uint32_t me = golock_page_me(page);
     uint64_t old = golock_cell_load(page);
     uint64_t next = ((old & ~(uint64_t)UINT32_MAX) + GOLOCK_PAGE_TAKEN) |
                     (uint64_t)me << GOLOCK_PAGE_HOLDER_SHIFT;

@@ -4,6 +4,7 @@
 #include "process/cell.h"
 #include "process/sentinel.h"
 #include "process/slot.h"
+#include "process/view.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -110,6 +111,7 @@ end_unused(void)
         }
         *link = page->next;
         golock_slot_leave(page);
+        golock_page_hide(page);
         close_if_of(page, page->fd);
         for (struct spare *spare = page->spare, *next; spare != NULL; spare = next) {
             next = spare->next;
@@ -172,6 +174,12 @@ make(int fd, const struct stat *file, const char *path)
         .path = copy,
         .next = pages,
     };
+    if (!golock_page_show(page)) {
+        unmap(memory);
+        free(page);
+        free(copy);
+        return NULL;
+    }
     pages = page;
     return page;
 }
@@ -232,6 +240,7 @@ golock_pages_after_fork_in_child(void)
     may_start_thread = may_start_thread && forked_by_main;
     for (golock_page *page = pages; page != NULL; page = page->next) {
         page->me = 0;
+        page->quick = 0;
         page->waiting = 0;
         page->sentinel = NULL;
     }

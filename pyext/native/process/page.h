@@ -4,6 +4,7 @@
 #define GOLOCK_PROCESS_PAGE_H
 
 #include "golock_page.h"
+#include "sight/across.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -20,8 +21,10 @@ typedef struct {
 typedef struct golock_page {
     struct golock_page_memory *memory;
     uint32_t me;      /* 1 + the slot of this process, or 0: it has none yet */
+    uint32_t quick;   /* the same for the fast paths, or 0: golock.sight records owners */
     uint32_t waiting; /* the threads of this process that sleep */
     uint32_t releases;
+    golock_across across;
     /* What follows is guarded by the mutex of all pages. */
     int fd;              /* closing any descriptor of the file would drop the slot's byte lock */
     struct spare *spare; /* others of the file, until then */
@@ -29,6 +32,7 @@ typedef struct golock_page {
     ino_t inode;
     size_t references;
     char *path;                       /* for messages */
+    char *name;                       /* or NULL: it is anonymous */
     struct golock_sentinel *sentinel; /* or NULL: threads that wait look for themselves */
     golock_aim aims[GOLOCK_PAGE_LIVES];
     uint64_t seen; /* the cell at the sentinel's last tick */
@@ -40,6 +44,13 @@ static inline uint32_t
 golock_page_me(const golock_page *page)
 {
     return __atomic_load_n(&page->me, __ATOMIC_ACQUIRE);
+}
+
+/* Returns the same while owners are not recorded; otherwise 0, so that the fast paths fail. */
+static inline uint32_t
+golock_page_quick(const golock_page *page)
+{
+    return __atomic_load_n(&page->quick, __ATOMIC_ACQUIRE);
 }
 
 /* Guards the pages, the slots' robust lists, and the sentinels. Never taken while Python code

@@ -1,8 +1,10 @@
 #include "process/slot.h"
 
+#include "base/process.h"
 #include "process/cell.h"
 #include "process/futex.h"
 #include "process/sentinel.h"
+#include "process/view.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -114,6 +116,21 @@ golock_slot_holder_died(const golock_page *page, uint64_t cell)
            (holder > GOLOCK_PAGE_SLOTS || golock_slot_life(page, holder) == GOLOCK_DEAD);
 }
 
+/* The kernel says which process has the byte, by its id here. */
+uint32_t
+golock_slot_process(const golock_page *page, uint32_t slot)
+{
+    struct flock lock = byte_of(slot, F_WRLCK);
+    if (slot == golock_page_me(page)) {
+        return (uint32_t)golock_process;
+    }
+    if (!golock_page_has_file(page) || fcntl(page->fd, F_GETLK, &lock) < 0 ||
+        lock.l_type == F_UNLCK || lock.l_pid < 0) {
+        return 0;
+    }
+    return (uint32_t)lock.l_pid;
+}
+
 bool
 golock_slot_gone(const golock_page *page, uint32_t slot)
 {
@@ -209,6 +226,7 @@ move_in(golock_page *page, uint32_t slot)
     __atomic_fetch_add(&mine->lives[0].number, 1, __ATOMIC_SEQ_CST);
     mine->process = (uint32_t)getpid();
     __atomic_store_n(&page->me, slot, __ATOMIC_RELEASE);
+    golock_page_set_quick(page);
     __atomic_store_n(&mine->barrier, 0, __ATOMIC_RELAXED);
     uint32_t life = golock_sentinel_guard(page);
     for (int i = GOLOCK_PAGE_LIVES - 1; i >= 0; i--) {
@@ -275,6 +293,7 @@ golock_slot_leave(golock_page *page)
         golock_shared_wake(life, INT_MAX, FUTEX_BITSET_MATCH_ANY);
     }
     page->me = 0;
+    golock_page_set_quick(page);
 }
 
 bool

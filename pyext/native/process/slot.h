@@ -22,6 +22,10 @@ enum golock_life {
 /* Tells whether the process with a slot, 1 + its index, lives. Needs no mutex. */
 enum golock_life golock_slot_life(const golock_page *page, uint32_t slot);
 
+/* Returns the id that the process with a slot has here. Returns 0 if that is unknown: it is in
+ * another PID namespace, or has lost its byte lock. Needs no mutex. */
+uint32_t golock_slot_process(const golock_page *page, uint32_t slot);
+
 /* Whether the holder in the cell has died, and nobody has freed the lock yet. Needs no mutex. */
 bool golock_slot_holder_died(const golock_page *page, uint64_t cell);
 

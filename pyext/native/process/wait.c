@@ -5,6 +5,8 @@
 #include "process/futex.h"
 #include "process/sentinel.h"
 #include "process/slot.h"
+#include "process/view.h"
+#include "sight/waits.h"
 #include "waiting/spin.h"
 
 #include <errno.h>
@@ -71,19 +73,20 @@ park(golock_page *page, const golock_cell_waiter *waiter, bool dying)
 }
 
 static enum golock_cell_reason
-sleep_detached(golock_page *page, const golock_cell_waiter *waiter, bool dying)
+sleep_detached(golock_page *page, const golock_cell_waiter *waiter, bool dying,
+               golock_wait_record *record)
 {
     __atomic_fetch_add(&page->waiting, 1, __ATOMIC_SEQ_CST);
     PyThreadState *thread = golock_detach();
     golock_sentinel_waits(page);
     enum golock_cell_reason reason = park(page, waiter, dying);
-    PyEval_RestoreThread(thread);
+    golock_attach(record, thread);
     __atomic_fetch_sub(&page->waiting, 1, __ATOMIC_SEQ_CST);
     return reason;
 }
 
 static enum golock_page_outcome
-acquire(golock_page *page, golock_deadline deadline, bool refuses)
+acquire(golock_page *page, golock_deadline deadline, bool refuses, golock_wait_record **record)
 {
     golock_cell_waiter waiter = {
         .deadline = deadline.at, .since = golock_now(), .refuses = refuses};
@@ -111,7 +114,7 @@ acquire(golock_page *page, golock_deadline deadline, bool refuses)
          * anything, even fork. A claimant runs none: a handler that takes this lock would wait for
          * the claimant itself. */
         if (!waiter.designated) {
-            bool raised = Py_MakePendingCalls() < 0;
+            bool raised = golock_make_pending_calls(*record) < 0;
             bool forked = golock_process != process; /* nobody knows this waiter in the child */
             if (forked) {
                 waiter = (golock_cell_waiter){
@@ -135,7 +138,8 @@ acquire(golock_page *page, golock_deadline deadline, bool refuses)
             if (dying) {
                 golock_sentinel_kick(page);
             }
-            reason = sleep_detached(page, &waiter, dying);
+            golock_wait_sleeps(record, golock_across_known(&page->across), waiter.since, deadline);
+            reason = sleep_detached(page, &waiter, dying, *record);
         }
     }
 }
@@ -146,8 +150,17 @@ golock_page_acquire(golock_page *page, golock_deadline deadline, bool refuses)
     if (golock_page_enter(page) < 0) {
         return GOLOCK_PAGE_FAILED;
     }
+    if (golock_page_quick(page) == 0 && golock_cell_fast_acquire(page, golock_page_me(page))) {
+        golock_page_owned(page);
+        return GOLOCK_PAGE_ACQUIRED;
+    }
+    golock_wait_record *record = NULL;
     golock_cell_owes(page, true);
-    enum golock_page_outcome outcome = acquire(page, deadline, refuses);
+    enum golock_page_outcome outcome = acquire(page, deadline, refuses, &record);
+    golock_wait_ends(record, NULL, 0);
+    if (outcome == GOLOCK_PAGE_ACQUIRED) {
+        golock_page_owned(page);
+    }
     if (golock_page_me(page) !=
         0) { /* or a handler forked, and the child has failed to take a slot */
         golock_cell_owes(page, false);

@@ -138,8 +138,7 @@ read_object(node *n)
 {
     return golock_object_read(n->wait.object, &n->object) &&
            (uint64_t)(uintptr_t)n->object.address == n->wait.address &&
-           (n->object.kind == GOLOCK_KIND_LOCK || n->object.kind == GOLOCK_KIND_RLOCK ||
-            is_semaphore(n));
+           (golock_kind_is_lock(n->object.kind) || is_semaphore(n));
 }
 
 /* Returns the wait of the thread that holds the lock for which a node waits; NONE if it does not
@@ -232,7 +231,7 @@ cycle_of(graph *g, uint32_t first)
         return NULL;
     }
     *cycle = (golock_cycle){.length = length};
-    bool certain = true, main = false, one = true, gil = false;
+    bool certain = true, main = false, one = true, gil = false, task = false;
     for (uint32_t i = 0; i < length; i++, each = g->nodes[each].next) {
         const node *n = &g->nodes[each];
         cycle->members[i] = (golock_cycle_member){n->wait, n->object, n->holder};
@@ -244,6 +243,7 @@ cycle_of(graph *g, uint32_t first)
                (golock_thread_find(n->wait.thread, &thread) && thread.flags & GOLOCK_THREAD_MAIN);
         one = one && n->wait.address == g->nodes[first].wait.address;
         gil = gil || (has_gil && n->holder != n->wait.thread);
+        task = task || n->wait.thread & GOLOCK_TASK; /* anybody may cancel it */
     }
     /* A lock that its holder waits for may be a signal, which another thread sends by its release,
      * as it may have done before. Likewise the permits of a semaphore may come from other threads
@@ -253,7 +253,7 @@ cycle_of(graph *g, uint32_t first)
         free(cycle);
         return NULL;
     }
-    certain = certain && !itself;
+    certain = certain && !itself && !task;
     cycle->flags =
         (certain ? GOLOCK_CYCLE_CERTAIN : 0u) | (main && !gil ? GOLOCK_CYCLE_MAIN_THREAD : 0u);
     return cycle;

@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/process.h"
+#include "sight/across.h"
 #include "sight/cycles.h"
 #include "sight/intern.h"
 #include "sight/level.h"
@@ -149,7 +150,9 @@ golock_image(uint64_t sections, void **image, uint64_t *size)
     if (!golock_image_start(&writer, sections)) {
         return ENOMEM;
     }
+    golock_across_know_all();
     objects_image(&writer);
+    golock_across_image(&writer);
     golock_permits_image(&writer);
     golock_waits_image(&writer);
     golock_cycles_image(&writer);

@@ -50,6 +50,7 @@ enum golock_image_tag {
     GOLOCK_IMAGE_SAMPLES,         /* struct golock_image_sample */
     GOLOCK_IMAGE_CYCLES,          /* uint32_t: see below */
     GOLOCK_IMAGE_ORDER,           /* struct golock_image_order */
+    GOLOCK_IMAGE_ACROSS,          /* struct golock_image_across */
 };
 
 /* The sections that a request wants: a set of 1 << tag. */
@@ -77,21 +78,24 @@ struct golock_image_stack {
 #define GOLOCK_LOST ((uint64_t)1 << 61)    /* a thread that did not survive a fork */
 /* Plus threading.get_ident(): the owner of an RLock, of which nothing else is known. */
 #define GOLOCK_IDENTIFIED ((uint64_t)1 << 60)
+#define GOLOCK_TASK ((uint64_t)1 << 59) /* plus a number: a task of an event loop */
 
 struct golock_image_thread {
     uint64_t key;
     uint64_t identifier; /* threading.get_ident(), or the goroutine's number */
-    uint32_t native;     /* gettid(), or 0 */
+    uint32_t native;     /* gettid(), or 0; of a task both are those of its loop's thread */
     uint32_t name;       /* a string */
     uint32_t flags;      /* GOLOCK_THREAD_... */
-    uint32_t reserved;
+    uint32_t number;     /* 1 + the number that follows the name of a task, or 0 */
+    uint64_t loop;       /* the key of the thread that ran the task's loop, or 0 */
 };
 
 #define GOLOCK_THREAD_MAIN 0x1u
 
 /* A primitive that is known: it was made, taken, waited for, named or shared while sight was on. */
 struct golock_image_object {
-    uint64_t address; /* id() of the Python object; of the word, if Go has made it */
+    uint64_t address; /* id() of the Python object; of the word, if Go has made it; of a lock of
+                       * several processes a number that stands for it in this process */
     uint64_t owner;   /* the thread that holds it, set it last, or notified it last; or 0 */
     int64_t since;    /* when that was */
     uint32_t stack;   /* where that was */
@@ -113,12 +117,37 @@ enum golock_object_kind {
     GOLOCK_KIND_EVENT,
     GOLOCK_KIND_CONDITION,
     GOLOCK_KIND_BARRIER,
+    GOLOCK_KIND_PROCESS_LOCK,
+    GOLOCK_KIND_ETCD_LOCK,
 };
 
 #define GOLOCK_OBJECT_HELD 0x1u     /* a lock that is held, an event that is set, no permits left */
 #define GOLOCK_OBJECT_STRANGER 0x2u /* another thread than its holder has released it, or may */
 #define GOLOCK_OBJECT_SHARED 0x4u   /* code outside Python knows its word */
 #define GOLOCK_OBJECT_GO 0x8u       /* made by Go */
+
+/* What is known of a lock of several processes, beside its entry in OBJECTS. */
+struct golock_image_across {
+    uint64_t object;
+    uint64_t token;         /* of this process's hold of a lock in etcd, or 0 */
+    int64_t lease;          /* until when it lasts, or 0 */
+    int64_t known;          /* when the holder was known, if it is not as of now; or 0 */
+    uint32_t name;          /* a string, or 0: it has none */
+    uint32_t endpoints;     /* of etcd: a string, with commas; or 0 */
+    uint32_t host, program; /* of the holder: strings, or 0: this machine's, unknown */
+    uint32_t process;       /* the holder's id, or 0: unknown */
+    uint32_t slot;          /* 1 + the holder's slot in the page, or 0 */
+    uint32_t waiting;       /* how many threads of this process wait */
+    uint32_t before;        /* keys of other processes before this one's, if it waits; or 0 */
+    uint32_t flags;         /* GOLOCK_ACROSS_... */
+    uint32_t reserved;
+};
+
+#define GOLOCK_ACROSS_HELD 0x1u      /* some process holds it */
+#define GOLOCK_ACROSS_OWN 0x2u       /* this process holds it */
+#define GOLOCK_ACROSS_ABANDONED 0x4u /* a holder has died, and nobody has called recover() */
+#define GOLOCK_ACROSS_LOST 0x8u      /* this process has lost it, and has not released it yet */
+#define GOLOCK_ACROSS_KNOWN 0x10u    /* GOLOCK_ACROSS_HELD says all: otherwise it may be held */
 
 /* Permits of a semaphore that a thread has taken and, as far as is known, not given back. */
 struct golock_image_permit {

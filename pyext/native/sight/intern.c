@@ -385,8 +385,9 @@ golock_intern_root(PyCodeObject *code)
     Py_XDECREF(__atomic_exchange_n(&root, code, __ATOMIC_RELAXED));
 }
 
+/* Returns the stack that begins with the frame, up to `most` frames. */
 static uint32_t
-stack_of(PyThreadState *thread, int most)
+stack_from(PyThreadState *thread, const void *frame, int most)
 {
     const bool keep = PyThreadState_GetInterpreter(thread) == PyInterpreterState_Main();
     PyCodeObject *codes[GOLOCK_MOST_FRAMES];
@@ -394,7 +395,6 @@ stack_of(PyThreadState *thread, int most)
     const uint32_t before = __atomic_load_n(&generation, __ATOMIC_RELAXED);
     /* Mixed, so that it does not cancel a difference of addresses. */
     uint64_t hash = add_to_hash(before, NULL, 0);
-    const void *frame = golock_innermost_frame(thread);
     const PyCodeObject *end = __atomic_load_n(&root, __ATOMIC_RELAXED);
     for (; frame != NULL && length < most; frame = golock_calling_frame(frame), length++) {
         codes[length] = golock_frame_code(frame, &instructions[length]);
@@ -420,6 +420,12 @@ stack_of(PyThreadState *thread, int most)
         __atomic_store_n(&known[slot].check, hash ^ stack, __ATOMIC_RELAXED);
     }
     return (uint32_t)stack;
+}
+
+static uint32_t
+stack_of(PyThreadState *thread, int most)
+{
+    return stack_from(thread, golock_innermost_frame(thread), most);
 }
 
 uint32_t
@@ -464,36 +470,91 @@ is_from_no_file(const PyCodeObject *code)
            PyUnicode_READ_CHAR(code->co_filename, 0) == '<';
 }
 
-static char library[512];
-static size_t library_length;
+typedef struct {
+    char name[512];
+    size_t length; /* or 0: it is unknown */
+} path;
+
+static path library, package;
+
+static void
+set_path(path *to, const char *folder, size_t length)
+{
+    to->length = 0;
+    if (length > 0 && length < sizeof(to->name)) {
+        memcpy(to->name, folder, length);
+        to->length = length;
+    }
+}
+
+/* Returns what follows the folder in the name of a file in it; otherwise NULL. */
+static const char *
+below(const path *folder, const char *file)
+{
+    const bool is_below = folder->length > 0 && strncmp(file, folder->name, folder->length) == 0 &&
+                          file[folder->length] == '/';
+    return is_below ? file + folder->length : NULL;
+}
 
 void
 golock_intern_library(const char *folder, size_t length)
 {
-    library_length = 0;
-    if (length > 0 && length < sizeof(library)) {
-        memcpy(library, folder, length);
-        library_length = length;
+    set_path(&library, folder, length);
+}
+
+void
+golock_intern_package(const char *folder, size_t length)
+{
+    set_path(&package, folder, length);
+}
+
+/* Returns the file of a code object, or "" if it cannot be encoded. */
+static const char *
+file_of(const PyCodeObject *code)
+{
+    const char *file = PyUnicode_AsUTF8(code->co_filename);
+    if (file == NULL) {
+        PyErr_Clear();
+        return "";
     }
+    return file;
+}
+
+/* Returns the innermost frame of a thread that is not of golock's own modules. */
+static const void *
+frame_outside(PyThreadState *thread)
+{
+    int instruction;
+    const void *frame = golock_innermost_frame(thread);
+    while (frame != NULL && below(&package, file_of(golock_frame_code(frame, &instruction)))) {
+        frame = golock_calling_frame(frame);
+    }
+    return frame;
+}
+
+uint32_t
+golock_stack_outside(void)
+{
+    PyThreadState *thread = PyThreadState_Get();
+    return stack_from(thread, frame_outside(thread), GOLOCK_MOST_FRAMES);
+}
+
+uint32_t
+golock_line_outside(void)
+{
+    PyThreadState *thread = PyThreadState_Get();
+    return stack_from(thread, frame_outside(thread), 1);
 }
 
 static bool
 is_in_library(const PyCodeObject *code)
 {
-    Py_ssize_t length;
-    const char *file = PyUnicode_AsUTF8AndSize(code->co_filename, &length);
-    if (file == NULL) {
-        PyErr_Clear();
-        return false;
-    }
+    const char *file = file_of(code);
     if (strncmp(file, "<frozen ", strlen("<frozen ")) == 0) {
         return true;
     }
-    if (library_length == 0 || strncmp(file, library, library_length) != 0) {
-        return false;
-    }
-    const char *rest = file + library_length;
-    return *rest == '/' && strncmp(rest, "/site-packages/", strlen("/site-packages/")) != 0 &&
+    const char *rest = below(&library, file);
+    return rest != NULL && strncmp(rest, "/site-packages/", strlen("/site-packages/")) != 0 &&
            strncmp(rest, "/dist-packages/", strlen("/dist-packages/")) != 0;
 }
 
@@ -508,13 +569,11 @@ is_generated(const PyCodeObject *code, const PyCodeObject *caller)
 
 #define MOST_SITE_FRAMES 8
 
-uint32_t
-golock_site_here(void)
+static uint32_t
+site_from(PyThreadState *thread, const void *frame)
 {
-    PyThreadState *thread = PyThreadState_Get();
     const bool keep = PyThreadState_GetInterpreter(thread) == PyInterpreterState_Main();
     int instruction = 0;
-    const void *frame = golock_innermost_frame(thread);
     if (frame != NULL && is_threading_rlock(golock_frame_code(frame, &instruction))) {
         frame = golock_calling_frame(frame);
     }
@@ -545,6 +604,20 @@ golock_site_here(void)
         site = golock_intern_stack(site, found[i]);
     }
     return site;
+}
+
+uint32_t
+golock_site_here(void)
+{
+    PyThreadState *thread = PyThreadState_Get();
+    return site_from(thread, golock_innermost_frame(thread));
+}
+
+uint32_t
+golock_site_outside(void)
+{
+    PyThreadState *thread = PyThreadState_Get();
+    return site_from(thread, frame_outside(thread));
 }
 
 uint32_t

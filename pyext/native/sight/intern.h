@@ -42,6 +42,15 @@ uint32_t golock_line_here(void);
  * for the object. */
 uint32_t golock_site_here(void);
 
+/* The same, and golock_stack_here and golock_line_here, for code that golock's own modules have
+ * called: without their innermost frames. */
+uint32_t golock_site_outside(void);
+uint32_t golock_stack_outside(void);
+uint32_t golock_line_outside(void);
+
+/* Takes the folder of golock's own modules, for these. */
+void golock_intern_package(const char *folder, size_t length);
+
 /* Takes the folder of the standard library, for golock_site_here. */
 void golock_intern_library(const char *folder, size_t length);
 

@@ -3,11 +3,13 @@
 #include "base/clock.h"
 #include "base/compat.h"
 #include "fastpath/fastpath.h"
+#include "sight/across.h"
 #include "sight/goroutines.h"
 #include "sight/intern.h"
 #include "sight/objects.h"
 #include "sight/order.h"
 #include "sight/profile.h"
+#include "sight/tasks.h"
 #include "sight/threads.h"
 
 #include <sched.h>
@@ -46,6 +48,9 @@ golock_set_level(int level)
         /* Whoever sees the level below finds the fast paths off, so that no lock whose owner is
          * recorded is released without notice. */
         __atomic_store_n(&golock_fastpath, false, __ATOMIC_RELAXED);
+        if (records) {
+            golock_across_record_owners(true);
+        }
         golock_next_generation();
     }
     if (level >= GOLOCK_SIGHT_ORDER && before < GOLOCK_SIGHT_ORDER) {
@@ -53,6 +58,9 @@ golock_set_level(int level)
     }
     __atomic_store_n(&golock_sight, level, __ATOMIC_RELEASE);
     __atomic_store_n(&golock_fastpath, golock_plain_path && !records, __ATOMIC_RELEASE);
+    if (recorded && !records) {
+        golock_across_record_owners(false);
+    }
     golock_goroutines_level();
     unlock();
     if (before != GOLOCK_SIGHT_OFF && level == GOLOCK_SIGHT_OFF) {
@@ -68,6 +76,7 @@ golock_drop_references(void *Py_UNUSED(ignored))
         PyInterpreterState_Get() == PyInterpreterState_Main()) {
         golock_intern_stop();
         golock_threads_stop();
+        golock_sight_tasks_stop();
     }
     return 0;
 }

@@ -1,12 +1,14 @@
 #include "sight/objects.h"
 
 #include "base/clock.h"
+#include "sight/across.h"
 #include "sight/frame.h"
 #include "sight/intern.h"
 #include "sight/order.h"
 #include "sight/permits.h"
 #include "sight/profile.h"
 #include "sight/table.h"
+#include "sight/tasks.h"
 #include "sight/threads.h"
 
 #include <pthread.h>
@@ -75,8 +77,7 @@ begin_sole_write(golock_object_record *record)
 static bool
 is_lock(const golock_object_record *record)
 {
-    const uint8_t kind = LOAD(record->kind);
-    return kind == GOLOCK_KIND_LOCK || kind == GOLOCK_KIND_RLOCK;
+    return golock_kind_is_lock(LOAD(record->kind));
 }
 
 static bool
@@ -233,6 +234,12 @@ void
 golock_object_record_site(golock_object_record *record)
 {
     STORE(record->created, golock_site_here());
+}
+
+void
+golock_object_record_site_outside(golock_object_record *record)
+{
+    STORE(record->created, golock_site_outside());
 }
 
 void
@@ -447,6 +454,24 @@ golock_object_taken(golock_object_record *record)
 }
 
 void
+golock_object_taken_outside(golock_object_record *record)
+{
+    const uint64_t key = key_of(PyThreadState_Get());
+    name_in_time(golock_thread_self.record, golock_now_coarse());
+    golock_object_taken_by(record, key, golock_line_outside());
+}
+
+bool
+golock_object_taken_by_task(golock_object_record *record)
+{
+    const uint64_t key = golock_task_running();
+    if (key != 0) {
+        golock_object_taken_by(record, key, golock_line_outside());
+    }
+    return key != 0;
+}
+
+void
 golock_object_permit_taken(golock_object_record *record)
 {
     golock_permit_taken(record, key_of(PyThreadState_Get()), golock_line_here());
@@ -455,7 +480,10 @@ golock_object_permit_taken(golock_object_record *record)
 void
 golock_object_permits_given(golock_object_record *record, uint32_t n)
 {
-    if (!golock_permits_given(record, key_of(PyThreadState_Get()), n)) {
+    const uint64_t task = golock_permits_of_tasks(record) ? golock_task_running() : 0;
+    const uint64_t key =
+        task != 0 && golock_permits_has(record, task) ? task : key_of(PyThreadState_Get());
+    if (!golock_permits_given(record, key, n)) {
         golock_object_mark_stranger(record);
     }
 }
@@ -540,7 +568,8 @@ golock_object_released_by(golock_object_record *record, uint64_t key)
 void
 golock_object_release(golock_object_record *record)
 {
-    golock_object_released_by(record, key_of(PyThreadState_Get()));
+    const uint64_t task = LOAD(record->owner) & GOLOCK_TASK ? golock_task_running() : 0;
+    golock_object_released_by(record, task != 0 ? task : key_of(PyThreadState_Get()));
 }
 
 /* Whether the object of a record with that number still exists. It goes on to do so while the
@@ -565,8 +594,20 @@ rlock_owner(const golock_object_record *record, uint32_t number)
     return identifier == 0 ? 0 : golock_thread_identified(identifier);
 }
 
-bool
-golock_object_read(const golock_object_record *record, golock_object_record *copy)
+/* Whether the owner of a lock of several processes still has it. Any process may have released
+ * it. */
+static bool
+owner_holds(const golock_object_record *record, uint32_t number)
+{
+    golock_tables_lock();
+    const bool holds = exists(record, number) && golock_across_holds(record->address);
+    golock_tables_unlock();
+    return holds;
+}
+
+/* Copies the fields as they were at one moment. */
+static void
+read_fields(const golock_object_record *record, golock_object_record *copy)
 {
     uint32_t version;
     do {
@@ -588,9 +629,20 @@ golock_object_read(const golock_object_record *record, golock_object_record *cop
         copy->version = version;
         __atomic_thread_fence(__ATOMIC_ACQUIRE); /* the version is read after the fields */
     } while (LOAD(record->version) != version);
+}
+
+bool
+golock_object_read(const golock_object_record *record, golock_object_record *copy)
+{
+    bool holds;
+    do {
+        read_fields(record, copy);
+        holds = !golock_kind_is_across(copy->kind) || owner_holds(record, copy->number);
+        /* The hold is written after the owner, so that it is the hold of this one. */
+    } while (__atomic_load_n(&record->version, __ATOMIC_ACQUIRE) != copy->version);
     /* An RLock of a thread that did not survive a fork is never released. */
     const bool lost = copy->kind == GOLOCK_KIND_RLOCK && copy->owner == GOLOCK_LOST;
-    if (copy->owner == 0 || (!golock_generation_counts(copy->generation) && !lost)) {
+    if (copy->owner == 0 || !holds || (!golock_generation_counts(copy->generation) && !lost)) {
         copy->owner = 0;
         copy->since = 0;
         copy->stack = 0;
@@ -631,6 +683,10 @@ read_state(const golock_object_record *record, struct golock_image_object *entry
     const uint32_t word = LOAD(*(const uint32_t *)place);
     bool held = false;
     switch (entry->kind) {
+    case GOLOCK_KIND_PROCESS_LOCK:
+    case GOLOCK_KIND_ETCD_LOCK:
+        held = golock_across_holds(record->address);
+        break;
     case GOLOCK_KIND_LOCK:
         held = word & GOLOCK_HELD;
         break;
@@ -715,7 +771,8 @@ static bool
 survives(uint64_t key)
 {
     golock_thread_record thread;
-    return golock_thread_find(key, &thread) && thread.identifier == (unsigned long)pthread_self();
+    return !(key & GOLOCK_TASK) && golock_thread_find(key, &thread) &&
+           thread.identifier == (unsigned long)pthread_self();
 }
 
 static void

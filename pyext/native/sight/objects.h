@@ -17,7 +17,8 @@
  * object that Go cannot reach is written with the GIL. Otherwise the version serves as a lock, and
  * the fields are accessed atomically: read them by golock_object_read. */
 typedef struct golock_object_record {
-    const void *address; /* of the object; of the word, if Go made it; NULL: the record is free */
+    const void *address; /* of the object; of the word, if Go made it; of the golock_across of a
+                          * lock of several processes; NULL: the record is free */
     uint64_t owner;      /* as in struct golock_image_object: the key of a thread, or 0 */
     int64_t since;       /* CLOCK_MONOTONIC_COARSE, in nanoseconds */
     union {
@@ -37,6 +38,21 @@ typedef struct golock_object_record {
 } golock_object_record;
 
 _Static_assert(sizeof(golock_object_record) <= 64, "one cache line");
+
+/* Whether objects of a kind have one holder. */
+static inline bool
+golock_kind_is_lock(unsigned kind)
+{
+    return kind == GOLOCK_KIND_LOCK || kind == GOLOCK_KIND_RLOCK ||
+           kind == GOLOCK_KIND_PROCESS_LOCK || kind == GOLOCK_KIND_ETCD_LOCK;
+}
+
+/* Whether they are locks of several processes. */
+static inline bool
+golock_kind_is_across(unsigned kind)
+{
+    return kind == GOLOCK_KIND_PROCESS_LOCK || kind == GOLOCK_KIND_ETCD_LOCK;
+}
 
 /* What is known of an object from its type. */
 typedef struct {
@@ -84,8 +100,10 @@ golock_object_know(golock_object_record **place, const void *address,
 /* Names the object by an interned string, or takes its name away: 0. */
 void golock_object_set_name(golock_object_record *record, uint32_t name);
 
-/* Records where a new object is made. Needs the GIL. */
+/* Records where a new object is made; the second one, which code outside golock's own modules has
+ * asked for it. They need the GIL. */
 void golock_object_record_site(golock_object_record *record);
+void golock_object_record_site_outside(golock_object_record *record);
 
 /* Frees the record, if there is one, before its object is freed. */
 void golock_object_gone(golock_object_record **place);
@@ -93,6 +111,13 @@ void golock_object_gone(golock_object_record **place);
 /* Records that the calling thread has taken the lock, set the event or notified the condition.
  * Needs the GIL. */
 void golock_object_taken(golock_object_record *record);
+
+/* The same for a lock that golock's own modules take for the code that has called them. */
+void golock_object_taken_outside(golock_object_record *record);
+
+/* The same for the task that the calling thread runs, and a lock or a semaphore. Returns false, and
+ * records nothing, if no task is known. */
+bool golock_object_taken_by_task(golock_object_record *record);
 
 void golock_object_release(golock_object_record *record);
 

@@ -132,6 +132,27 @@ take(uint32_t *link, uint32_t n)
 }
 
 bool
+golock_permits_has(golock_object_record *semaphore, uint64_t thread)
+{
+    golock_tables_lock();
+    const bool has = *find(semaphore, thread) != 0;
+    golock_tables_unlock();
+    return has;
+}
+
+bool
+golock_permits_of_tasks(const golock_object_record *semaphore)
+{
+    bool found = false;
+    golock_tables_lock();
+    for (uint32_t i = semaphore->permits; i != 0 && !found; i = at(i)->next) {
+        found = at(i)->thread & GOLOCK_TASK;
+    }
+    golock_tables_unlock();
+    return found;
+}
+
+bool
 golock_permits_given(golock_object_record *semaphore, uint64_t thread, uint32_t n)
 {
     golock_tables_lock();

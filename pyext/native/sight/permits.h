@@ -12,6 +12,10 @@
 /* Records that a thread has taken a permit. */
 void golock_permit_taken(golock_object_record *semaphore, uint64_t thread, uint32_t stack);
 
+/* Whether that thread has permits, and whether any task has. */
+bool golock_permits_has(golock_object_record *semaphore, uint64_t thread);
+bool golock_permits_of_tasks(const golock_object_record *semaphore);
+
 /* Records that a thread gives n permits back: its own, and for want of them the oldest ones.
  * Returns false if it did not have n. */
 bool golock_permits_given(golock_object_record *semaphore, uint64_t thread, uint32_t n);

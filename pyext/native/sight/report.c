@@ -5,6 +5,7 @@
 #include "sight/image_writer.h"
 #include "sight/intern.h"
 #include "sight/order.h"
+#include "sight/tasks.h"
 #include "sight/threads.h"
 
 #include <limits.h>
@@ -75,7 +76,14 @@ static void
 append_thread(text *t, uint64_t key)
 {
     golock_thread_record thread;
-    if (key & GOLOCK_GOROUTINE) {
+    struct golock_image_thread task;
+    if (key & GOLOCK_TASK) {
+        if (!golock_task_find(key, &task) || !append_string(t, task.name)) {
+            append(t, "task %llu", (unsigned long long)(key & ~GOLOCK_TASK));
+        } else if (task.number != 0) {
+            append(t, "%u", task.number - 1);
+        }
+    } else if (key & GOLOCK_GOROUTINE) {
         append(t, "goroutine %llu", (unsigned long long)(key & ~GOLOCK_GOROUTINE));
     } else if (key & GOLOCK_OUTSIDE) {
         append(t, "outside Python");
@@ -116,12 +124,16 @@ append_short_path(text *t, uint32_t file)
 static void
 append_object(text *t, const golock_object_record *object)
 {
-    static const char *const kinds[] = {"object",           "Lock",  "RLock",     "Semaphore",
-                                        "BoundedSemaphore", "Event", "Condition", "Barrier"};
+    static const char *const kinds[] = {"object",           "Lock",     "RLock",     "Semaphore",
+                                        "BoundedSemaphore", "Event",    "Condition", "Barrier",
+                                        "process.Lock",     "etcd.Lock"};
     if (append_string(t, object->name)) {
         return;
     }
     const char *kind = kinds[object->kind < sizeof(kinds) / sizeof(kinds[0]) ? object->kind : 0];
+    if (object->kind == GOLOCK_KIND_PROCESS_LOCK) {
+        append(t, "anonymous ");
+    }
     if (object->created == 0) {
         append(t, "%s at %#llx", kind, (unsigned long long)(uintptr_t)object->address);
         return;
@@ -170,6 +182,16 @@ append_stack(text *t, uint32_t stack)
     }
 }
 
+static const char *
+members_of(const golock_cycle *cycle)
+{
+    uint32_t tasks = 0;
+    for (uint32_t i = 0; i < cycle->length; i++) {
+        tasks += (cycle->members[i].wait.thread & GOLOCK_TASK) != 0;
+    }
+    return tasks == 0 ? "threads" : tasks == cycle->length ? "tasks" : "threads and tasks";
+}
+
 /* What str() makes of a Deadlock of golock.sight, without the lines of the source. */
 static text
 text_of(const golock_cycle *cycle, const char *prefix)
@@ -180,9 +202,10 @@ text_of(const golock_cycle *cycle, const char *prefix)
            cycle->flags & GOLOCK_CYCLE_CERTAIN ? "Deadlock" : "Possible deadlock");
     if (cycle->length == 1) {
         const bool has_gil = cycle->members[0].wait.flags & GOLOCK_WAIT_HAS_GIL;
-        append(&t, "a thread with %s:\n", has_gil ? "the GIL" : "itself");
+        const bool is_task = cycle->members[0].wait.thread & GOLOCK_TASK;
+        append(&t, "a %s with %s:\n", is_task ? "task" : "thread", has_gil ? "the GIL" : "itself");
     } else {
-        append(&t, "%u threads:\n", cycle->length);
+        append(&t, "%u %s:\n", cycle->length, members_of(cycle));
     }
     for (uint32_t i = 0; i < cycle->length; i++) {
         const golock_cycle_member *member = &cycle->members[i];
@@ -406,7 +429,9 @@ threads_of(struct golock_image_writer *writer, const golock_cycle *cycle)
         const uint64_t keys[] = {member->wait.thread, member->holder == next ? 0 : member->holder};
         for (int j = 0; j < 2; j++) {
             golock_thread_record thread;
-            if (keys[j] != 0 && golock_thread_find(keys[j], &thread)) {
+            if (keys[j] & GOLOCK_TASK) {
+                count += golock_task_find(keys[j], &threads[count]);
+            } else if (keys[j] != 0 && golock_thread_find(keys[j], &thread)) {
                 threads[count++] = (struct golock_image_thread){
                     .key = thread.key,
                     .identifier = thread.identifier,

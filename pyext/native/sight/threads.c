@@ -3,7 +3,9 @@
 #include "base/process.h"
 #include "sight/image_writer.h"
 #include "sight/intern.h"
+#include "sight/lookup.h"
 #include "sight/table.h"
+#include "sight/tasks.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -60,6 +62,17 @@ find(uint64_t key)
 bool
 golock_thread_find(uint64_t key, golock_thread_record *copy)
 {
+    struct golock_image_thread task;
+    if (key & GOLOCK_TASK) {
+        const bool found = golock_task_find(key, &task);
+        if (found) {
+            *copy = (golock_thread_record){.key = key,
+                                           .identifier = task.identifier,
+                                           .native = task.native,
+                                           .name = task.name};
+        }
+        return found;
+    }
     golock_tables_lock();
     const golock_thread_record *record = find(key);
     if (record != NULL) {
@@ -143,11 +156,7 @@ end_thread(PyObject *capsule)
 static bool
 watch(uint64_t key)
 {
-#if PY_VERSION_HEX < 0x030C0000
-    const int collects = PyGC_Disable();
-#endif
-    PyObject *type, *value, *traceback;
-    PyErr_Fetch(&type, &value, &traceback);
+    const golock_quiet quiet = golock_quiet_begin();
     PyObject *dict = PyThreadState_GetDict();
     PyObject *capsule = dict == NULL ? NULL : PyCapsule_New(&table, "golock.sight", end_thread);
     bool done = capsule != NULL && PyCapsule_SetContext(capsule, (void *)(uintptr_t)key) == 0;
@@ -156,12 +165,7 @@ watch(uint64_t key)
         PyCapsule_SetDestructor(capsule, NULL);
     }
     Py_XDECREF(capsule);
-    PyErr_Restore(type, value, traceback);
-#if PY_VERSION_HEX < 0x030C0000
-    if (collects) {
-        PyGC_Enable();
-    }
-#endif
+    golock_quiet_end(quiet);
     return done;
 }
 
@@ -237,32 +241,15 @@ string(int which, bool is_main)
     return Py_NewRef(known);
 }
 
-/* Returns a new reference to the value, or NULL. The keys that it is compared with are strings or
- * integers, so that no Python code runs. */
-static PyObject *
-get_item(PyObject *dict, PyObject *key)
-{
-    PyObject *value = NULL;
-    if (dict == NULL || key == NULL || !PyDict_CheckExact(dict)) {
-        return NULL;
-    }
-#if PY_VERSION_HEX >= 0x030D0000
-    PyDict_GetItemRef(dict, key, &value);
-#else
-    value = Py_XNewRef(PyDict_GetItemWithError(dict, key));
-#endif
-    return value;
-}
-
 /* Returns a new reference to threading._active, or NULL. */
 static PyObject *
 active_threads(bool is_main)
 {
     PyObject *module_name = string(THREADING, is_main);
-    PyObject *threading = get_item(PyImport_GetModuleDict(), module_name);
+    PyObject *threading = golock_get_item(PyImport_GetModuleDict(), module_name);
     PyObject *active_name = string(ACTIVE, is_main);
     PyObject *active = threading != NULL && PyModule_Check(threading)
-                           ? get_item(PyModule_GetDict(threading), active_name)
+                           ? golock_get_item(PyModule_GetDict(threading), active_name)
                            : NULL;
     Py_XDECREF(module_name);
     Py_XDECREF(active_name);
@@ -291,7 +278,7 @@ refresh(golock_thread_record *record, PyObject *active, bool is_main)
     const uint64_t key = __atomic_load_n(&record->key, __ATOMIC_ACQUIRE);
     PyObject *identifier =
         PyLong_FromUnsignedLong(__atomic_load_n(&record->identifier, __ATOMIC_RELAXED));
-    PyObject *thread = get_item(active, identifier);
+    PyObject *thread = golock_get_item(active, identifier);
     const uint32_t name = thread == NULL ? 0 : name_of(thread, is_main);
     Py_XDECREF(identifier);
     Py_XDECREF(thread);
@@ -310,11 +297,8 @@ refresh_all(golock_thread_record *only)
 {
     const bool is_main = PyInterpreterState_Get() == PyInterpreterState_Main();
     const uint64_t interpreter = (uint64_t)PyInterpreterState_GetID(PyInterpreterState_Get());
-    PyObject *type, *value, *traceback; /* a condition's lock is taken again after an exception */
-    PyErr_Fetch(&type, &value, &traceback);
-#if PY_VERSION_HEX < 0x030C0000
-    const int collects = PyGC_Disable(); /* a missing attribute makes an exception */
-#endif
+    /* A condition's lock is taken again after an exception, and a missing attribute makes one. */
+    const golock_quiet quiet = golock_quiet_begin();
     PyObject *active = active_threads(is_main);
     if (only != NULL) {
         refresh(only, active, is_main);
@@ -329,12 +313,7 @@ refresh_all(golock_thread_record *only)
     }
     Py_XDECREF(active);
     PyErr_Clear();
-    PyErr_Restore(type, value, traceback);
-#if PY_VERSION_HEX < 0x030C0000
-    if (collects) {
-        PyGC_Enable();
-    }
-#endif
+    golock_quiet_end(quiet);
 }
 
 void
@@ -376,8 +355,9 @@ void
 golock_threads_image(struct golock_image_writer *writer)
 {
     const int length = __atomic_load_n(&table.length, __ATOMIC_ACQUIRE);
-    struct golock_image_thread *entry =
-        golock_image_begin(writer, GOLOCK_IMAGE_THREADS, sizeof(*entry), (uint64_t)length * BLOCK);
+    const uint64_t tasks = golock_tasks_count();
+    struct golock_image_thread *entry = golock_image_begin(
+        writer, GOLOCK_IMAGE_THREADS, sizeof(*entry), (uint64_t)length * BLOCK + tasks);
     if (entry == NULL) {
         return;
     }
@@ -398,6 +378,7 @@ golock_threads_image(struct golock_image_writer *writer)
         }
         golock_tables_unlock();
     }
+    count += golock_tasks_copy(entry + count, tasks);
     golock_image_end(writer, count);
 }
 

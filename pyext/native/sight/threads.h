@@ -57,8 +57,8 @@ uint64_t golock_thread_key(void);
 /* Returns the key of a thread state, which does not end meanwhile. Needs no GIL. */
 uint64_t golock_thread_key_of(PyThreadState *state);
 
-/* Copies the record with that key, without what belongs to the thread. Returns false if there is
- * none. Needs no GIL. */
+/* Copies the record with that key, without what belongs to the thread; of a task what is known of
+ * it, with its loop's thread. Returns false if there is none. Needs no GIL. */
 bool golock_thread_find(uint64_t key, golock_thread_record *copy);
 
 /* Returns the key of the thread that has this identifier now, GOLOCK_IDENTIFIED plus the identifier

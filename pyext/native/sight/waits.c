@@ -5,6 +5,7 @@
 #include "sight/intern.h"
 #include "sight/profile.h"
 #include "sight/table.h"
+#include "sight/tasks.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -159,7 +160,7 @@ write_wait(golock_wait_record *record, golock_object_record *object, uint64_t ke
 static bool
 is_lock(const golock_object_record *object)
 {
-    return object->kind == GOLOCK_KIND_LOCK || object->kind == GOLOCK_KIND_RLOCK;
+    return golock_kind_is_lock(object->kind);
 }
 
 /* Records where the owner of the object is now. */
@@ -206,8 +207,10 @@ golock_record_wait(golock_object_record *object, int64_t since, golock_deadline 
         golock_thread_refresh_name(who);
         who->named = since;
     }
-    write_wait(record, object, golock_thread_key(), since, deadline.at, golock_stack_here(), 0,
-               who);
+    /* Python code of golock's waits for locks in etcd. */
+    const uint32_t stack =
+        object->kind == GOLOCK_KIND_ETCD_LOCK ? golock_stack_outside() : golock_stack_here();
+    write_wait(record, object, golock_thread_key(), since, deadline.at, stack, 0, who);
     record_holder(record);
     golock_look_later();
     return record;
@@ -220,6 +223,22 @@ golock_record_wait_by(golock_object_record *object, uint64_t key, int64_t deadli
     golock_wait_record *record = take_free();
     if (record != NULL) {
         write_wait(record, object, key, golock_now(), deadline, stack, flags, NULL);
+        golock_look_later();
+    }
+    return record;
+}
+
+golock_wait_record *
+golock_record_task_wait(golock_object_record *object, int64_t deadline)
+{
+    const uint64_t key = golock_task_waiting();
+    golock_wait_record *record = key == 0 ? NULL : take_free();
+    if (record != NULL) {
+        golock_thread_record task = {0};
+        golock_thread_find(key, &task);
+        write_wait(record, object, key, golock_now(), deadline, golock_stack_outside(), 0, NULL);
+        SET(record->name, task.name);
+        record_holder(record);
         golock_look_later();
     }
     return record;
@@ -417,7 +436,8 @@ golock_forget_waits(void)
     const uint64_t interpreter = (uint64_t)PyInterpreterState_GetID(PyInterpreterState_Get());
     for (uint32_t i = 0; i < golock_waits_length(); i++) {
         golock_wait_record *record = golock_wait_at(i);
-        if (GET(record->object) != NULL && GET(record->thread) >> 40 == interpreter) {
+        if (GET(record->object) != NULL &&
+            (GET(record->thread) & ~GOLOCK_TASK) >> 40 == interpreter) {
             SET(record->object, NULL);
         }
     }

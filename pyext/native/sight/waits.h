@@ -89,6 +89,10 @@ golock_wait_of(golock_wait_record *const *record)
 golock_wait_record *golock_record_wait_by(golock_object_record *object, uint64_t key,
                                           int64_t deadline, uint32_t stack, uint32_t flags);
 
+/* Records the wait of the task that the calling thread runs. Returns NULL if no task is known, or
+ * there is no room. Needs the GIL. Never runs Python code. */
+golock_wait_record *golock_record_task_wait(golock_object_record *object, int64_t deadline);
+
 /* Records that a thread waits for another object, which it keeps alive, before its wait ends. The
  * profile counts its wait for the first one, and its wait for the other begins now. Needs the
  * GIL. */

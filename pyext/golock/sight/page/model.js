@@ -54,11 +54,25 @@ export function heldFor(locks) {
   return known.length ? Math.max(...known) : null;
 }
 
+/** Says which process holds a lock of several processes. */
+export function processText({ pid, host, program, slot, is_this: isThis }) {
+  if (isThis) return "this process";
+  return [
+    pid === null ? "a process whose id is unknown here" : `process ${pid}`,
+    program && ` (${program})`,
+    ` of ${host || "this machine"}`,
+    slot !== null && `, slot ${slot}`,
+  ].filter(Boolean).join("");
+}
+
 /** Says who holds the locks, or what else is known of their state. */
 export function holderText(locks) {
   const names = locks.flatMap(({ holders }) => holders.map(({ thread }) => thread.name));
   if (names.length > 2) return `${names.length} threads`;
   if (names.length) return names.join(", ");
+  const processes = locks.map(({ across }) => across?.holder).filter(Boolean);
+  if (processes.length > 1) return `${processes.length} processes`;
+  if (processes.length) return processText(processes[0]);
   if (locks.some(({ state }) => state === "held")) return "unknown";
   if (locks.length !== 1) return "";
   const [{ state, missing, parties }] = locks;

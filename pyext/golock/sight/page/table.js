@@ -1,6 +1,6 @@
 // The table of locks.
 
-import { heldFor, holderText } from "./model.js";
+import { heldFor, holderText, processText } from "./model.js";
 import { arrange, counted, duration, element, setText, stackList } from "./text.js";
 
 const FEW = 20; // locks
@@ -182,7 +182,10 @@ function tell(lock, add) {
     const since = seconds === null ? "" : `, for ${duration(seconds)}`;
     add(`Held by ${thread.name}${permits}${since}${stack.length ? ", acquired at" : ""}`, stack);
   }
-  if (!lock.holders.length && lock.state === "held") add("The holder is unknown");
+  if (!lock.holders.length && lock.state === "held" && !lock.across?.holder) {
+    add("The holder is unknown");
+  }
+  if (lock.across) for (const text of acrossTexts(lock)) add(text);
   const last = lock.last_set_by ?? lock.last_notified_by;
   if (last !== null || lock.last_at.length) {
     const how = lock.kind === "Event" ? "set" : "notified";
@@ -193,6 +196,21 @@ function tell(lock, add) {
   for (const waits of groups([...lock.taken, ...lock.waits])) {
     add(waits.length > 1 ? waitsText(waits) : waitText(waits[0]), waits[0].stack);
   }
+}
+
+/** Returns what is known of a lock of several processes. */
+function acrossTexts({ across, holders }) {
+  const ago = across.known_for === null ? "" : `, ${duration(across.known_for)} ago`;
+  return [
+    across.holder && !holders.length && `Held by ${processText(across.holder)}${ago}`,
+    across.is_abandoned && "Abandoned: a holder has died",
+    across.is_lost && "Lost, and not released yet",
+    across.token !== null && `Token ${across.token}`,
+    across.lease !== null && `Lease for ${duration(across.lease)} more`,
+    across.waiting > 0 && `${counted(across.waiting, "thread")} of this process waiting`,
+    across.before !== null && `Keys of other processes before its own: ${across.before}`,
+    across.endpoints.length > 0 && `etcd at ${across.endpoints.join(", ")}`,
+  ].filter(Boolean);
 }
 
 /** Returns the waits that have the same stack, together. */
