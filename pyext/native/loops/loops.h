@@ -21,7 +21,8 @@ typedef struct golock_waiting {
     golock_listener listener; /* of a condition */
     uint32_t initial;         /* the word of an event when the wait began */
     bool begun;
-    bool relocks;  /* it waits at a condition no more, but for its lock */
+    bool relocks;  /* it waits at a condition for its lock, not for a notification */
+    bool ended;    /* and never again for a notification */
     bool gives_up; /* it ends without the lock of its condition */
 } golock_waiting;
 

@@ -224,7 +224,7 @@ waiting_future(golock_waiting *self, PyObject *future)
 static PyObject *
 waiting_relock(golock_waiting *self, PyObject *Py_UNUSED(ignored))
 {
-    self->relocks = true;
+    self->relocks = self->ended = true;
     Py_RETURN_NONE;
 }
 

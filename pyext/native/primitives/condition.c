@@ -121,11 +121,18 @@ add_waiters(const golock_state *state, PyObject *locks, PyObject *waiters, Py_ss
     return 0;
 }
 
-/* The last step of opening. Needs one lock for each listener. Steals the reference to the dict. */
-static void
+/* The last step of opening. Steals the reference to the dict. Returns false if there is not one
+ * lock for each listener: a notification of a task has lapsed meanwhile. */
+static bool
 commit(ConditionObject *self, PyObject *dict, PyObject *locks)
 {
     Py_ssize_t i = 0;
+    golock_tasks_lock();
+    if (golock_count_listeners(&self->listeners) != PyList_GET_SIZE(locks)) {
+        golock_tasks_unlock();
+        Py_DECREF(dict);
+        return false;
+    }
     golock_listener *each = PyList_GET_SIZE(locks) > 0 ? self->listeners.first : NULL;
     for (; each != NULL; each = each->next) {
         each->lock = Py_NewRef(PyList_GET_ITEM(locks, i++));
@@ -133,6 +140,8 @@ commit(ConditionObject *self, PyObject *dict, PyObject *locks)
     }
     golock_object_commit((PyObject *)self, dict);
     golock_notify(&self->listeners, GOLOCK_EVERYONE, GOLOCK_OPENED, NULL);
+    golock_tasks_unlock();
+    return true;
 }
 
 static int
@@ -157,9 +166,11 @@ condition_open(PyObject *op)
             return condition_open(op);
         }
         if (dict != NULL && PyList_GET_SIZE(locks) == length) {
-            commit(self, Py_NewRef(dict), locks);
-            result = 0;
-            break;
+            if (commit(self, Py_NewRef(dict), locks)) {
+                result = 0;
+                break;
+            }
+            continue;
         }
         Py_XSETREF(dict, golock_object_merge(op, fields));
         if (dict == NULL || add_waiters(golock_state_of(op), locks, waiters, length) < 0) {
@@ -751,18 +762,12 @@ task_try(PyObject *Py_UNUSED(self))
     return 0;
 }
 
-/* The first call listens and releases the lock. Once the task is notified, or has given up, the
- * others take it again. */
+/* Listens, and releases the lock. Returns 0, or -1 with an exception set. */
 static int
-task_claim(golock_waiting *waiting)
+begin_to_listen(golock_waiting *waiting)
 {
     ConditionObject *self = (ConditionObject *)waiting->object;
     golock_listener *listener = &waiting->listener;
-    if (waiting->begun) {
-        waiting->relocks =
-            waiting->relocks || __atomic_load_n(&listener->notification, __ATOMIC_ACQUIRE) != 0;
-        return waiting->relocks ? golock_lock_claim((LockObject *)self->lock, &waiting->task) : 0;
-    }
     saved lock;
     if (lock_of_tasks(waiting->object) == NULL ||
         check_owned(self, "cannot wait on un-acquired lock") < 0 ||
@@ -777,6 +782,7 @@ task_claim(golock_waiting *waiting)
     }
     GOLOCK_END_CRITICAL_SECTION();
     if (result != 0) {
+        golock_task_leave(&waiting->task);
         waiting->begun = false;
         return result < 0 ? -1 : golock_refuse_to_await((PyObject *)self);
     }
@@ -786,6 +792,30 @@ task_claim(golock_waiting *waiting)
     PyObject *resumed = golock_loop_resume((PyObject *)self, Py_NewRef(Py_None));
     Py_XDECREF(resumed);
     return resumed == NULL ? -1 : 0;
+}
+
+/* Once the task is notified, or has ended its wait, it takes the lock again. A notification that
+ * lapses while it waits for the lock makes it listen again. */
+static int
+task_claim(golock_waiting *waiting)
+{
+    if (!waiting->begun) {
+        return begin_to_listen(waiting);
+    }
+    golock_task *task = &waiting->task;
+    int taken = 0;
+    waiting->relocks = golock_listener_resumes(&waiting->listener) != 0 || waiting->ended;
+    if (waiting->relocks) {
+        LockObject *lock = (LockObject *)((ConditionObject *)waiting->object)->lock;
+        taken = golock_lock_claim(lock, task);
+    } else if (task->word != NULL) {
+        golock_plain_resign(task);
+        task->word = NULL;
+    }
+    if (taken <= 0) {
+        golock_listener_suspends(&waiting->listener);
+    }
+    return taken;
 }
 
 static int
@@ -804,7 +834,7 @@ task_leave(golock_waiting *waiting)
         pass_on((ConditionObject *)waiting->object);
         notified = false;
     }
-    if (waiting->relocks) {
+    if (waiting->task.word != NULL) {
         golock_plain_resign(&waiting->task);
     } else {
         golock_task_leave(&waiting->task);
