@@ -13,8 +13,19 @@ typedef struct {
     const golock_awaited *kind; /* or NULL: it has been awaited */
     PyObject *object;
     PyObject *timeout;
+    PyObject *owner;     /* as in a wait */
     PyObject *coroutine; /* of a contended wait, or NULL */
 } Awaitable;
+
+int
+golock_running_task(PyObject **task)
+{
+    PyObject *running = golock_call_loops("running_task", NULL, 0);
+    *task = running == NULL || running == Py_None ? NULL : PyWeakref_NewRef(running, NULL);
+    const bool failed = running == NULL || (running != Py_None && *task == NULL);
+    Py_XDECREF(running);
+    return failed ? -1 : 0;
+}
 
 PyObject *
 golock_await_object(const golock_state *state, const golock_awaited *kind, PyObject *object,
@@ -41,7 +52,12 @@ golock_await_object(const golock_state *state, const golock_awaited *kind, PyObj
     self->kind = kind;
     self->object = Py_NewRef(object);
     self->timeout = timeout;
+    self->owner = NULL;
     self->coroutine = NULL;
+    if (kind->owned && golock_running_task(&self->owner) < 0) {
+        Py_DECREF(self);
+        return NULL;
+    }
     if (PyObject_IS_GC(object)) { /* a Lock refers to nothing, so it is in no cycle yet */
         PyObject_GC_Track(self);
     }
@@ -54,6 +70,7 @@ awaitable_traverse(Awaitable *self, visitproc visit, void *arg)
     Py_VISIT(Py_TYPE(self));
     Py_VISIT(self->object);
     Py_VISIT(self->timeout);
+    Py_VISIT(self->owner);
     Py_VISIT(self->coroutine);
     return 0;
 }
@@ -63,6 +80,7 @@ awaitable_clear(Awaitable *self)
 {
     Py_CLEAR(self->object);
     Py_CLEAR(self->timeout);
+    Py_CLEAR(self->owner);
     Py_CLEAR(self->coroutine);
     return 0;
 }
@@ -98,6 +116,7 @@ new_waiting(const Awaitable *self, const golock_awaited *kind)
     if (waiting != NULL) {
         waiting->kind = kind;
         waiting->object = Py_NewRef(self->object);
+        waiting->owner = Py_XNewRef(self->owner);
     }
     return (PyObject *)waiting;
 }
@@ -121,6 +140,20 @@ begin(Awaitable *self, const golock_awaited *kind)
     return 0;
 }
 
+/* The method was called where no task runs. Returns 0, or -1 with an exception set. */
+static int
+find_owner(Awaitable *self)
+{
+    if (golock_running_task(&self->owner) < 0) {
+        return -1;
+    }
+    if (self->owner == NULL) {
+        PyErr_SetString(PyExc_RuntimeError, "no task runs that could own the lock");
+        return -1;
+    }
+    return 0;
+}
+
 static PySendResult
 awaitable_send(Awaitable *self, PyObject *value, PyObject **result)
 {
@@ -128,7 +161,10 @@ awaitable_send(Awaitable *self, PyObject *value, PyObject **result)
     *result = NULL;
     if (kind != NULL) {
         self->kind = NULL;
-        int ended = kind->try(self->object);
+        if (kind->owned && self->owner == NULL && find_owner(self) < 0) {
+            return PYGEN_ERROR;
+        }
+        int ended = kind->try(self->object, self->owner);
         if (ended > 0) {
             *result = Py_NewRef(Py_True);
             return PYGEN_RETURN;
@@ -302,8 +338,8 @@ int
 golock_refuse_to_await(PyObject *object)
 {
     PyErr_Format(PyExc_RuntimeError,
-                 "tasks cannot wait for a %.100s whose internals are used, or whose methods are "
-                 "overridden",
+                 "tasks cannot wait for a %.100s whose internals are used or whose methods are "
+                 "overridden, or on green threads",
                  Py_TYPE(object)->tp_name);
     return -1;
 }

@@ -246,6 +246,8 @@ waiting_traverse(golock_waiting *self, visitproc visit, void *arg)
 {
     Py_VISIT(Py_TYPE(self));
     Py_VISIT(self->object);
+    Py_VISIT(self->owner);
+    Py_VISIT(self->hold.task);
     Py_VISIT(self->task.future);
     return 0;
 }
@@ -275,6 +277,8 @@ waiting_dealloc(golock_waiting *self)
     waiting_clear(self);
     Py_XDECREF(self->port);
     Py_XDECREF(self->object);
+    Py_XDECREF(self->owner);
+    Py_XDECREF(self->hold.task);
     PyObject_GC_Del(self);
     Py_DECREF(type);
 }

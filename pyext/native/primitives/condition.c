@@ -272,14 +272,26 @@ is_owned(const ConditionObject *self)
                            : golock_mutex_locked(&((LockObject *)self->lock)->mutex);
 }
 
+/* Whether the running task owns the lock, an RLock; or -1 with an exception set. */
 static int
-check_owned(const ConditionObject *self, const char *message)
+is_owned_by_task(PyObject *op)
 {
-    if (!is_owned(self)) {
+    const ConditionObject *self = (ConditionObject *)op;
+    return golock_object_is_native(op, &golock_condition_class) && self->reentrant
+               ? golock_rlock_owned_by_task((RLockObject *)self->lock)
+               : 0;
+}
+
+/* `by_task` is what is_owned_by_task has returned, or whether a task owns the lock for other
+ * reasons. */
+static int
+check_owned(const ConditionObject *self, int by_task, const char *message)
+{
+    if (by_task == 0 && !is_owned(self)) {
         PyErr_SetString(PyExc_RuntimeError, message);
         return -1;
     }
-    return 0;
+    return by_task < 0 ? -1 : 0;
 }
 
 static golock_mutex *
@@ -289,12 +301,19 @@ mutex_of(const ConditionObject *self)
                            : &((LockObject *)self->lock)->mutex;
 }
 
+static uint32_t *
+closed_waits_of(const ConditionObject *self)
+{
+    return self->reentrant ? &((RLockObject *)self->lock)->closed_waits
+                           : &((LockObject *)self->lock)->closed_waits;
+}
+
 /* What is needed to take a released lock again. */
 typedef struct {
     PyObject *lock;
     bool reentrant;
-    unsigned long count, owner; /* of an RLock */
-    golock_unwoken unwoken;     /* a claimant of the lock */
+    golock_hold hold;       /* of an RLock */
+    golock_unwoken unwoken; /* a claimant of the lock */
 } saved;
 
 /* Releases the lock, however often it was taken. Returns 0, or -1 with RuntimeError set. On success
@@ -304,8 +323,7 @@ release_save(const ConditionObject *self, saved *state)
 {
     *state = (saved){.lock = self->lock, .reentrant = self->reentrant};
     if (state->reentrant) {
-        if (golock_rlock_save((RLockObject *)state->lock, &state->count, &state->owner,
-                              &state->unwoken) < 0) {
+        if (golock_rlock_save((RLockObject *)state->lock, &state->hold, &state->unwoken) < 0) {
             return -1;
         }
     } else {
@@ -325,7 +343,7 @@ static void
 acquire_restore(saved *state, bool woken)
 {
     if (state->reentrant) {
-        golock_rlock_restore((RLockObject *)state->lock, state->count, state->owner, woken);
+        golock_rlock_restore((RLockObject *)state->lock, &state->hold, woken);
     } else {
         golock_mutex_reacquire(&((LockObject *)state->lock)->mutex, woken);
     }
@@ -535,8 +553,8 @@ wait_for_notification(PyObject *op, PyObject *limit)
         golock_deadline deadline;
         /* Run the handlers of pending signals: golock_await does so only if it wakes nobody. They
          * do not use up the timeout. */
-        if (check_owned(self, "cannot wait on un-acquired lock") < 0 || Py_MakePendingCalls() < 0 ||
-            golock_parse_timeout(limit, false, &deadline) < 0) {
+        if (check_owned(self, is_owned_by_task(op), "cannot wait on un-acquired lock") < 0 ||
+            Py_MakePendingCalls() < 0 || golock_parse_timeout(limit, false, &deadline) < 0) {
             return NULL;
         }
         notified =
@@ -642,9 +660,13 @@ notify_native(PyObject *op, uint32_t n)
 {
     ConditionObject *self = (ConditionObject *)op;
     int result;
+    const int by_task = is_owned_by_task(op);
+    if (by_task < 0) {
+        return -1;
+    }
     GOLOCK_BEGIN_CRITICAL_SECTION(op);
     result = is_native(op);
-    if (result > 0 && check_owned(self, "cannot notify on un-acquired lock") < 0) {
+    if (result > 0 && check_owned(self, by_task, "cannot notify on un-acquired lock") < 0) {
         result = -1;
     }
     if (result > 0) {
@@ -714,50 +736,47 @@ condition_notify_all_deprecated(PyObject *self, PyObject *Py_UNUSED(ignored))
     return result == NULL ? NULL : Py_NewRef(Py_None);
 }
 
-/* Returns the lock, a borrowed reference; or NULL with RuntimeError set if tasks cannot wait at the
- * condition. An RLock's owner is a thread, so the tasks of one loop would all be its owner. */
-static LockObject *
-lock_of_tasks(PyObject *op)
+/* Returns 0, or -1 with RuntimeError set if tasks cannot wait at the condition. */
+static int
+check_awaitable(PyObject *op)
 {
-    ConditionObject *self = (ConditionObject *)op;
-    if (!is_native(op) || !golock_waits_natively(op)) {
-        golock_refuse_to_await(op);
-        return NULL;
-    }
-    if (self->reentrant) {
-        PyErr_SetString(PyExc_RuntimeError, "tasks need a condition over a Lock, such as "
-                                            "Condition(Lock()): the owner of an RLock is a thread");
-        return NULL;
-    }
-    return (LockObject *)self->lock;
+    return is_native(op) && golock_waits_natively(op) ? 0 : golock_refuse_to_await(op);
 }
 
 static PyObject *
 condition_acquire_async(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
-    LockObject *lock = lock_of_tasks(self);
-    return lock == NULL ? NULL : golock_lock_acquire_async(lock, args, nargs, kwnames);
+    const ConditionObject *condition = (ConditionObject *)self;
+    return check_awaitable(self) < 0 ? NULL
+           : condition->reentrant
+               ? golock_rlock_acquire_async((RLockObject *)condition->lock, args, nargs, kwnames)
+               : golock_lock_acquire_async((LockObject *)condition->lock, args, nargs, kwnames);
 }
 
 static PyObject *
 condition_aenter(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
-    LockObject *lock = lock_of_tasks(self);
-    return lock == NULL ? NULL : golock_lock_aenter(lock, NULL);
+    const ConditionObject *condition = (ConditionObject *)self;
+    return check_awaitable(self) < 0 ? NULL
+           : condition->reentrant    ? golock_rlock_aenter((RLockObject *)condition->lock, NULL)
+                                     : golock_lock_aenter((LockObject *)condition->lock, NULL);
 }
 
 static PyObject *
 condition_aexit(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
     const ConditionObject *condition = (ConditionObject *)self;
-    bool forgoes = condition->lock != NULL && !condition->reentrant &&
-                   golock_lock_forgo((LockObject *)condition->lock, args, nargs);
+    if (is_native(self) && condition->reentrant) {
+        return golock_rlock_aexit((RLockObject *)condition->lock, args, nargs);
+    }
+    bool forgoes =
+        condition->lock != NULL && golock_lock_forgo(closed_waits_of(condition), args, nargs);
     return golock_await_done(golock_state_of(self),
                              forgoes ? Py_NewRef(Py_None) : condition_exit(self, args, nargs));
 }
 
 static int
-task_try(PyObject *Py_UNUSED(self))
+task_try(PyObject *Py_UNUSED(self), PyObject *Py_UNUSED(owner))
 {
     return 0;
 }
@@ -769,8 +788,11 @@ begin_to_listen(golock_waiting *waiting)
     ConditionObject *self = (ConditionObject *)waiting->object;
     golock_listener *listener = &waiting->listener;
     saved lock;
-    if (lock_of_tasks(waiting->object) == NULL ||
-        check_owned(self, "cannot wait on un-acquired lock") < 0 ||
+    if (check_awaitable(waiting->object) < 0 ||
+        check_owned(self,
+                    self->reentrant && waiting->owner != NULL &&
+                        golock_rlock_task((RLockObject *)self->lock) == waiting->owner,
+                    "cannot wait on un-acquired lock") < 0 ||
         golock_waiting_begin(waiting) < 0) {
         return -1;
     }
@@ -786,6 +808,7 @@ begin_to_listen(golock_waiting *waiting)
         waiting->begun = false;
         return result < 0 ? -1 : golock_refuse_to_await((PyObject *)self);
     }
+    waiting->hold = lock.hold;
     golock_port_hold();
     golock_wake_at_once(&lock.unwoken);
     Py_DECREF(lock.lock);
@@ -806,8 +829,10 @@ task_claim(golock_waiting *waiting)
     int taken = 0;
     waiting->relocks = golock_listener_resumes(&waiting->listener) != 0 || waiting->ended;
     if (waiting->relocks) {
-        LockObject *lock = (LockObject *)((ConditionObject *)waiting->object)->lock;
-        taken = golock_lock_claim(lock, task);
+        const ConditionObject *self = (ConditionObject *)waiting->object;
+        taken = self->reentrant
+                    ? golock_rlock_claim((RLockObject *)self->lock, task, &waiting->hold)
+                    : golock_lock_claim((LockObject *)self->lock, task);
     } else if (task->word != NULL) {
         golock_plain_resign(task);
         task->word = NULL;
@@ -823,8 +848,9 @@ task_leave(golock_waiting *waiting)
 {
     golock_listener *listener = &waiting->listener;
     if (waiting->gives_up) {
-        LockObject *lock = (LockObject *)((ConditionObject *)waiting->object)->lock;
-        __atomic_add_fetch(&lock->closed_waits, 1, __ATOMIC_RELAXED);
+        const ConditionObject *self = (ConditionObject *)waiting->object;
+        __atomic_add_fetch(closed_waits_of(self), self->reentrant ? waiting->hold.count : 1,
+                           __ATOMIC_RELAXED);
     }
     if (!golock_port_is_own(waiting->task.port)) {
         return 0;
@@ -847,18 +873,29 @@ task_leave(golock_waiting *waiting)
     return notified;
 }
 
-static const golock_awaited awaited = {
-    .function = "wait_at_condition", .try = task_try, .claim = task_claim, .leave = task_leave};
+#define AWAITED(is_owned)                                                                          \
+    {                                                                                              \
+        .name = "Condition.wait_async",                                                            \
+        .function = "wait_at_condition",                                                           \
+        .owned = is_owned,                                                                         \
+        .try = task_try,                                                                           \
+        .claim = task_claim,                                                                       \
+        .leave = task_leave,                                                                       \
+    }
+static const golock_awaited awaited = AWAITED(false);
+static const golock_awaited awaited_by_owner = AWAITED(true);
 
 static PyObject *
 condition_wait_async(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
     PyObject *timeout = Py_None;
     if (golock_parse_async("wait_async", args, nargs, kwnames, &timeout) < 0 ||
-        lock_of_tasks(self) == NULL) {
+        check_awaitable(self) < 0) {
         return NULL;
     }
-    return golock_await_object(golock_state_of(self), &awaited, self, timeout);
+    const bool reentrant = ((ConditionObject *)self)->reentrant;
+    return golock_await_object(golock_state_of(self), reentrant ? &awaited_by_owner : &awaited,
+                               self, timeout);
 }
 
 static PyObject *
@@ -867,7 +904,7 @@ condition_wait_for_async(PyObject *self, PyObject *const *args, Py_ssize_t nargs
     static const golock_name names[] = {GOLOCK_NAME("predicate"), GOLOCK_NAME("timeout")};
     PyObject *values[3] = {self, NULL, Py_None};
     if (golock_parse_args("wait_for_async", names, 2, 1, args, nargs, kwnames, values + 1) < 0 ||
-        lock_of_tasks(self) == NULL) {
+        check_awaitable(self) < 0) {
         return NULL;
     }
     return golock_call_loops("wait_for", values, 3);
@@ -879,7 +916,8 @@ condition_is_owned(PyObject *self, PyObject *Py_UNUSED(ignored))
     if (golock_object_opened(self)) {
         return call(self, "_is_owned", NULL, 0, NULL);
     }
-    return PyBool_FromLong(is_owned((ConditionObject *)self));
+    int owned = is_owned((ConditionObject *)self) ? 1 : is_owned_by_task(self);
+    return owned < 0 ? NULL : PyBool_FromLong(owned);
 }
 
 static PyObject *
@@ -888,15 +926,17 @@ condition_release_save(PyObject *self, PyObject *Py_UNUSED(ignored))
     if (golock_object_opened(self)) {
         return call(self, "_release_save", NULL, 0, NULL);
     }
+    const ConditionObject *condition = (ConditionObject *)self;
+    if (condition->reentrant) {
+        return golock_rlock_release_save((RLockObject *)condition->lock, NULL);
+    }
     saved state;
-    if (release_save((ConditionObject *)self, &state) < 0) {
+    if (release_save(condition, &state) < 0) {
         return NULL;
     }
     golock_wake_at_once(&state.unwoken);
-    PyObject *result =
-        state.reentrant ? Py_BuildValue("kk", state.count, state.owner) : Py_NewRef(Py_None);
     Py_DECREF(state.lock);
-    return result;
+    Py_RETURN_NONE;
 }
 
 static PyObject *
@@ -909,7 +949,7 @@ condition_acquire_restore(PyObject *self, PyObject *value)
     saved state = {.lock = Py_NewRef(condition->lock), .reentrant = condition->reentrant};
     if (state.reentrant &&
         !(PyTuple_Check(value) &&
-          PyArg_ParseTuple(value, "kk;_acquire_restore", &state.count, &state.owner))) {
+          PyArg_ParseTuple(value, "kk;_acquire_restore", &state.hold.count, &state.hold.owner))) {
         if (!PyErr_Occurred()) {
             PyErr_SetString(PyExc_TypeError,
                             "_acquire_restore() requires what _release_save() returned");
@@ -1001,8 +1041,8 @@ PyDoc_STRVAR(
     "Return an awaitable that does what wait does, for a task.\n\n"
     "When the task is cancelled it takes the lock again before it raises; a notification that\n"
     "it got meanwhile is passed on.\n\n"
-    "Raises RuntimeError if the lock is not held or is no Lock of golock's, TypeError or\n"
-    "ValueError for what is no number of seconds.");
+    "Raises RuntimeError if the lock is not held, TypeError or ValueError for what is no\n"
+    "number of seconds.");
 
 PyDoc_STRVAR(wait_for_async_doc,
              "wait_for_async($self, /, predicate, timeout=None)\n--\n\n"
@@ -1035,7 +1075,7 @@ static PyMethodDef condition_methods[] = {
     METHOD("acquire_async", condition_acquire_async,
            PyDoc_STR("acquire_async($self, /, timeout=None)\n--\n\n"
                      "Return what acquire_async of the lock returns.\n\n"
-                     "Raises RuntimeError if the lock is no Lock of golock's.")),
+                     "Raises RuntimeError if the lock is not golock's.")),
     {"__aenter__", condition_aenter, METH_NOARGS,
      PyDoc_STR("__aenter__($self, /)\n--\n\nReturn an awaitable that takes the lock.")},
     {"__aexit__", (PyCFunction)(void (*)(void))condition_aexit, METH_FASTCALL,

@@ -377,7 +377,7 @@ event_wait(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kw
 }
 
 static int
-task_try(PyObject *self)
+task_try(PyObject *self, PyObject *Py_UNUSED(owner))
 {
     return (load((EventObject *)self) & OPENED) == GOLOCK_SET;
 }
@@ -431,8 +431,11 @@ task_leave(golock_waiting *waiting)
     return 0;
 }
 
-static const golock_awaited awaited = {
-    .function = "wait", .try = task_try, .claim = task_claim, .leave = task_leave};
+static const golock_awaited awaited = {.name = "Event.wait_async",
+                                       .function = "wait",
+                                       .try = task_try,
+                                       .claim = task_claim,
+                                       .leave = task_leave};
 
 static PyObject *
 event_wait_async(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)

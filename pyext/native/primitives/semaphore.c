@@ -509,7 +509,7 @@ semaphore_exit(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject
 }
 
 static int
-task_try(PyObject *self)
+task_try(PyObject *self, PyObject *Py_UNUSED(owner))
 {
     return fast_acquire((SemaphoreObject *)self, &golock_fastpath) ||
            acquire_owned((SemaphoreObject *)self);
@@ -552,8 +552,11 @@ task_leave(golock_waiting *waiting)
     return 0;
 }
 
-static const golock_awaited awaited = {
-    .function = "wait", .try = task_try, .claim = task_claim, .leave = task_leave};
+static const golock_awaited awaited = {.name = "Semaphore.acquire_async",
+                                       .function = "wait",
+                                       .try = task_try,
+                                       .claim = task_claim,
+                                       .leave = task_leave};
 
 static PyObject *
 semaphore_aenter(PyObject *self, PyObject *Py_UNUSED(ignored))
