@@ -3,6 +3,7 @@
 #ifndef GOLOCK_ORDER_H
 #define GOLOCK_ORDER_H
 
+#include "base/compat.h"
 #include "sight/graph.h"
 #include "sight/level.h"
 #include "sight/objects.h"
