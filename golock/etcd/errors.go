@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/url"
 	"strings"
 	"sync"
 	"time"
@@ -101,24 +100,10 @@ func (s *Space) explain(ctx context.Context, err error) error {
 const diagnosisTimeout = time.Second
 
 func reason(ctx context.Context, endpoint string, config *tls.Config, err error) string {
-	network, address, secure := "tcp", endpoint, config != nil
-	if parsed, e := url.Parse(endpoint); e == nil && parsed.Host != "" {
-		address = parsed.Host
-		secure = parsed.Scheme == "https"
-		if strings.HasPrefix(parsed.Scheme, "unix") {
-			network, address = "unix", parsed.Host+parsed.Path
-		}
-	}
+	network, address, config := target(endpoint, config)
 	dialer := net.Dialer{Timeout: diagnosisTimeout}
 	connection, e := dialer.DialContext(ctx, network, address)
-	if e == nil && secure {
-		if config == nil {
-			config = &tls.Config{MinVersion: tls.VersionTLS12}
-		}
-		config = config.Clone()
-		if config.ServerName == "" {
-			config.ServerName, _, _ = net.SplitHostPort(address)
-		}
+	if e == nil && config != nil {
 		_ = connection.SetDeadline(time.Now().Add(diagnosisTimeout))
 		e = tls.Client(connection, config).HandshakeContext(ctx)
 	}

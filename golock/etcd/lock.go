@@ -248,39 +248,52 @@ const releaseTimeout = time.Second
 // if it was released before. It waits until etcd has confirmed, but not longer than the context,
 // and at most a second. If etcd has not confirmed by then, the release goes on in the background.
 func (h *Hold) Release(ctx context.Context) error {
+	if deletes, err := h.giveUp(); !deletes {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, releaseTimeout)
+	defer cancel()
+	return h.confirm(h.claim.delete(ctx))
+}
+
+// giveUp ends the hold, and opens the gate. It reports whether the key is to be deleted then.
+func (h *Hold) giveUp() (deletes bool, _ error) {
 	l, c := h.lock, h.claim
 	over, state := c.isOver(), int32(released)
 	if over {
 		state = releasedLost
 	}
 	if !h.state.CompareAndSwap(held, state) {
-		return ErrReleased
+		return false, ErrReleased
 	}
 	waiting := l.waiting.Load() > 0
 	switch {
 	case over:
 		l.abandon()
 		l.gate.Unlock()
-		return ErrLost
+		return false, ErrLost
 	case waiting && now()-c.since < l.space.options.Handoff && c.holds < mostHolds:
 		l.leave()
-		return nil
+		return false, nil
 	case waiting:
 		l.line.remove(c)
 		next := newClaim(l, c.lease)
 		l.claim = next
 		l.space.run(func() { next.place(next.lease.over, c) })
 		l.leave()
-		return nil
+		return false, nil
 	}
 	l.claim = nil
 	l.line.remove(c)
 	l.gate.Unlock()
-	ctx, cancel := context.WithTimeout(ctx, releaseTimeout)
-	defer cancel()
-	was, err := c.delete(ctx)
+	return true, nil
+}
+
+// confirm takes over the answer to the deletion of the key.
+func (h *Hold) confirm(was bool, err error) error {
+	c := h.claim
 	if err != nil {
-		l.space.run(c.withdraw)
+		h.lock.space.run(c.withdraw)
 		return nil
 	}
 	if !was {

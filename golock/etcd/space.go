@@ -53,6 +53,7 @@ type Space struct {
 	idle    chan struct{} // closed when none runs; nil unless somebody waits for that
 	locks   map[string]weak.Pointer[Lock]
 	claims  map[string]*claim // by key, from before the key is made until it is gone
+	threads threadConns
 }
 
 // NewSpace returns a space. The client stays the caller's, and must be closed after the space.
@@ -91,6 +92,7 @@ func (s *Space) Close(ctx context.Context) error {
 		l.expire()
 	}
 	s.stop()
+	s.closeConns()
 	s.mu.Lock()
 	if s.idle == nil {
 		s.idle = make(chan struct{})

@@ -1,7 +1,8 @@
 """The library of golock-etcd, by ctypes.
 
-Its functions do not wait. What takes time is a call: a thread begins it, waits for a
-``golock.Event`` as golock's threads do, without the GIL and open to signals, and ends it.
+What takes time is a call: a thread begins it, waits for a ``golock.Event`` as golock's threads do,
+without the GIL and open to signals, and ends it. To begin an acquire or a release may take 20 ms,
+in which the thread itself asks etcd: most have ended then.
 """
 
 from __future__ import annotations
@@ -15,12 +16,16 @@ from typing import Any
 from . import _golock
 
 # What golock_etcd_end returns.
-DONE, NOT_ACQUIRED, LOST, RELEASED, FAILED, INVALID = range(6)
+DONE, NOT_ACQUIRED, LOST, RELEASED, FAILED, INVALID, PENDING = range(7)
 
 START_LIMIT = 5.0
 """Seconds. How long the Go runtime may take to start."""
 
 _HANDLE = ctypes.POINTER(ctypes.c_size_t)
+_TOKEN = ctypes.POINTER(ctypes.c_int64)
+
+_WAITING = {"acquire", "release", "end"}
+"""The functions that wait for etcd, or for the end of a call, and give up the GIL for that."""
 
 _FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "core": (ctypes.c_void_p, []),
@@ -28,10 +33,12 @@ _FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "close": (None, [ctypes.c_size_t, ctypes.c_int64, ctypes.c_size_t, _HANDLE]),
     "lock": (ctypes.c_size_t, [ctypes.c_size_t, ctypes.c_char_p]),
     "acquire": (
-        None,
-        [ctypes.c_size_t, ctypes.c_bool, ctypes.c_int64, ctypes.c_size_t, _HANDLE],
+        ctypes.c_int,
+        [ctypes.c_size_t, ctypes.c_int64, ctypes.c_size_t, _HANDLE, _HANDLE, _TOKEN],
     ),
-    "release": (None, [ctypes.c_size_t, ctypes.c_size_t, _HANDLE]),
+    "try_acquire": (None, [ctypes.c_size_t, ctypes.c_size_t, _HANDLE]),
+    "release": (ctypes.c_int, [ctypes.c_size_t, ctypes.c_size_t, _HANDLE]),
+    "end": (ctypes.c_int, [_HANDLE, _HANDLE, _TOKEN, ctypes.POINTER(ctypes.c_void_p)]),
     "discard": (None, [_HANDLE]),
     "holder": (None, [ctypes.c_size_t, ctypes.c_int64, ctypes.c_size_t, _HANDLE]),
     "commit": (
@@ -59,7 +66,9 @@ class Library:
     close: Any
     lock: Any
     acquire: Any
+    try_acquire: Any
     release: Any
+    end: Any
     discard: Any
     holder: Any
     commit: Any
@@ -78,20 +87,13 @@ class Library:
         self._pid = os.getpid()
         self._copy = _copy(path) if private else None
         name = path if self._copy is None else f"/proc/self/fd/{self._copy}"
-        # PyDLL keeps the GIL: giving it up takes longer than a call. Only end() may wait.
+        # PyDLL keeps the GIL: giving it up takes longer than a call.
         library, waiting = ctypes.PyDLL(name), ctypes.CDLL(name)
         for function, (result, arguments) in _FUNCTIONS.items():
-            entry = library[f"golock_etcd_{function}"]
+            loaded = waiting if function in _WAITING else library
+            entry = loaded[f"golock_etcd_{function}"]
             entry.restype, entry.argtypes = result, arguments
             setattr(self, function, entry)
-        self._end: Any = waiting.golock_etcd_end
-        self._end.restype = ctypes.c_int
-        self._end.argtypes = [
-            _HANDLE,
-            _HANDLE,
-            ctypes.POINTER(ctypes.c_int64),
-            ctypes.POINTER(ctypes.c_void_p),
-        ]
         limit = time.monotonic() + START_LIMIT
         core = self.core()
         while core is None:
@@ -136,23 +138,28 @@ class Handle:
 
 
 class Call:
-    """What the library does in the background for a thread, which waits for its end.
+    """What the library does for a thread, which waits for its end.
 
     A signal may end the thread's work between any two steps of Python. So the library itself writes
     to the cells what it has begun and what it returns, and what is dropped ends by its finalizer.
     """
 
-    def __init__(self, library: Library, function: Any, *arguments: Any) -> None:
+    def __init__(
+        self, library: Library, function: Any, *arguments: Any, acquires: bool = False
+    ) -> None:
         self._library = library
         self._event = _golock.Event()
         self._started = ctypes.c_size_t()
         self._token = ctypes.c_int64()
-        self.outcome = -1
         self.handle = Handle(library)
         """That of a hold, if the lock was acquired, or of a space."""
         self.text = ""
         """The answer, in JSON, or the error in words."""
-        function(*arguments, _golock.address(self._event), ctypes.byref(self._started))
+        cells = [ctypes.byref(self._started)]
+        if acquires:
+            cells += [ctypes.byref(self.handle.cell), ctypes.byref(self._token)]
+        outcome = function(*arguments, _golock.address(self._event), *cells)
+        self.outcome: int = PENDING if outcome is None else outcome
 
     @property
     def token(self) -> int:
@@ -160,13 +167,14 @@ class Call:
 
     def wait(self, timeout: float | None = None) -> int:
         """Wait for the end, at most for so many seconds, cancel the call, return the outcome."""
-        self._event.wait(timeout)
-        self._end()
+        if self.outcome == PENDING:
+            self._event.wait(timeout)
+            self._end()
         return self.outcome
 
     def _end(self) -> None:
         text = ctypes.c_void_p()
-        outcome: int = self._library._end(
+        outcome: int = self._library.end(
             ctypes.byref(self._started),
             ctypes.byref(self.handle.cell),
             ctypes.byref(self._token),

@@ -140,7 +140,11 @@ class Lock:
         if timeout != -1:
             timeout = max(began + timeout - time.monotonic(), 0)
         nanoseconds = -1 if timeout == -1 else int(timeout * 1e9)
-        with Call(library, library.acquire, self._handle, blocking, nanoseconds) as call:
+        if blocking:
+            call = Call(library, library.acquire, self._handle, nanoseconds, acquires=True)
+        else:
+            call = Call(library, library.try_acquire, self._handle)
+        with call:
             outcome = call.wait(None if timeout == -1 else timeout)
             if outcome == FAILED:
                 raise EtcdError(call.text)

@@ -61,7 +61,24 @@ const (
 	released
 	failed
 	invalid
+	pending // the call goes on
 )
+
+func outcome(err error) C.int {
+	switch {
+	case err == nil:
+		return done
+	case errors.Is(err, etcd.ErrLost):
+		return lost
+	case errors.Is(err, etcd.ErrReleased):
+		return released
+	case err == context.DeadlineExceeded, err == context.Canceled:
+		return notAcquired
+	case errors.Is(err, etcd.ErrInvalid):
+		return invalid
+	}
+	return failed
+}
 
 // golock_etcd_end cancels a call unless it has ended, waits for its end, and returns its outcome.
 // *handle is that of a hold or a space, if the call was for one. *text is a JSON document or an
@@ -76,19 +93,12 @@ func golock_etcd_end(started *C.uintptr_t, handle *C.uintptr_t, token *C.int64_t
 	ended.Delete()
 	c.cancel()
 	<-c.ended
-	switch {
-	case errors.Is(c.err, etcd.ErrLost):
-		return lost
-	case errors.Is(c.err, etcd.ErrReleased):
-		return released
-	case c.err == context.DeadlineExceeded, c.err == context.Canceled:
-		return notAcquired
-	case errors.Is(c.err, etcd.ErrInvalid):
+	ending := outcome(c.err)
+	if ending == failed || ending == invalid {
 		*text = C.CString(c.err.Error())
-		return invalid
-	case c.err != nil:
-		*text = C.CString(c.err.Error())
-		return failed
+	}
+	if ending != done {
+		return ending
 	}
 	if c.hold != nil {
 		*handle = C.uintptr_t(cgo.NewHandle(c.hold))
@@ -189,15 +199,40 @@ func golock_etcd_lock(handle C.uintptr_t, name *C.char) C.uintptr_t {
 	return C.uintptr_t(cgo.NewHandle(s.Lock(C.GoString(name))))
 }
 
+// driveLimit is how long a thread drives a request itself. Meanwhile it answers no signal, unless
+// the signal ends its wait.
+const driveLimit = 20 * time.Millisecond
+
+// drivenUntil returns until when the thread of a call with a time limit drives a request.
+func drivenUntil(nanoseconds C.int64_t) time.Time {
+	if nanoseconds < 0 {
+		return time.Now().Add(driveLimit)
+	}
+	return time.Now().Add(min(time.Duration(nanoseconds), driveLimit))
+}
+
+// golock_etcd_acquire returns done, with a hold, if the thread itself could take the lock, and
+// otherwise begins a call and returns pending.
+//
 //export golock_etcd_acquire
-func golock_etcd_acquire(handle C.uintptr_t, blocking C.bool, nanoseconds C.int64_t,
-	event C.uintptr_t, started *C.uintptr_t) {
+func golock_etcd_acquire(handle C.uintptr_t, nanoseconds C.int64_t, event C.uintptr_t,
+	started, hold *C.uintptr_t, token *C.int64_t) C.int {
 	lock := cgo.Handle(handle).Value().(*etcd.Lock)
+	begun := lock.BeginAcquire(drivenUntil(nanoseconds))
+	if taken := begun.Hold(); taken != nil {
+		*hold, *token = C.uintptr_t(cgo.NewHandle(taken)), C.int64_t(taken.Token())
+		return done
+	}
 	begin(started, event, nanoseconds, func(ctx context.Context, c *call) {
-		if blocking {
-			c.hold, c.err = lock.Acquire(ctx)
-			return
-		}
+		c.hold, c.err = begun.Finish(ctx)
+	})
+	return pending
+}
+
+//export golock_etcd_try_acquire
+func golock_etcd_try_acquire(handle C.uintptr_t, event C.uintptr_t, started *C.uintptr_t) {
+	lock := cgo.Handle(handle).Value().(*etcd.Lock)
+	begin(started, event, -1, func(ctx context.Context, c *call) {
 		c.hold, c.err = lock.TryAcquire(ctx)
 		if c.hold == nil && c.err == nil {
 			c.err = context.Canceled
@@ -205,12 +240,20 @@ func golock_etcd_acquire(handle C.uintptr_t, blocking C.bool, nanoseconds C.int6
 	})
 }
 
+// golock_etcd_release returns how the release has ended if the thread itself could end it, and
+// otherwise begins a call and returns pending.
+//
 //export golock_etcd_release
-func golock_etcd_release(handle C.uintptr_t, event C.uintptr_t, started *C.uintptr_t) {
+func golock_etcd_release(handle C.uintptr_t, event C.uintptr_t, started *C.uintptr_t) C.int {
 	hold := cgo.Handle(handle).Value().(*etcd.Hold)
+	begun := hold.BeginRelease(drivenUntil(-1))
+	if ended, err := begun.Ended(); ended {
+		return outcome(err)
+	}
 	begin(started, event, -1, func(ctx context.Context, c *call) {
-		c.err = hold.Release(ctx)
+		c.err = begun.Finish(ctx)
 	})
+	return pending
 }
 
 // golock_etcd_discard releases a hold unless it was released, or closes a space, in the background,
