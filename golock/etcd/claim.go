@@ -27,6 +27,7 @@ type claim struct {
 	before   map[string]int64 // the keys before this one, with their create revisions; of the line
 	turn     chan struct{}    // closed when the key is the first
 	first    sync.Once
+	notify   func()          // is called when the claim has its turn, or is over; of the line
 	over     context.Context // ends when the key is no longer there, or may not be
 	end      context.CancelFunc
 	// Only the goroutine that has the lock's gate uses these.
@@ -51,7 +52,44 @@ func newClaim(lock *Lock, l *lease) *claim {
 	return c
 }
 
-func (c *claim) haveTurn() { c.first.Do(func() { close(c.turn) }) }
+// haveTurn is called with the line's mutex held.
+func (c *claim) haveTurn() {
+	c.first.Do(func() {
+		close(c.turn)
+		if c.notify != nil {
+			c.lock.line.notify = append(c.lock.line.notify, c.notify)
+		}
+	})
+}
+
+// setNotify sets what is called when the claim has its turn or is over, perhaps at once. What was
+// set before may still be called once.
+func (c *claim) setNotify(notify func()) {
+	n := &c.lock.line
+	n.mu.Lock()
+	c.notify = notify
+	n.mu.Unlock()
+	if notify == nil {
+		return
+	}
+	select {
+	case <-c.turn:
+		notify()
+	case <-c.over.Done():
+		notify()
+	default:
+	}
+}
+
+func (c *claim) notifyOver() {
+	n := &c.lock.line
+	n.mu.Lock()
+	notify := c.notify
+	n.mu.Unlock()
+	if notify != nil {
+		notify()
+	}
+}
 
 // isOver reports whether another process may have its turn.
 func (c *claim) isOver() bool { return c.over.Err() != nil || !c.lease.alive() }

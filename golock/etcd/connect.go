@@ -39,6 +39,9 @@ const (
 	pingTimeout = 2 * time.Second
 	dialTimeout = 5 * time.Second
 	longestWait = time.Second // between attempts to connect
+	// Bytes. With a window that adapts, gRPC pings the server at each event of a watch, and its
+	// answer wakes a thread up.
+	window = 1 << 20
 )
 
 // Connect returns a client. It waits for a connection only if there is a user, for 5 s.
@@ -57,12 +60,16 @@ func Connect(c Connection) (*Client, error) {
 		Username:             c.User,
 		Password:             c.Password,
 		Logger:               zap.NewNop(),
-		DialOptions: []grpc.DialOption{grpc.WithConnectParams(grpc.ConnectParams{
-			Backoff: backoff.Config{
-				BaseDelay: retryPause, Multiplier: 1.6, Jitter: 0.2, MaxDelay: longestWait,
-			},
-			MinConnectTimeout: longestWait,
-		})},
+		DialOptions: []grpc.DialOption{
+			grpc.WithStaticStreamWindowSize(window),
+			grpc.WithStaticConnWindowSize(window),
+			grpc.WithConnectParams(grpc.ConnectParams{
+				Backoff: backoff.Config{
+					BaseDelay: retryPause, Multiplier: 1.6, Jitter: 0.2, MaxDelay: longestWait,
+				},
+				MinConnectTimeout: longestWait,
+			}),
+		},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("golock/etcd: cannot use %s: %w", strings.Join(c.Endpoints, ", "), err)

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/golock/golock/golock/etcd/internal/unary"
@@ -44,8 +45,9 @@ type threadConns struct {
 	idle     []*threadConn
 	open     int // in use as well
 	dialing  bool
-	notUntil time.Time // dial
-	next     int       // of the endpoints
+	notUntil time.Time    // dial
+	good     atomic.Int32 // the endpoint that could be connected to last
+	watches  int
 	closed   bool
 }
 
@@ -63,7 +65,7 @@ func (s *Space) takeConn() *threadConn {
 			}
 			t.mu.Unlock()
 			if dial {
-				s.run(s.dialConn)
+				s.run(s.addConn)
 			}
 			return nil
 		}
@@ -90,8 +92,10 @@ func (s *Space) giveConn(conn *threadConn) {
 	}
 }
 
+// dropConn closes a connection that has failed. The next one is to another endpoint.
 func (s *Space) dropConn(conn *threadConn) {
 	conn.Close()
+	s.threads.good.Add(1)
 	s.threads.mu.Lock()
 	defer s.threads.mu.Unlock()
 	s.threads.open--
@@ -108,28 +112,36 @@ func (s *Space) closeConns() {
 	}
 }
 
-// dialConn tries each endpoint once.
-func (s *Space) dialConn() {
+// addConn makes a connection more.
+func (s *Space) addConn() {
+	ctx, cancel := context.WithTimeout(s.ctx, connDialTime)
+	defer cancel()
+	conn, err := s.dialConn(ctx)
 	t := &s.threads
+	t.mu.Lock()
+	t.dialing = false
+	if err != nil {
+		t.open--
+		t.notUntil = time.Now().Add(dialPause)
+	}
+	t.mu.Unlock()
+	if err == nil {
+		s.giveConn(conn)
+	}
+}
+
+// dialConn tries each endpoint once, from the one on that was good last.
+func (s *Space) dialConn(ctx context.Context) (conn *threadConn, err error) {
 	endpoints := s.client.Endpoints()
+	first := int(s.threads.good.Load())
 	for i := range endpoints {
-		endpoint := endpoints[(t.next+i)%len(endpoints)]
-		ctx, cancel := context.WithTimeout(s.ctx, connDialTime)
-		conn, err := s.dialEndpoint(ctx, endpoint)
-		cancel()
-		if err == nil {
-			t.mu.Lock()
-			t.dialing = false
-			t.mu.Unlock()
-			s.giveConn(conn)
-			return
+		good := (first + i) % len(endpoints)
+		if conn, err = s.dialEndpoint(ctx, endpoints[good]); err == nil {
+			s.threads.good.Store(int32(good))
+			return conn, nil
 		}
 	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.dialing = false
-	t.open--
-	t.notUntil = time.Now().Add(dialPause)
+	return nil, err
 }
 
 func (s *Space) dialEndpoint(ctx context.Context, endpoint string) (*threadConn, error) {

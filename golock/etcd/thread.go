@@ -12,7 +12,9 @@ import (
 type Acquisition struct {
 	lock    *Lock
 	hold    *Hold
-	entered bool // it has the gate
+	entered bool        // it has the gate
+	claim   *claim      // for which it waits, once Notify was called
+	stop    func() bool // of the call at the claim's end
 }
 
 // BeginAcquire begins an [Lock.Acquire]. It may wait for etcd until a moment, in the calling
@@ -46,6 +48,40 @@ func (l *Lock) BeginAcquire(until time.Time) *Acquisition {
 
 // Hold returns the hold if the lock was acquired, and otherwise nil.
 func (a *Acquisition) Hold() *Hold { return a.hold }
+
+// Notify makes a function be called when Take may succeed, perhaps at once. It may be called more
+// than once, and once after Take was called. Notify returns false if the thread has to call Finish
+// instead.
+func (a *Acquisition) Notify(notify func()) bool {
+	if !a.entered || a.lock.claim == nil || a.lock.claim.over.Err() != nil {
+		return false
+	}
+	a.claim = a.lock.claim
+	a.stop = context.AfterFunc(a.claim.over, a.claim.notifyOver)
+	a.claim.setNotify(notify)
+	return true
+}
+
+// Take returns the hold if it is this process's turn. If it returns nil, the caller has to call
+// Finish or Cancel.
+func (a *Acquisition) Take() *Hold {
+	a.claim.setNotify(nil)
+	a.stop()
+	select {
+	case <-a.claim.turn:
+		return a.lock.hold(a.claim)
+	default:
+		return nil
+	}
+}
+
+// Cancel gives the acquire up.
+func (a *Acquisition) Cancel() {
+	if a.lock.waiting.Load() == 0 {
+		a.lock.abandon()
+	}
+	a.lock.leave()
+}
 
 // Finish goes on as [Lock.Acquire] does.
 func (a *Acquisition) Finish(ctx context.Context) (*Hold, error) {

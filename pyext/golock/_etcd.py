@@ -11,9 +11,12 @@ import ctypes
 import json
 import os
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import _golock
+
+if TYPE_CHECKING:
+    from ._golock import Event
 
 # What golock_etcd_end returns.
 DONE, NOT_ACQUIRED, LOST, RELEASED, FAILED, INVALID, PENDING = range(7)
@@ -38,7 +41,10 @@ _FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     ),
     "try_acquire": (None, [ctypes.c_size_t, ctypes.c_size_t, _HANDLE]),
     "release": (ctypes.c_int, [ctypes.c_size_t, ctypes.c_size_t, _HANDLE]),
-    "end": (ctypes.c_int, [_HANDLE, _HANDLE, _TOKEN, ctypes.POINTER(ctypes.c_void_p)]),
+    "end": (
+        ctypes.c_int,
+        [_HANDLE, ctypes.c_bool, _HANDLE, _TOKEN, ctypes.POINTER(ctypes.c_void_p)],
+    ),
     "discard": (None, [_HANDLE]),
     "holder": (None, [ctypes.c_size_t, ctypes.c_int64, ctypes.c_size_t, _HANDLE]),
     "commit": (
@@ -94,6 +100,8 @@ class Library:
             entry = loaded[f"golock_etcd_{function}"]
             entry.restype, entry.argtypes = result, arguments
             setattr(self, function, entry)
+        self._events: list[Event] = []
+        self._all_events: list[Event] = []  # that the library may set after the end of a call
         limit = time.monotonic() + START_LIMIT
         core = self.core()
         while core is None:
@@ -107,6 +115,20 @@ class Library:
     def is_loaded(self) -> bool:
         """Return whether this process has loaded it, and not its parent."""
         return self._pid == os.getpid()
+
+    def take_event(self) -> Event:
+        """Return an event that is not set."""
+        try:
+            event = self._events.pop()
+        except IndexError:
+            event = _golock.Event()
+            self._all_events.append(event)
+        else:
+            event.clear()
+        return event
+
+    def give_event(self, event: Event) -> None:
+        self._events.append(event)
 
     def describe_hold(self, hold: int) -> tuple[str, int]:
         """Return a hold's key in etcd, and its revision."""
@@ -148,7 +170,7 @@ class Call:
         self, library: Library, function: Any, *arguments: Any, acquires: bool = False
     ) -> None:
         self._library = library
-        self._event = _golock.Event()
+        self._event = library.take_event()
         self._started = ctypes.c_size_t()
         self._token = ctypes.c_int64()
         self.handle = Handle(library)
@@ -167,32 +189,34 @@ class Call:
 
     def wait(self, timeout: float | None = None) -> int:
         """Wait for the end, at most for so many seconds, cancel the call, return the outcome."""
-        if self.outcome == PENDING:
-            self._event.wait(timeout)
-            self._end()
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while self.outcome == PENDING:
+            left = None if deadline is None else max(deadline - time.monotonic(), 0)
+            self._end(cancel=not self._event.wait(left))
+        self._library.give_event(self._event)
         return self.outcome
 
-    def _end(self) -> None:
+    def _end(self, *, cancel: bool) -> None:
         text = ctypes.c_void_p()
-        outcome: int = self._library.end(
+        self.outcome = self._library.end(
             ctypes.byref(self._started),
+            cancel,
             ctypes.byref(self.handle.cell),
             ctypes.byref(self._token),
             ctypes.byref(text),
         )
         self.text = self._library._text(text.value)
-        self.outcome = outcome
 
     def __enter__(self) -> Call:
         return self
 
     def __exit__(self, kind: object, value: object, traceback: object) -> None:
         if self._started.value:
-            self._end()
+            self._end(cancel=True)
 
     def __del__(self) -> None:
         if self._started.value and self._library.is_loaded():
-            self._end()
+            self._end(cancel=True)
 
 
 def _copy(path: str) -> int:

@@ -20,37 +20,64 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// A call runs in a goroutine, so that the thread that made it can wait as golock's threads do: it
-// answers signals and keeps its time limit. Its end sets a golock.Event of Python.
+// A call goes on without the thread that made it, which can so wait as golock's threads do: it
+// answers signals and keeps its time limit. The end of the call sets a golock.Event of Python, which
+// must not be freed: it may be set once more after the call.
 type call struct {
-	cancel context.CancelFunc
-	ended  chan struct{}
+	event *golock.Event
+	limit time.Duration
+
+	// One of these:
+	acquisition *etcd.Acquisition  // that has to wait for other processes
+	cancel      context.CancelFunc // of a goroutine
+
+	ended  chan struct{} // closed when the goroutine has ended
 	opened *space
 	hold   *etcd.Hold
 	answer any
 	err    error
 }
 
-// begin writes the handle of the call to *started. A signal of Python may come as soon as the
+// newCall writes the handle of a call to *started. A signal of Python may come as soon as the
 // library has returned, before a result has been stored.
-func begin(started *C.uintptr_t, event C.uintptr_t, nanoseconds C.int64_t,
-	run func(context.Context, *call)) {
-	signal, err := golock.EventAt(uintptr(event))
+func newCall(started *C.uintptr_t, event C.uintptr_t, nanoseconds C.int64_t) *call {
+	found, err := golock.EventAt(uintptr(event))
 	if err != nil {
 		panic(err)
 	}
-	limit := time.Duration(nanoseconds)
-	if nanoseconds < 0 {
-		limit = math.MaxInt64
+	c := &call{event: found, limit: math.MaxInt64}
+	if nanoseconds >= 0 {
+		c.limit = time.Duration(nanoseconds)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), limit)
-	c := &call{cancel: cancel, ended: make(chan struct{})}
 	*started = C.uintptr_t(cgo.NewHandle(c))
+	return c
+}
+
+// run runs the call in a goroutine.
+func (c *call) run(do func(context.Context, *call)) {
+	var ctx context.Context
+	if c.limit == math.MaxInt64 {
+		ctx, c.cancel = context.WithCancel(context.Background())
+	} else {
+		ctx, c.cancel = context.WithTimeout(context.Background(), c.limit)
+	}
+	c.ended = make(chan struct{})
 	go func() {
-		defer close(c.ended) // after the last use of the event
-		defer signal.Set()
-		run(ctx, c)
+		do(ctx, c)
+		close(c.ended) // before the thread wakes up and needs that
+		c.event.Set()
 	}()
+}
+
+func begin(started *C.uintptr_t, event C.uintptr_t, nanoseconds C.int64_t,
+	do func(context.Context, *call)) {
+	newCall(started, event, nanoseconds).run(do)
+}
+
+func (c *call) finish(acquisition *etcd.Acquisition) {
+	c.run(func(ctx context.Context, c *call) {
+		c.hold, c.err = acquisition.Finish(ctx)
+	})
 }
 
 // The outcomes of a call; golock.etcd has the same numbers.
@@ -80,19 +107,39 @@ func outcome(err error) C.int {
 	return failed
 }
 
-// golock_etcd_end cancels a call unless it has ended, waits for its end, and returns its outcome.
+// golock_etcd_end ends a call whose event is set, and returns its outcome. It may return pending:
+// then the event will be set again. If the call is to be cancelled, it is ended at any time.
+//
 // *handle is that of a hold or a space, if the call was for one. *text is a JSON document or an
-// error in words, which is to be freed, or NULL. *started becomes 0.
+// error in words, which is to be freed, or NULL. *started becomes 0 when the call has ended.
 //
 //export golock_etcd_end
-func golock_etcd_end(started *C.uintptr_t, handle *C.uintptr_t, token *C.int64_t,
+func golock_etcd_end(started *C.uintptr_t, cancel C.bool, handle *C.uintptr_t, token *C.int64_t,
 	text **C.char) C.int {
-	ended := cgo.Handle(*started)
+	c := cgo.Handle(*started).Value().(*call)
+	if a := c.acquisition; a != nil {
+		c.acquisition = nil
+		c.hold = a.Take()
+		switch {
+		case c.hold != nil:
+		case bool(cancel):
+			a.Cancel()
+			c.err = context.Canceled
+		default: // the claim is over, or the event was set for an earlier call
+			c.event.Clear()
+			if a.Notify(c.event.Set) {
+				c.acquisition = a
+			} else {
+				c.finish(a)
+			}
+			return pending
+		}
+	} else {
+		c.cancel()
+		<-c.ended
+	}
+	cgo.Handle(*started).Delete()
 	*started = 0
-	c := ended.Value().(*call)
-	ended.Delete()
-	c.cancel()
-	<-c.ended
 	ending := outcome(c.err)
 	if ending == failed || ending == invalid {
 		*text = C.CString(c.err.Error())
@@ -223,9 +270,12 @@ func golock_etcd_acquire(handle C.uintptr_t, nanoseconds C.int64_t, event C.uint
 		*hold, *token = C.uintptr_t(cgo.NewHandle(taken)), C.int64_t(taken.Token())
 		return done
 	}
-	begin(started, event, nanoseconds, func(ctx context.Context, c *call) {
-		c.hold, c.err = begun.Finish(ctx)
-	})
+	c := newCall(started, event, nanoseconds)
+	if begun.Notify(c.event.Set) {
+		c.acquisition = begun
+	} else {
+		c.finish(begun)
+	}
 	return pending
 }
 

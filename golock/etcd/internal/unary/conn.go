@@ -12,6 +12,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/url"
 	"os"
@@ -58,6 +59,7 @@ type Conn struct {
 	streamWindow int64 // the same for a call alone
 	consumed     int64 // bytes received since the server's window was raised last
 	leaving      bool  // the server wants no more calls
+	pinged       bool  // and there is no answer yet
 
 	id       uint32 // of the call's stream
 	answered bool
@@ -134,8 +136,42 @@ func (c *Conn) Usable() bool {
 	return !c.leaving && c.id < lastStream
 }
 
-// Send sends a request. metadata are pairs of names and values.
+// Send sends a request, to which Receive gets the answer. metadata are pairs of names and values.
 func (c *Conn) Send(method string, request []byte, metadata ...string) error {
+	return c.send(method, request, true, metadata)
+}
+
+// Open sends the first message of a call to which many messages are the answer: see Next. There can
+// be no other call on the connection afterwards.
+func (c *Conn) Open(method string, message []byte, metadata ...string) error {
+	return c.send(method, message, false, metadata)
+}
+
+// CheckAlive returns an error if the server does not answer a ping until a moment. What else it
+// sends is kept.
+func (c *Conn) CheckAlive(until time.Time) error {
+	c.pinged = true
+	if err := c.framer.WritePing(false, [8]byte{}); err != nil {
+		return err
+	}
+	if err := c.flush(); err != nil {
+		return err
+	}
+	for c.pinged && time.Now().Before(until) {
+		if err := c.read(until); err != nil && err != errNotYet {
+			return err
+		}
+		if err := c.handle(); err != nil {
+			return err
+		}
+	}
+	if c.pinged {
+		return errNotYet
+	}
+	return nil
+}
+
+func (c *Conn) send(method string, request []byte, last bool, metadata []string) error {
 	size := int64(prefixSize + len(request))
 	if size > frameSize || size > c.window || size > c.streamWindow {
 		return ErrTooLarge
@@ -165,7 +201,7 @@ func (c *Conn) Send(method string, request []byte, metadata ...string) error {
 	message := make([]byte, size)
 	binary.BigEndian.PutUint32(message[1:], uint32(len(request)))
 	copy(message[prefixSize:], request)
-	if err := c.framer.WriteData(c.id, true, message); err != nil {
+	if err := c.framer.WriteData(c.id, last, message); err != nil {
 		return err
 	}
 	c.window -= size
@@ -202,6 +238,42 @@ func (c *Conn) Receive(until time.Time) (answer []byte, answered bool, err error
 		case errNotYet:
 			return nil, false, nil
 		default:
+			return nil, false, err
+		}
+	}
+}
+
+// Next waits for the next message of a call that Open has begun, and reports whether there is one.
+// There is none if the time is over. It returns io.EOF at the end of the call.
+func (c *Conn) Next(until time.Time) (message []byte, arrived bool, err error) {
+	for {
+		if err := c.handle(); err != nil {
+			return nil, false, err
+		}
+		if len(c.body) >= prefixSize {
+			end := prefixSize + int(binary.BigEndian.Uint32(c.body[1:]))
+			if len(c.body) >= end {
+				message, c.body = c.body[prefixSize:end], c.body[end:]
+				return message, true, nil
+			}
+		}
+		switch {
+		case c.failed != nil:
+			return nil, false, c.failed
+		case c.answered && c.code != codes.OK:
+			return nil, false, status.Error(c.code, c.message)
+		case c.answered || c.leaving:
+			return nil, false, io.EOF
+		}
+		if c.out.Len() > 0 {
+			if err := c.flush(); err != nil {
+				return nil, false, err
+			}
+		}
+		if err := c.read(until); err != nil {
+			if err == errNotYet {
+				err = nil
+			}
 			return nil, false, err
 		}
 	}
@@ -256,6 +328,9 @@ func (c *Conn) handleFrame(frame http2.Frame) error {
 		c.consumed += int64(frame.Length)
 		if c.consumed > answerWindow/2 {
 			_ = c.framer.WriteWindowUpdate(0, uint32(c.consumed))
+			if frame.StreamID == c.id && !frame.StreamEnded() {
+				_ = c.framer.WriteWindowUpdate(c.id, uint32(c.consumed))
+			}
 			c.consumed = 0
 		}
 		if frame.StreamID == c.id {
@@ -283,6 +358,7 @@ func (c *Conn) handleFrame(frame http2.Frame) error {
 		if !frame.IsAck() {
 			return c.framer.WritePing(true, frame.Data)
 		}
+		c.pinged = false
 	case *http2.SettingsFrame:
 		if frame.IsAck() {
 			return nil
