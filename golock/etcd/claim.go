@@ -27,6 +27,9 @@ type claim struct {
 	before   map[string]int64 // the keys before this one, with their create revisions; of the line
 	turn     chan struct{}    // closed when the key is the first
 	first    sync.Once
+	unwanted atomic.Bool     // whether it will be withdrawn
+	asked    time.Duration   // when the key was, of now()
+	took     time.Duration   // to make the key; set before placed is closed
 	notify   func()          // is called when the claim has its turn, or is over; of the line
 	over     context.Context // ends when the key is no longer there, or may not be
 	end      context.CancelFunc
@@ -39,6 +42,7 @@ func newClaim(lock *Lock, l *lease) *claim {
 	c := &claim{
 		lock:   lock,
 		lease:  l,
+		asked:  now(),
 		placed: make(chan struct{}),
 		turn:   make(chan struct{}),
 	}

@@ -19,7 +19,8 @@ type Lock struct {
 	prefix  string
 	gate    golock.Lock // of this process; the holder has it
 	waiting atomic.Int64
-	claim   *claim // kept from one holder to the next; of who has the gate
+	left    atomic.Int64 // when somebody gave up last, of now()
+	claim   *claim       // kept from one holder to the next; of who has the gate
 	line    line
 }
 
@@ -73,8 +74,36 @@ func (l *Lock) leave() {
 // settle withdraws a claim that was left to a goroutine which then gave up. Either this goroutine
 // sees that nobody waits, or the one that gives up, later, sees that the gate is open.
 func (l *Lock) settle() {
+	l.left.Store(int64(now()))
+	if l.waiting.Load() != 0 || !l.gate.TryLock() {
+		return
+	}
+	c := l.claim
+	l.gate.Unlock()
+	if c != nil && c.unwanted.CompareAndSwap(false, true) {
+		l.space.run(func() { l.withdrawLater(c) })
+	}
+}
+
+// A claim is unwanted for as long as etcd took to make its key, and at least for a while, before it
+// is withdrawn. In that time another call takes it over: if etcd takes longer to answer than each
+// of several calls waits, one of them gets the lock nevertheless.
+const (
+	shortestUnwanted = 20 * time.Millisecond
+	longestUnwanted  = time.Second
+)
+
+func (l *Lock) withdrawLater(c *claim) {
+	<-c.placed
+	d := min(max(c.took, shortestUnwanted), longestUnwanted)
+	for left := d; left > 0 && !c.isOver(); left = d - (now() - time.Duration(l.left.Load())) {
+		pause(c.over, left)
+	}
+	c.unwanted.Store(false)
 	if l.waiting.Load() == 0 && l.gate.TryLock() {
-		l.abandon()
+		if l.claim == c {
+			l.abandon()
+		}
 		l.gate.Unlock()
 	}
 }
@@ -85,7 +114,7 @@ func (l *Lock) enter(ctx context.Context) (*Hold, error) {
 	for {
 		c := l.claim
 		if c == nil {
-			lease, err := l.space.openLease(ctx)
+			lease, err := failing.openLease(ctx)
 			if err != nil {
 				if err = failing.bear(ctx, err); err != nil {
 					return nil, err
@@ -115,9 +144,6 @@ func (l *Lock) enter(ctx context.Context) (*Hold, error) {
 				failing = l.space.newPatience()
 			}
 		case <-ctx.Done():
-			if l.waiting.Load() == 0 {
-				l.abandon()
-			}
 			return nil, context.Cause(ctx)
 		}
 	}
@@ -137,7 +163,7 @@ func (l *Lock) tryEnter(ctx context.Context) (*Hold, error) {
 	}
 	failing := l.space.newPatience()
 	for {
-		lease, err := l.space.openLease(ctx)
+		lease, err := failing.openLease(ctx)
 		if err == nil {
 			c := newClaim(l, lease)
 			taken, failure := c.tryPlace(ctx)
@@ -306,12 +332,17 @@ func (h *Hold) confirm(was bool, err error) error {
 	return nil
 }
 
-// Holder returns the process that has the lock, as far as etcd knows, or nil if it is free.
+// Holder returns the process that has the lock, as far as etcd knows, or nil if it is free. It
+// returns an [UnreachableError] if etcd has not answered for [Options.Patience] or when the context's
+// time is over, and a [RefusedError] if etcd refuses.
 func (l *Lock) Holder(ctx context.Context) (*Process, error) {
-	read, err := l.space.client.Get(ctx, l.prefix, clientv3.WithPrefix(), clientv3.WithLimit(1),
+	limited, cancel := context.WithTimeout(ctx, l.space.options.Patience)
+	defer cancel()
+	read, err := l.space.client.Get(limited, l.prefix, clientv3.WithPrefix(),
+		clientv3.WithLimit(1),
 		clientv3.WithSort(clientv3.SortByCreateRevision, clientv3.SortAscend))
 	if err != nil {
-		return nil, l.space.explain(ctx, err)
+		return nil, l.space.explainLate(ctx, err)
 	}
 	if len(read.Kvs) == 0 {
 		return nil, nil
@@ -321,7 +352,8 @@ func (l *Lock) Holder(ctx context.Context) (*Process, error) {
 }
 
 // Commit runs operations in one transaction of etcd if the process still has the lock then. If not,
-// it runs none and returns [ErrLost].
+// it runs none and returns [ErrLost]. Its other errors are those of [Lock.Holder]. After an
+// UnreachableError it is not known whether they have run.
 func (h *Hold) Commit(ctx context.Context, operations ...clientv3.Op) (*clientv3.TxnResponse,
 	error) {
 	if err := h.Check(); err != nil {
@@ -332,7 +364,7 @@ func (h *Hold) Commit(ctx context.Context, operations ...clientv3.Op) (*clientv3
 	defer cancel()
 	answer, err := s.client.Txn(limited).If(h.Guard()).Then(operations...).Commit()
 	if err != nil {
-		return nil, s.explain(ctx, err)
+		return nil, s.explainLate(ctx, err)
 	}
 	if !answer.Succeeded {
 		return nil, ErrLost

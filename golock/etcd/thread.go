@@ -76,12 +76,7 @@ func (a *Acquisition) Take() *Hold {
 }
 
 // Cancel gives the acquire up.
-func (a *Acquisition) Cancel() {
-	if a.lock.waiting.Load() == 0 {
-		a.lock.abandon()
-	}
-	a.lock.leave()
-}
+func (a *Acquisition) Cancel() { a.lock.leave() }
 
 // Finish goes on as [Lock.Acquire] does.
 func (a *Acquisition) Finish(ctx context.Context) (*Hold, error) {

@@ -112,7 +112,7 @@ func TestTLS(t *testing.T) {
 	t.Setenv("ETCDCTL_CACERT", authority)
 	t.Setenv("ETCDCTL_CERT", certificate)
 	t.Setenv("ETCDCTL_KEY", key)
-	if err := try(etcd.Connection{}); err != nil {
+	if err := try(etcd.Environment(os.LookupEnv)); err != nil {
 		t.Error("from the environment: ", err)
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"math"
 	"runtime/cgo"
+	"strings"
 	"sync"
 	"time"
 	"unsafe"
@@ -170,10 +171,43 @@ func golock_etcd_free(text *C.char) { C.free(unsafe.Pointer(text)) }
 //export golock_etcd_forget
 func golock_etcd_forget(handle C.uintptr_t) { cgo.Handle(handle).Delete() }
 
+// What a Python lock was made with. A field of Given that is nil is that of the environment.
 type options struct {
-	etcd.Connection
+	Environment map[string]string
+	Given       struct {
+		Endpoints                                        []string
+		CA, Certificate, Key, User, Password, ServerName *string
+	}
 	Prefix                 string
 	TTL, Handoff, Patience float64 // seconds
+}
+
+func (o *options) connection() etcd.Connection {
+	c := etcd.Environment(func(name string) (string, bool) {
+		value, set := o.Environment[name]
+		return value, set
+	})
+	c.Timeout = seconds(o.Patience)
+	given := &o.Given
+	if given.Endpoints != nil {
+		c.Endpoints = given.Endpoints
+	}
+	if given.User == nil && given.Password != nil {
+		c.User, _, _ = strings.Cut(c.User, ":") // its own password does not count
+	}
+	for _, each := range []struct{ given, field *string }{
+		{given.CA, &c.CA},
+		{given.Certificate, &c.Certificate},
+		{given.Key, &c.Key},
+		{given.User, &c.User},
+		{given.Password, &c.Password},
+		{given.ServerName, &c.ServerName},
+	} {
+		if each.given != nil {
+			*each.field = *each.given
+		}
+	}
+	return c
 }
 
 type space struct {
@@ -183,41 +217,66 @@ type space struct {
 
 func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
 
+// An opening goes on when the call that began it has given up. The next call with the same document
+// joins it.
+type opening struct {
+	done  chan struct{}
+	space *space
+	err   error
+}
+
+var openings struct {
+	sync.Mutex
+	begun map[string]*opening
+}
+
 // golock_etcd_open connects, and returns a call whose answer is the handle of a space. The client
 // asks etcd for a token at once if there is a user.
 //
 //export golock_etcd_open
 func golock_etcd_open(document *C.char, nanoseconds C.int64_t, event C.uintptr_t,
 	started *C.uintptr_t) {
-	text := []byte(C.GoString(document))
+	text := C.GoString(document)
 	begin(started, event, nanoseconds, func(ctx context.Context, c *call) {
-		connected := make(chan struct{})
-		var opened *space
-		var err error
-		go func() {
-			defer close(connected)
-			opened, err = open(text)
-		}()
+		o := beginOpening(text)
 		select {
-		case <-connected:
-			c.opened, c.err = opened, err
+		case <-o.done:
+			c.opened, c.err = o.space, o.err
+			openings.Lock()
+			defer openings.Unlock()
+			if openings.begun[text] == o {
+				delete(openings.begun, text)
+			}
 		case <-ctx.Done():
 			c.err = ctx.Err()
-			go func() {
-				if <-connected; opened != nil {
-					_ = opened.client.Close()
-				}
-			}()
 		}
 	})
 }
 
-func open(document []byte) (*space, error) {
+func beginOpening(text string) *opening {
+	openings.Lock()
+	defer openings.Unlock()
+	if o := openings.begun[text]; o != nil {
+		return o
+	}
+	o := &opening{done: make(chan struct{})}
+	if openings.begun == nil {
+		openings.begun = map[string]*opening{}
+	}
+	openings.begun[text] = o
+	go func() {
+		defer close(o.done)
+		o.space, o.err = open(text)
+	}()
+	return o
+}
+
+func open(document string) (*space, error) {
 	var o options
-	if err := json.Unmarshal(document, &o); err != nil {
+	if err := json.Unmarshal([]byte(document), &o); err != nil {
 		return nil, err
 	}
-	client, err := etcd.Connect(o.Connection)
+	client, err := etcd.Connect(o.connection())
 	if err != nil {
 		return nil, err
 	}
