@@ -61,6 +61,19 @@ func Connect(c Connection) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
+	options := []grpc.DialOption{
+		grpc.WithStaticStreamWindowSize(window),
+		grpc.WithStaticConnWindowSize(window),
+		grpc.WithConnectParams(grpc.ConnectParams{
+			Backoff: backoff.Config{
+				BaseDelay: retryPause, Multiplier: 1.6, Jitter: 0.2, MaxDelay: longestWait,
+			},
+			MinConnectTimeout: longestWait,
+		}),
+	}
+	if c.ServerName != "" { // the client puts the endpoint's name in the place of that of the TLS
+		options = append(options, grpc.WithAuthority(c.ServerName))
+	}
 	client, err := clientv3.New(clientv3.Config{
 		Endpoints:            c.Endpoints,
 		DialTimeout:          c.Timeout,
@@ -70,16 +83,7 @@ func Connect(c Connection) (*Client, error) {
 		Username:             c.User,
 		Password:             c.Password,
 		Logger:               zap.NewNop(),
-		DialOptions: []grpc.DialOption{
-			grpc.WithStaticStreamWindowSize(window),
-			grpc.WithStaticConnWindowSize(window),
-			grpc.WithConnectParams(grpc.ConnectParams{
-				Backoff: backoff.Config{
-					BaseDelay: retryPause, Multiplier: 1.6, Jitter: 0.2, MaxDelay: longestWait,
-				},
-				MinConnectTimeout: longestWait,
-			}),
-		},
+		DialOptions:          options,
 	})
 	if err != nil {
 		return nil, explain(context.Background(), c.Endpoints, security, err)

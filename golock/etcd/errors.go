@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"sync"
 	"time"
@@ -73,7 +74,7 @@ func (e *UnreachableError) Error() string {
 	for i, each := range e.Endpoints {
 		reasons[i] = each.Endpoint + ": " + each.Reason
 	}
-	return "golock/etcd: etcd did not answer: " + strings.Join(reasons, "; ")
+	return "golock/etcd: etcd cannot be used: " + strings.Join(reasons, "; ")
 }
 
 func (e *UnreachableError) Unwrap() error { return e.Err }
@@ -109,7 +110,7 @@ func (s *Space) explainLate(ctx context.Context, err error) error {
 
 // explain asks each endpoint for its state, by a connection of its own, unless etcd has refused.
 func explain(ctx context.Context, endpoints []string, config *tls.Config, err error) error {
-	if refused(err) {
+	if refused(err) && !errors.Is(err, rpctypes.ErrLeaseNotFound) {
 		return &RefusedError{endpoints, err}
 	}
 	ctx, cancel := context.WithTimeout(ctx, diagnosisTimeout)
@@ -145,30 +146,40 @@ var errNoAnswer = errors.New("it can be connected to, but answers no request")
 
 func diagnose(ctx context.Context, endpoint string, config *tls.Config) (d diagnosis) {
 	network, address, config := target(endpoint, config)
-	conn, err := unary.Dial(ctx, network, address, address, config)
-	if err != nil {
-		d.err = err
-		return d
-	}
-	defer conn.Close()
-	if d.err = conn.Send(statusMethod, nil); d.err != nil {
-		return d
-	}
-	deadline, _ := ctx.Deadline()
-	encoded, answered, err := conn.Receive(deadline)
+	answer, err := askStatus(ctx, network, address, config)
 	switch {
+	case errors.Is(err, io.EOF) && config == nil:
+		d.err = errors.New("it has closed the connection; it may want TLS (https://)")
+	case errors.Is(err, io.EOF):
+		d.err = errors.New("it has closed the connection; it may have no TLS (http://)")
 	case err != nil:
 		d.err = err
-		return d
-	case !answered:
-		d.err = errNoAnswer
-		return d
-	}
-	answer := &pb.StatusResponse{}
-	if d.err = answer.Unmarshal(encoded); d.err == nil && answer.Header != nil {
+	case answer.Header != nil:
 		d.cluster, d.leader = answer.Header.ClusterId, answer.Leader
 	}
 	return d
+}
+
+func askStatus(ctx context.Context, network, address string, config *tls.Config) (
+	*pb.StatusResponse, error) {
+	conn, err := unary.Dial(ctx, network, address, address, config)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close()
+	if err := conn.Send(statusMethod, nil); err != nil {
+		return nil, err
+	}
+	deadline, _ := ctx.Deadline()
+	encoded, answered, err := conn.Receive(deadline)
+	if err == nil && !answered {
+		err = errNoAnswer
+	}
+	if err != nil {
+		return nil, err
+	}
+	answer := &pb.StatusResponse{}
+	return answer, answer.Unmarshal(encoded)
 }
 
 // reason says in words why a request has failed with an error.

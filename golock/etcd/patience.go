@@ -41,7 +41,7 @@ func (p patience) bear(ctx context.Context, err error) error {
 		return ErrClosed
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
-	case errors.Is(err, rpctypes.ErrLeaseNotFound):
+	case errors.Is(err, rpctypes.ErrLeaseNotFound) && time.Now().Before(p.until):
 		return nil
 	case refused(err), !time.Now().Before(p.until):
 		return p.space.explain(ctx, err)

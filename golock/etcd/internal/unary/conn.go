@@ -215,7 +215,18 @@ func (c *Conn) field(name, value string) {
 func (c *Conn) flush() error {
 	defer c.out.Reset()
 	_, err := c.stream.Write(c.out.Bytes())
-	return err
+	if err == nil {
+		return nil
+	}
+	// The server has closed the connection. It may have said why, as a TLS alert.
+	said := c.read(time.Time{})
+	for said == nil {
+		said = c.read(time.Time{})
+	}
+	if said == errNotYet {
+		return err
+	}
+	return said
 }
 
 // Receive waits for the answer of the call. It reports whether there is one: there is none yet if
