@@ -93,6 +93,9 @@ func Connect(c Connection) (*Client, error) {
 
 // tls returns nil for a connection without TLS.
 func (c *Connection) tls() (*tls.Config, error) {
+	if (c.Certificate == "") != (c.Key == "") {
+		return nil, fmt.Errorf("%w: a certificate needs its key, and a key its certificate", ErrInvalid)
+	}
 	secure := c.CA != "" || c.Certificate != "" || c.InsecureSkipVerify
 	for _, endpoint := range c.Endpoints {
 		secure = secure || strings.HasPrefix(endpoint, "https://")
@@ -114,9 +117,6 @@ func (c *Connection) tls() (*tls.Config, error) {
 		if !config.RootCAs.AppendCertsFromPEM(text) {
 			return nil, fmt.Errorf("%w: %s contains no certificate", ErrInvalid, c.CA)
 		}
-	}
-	if (c.Certificate == "") != (c.Key == "") {
-		return nil, fmt.Errorf("%w: a certificate needs its key, and a key its certificate", ErrInvalid)
 	}
 	if c.Certificate != "" {
 		pair, err := tls.LoadX509KeyPair(c.Certificate, c.Key)

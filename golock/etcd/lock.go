@@ -39,6 +39,11 @@ func (l *Lock) Name() string { return l.name }
 // [ErrClosed] after [Space.Close].
 func (l *Lock) Acquire(ctx context.Context) (*Hold, error) {
 	l.waiting.Add(1)
+	return l.wait(ctx)
+}
+
+// wait waits for the gate, and for this process's turn. The caller is one of those who wait.
+func (l *Lock) wait(ctx context.Context) (*Hold, error) {
 	err := l.gate.LockContext(ctx)
 	l.waiting.Add(-1)
 	if err != nil {

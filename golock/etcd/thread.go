@@ -23,6 +23,7 @@ type Acquisition struct {
 func (l *Lock) BeginAcquire(until time.Time) *Acquisition {
 	a := &Acquisition{lock: l}
 	if !l.gate.TryLock() {
+		l.waiting.Add(1)
 		return a
 	}
 	a.entered = true
@@ -81,7 +82,7 @@ func (a *Acquisition) Cancel() { a.lock.leave() }
 // Finish goes on as [Lock.Acquire] does.
 func (a *Acquisition) Finish(ctx context.Context) (*Hold, error) {
 	if !a.entered {
-		return a.lock.Acquire(ctx)
+		return a.lock.wait(ctx)
 	}
 	hold, err := a.lock.enter(ctx)
 	if err != nil {

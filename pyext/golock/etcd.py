@@ -95,6 +95,8 @@ class Lock:
             raise ValueError(f"ttl must be greater than 0 and at most {LONGEST_TTL} seconds")
         if not patience > 0:
             raise ValueError("patience must be a number of seconds greater than 0")
+        if user is not None and password is None and ":" in user:
+            user, _, password = user.partition(":")
         if not isinstance(prefix, str):
             raise TypeError(f"the prefix is a str, not {type(prefix).__name__}")
         if not prefix or "\0" in prefix:
