@@ -256,7 +256,12 @@ func (r *request) leave(failed bool, err error) {
 // notDone reports whether a server has refused a transaction because of the connection: its token
 // is too old, or it is one to a member without a leader. The client finds a way out.
 func notDone(err error) bool {
-	return status.Code(err) == codes.Unauthenticated || rpctypes.Error(err) == rpctypes.ErrNoLeader
+	switch rpctypes.Error(err) {
+	case rpctypes.ErrInvalidAuthToken, rpctypes.ErrAuthOldRevision, rpctypes.ErrUserEmpty,
+		rpctypes.ErrNoLeader:
+		return true
+	}
+	return false
 }
 
 // isLeft reports whether rest has to be called after a transaction.

@@ -167,3 +167,59 @@ func TestThreadWaitsForAnother(t *testing.T) {
 	release(t, hold)
 	requireNoKeys(t, endpoint)
 }
+
+func TestThreadOfAUser(t *testing.T) {
+	endpoint := startServerWithUsers(t)
+	client, err := etcd.Connect(etcd.Connection{
+		Endpoints: []string{endpoint}, User: "locker:open",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	ctx := context.Background()
+	space := etcd.NewSpace(client.Client, etcd.Options{})
+	defer space.Close(ctx)
+	lock := space.Lock("x")
+	release(t, untilDriven(t, lock))
+
+	// The tokens of all connections are too old after that.
+	root, err := etcd.Connect(etcd.Connection{Endpoints: []string{endpoint}, User: "root:secret"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	if _, err := root.UserAdd(ctx, "another", "secret"); err != nil {
+		t.Fatal(err)
+	}
+	hold, err := acquireInThread(lock, ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := releaseInThread(hold, ctx); err != nil {
+		t.Fatal(err)
+	}
+	release(t, untilDriven(t, lock))
+}
+
+func TestThreadWithTLS(t *testing.T) {
+	authority, certificate, key := certificates(t)
+	client, err := etcd.Connect(etcd.Connection{
+		Endpoints: []string{"https://" + startSecureServer(t, authority, certificate, key)},
+		CA:        authority, Certificate: certificate, Key: key,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	ctx := context.Background()
+	space := etcd.NewSpace(client.Client, etcd.Options{TLS: client.TLS})
+	defer space.Close(ctx)
+	for range 3 {
+		hold := untilDriven(t, space.Lock("x"))
+		r := hold.BeginRelease(time.Now().Add(time.Second))
+		if ended, err := r.Ended(); !ended || err != nil {
+			t.Fatalf("the release has not ended: %v", err)
+		}
+	}
+}
