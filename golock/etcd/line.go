@@ -41,7 +41,7 @@ type line struct {
 }
 
 // guardAfter is how long a key has to be the first before its process's death is waited for.
-const guardAfter = 5 * time.Millisecond
+const guardAfter = 20 * time.Millisecond
 
 // longestUnused is how long a watch stands without a claim.
 const longestUnused = time.Minute

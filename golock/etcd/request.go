@@ -48,6 +48,7 @@ type threadConns struct {
 	notUntil time.Time    // dial
 	good     atomic.Int32 // the endpoint that could be connected to last
 	watches  int
+	used     atomic.Bool // by a thread
 	closed   bool
 }
 

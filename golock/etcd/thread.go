@@ -22,6 +22,7 @@ type Acquisition struct {
 // returns one.
 func (l *Lock) BeginAcquire(until time.Time) *Acquisition {
 	a := &Acquisition{lock: l}
+	l.space.threads.used.Store(true)
 	if !l.gate.TryLock() {
 		l.waiting.Add(1)
 		return a

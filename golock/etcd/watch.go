@@ -159,7 +159,7 @@ func (w *threadWatch) end() {
 func (t *threadConns) takeWatch() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.open == 0 || t.closed || t.watches >= mostConns {
+	if !t.used.Load() || t.closed || t.watches >= mostConns {
 		return false
 	}
 	t.watches++
