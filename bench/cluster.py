@@ -292,9 +292,7 @@ def repeat(address: str) -> None:
             acquires = Worker("golock.etcd", "uncontended", address, "alone").result()
             acquire = statistics.median(acquires) * 1e6
             rate = four_processes("golock.etcd", address)
-            rows.append(
-                (go["transaction"], acquire, acquire / go["transaction"], go["rate"], rate)
-            )
+            rows.append((go["transaction"], acquire, acquire / go["transaction"], go["rate"], rate))
     names = ("transaction, µs", "acquire, µs", "ratio", "Go, acquires/s", "Python, acquires/s")
     for name, found in zip(names, zip(*rows, strict=True), strict=True):
         each = " ".join(f"{value:.2f}" if name == "ratio" else f"{value:.0f}" for value in found)
