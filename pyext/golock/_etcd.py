@@ -42,6 +42,8 @@ _FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
         ctypes.c_int,
         [ctypes.c_size_t, ctypes.c_int64, ctypes.c_size_t, _HANDLE, _HANDLE, _TOKEN],
     ),
+    "begin_acquire": (None, [ctypes.c_size_t, ctypes.c_int64, ctypes.c_size_t, _HANDLE]),
+    "begin_release": (None, [ctypes.c_size_t, ctypes.c_size_t, _HANDLE]),
     "try_acquire": (None, [ctypes.c_size_t, ctypes.c_size_t, _HANDLE]),
     "release": (ctypes.c_int, [ctypes.c_size_t, ctypes.c_size_t, _HANDLE]),
     "end": (
@@ -75,6 +77,8 @@ class Library:
     close: Any
     lock: Any
     acquire: Any
+    begin_acquire: Any
+    begin_release: Any
     try_acquire: Any
     release: Any
     end: Any
@@ -198,6 +202,15 @@ class Call:
         while self.outcome == PENDING:
             left = None if deadline is None else max(deadline - time.monotonic(), 0)
             self._end(cancel=not self._event.wait(left))
+        self._library.give_event(self._event)
+        return self.outcome
+
+    async def wait_async(self, timeout: float | None = None) -> int:
+        """Do what wait does, in a task."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while self.outcome == PENDING:
+            left = None if deadline is None else max(deadline - time.monotonic(), 0)
+            self._end(cancel=not await self._event.wait_async(left))
         self._library.give_event(self._event)
         return self.outcome
 
