@@ -55,13 +55,14 @@ class Lock:
 
     ``endpoints`` are those of etcd, as ``"10.0.0.1:2379"`` or ``"https://etcd.example:2379"``;
     ``ca``, ``cert`` and ``key`` are files in PEM format; ``user`` may contain the password, after
-    a colon. Where these are not given, etcdctl's environment variables count: ETCDCTL_ENDPOINTS,
-    ETCDCTL_CACERT, ETCDCTL_CERT, ETCDCTL_KEY, ETCDCTL_USER, ETCDCTL_PASSWORD. The default is
-    127.0.0.1:2379.
+    a colon, if there is no ``password``. Those that are not given are etcdctl's environment
+    variables: ETCDCTL_ENDPOINTS, ETCDCTL_CACERT, ETCDCTL_CERT, ETCDCTL_KEY, ETCDCTL_USER,
+    ETCDCTL_PASSWORD, ETCDCTL_INSECURE_SKIP_TLS_VERIFY. An empty string is given, and stands for
+    nothing: no user, no file. The default of ``endpoints`` is 127.0.0.1:2379.
 
-    ``prefix`` is that of the keys in etcd; ``handoff`` is how many seconds the process may keep the
-    lock for its own waiters before those of other processes; ``patience`` is after how many seconds
-    without an answer of etcd a call raises EtcdError.
+    ``prefix`` is that of the keys in etcd, and must not be empty; ``handoff`` is how many seconds
+    the process may keep the lock for its own waiters before those of other processes; ``patience``
+    is after how many seconds without an answer of etcd a call raises EtcdError.
 
     ``on_lost`` is called with the lock, in a thread of its own, when the lock is lost.
 
@@ -94,26 +95,41 @@ class Lock:
             raise ValueError(f"ttl must be greater than 0 and at most {LONGEST_TTL} seconds")
         if not patience > 0:
             raise ValueError("patience must be a number of seconds greater than 0")
-        listed = endpoints if endpoints is not None else os.environ.get("ETCDCTL_ENDPOINTS")
-        if isinstance(listed, str):
-            listed = [each.strip() for each in listed.split(",") if each.strip()]
+        if user is not None and password is None and ":" in user:
+            user, _, password = user.partition(":")
+        if not isinstance(prefix, str):
+            raise TypeError(f"the prefix is a str, not {type(prefix).__name__}")
+        if not prefix or "\0" in prefix:
+            raise ValueError(
+                "the prefix is empty, or contains a null character: keys that are no lock's must"
+                " not begin with it"
+            )
         self.name = name
         self.on_lost = on_lost
         self._options = {
-            "Endpoints": list(listed or ["127.0.0.1:2379"]),
-            "CA": _given(ca, "ETCDCTL_CACERT"),
-            "Certificate": _given(cert, "ETCDCTL_CERT"),
-            "Key": _given(key, "ETCDCTL_KEY"),
-            "User": _given(user, "ETCDCTL_USER"),
-            "Password": _given(password, "ETCDCTL_PASSWORD"),
-            "ServerName": server_name or "",
-            "InsecureSkipVerify": os.environ.get("ETCDCTL_INSECURE_SKIP_TLS_VERIFY") == "true",
+            "Environment": {
+                variable: value
+                for variable, value in os.environ.items()
+                if variable.startswith("ETCDCTL_")
+            },
+            "Given": {
+                field: value
+                for field, value in (
+                    ("Endpoints", _listed(endpoints)),
+                    ("CA", _path(ca)),
+                    ("Certificate", _path(cert)),
+                    ("Key", _path(key)),
+                    ("User", user),
+                    ("Password", password),
+                    ("ServerName", server_name),
+                )
+                if value is not None
+            },
             "Prefix": prefix,
             "TTL": float(ttl),
             "Handoff": min(float(handoff), LONGEST_TTL) if handoff > 0 else -1.0,
             "Patience": min(float(patience), LONGEST_TTL),
         }
-        self._patience = min(float(patience), LONGEST_TTL)
         self._process: _Process | None = None
         self._handle = 0
         self._hold: _Hold | None = None
@@ -133,24 +149,35 @@ class Lock:
             raise ValueError("timeout value must be a non-negative number")
         if timeout > _golock.TIMEOUT_MAX:
             raise OverflowError("timeout value is too large")
-        began = time.monotonic()
-        process = self._open(None if timeout == -1 else timeout)
+        deadline = None if timeout == -1 else time.monotonic() + timeout
+        process = self._open(_left(deadline))
         if process is None:
             return False
         library = process.library
-        if timeout != -1:
-            timeout = max(began + timeout - time.monotonic(), 0)
-        nanoseconds = -1 if timeout == -1 else int(timeout * 1e9)
-        with Call(
-            library, library.acquire, self._handle, blocking, nanoseconds, known=self._known
-        ) as call:
-            outcome = call.wait(None if timeout == -1 else timeout)
-            if outcome == FAILED:
-                raise EtcdError(call.text)
-            if outcome != DONE:
-                return False
-            hold = _Hold(process, call.handle, call.token, self._known)
-            self._keep(hold)
+        if blocking:
+            nanoseconds = _nanoseconds(_left(deadline))
+            call = Call(
+                library,
+                library.acquire,
+                self._handle,
+                nanoseconds,
+                acquires=True,
+                known=self._known,
+            )
+        else:
+            call = Call(library, library.try_acquire, self._handle)
+        with call:
+            call.wait(_left(deadline))
+            return self._take(process, call)
+
+    def _take(self, process: _Process, call: Call) -> bool:
+        """Take over what an acquire has got, and return whether that is the lock."""
+        if call.outcome == FAILED:
+            raise EtcdError(call.text)
+        if call.outcome != DONE:
+            return False
+        hold = _Hold(process, call.handle, call.token, self._known)
+        self._keep(hold)
         try:
             if self.on_lost is not None:
                 process.tell(self, hold)
@@ -158,6 +185,49 @@ class Lock:
             self._forgo()
             raise
         return True
+
+    async def acquire_async(self, timeout: float | None = None) -> bool:
+        """Acquire the lock in a task of any event loop, as ``acquire`` does in a thread.
+
+        Tasks and threads of the process wait in one line. A task that is cancelled does not have
+        the lock.
+        """
+        if timeout is not None and timeout < 0:
+            raise ValueError("timeout value must be a non-negative number")
+        if timeout is not None and timeout > _golock.TIMEOUT_MAX:
+            raise OverflowError("timeout value is too large")
+        deadline = None if timeout is None else time.monotonic() + timeout
+        process = await self._open_async(timeout)
+        if process is None:
+            return False
+        library = process.library
+        nanoseconds = _nanoseconds(_left(deadline))
+        with Call(library, library.begin_acquire, self._handle, nanoseconds) as call:
+            await call.wait_async(_left(deadline))
+            return self._take(process, call)
+
+    async def release_async(self) -> None:
+        """Release the lock as ``release`` does, without stopping the event loop for that time.
+
+        The lock is released also if the task is cancelled meanwhile.
+        """
+        hold = self._held()
+        self._forgo()
+        library = hold.process.library
+        with Call(library, library.begin_release, hold.handle.number) as call:
+            self._released(hold, await call.wait_async(), call)
+
+    async def __aenter__(self) -> Self:
+        await self.acquire_async()
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.release_async()
 
     def release(self) -> None:
         """Release the lock.
@@ -170,10 +240,12 @@ class Lock:
         self._forgo()
         library = hold.process.library
         with Call(library, library.release, hold.handle.number) as call:
-            outcome = call.wait()
-            if outcome != LOST:
-                hold.process.tell_not(hold)
-            self._raise(outcome, call)
+            self._released(hold, call.wait(), call)
+
+    def _released(self, hold: _Hold, outcome: int, call: Call) -> None:
+        if outcome != LOST:
+            hold.process.tell_not(hold)
+        self._raise(outcome, call)
 
     def locked(self) -> bool:
         """Return whether the lock was acquired through this object, and not released yet."""
@@ -247,13 +319,14 @@ class Lock:
             return txn._decode(call.text)
 
     def holder(self) -> dict[str, Any] | None:
-        """Ask etcd which process has the lock: its host, pid and program; None if it is free."""
-        process = self._open(self._patience)
-        if process is None:
-            raise EtcdError("etcd has not answered in time")
+        """Ask etcd which process has the lock: its host, pid and program; None if it is free.
+
+        Raises EtcdError if etcd refuses, or has not answered for ``patience`` seconds.
+        """
+        process = self._open(None)
+        assert process is not None
         library = process.library
-        nanoseconds = int(self._patience * 1e9)
-        with Call(library, library.holder, self._handle, nanoseconds) as call:
+        with Call(library, library.holder, self._handle, -1) as call:
             self._raise(call.wait(), call)
         if not call.text:
             return None
@@ -268,14 +341,28 @@ class Lock:
         """Return this process, connected; None if that is not so after so many seconds."""
         process = _this_process()
         if self._process is not process:
-            self._known = process.known(self._options, self.name)
-            handle = process.lock(self._options, self.name, timeout, self._known)
-            if handle is None:
+            space = process.space(self._options, timeout)
+            if space is None:
                 return None
-            self._handle = handle
-            self._process = process
-            weakref.finalize(self, process.forget, self._handle).atexit = False
+            self._use(process, space)
         return process
+
+    async def _open_async(self, timeout: float | None) -> _Process | None:
+        process = _this_process()
+        if self._process is not process:
+            space = await process.space_async(self._options, timeout)
+            if space is None:
+                return None
+            self._use(process, space)
+        return process
+
+    def _use(self, process: _Process, space: Handle) -> None:
+        if self._process is process:  # another thread or task was faster
+            return
+        self._handle = process.lock(space, self.name)
+        self._known = process.known(space, self.name)
+        self._process = process
+        weakref.finalize(self, process.forget, self._handle).atexit = False
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what a copy has: it is another lock of the name, and is not held."""
@@ -301,8 +388,6 @@ class Lock:
             raise _lost(self.name)
         if outcome == RELEASED:
             raise RuntimeError("release unlocked lock")
-        if outcome == NOT_ACQUIRED:
-            raise EtcdError("etcd has not answered in time")
         if outcome == FAILED:
             raise EtcdError(call.text)
 
@@ -397,7 +482,7 @@ class _Process:
         self.library = Library(_package.LIBRARY, private=private)
         self._mutex = _golock.Lock()  # of those who connect
         self._spaces: dict[str, Handle] = {}
-        self._known: weakref.WeakValueDictionary[tuple[str, str], _golock.KnownLock] = (
+        self._known: weakref.WeakValueDictionary[tuple[int, str], _golock.KnownLock] = (
             weakref.WeakValueDictionary()
         )
         self.holds: set[_Hold] = set()
@@ -406,61 +491,67 @@ class _Process:
         self._numbers = 0
         self._telling: dict[int, tuple[weakref.ref[Lock], _Hold]] = {}
 
-    def known(self, options: dict[str, Any], name: str) -> _golock.KnownLock:
+    def known(self, space: Handle, name: str) -> _golock.KnownLock:
         """Return what golock.sight knows of a lock, the same for all its objects."""
-        key = json.dumps(options), name
+        key = space.number, name
         known = self._known.get(key)
         if known is None:
-            known = _golock.KnownLock(name, ",".join(options["Endpoints"]))
+            known = _golock.KnownLock(name, self.library.endpoints_of(space.number))
+            its = self.lock(space, name)
+            self.library.show(known, its)
+            weakref.finalize(known, self.forget, its).atexit = False
             known = self._known.setdefault(key, known)
         return known
 
-    def lock(
-        self,
-        options: dict[str, Any],
-        name: str,
-        timeout: float | None,
-        known: _golock.KnownLock,
-    ) -> int | None:
-        """Return the handle of a lock; None if there is no connection after so many seconds."""
-        space = self._space(options, timeout, known)
-        if space is None:
-            return None
-        text = name.encode("utf-8", "surrogatepass")
-        handle: int = self.library.lock(space.number, text)
-        if not known.asks:
-            its = self.library.lock(space.number, text)
-            self.library.show(known, its)
-            weakref.finalize(known, self.forget, its).atexit = False
+    def lock(self, space: Handle, name: str) -> int:
+        """Return the handle of a lock."""
+        handle: int = self.library.lock(space.number, name.encode("utf-8", "surrogatepass"))
         return handle
 
-    def _space(
-        self, options: dict[str, Any], timeout: float | None, known: _golock.KnownLock
-    ) -> Handle | None:
+    def space(self, options: dict[str, Any], timeout: float | None) -> Handle | None:
+        """Return a connection; None if there is none after so many seconds."""
         text = json.dumps(options)
-        limit = -1.0 if timeout is None else timeout
         if text in self._spaces:
             return self._spaces[text]
-        if not self._mutex.acquire(timeout=limit):
+        if not self._mutex.acquire(timeout=-1 if timeout is None else timeout):
             return None
         try:
             if text in self._spaces:
                 return self._spaces[text]
-            nanoseconds = -1 if timeout is None else int(timeout * 1e9)
-            with Call(
-                self.library, self.library.open, text.encode(), nanoseconds, known=known
-            ) as call:
-                outcome = call.wait(timeout)
-                if outcome == NOT_ACQUIRED:
-                    return None
-                if outcome == INVALID:
-                    raise ValueError(call.text)
-                if outcome == FAILED:
-                    raise EtcdError(call.text)
-                self._spaces[text] = call.handle
-                return call.handle
+            with self._call_open(text, timeout) as call:
+                call.wait(timeout)
+                return self._opened(text, call)
         finally:
             self._mutex.release()
+
+    async def space_async(self, options: dict[str, Any], timeout: float | None) -> Handle | None:
+        """Do what space does, in a task."""
+        text = json.dumps(options)
+        if text in self._spaces:
+            return self._spaces[text]
+        if not await self._mutex.acquire_async(timeout):
+            return None
+        try:
+            if text in self._spaces:
+                return self._spaces[text]
+            with self._call_open(text, timeout) as call:
+                await call.wait_async(timeout)
+                return self._opened(text, call)
+        finally:
+            self._mutex.release()
+
+    def _call_open(self, text: str, timeout: float | None) -> Call:
+        return Call(self.library, self.library.open, text.encode(), _nanoseconds(timeout))
+
+    def _opened(self, text: str, call: Call) -> Handle | None:
+        if call.outcome == NOT_ACQUIRED:
+            return None
+        if call.outcome == INVALID:
+            raise ValueError(call.text)
+        if call.outcome == FAILED:
+            raise EtcdError(call.text)
+        self._spaces[text] = call.handle
+        return call.handle
 
     def forget(self, handle: int) -> None:
         if self.is_this():
@@ -539,8 +630,26 @@ def _close() -> None:
         _this.close()
 
 
-def _given(value: str | os.PathLike[str] | None, variable: str) -> str:
-    return os.fspath(value) if value is not None else os.environ.get(variable, "")
+def _left(deadline: float | None) -> float | None:
+    return None if deadline is None else max(deadline - time.monotonic(), 0)
+
+
+def _nanoseconds(timeout: float | None) -> int:
+    return -1 if timeout is None else int(timeout * 1e9)
+
+
+def _path(path: str | os.PathLike[str] | None) -> str | None:
+    return None if path is None else os.fspath(path)
+
+
+def _listed(endpoints: list[str] | tuple[str, ...] | str | None) -> list[str] | None:
+    if endpoints is None:
+        return None
+    each = endpoints.split(",") if isinstance(endpoints, str) else endpoints
+    listed = [endpoint.strip() for endpoint in each if endpoint.strip()]
+    if not listed:
+        raise ValueError("there is no endpoint")
+    return listed
 
 
 def _base64(text: str | bytes) -> str:
