@@ -64,7 +64,9 @@ func (n *line) view() View {
 	defer n.mu.Unlock()
 	view := View{}
 	for _, c := range n.claims {
-		view.Before = max(view.Before, len(c.before))
+		if !c.unwanted.Load() {
+			view.Before = max(view.Before, len(c.before))
+		}
 	}
 	first := n.first
 	switch {

@@ -198,17 +198,6 @@ static PyMethodDef known_lock_methods[] = {
     {NULL, NULL, 0, NULL},
 };
 
-static PyObject *
-known_lock_asks(KnownLockObject *self, void *Py_UNUSED(closure))
-{
-    return PyBool_FromLong(self->ask != NULL);
-}
-
-static PyGetSetDef known_lock_getset[] = {
-    {"asks", (getter)known_lock_asks, NULL, PyDoc_STR("Whether ask() was called."), NULL},
-    {NULL, NULL, NULL, NULL, NULL},
-};
-
 static PyMemberDef known_lock_members[] = {
     {"__weaklistoffset__", T_PYSSIZET, offsetof(KnownLockObject, weakrefs), READONLY, NULL},
     {NULL, 0, 0, 0, NULL},
@@ -220,7 +209,6 @@ static PyType_Slot known_lock_slots[] = {
     {Py_tp_doc, (void *)PyDoc_STR("KnownLock(name, endpoints, /)\n--\n\n"
                                   "What golock.sight knows of a lock in etcd.")},
     {Py_tp_methods, known_lock_methods},
-    {Py_tp_getset, known_lock_getset},
     {Py_tp_members, known_lock_members},
     {0, NULL},
 };
