@@ -1,8 +1,11 @@
-"""Locks across processes beside multiprocessing.Lock and filelock.
+"""Locks and events across processes beside those of multiprocessing, and filelock.
 
 The time of an uncontended pair of acquire and release (the minimum of many short runs, taken in
-turn), and the rate and the longest wait when processes fight for the lock; and the time from
-`kill -9` of a holder to the next owner, which the others never reach.
+turn), and the rate and the longest wait when processes fight for the lock (medians of runs in
+turn). Of events, the time of `set(); is_set(); clear()`, of a round of two processes that take
+turns, and from a set to the last of 100 waiters. And the time from `kill -9` of a holder to the
+next owner, which the other locks never reach. With GOLOCK_SENTINEL=0 in the environment all is
+measured without sentinels.
 """
 
 from __future__ import annotations
@@ -23,11 +26,12 @@ from typing import Any
 import filelock
 
 import results
-from golock.process import Lock
+from golock.process import Event, Lock
 
 # Returns a function that each process calls for its lock.
 Maker = Callable[[], Callable[[], Any]]
 RUNS, PAIRS = 400, 500
+ROUNDS, WAITERS = 2000, 100
 
 
 def process_lock() -> Callable[[], Any]:
@@ -95,6 +99,94 @@ def fight(make: Maker, processes: int, seconds: float) -> tuple[float, float]:
     return sum(count for count, _ in each) / seconds, max(longest for _, longest in each) * 1000
 
 
+EVENTS: dict[str, Callable[[], Any]] = {
+    "golock.process.Event": Event,
+    "multiprocessing.Event": multiprocessing.Event,
+}
+
+
+def flash(event: Any) -> float:
+    began = time.perf_counter_ns()
+    for _ in range(PAIRS):
+        event.set()
+        event.is_set()
+        event.clear()
+    return (time.perf_counter_ns() - began) / PAIRS
+
+
+def take_turns(make: Callable[[], Any]) -> float:
+    """Return the time of a round in microseconds."""
+    there, back = make(), make()
+
+    def turn(mine: Any, other: Any) -> None:
+        mine.wait()
+        mine.clear()
+        other.set()
+
+    pid = os.fork()
+    if pid == 0:
+        for _ in range(ROUNDS):
+            turn(there, back)
+        os._exit(0)
+    began = time.perf_counter_ns()
+    there.set()
+    for _ in range(ROUNDS - 1):
+        turn(back, there)
+    back.wait()
+    took = time.perf_counter_ns() - began
+    os.waitpid(pid, 0)
+    return took / ROUNDS / 1000
+
+
+def wake_many(make: Callable[[], Any]) -> float:
+    """Return the time from a set to the last waiter in milliseconds."""
+    event = make()
+    reader, writer = os.pipe()
+    for _ in range(WAITERS):
+        if os.fork() == 0:
+            os.write(writer, b"w")
+            event.wait()
+            os.write(writer, b"e")
+            os._exit(0)
+
+    def read() -> None:
+        left = WAITERS
+        while left:
+            left -= len(os.read(reader, left))
+
+    read()
+    time.sleep(0.2)  # by then they sleep
+    began = time.perf_counter_ns()
+    event.set()
+    read()
+    took = time.perf_counter_ns() - began
+    for _ in range(WAITERS):
+        os.wait()
+    return took / 1e6
+
+
+def compare_events(repeats: int) -> dict[str, dict[str, float]]:
+    events = {name: make() for name, make in EVENTS.items()}
+    best = dict.fromkeys(events, float("inf"))
+    for _ in range(RUNS):
+        for name, event in events.items():
+            best[name] = min(best[name], flash(event))
+    turns: dict[str, list[float]] = {name: [] for name in EVENTS}
+    wakes: dict[str, list[float]] = {name: [] for name in EVENTS}
+    for _ in range(repeats):
+        for name, make in EVENTS.items():
+            turns[name].append(take_turns(make))
+            wakes[name].append(wake_many(make))
+    return {
+        name: {
+            "calls_ns": best[name],
+            "round_us": statistics.median(turns[name]),
+            "wake_ms": statistics.median(wakes[name]),
+        }
+        for name in EVENTS
+    }
+
+
 def after_a_kill(times: int = 200) -> list[float]:
     """Return how long it took from each kill until the next owner had the lock, in milliseconds."""
     lock = Lock()
@@ -149,6 +241,7 @@ def main() -> None:
             }
             for name, of in fights.items()
         },
+        "events": compare_events(5 if not fast else 1),
         "after_a_kill_ms": {
             "times": kills,
             "median": statistics.median(took),

@@ -306,15 +306,22 @@ def process_section(figures: Figures) -> list[str]:
         for fight in fights.values():
             row += [f"{fight['rate'] / 1e3:,.0f}", f"{fight['longest_wait_ms']:.0f} ms"]
         rows.append(row)
+    events = [["events", "calls, ns", "a round, µs", "to the last of 100 waiters, ms"]]
+    for name, event in figures["events"].items():
+        cells = f"{event['calls_ns']:,.0f}", f"{event['round_us']:.1f}", f"{event['wake_ms']:.1f}"
+        events.append([name, *cells])
     after = figures["after_a_kill_ms"]
     return [
         *prose(
             f"4 and 16 processes that fight for a lock in empty loops, and an uncontended pair of "
             f"calls ({figures['date']}). From kill -9 of a golock.process.Lock's holder to the "
             f"next owner, {after['times']} times: median {after['median']:.2f} ms, 99 % within "
-            f"{after['p99']:.2f} ms, the longest {after['max']:.2f} ms."
+            f"{after['p99']:.2f} ms, the longest {after['max']:.2f} ms. Of events: `set(); is_set(); "
+            f"clear()`, a round of two processes that take turns, and from a set to the end of the "
+            f"last of 100 processes that wait."
         ),
         *table(rows),
+        *table(events),
     ]
 
 

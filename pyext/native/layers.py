@@ -15,7 +15,7 @@ HERE = Path(__file__).resolve().parent
 LAYERS = {
     "": "the module: its functions and types, and what a fork does to each layer",
     "primitives": "the classes",
-    "process": "locks across processes: pages, slots, sentinels",
+    "process": "locks and events across processes: pages, slots, sentinels",
     "sharing": "their words handed to code that is not Python",
     "install": "what has become of the interpreter's threading",
     "loops": "what a task awaits, and how its loop is woken",
