@@ -22,6 +22,7 @@ const (
 
 const (
 	look         = int64(100 * time.Millisecond) // between looks at a lock that threads wait for
+	lookAtByte   = int64(50 * time.Millisecond)  // at that of a holder that no sentinel guards
 	dyingPause   = int64(30 * time.Microsecond)  // between looks at a dying process
 	afterFailure = time.Millisecond              // when the kernel cannot let a sentinel sleep
 )
@@ -283,6 +284,9 @@ func (s *sentinel) serve() {
 				nextLook = now + look
 			}
 			until = nextLook
+			if !s.guards {
+				until = min(until, now+lookAtByte)
+			}
 		}
 		switch {
 		case !soon:

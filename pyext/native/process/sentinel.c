@@ -222,6 +222,9 @@ serve(sentinel *self)
             __atomic_store_n(&self->ticks, true, __ATOMIC_SEQ_CST);
             next_look = looks || next_look <= now ? now + GOLOCK_LOOK : next_look;
             until = next_look;
+            if (!self->guards && now + GOLOCK_LOOK_AT_BYTE < until) {
+                until = now + GOLOCK_LOOK_AT_BYTE;
+            }
         }
         if (dying) {
             dying_since = dying_since == 0 ? now : dying_since;

@@ -6,8 +6,8 @@
  * that watch them. Each slot is watched by the sentinels of the two nearest living slots above it,
  * cyclically; one of them may be stopped, or dead as well.
  *
- * Where the kernel refuses that, a sentinel guards no words, and looks every 100 ms while threads
- * of its process wait. */
+ * Where the kernel refuses that, a sentinel guards no words, and looks at the byte of the holder
+ * while threads of its process wait. */
 #ifndef GOLOCK_PROCESS_SENTINEL_H
 #define GOLOCK_PROCESS_SENTINEL_H
 
@@ -39,7 +39,9 @@ bool golock_sentinel_look(golock_page *page);
 
 void golock_sentinels_after_fork(void);
 
-/* Nanoseconds between the looks. */
+/* Nanoseconds between the looks; and between those at the byte of a holder that no sentinel guards.
+ * It is unlocked when the memory of a killed process has been freed. */
 #define GOLOCK_LOOK 100000000
+#define GOLOCK_LOOK_AT_BYTE 50000000
 
 #endif

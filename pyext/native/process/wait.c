@@ -47,7 +47,7 @@ park(golock_page *page, const golock_cell_waiter *waiter, bool dying)
     if (interrupts) {
         look = golock_now() + OVERLOOKED;
     } else if (page->sentinel == NULL) {
-        look = golock_now() + (dying ? WHILE_DYING : GOLOCK_LOOK);
+        look = golock_now() + (dying ? WHILE_DYING : GOLOCK_LOOK_AT_BYTE);
     }
     bool early = look < until;
     long result = golock_shared_wait(golock_cell_word(page), waiter->value, early ? look : until,
