@@ -316,9 +316,9 @@ def process_section(figures: Figures) -> list[str]:
             f"4 and 16 processes that fight for a lock in empty loops, and an uncontended pair of "
             f"calls ({figures['date']}). From kill -9 of a golock.process.Lock's holder to the "
             f"next owner, {after['times']} times: median {after['median']:.2f} ms, 99 % within "
-            f"{after['p99']:.2f} ms, the longest {after['max']:.2f} ms. Of events: `set(); is_set(); "
-            f"clear()`, a round of two processes that take turns, and from a set to the end of the "
-            f"last of 100 processes that wait."
+            f"{after['p99']:.2f} ms, the longest {after['max']:.2f} ms. Of events: `set(); "
+            "is_set(); clear()`, a round of two processes that take turns, and from a set to the "
+            "end of the last of 100 processes that wait."
         ),
         *table(rows),
         *table(events),

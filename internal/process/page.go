@@ -65,7 +65,7 @@ import "unsafe"
 // alone never makes a process with guarded words count as dead.
 //
 // Where the kernel refuses robust lists or futex_waitv (before 5.16, or by a seccomp filter), the
-// byte alone says who lives. While its process has waiters, the sentinel looks every 50 ms. The byte
+// byte alone says who lives. The sentinel looks every 50 ms while its process has waiters. The byte
 // is unlocked when the memory of a killed process has been freed, so a death is seen 50 ms after
 // that at the latest. A waiter that woke up to look would lose its place in the kernel's queue.
 //

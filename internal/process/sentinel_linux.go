@@ -22,7 +22,7 @@ const (
 
 const (
 	look         = int64(100 * time.Millisecond) // between looks at a lock that threads wait for
-	lookAtByte   = int64(50 * time.Millisecond)  // the same where the holder's byte says that it lives
+	lookAtByte   = int64(50 * time.Millisecond)  // at that of a holder that no sentinel guards
 	dyingPause   = int64(30 * time.Microsecond)  // between looks at a dying process
 	afterFailure = time.Millisecond              // when the kernel cannot let a sentinel sleep
 )
@@ -234,10 +234,6 @@ func shared(word *uint32, value uint32) waitv {
 
 func (s *sentinel) serve() {
 	var nextLook, dyingSince int64
-	between := look
-	if !s.guards {
-		between = lookAtByte
-	}
 	words := make([]waitv, 0, mostWords)
 	for {
 		kick := shared((*uint32)(unsafe.Pointer(&s.kicked)), s.kicked.Load())
@@ -285,9 +281,12 @@ func (s *sentinel) serve() {
 		if waits {
 			s.ticks.Store(true)
 			if looks || nextLook <= now {
-				nextLook = now + between
+				nextLook = now + look
 			}
 			until = nextLook
+			if !s.guards {
+				until = min(until, now+lookAtByte)
+			}
 		}
 		switch {
 		case !soon:

@@ -95,7 +95,7 @@ def test_each_waits_for_the_other(peer, name):
     assert peer.answer() == "locked false"
 
 
-# Waiters that looked for themselves would do it every 0.1 s, and then go to the end of the line.
+# Waiters that looked for themselves would do it every 0.05 s, and then go to the end of the line.
 def test_waiters_keep_their_places(program, name, tmp_path):
     lock = Lock(name)
     lock.acquire()

@@ -186,7 +186,6 @@ serve(sentinel *self)
 {
     struct golock_waitv words[GOLOCK_WAITV_MOST];
     int64_t next_look = 0, dying_since = 0;
-    const int64_t between = self->guards ? GOLOCK_LOOK : GOLOCK_LOOK_AT_BYTE;
     for (;;) {
         bool dying = false, waits = false;
         unsigned count = 1;
@@ -221,8 +220,11 @@ serve(sentinel *self)
         int64_t until = GOLOCK_FOREVER;
         if (waits) {
             __atomic_store_n(&self->ticks, true, __ATOMIC_SEQ_CST);
-            next_look = looks || next_look <= now ? now + between : next_look;
+            next_look = looks || next_look <= now ? now + GOLOCK_LOOK : next_look;
             until = next_look;
+            if (!self->guards && now + GOLOCK_LOOK_AT_BYTE < until) {
+                until = now + GOLOCK_LOOK_AT_BYTE;
+            }
         }
         if (dying) {
             dying_since = dying_since == 0 ? now : dying_since;

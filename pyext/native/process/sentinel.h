@@ -6,8 +6,8 @@
  * that watch them. Each slot is watched by the sentinels of the two nearest living slots above it,
  * cyclically; one of them may be stopped, or dead as well.
  *
- * Where the kernel refuses that, a sentinel guards no words, and looks every 50 ms while threads of
- * its process wait. */
+ * Where the kernel refuses that, a sentinel guards no words, and looks at the byte of the holder
+ * while threads of its process wait. */
 #ifndef GOLOCK_PROCESS_SENTINEL_H
 #define GOLOCK_PROCESS_SENTINEL_H
 
@@ -39,12 +39,9 @@ bool golock_sentinel_look(golock_page *page);
 
 void golock_sentinels_after_fork(void);
 
-/* Nanoseconds between looks at a lock that threads wait for. */
+/* Nanoseconds between the looks; and between those at the byte of a holder that no sentinel guards.
+ * It is unlocked when the memory of a killed process has been freed. */
 #define GOLOCK_LOOK 100000000
-
-/* The same where a byte says that the holder lives. A killed process looks alive until its memory
- * has been freed and its byte is unlocked, so its death is seen one such time after that at the
- * latest. */
 #define GOLOCK_LOOK_AT_BYTE 50000000
 
 #endif
