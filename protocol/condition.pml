@@ -44,13 +44,13 @@
  * withdrawing listener checks: */
 	/* pyext/native/waiting/notify.c end_record: (listeners =
 	   __atomic_load_n(&listener->listeners, __ATOMIC_ACQUIRE)) != NULL) { */
-	/* pyext/native/waiting/notify.c lock_list: while (__atomic_exchange_n(&listeners->locked,
+	/* pyext/native/waiting/notify.c lock_threads: while (__atomic_exchange_n(&listeners->locked,
 	   true, __ATOMIC_ACQUIRE)) { */
-	/* pyext/native/waiting/notify.c unlock_list: __atomic_store_n(&listeners->locked, false,
+	/* pyext/native/waiting/notify.c unlock_threads: __atomic_store_n(&listeners->locked, false,
 	   __ATOMIC_RELEASE); */
 	/* pyext/native/waiting/notify.c unlink_listener: __atomic_store_n(&listener->listeners,
 	   NULL, __ATOMIC_RELEASE); */
-	/* pyext/native/waiting/notify.c golock_listen: __atomic_store_n(&listener->listeners,
+	/* pyext/native/waiting/notify.c link_listener: __atomic_store_n(&listener->listeners,
 	   listeners, __ATOMIC_RELAXED); */
 	/* pyext/native/waiting/notify.c golock_move_listeners: __atomic_store_n(&each->listeners,
 	   to, __ATOMIC_RELEASE); */
@@ -219,7 +219,7 @@ listen: /* internal/core/listener.go Listen: func Listen(word *uint32, l *Listen
 	}
 	atomic { WRITE(len(list)); UNLOCK }
 		/* internal/core/listener.go write: atomic.StoreUint32(word, l.length) */
-		/* pyext/native/waiting/notify.c golock_listen: __atomic_store_n(&listeners->length,
+		/* pyext/native/waiting/notify.c link_listener: __atomic_store_n(&listeners->length,
 		   listeners->length + 1, __ATOMIC_RELAXED); */
 
 unlock:

@@ -52,7 +52,7 @@ class Run:
     @property
     def inlines(self) -> bool:
         """Whether a statement of an inline counts as reached if it is at one of its places."""
-        return self.model == "process.pml"
+        return self.model in ("process.pml", "notification.pml")
 
 
 PROOF = [
@@ -134,6 +134,38 @@ PROOF = [
         "task.pml",
         "THREADS=1 TASKS=1 ROUNDS=1 SHARED STOP",
         "goroutines know the lock of a loop that stops",
+        large=True,
+    ),
+    Run(
+        "notification.pml",
+        "TASKS=1 THREADS=1 ROUNDS=2 NOTIFIES=3 CANCEL",
+        "notifications of a task whose loop stops",
+    ),
+    Run(
+        "notification.pml",
+        "TASKS=2 THREADS=0 ROUNDS=2 NOTIFIES=2",
+        "two loops that stop, two waits each",
+    ),
+    Run(
+        "notification.pml",
+        "TASKS=2 THREADS=1 ROUNDS=1 NOTIFIES=2",
+        "two loops that stop, and a thread",
+    ),
+    Run(
+        "notification.pml",
+        "TASKS=2 THREADS=1 ROUNDS=1 NOTIFIES=1 ONE_LOOP",
+        "a loop with two tasks that stops, and a thread",
+    ),
+    Run(
+        "notification.pml",
+        "TASKS=2 THREADS=1 ROUNDS=1 NOTIFIES=2 ONE_LOOP CANCEL",
+        "the same; a task is cancelled",
+        large=True,
+    ),
+    Run(
+        "notification.pml",
+        "TASKS=2 THREADS=1 ROUNDS=1 NOTIFIES=2 CANCEL",
+        "two loops, and a task is cancelled",
         large=True,
     ),
     Run("event.pml", "THREADS=4", "an event, four threads, for ever", large=True),

@@ -208,6 +208,16 @@ def _trio() -> Any:
     return trio
 
 
+def running_task() -> object:
+    """Return the task that runs in this thread, or None."""
+    if "trio" in sys.modules:
+        trio = _trio()
+        if trio is not None:
+            return trio.lowlevel.current_task()
+    loop = _asyncio_loop()
+    return None if loop is None else sys.modules["asyncio.tasks"].current_task(loop)
+
+
 def _running() -> Loop:
     """Return the loop that runs in this thread. Raises RuntimeError if there is none."""
     if "trio" in sys.modules:

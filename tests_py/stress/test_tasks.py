@@ -99,3 +99,69 @@ def test_every_item_is_consumed(numbers, stress):
     lost, left, cancelled = numbers(CONSUMERS, stress.size(2_000, 200_000), timeout=280)
     assert (lost, left) == (0, 0)
     stress.count("cancelled tasks", cancelled)
+
+
+NOTIFIED = """
+import asyncio, random, re, sys, threading, time
+import golock
+
+rounds = int(sys.argv[1])
+condition = golock.Condition(golock.Lock())
+woken, sent, slow = 0, 0, 0
+over = False
+
+def waiters():
+    return int(re.search(r", (\\d+)\\)>$", repr(condition))[1])
+
+def thread():
+    global woken
+    with condition:
+        while not over:
+            notified = condition.wait(random.choice([None, 0.01]))
+            woken += notified
+
+async def task():
+    global woken
+    async with condition:
+        while not over:
+            notified = await condition.wait_async(random.choice([None, 0.01]))
+            woken += notified
+
+async def loop():
+    global slow
+    tasks = [asyncio.create_task(task()) for _ in range(3)]
+    while not over:
+        await asyncio.sleep(0.001)
+        if random.random() < 0.005:
+            slow += 1
+            time.sleep(0.15)
+    await asyncio.gather(*tasks)
+
+threads = [threading.Thread(target=thread) for _ in range(3)]
+threads += [threading.Thread(target=lambda: asyncio.run(loop())) for _ in range(3)]
+for each in threads:
+    each.start()
+while sent < rounds:
+    with condition:
+        n = min(waiters(), random.randrange(3))
+        condition.notify(n)
+        sent += n
+    time.sleep(0.001)
+while woken < sent:
+    time.sleep(0.01)
+with condition:
+    surplus = woken - sent
+    over = True
+    condition.notify_all()
+for each in threads:
+    each.join()
+print(surplus, sent, slow)
+"""
+
+
+def test_notifications_end_as_many_waits(numbers, stress):
+    """Loops are blocked for longer than the patience with them; waits reach their limits."""
+    surplus, sent, slow = numbers(NOTIFIED, stress.size(1_000, 20_000), timeout=280)
+    assert surplus == 0
+    stress.count("notifications", sent)
+    stress.count("blocked loops", slow)

@@ -17,18 +17,6 @@ def new() -> golock.Condition:
     return golock.Condition(golock.Lock())
 
 
-def test_an_rlock_has_a_thread_as_owner() -> None:
-    condition = golock.Condition()
-    for call in (
-        condition.__aenter__,
-        condition.acquire_async,
-        condition.wait_async,
-        lambda: condition.wait_for_async(bool),
-    ):
-        with pytest.raises(RuntimeError, match="RLock"):
-            call()
-
-
 def test_the_lock_must_be_held() -> None:
     async def main() -> None:
         with pytest.raises(RuntimeError, match="un-acquired"):

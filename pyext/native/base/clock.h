@@ -2,6 +2,7 @@
 #ifndef GOLOCK_CLOCK_H
 #define GOLOCK_CLOCK_H
 
+#include "base/compat.h"
 #include "golock.h"
 
 #include <stdbool.h>

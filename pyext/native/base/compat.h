@@ -1,4 +1,5 @@
-/* Python.h, and what differs between its versions. */
+/* Python.h, and what differs between its versions. Headers include this before any of the system's:
+ * Python.h sets feature macros, which those set too. */
 #ifndef GOLOCK_COMPAT_H
 #define GOLOCK_COMPAT_H
 

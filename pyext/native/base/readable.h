@@ -2,6 +2,8 @@
 #ifndef GOLOCK_READABLE_H
 #define GOLOCK_READABLE_H
 
+#include "base/compat.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>

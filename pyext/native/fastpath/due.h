@@ -2,6 +2,8 @@
 #ifndef GOLOCK_DUE_H
 #define GOLOCK_DUE_H
 
+#include "base/compat.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 

@@ -4,17 +4,31 @@
 #include "loops/loops.h"
 
 #include "args/bind.h"
+#include "base/errors.h"
 
 #include <math.h>
 #include <stddef.h>
+#include <string.h>
 
 typedef struct {
     PyObject_HEAD
-    const golock_awaited *kind; /* or NULL: it has been awaited */
+    const golock_awaited *kind;
+    bool awaited;
     PyObject *object;
     PyObject *timeout;
+    PyObject *owner;     /* as in a wait */
     PyObject *coroutine; /* of a contended wait, or NULL */
 } Awaitable;
+
+int
+golock_running_task(PyObject **task)
+{
+    PyObject *running = golock_call_loops("running_task", NULL, 0);
+    *task = running == NULL || running == Py_None ? NULL : PyWeakref_NewRef(running, NULL);
+    const bool failed = running == NULL || (running != Py_None && *task == NULL);
+    Py_XDECREF(running);
+    return failed ? -1 : 0;
+}
 
 PyObject *
 golock_await_object(const golock_state *state, const golock_awaited *kind, PyObject *object,
@@ -39,9 +53,16 @@ golock_await_object(const golock_state *state, const golock_awaited *kind, PyObj
         return NULL;
     }
     self->kind = kind;
+    self->awaited = true; /* so far there is nothing to warn of */
     self->object = Py_NewRef(object);
     self->timeout = timeout;
+    self->owner = NULL;
     self->coroutine = NULL;
+    if (kind->owned && golock_running_task(&self->owner) < 0) {
+        Py_DECREF(self);
+        return NULL;
+    }
+    self->awaited = false;
     if (PyObject_IS_GC(object)) { /* a Lock refers to nothing, so it is in no cycle yet */
         PyObject_GC_Track(self);
     }
@@ -54,6 +75,7 @@ awaitable_traverse(Awaitable *self, visitproc visit, void *arg)
     Py_VISIT(Py_TYPE(self));
     Py_VISIT(self->object);
     Py_VISIT(self->timeout);
+    Py_VISIT(self->owner);
     Py_VISIT(self->coroutine);
     return 0;
 }
@@ -63,8 +85,22 @@ awaitable_clear(Awaitable *self)
 {
     Py_CLEAR(self->object);
     Py_CLEAR(self->timeout);
+    Py_CLEAR(self->owner);
     Py_CLEAR(self->coroutine);
     return 0;
+}
+
+/* As of a coroutine. Preserves an exception that is set. */
+static void
+warn_of_no_await(const Awaitable *self)
+{
+    PyObject *raised = golock_raised();
+    if (PyErr_WarnFormat(PyExc_RuntimeWarning, 1, "'%s' was never awaited", self->kind->name) < 0) {
+        PyErr_WriteUnraisable(NULL);
+    }
+    if (raised != NULL) {
+        golock_raise(raised);
+    }
 }
 
 static void
@@ -73,6 +109,9 @@ awaitable_dealloc(Awaitable *self)
     PyTypeObject *type = Py_TYPE(self);
     if (PyObject_GC_IsTracked((PyObject *)self)) {
         PyObject_GC_UnTrack(self);
+    }
+    if (!self->awaited) {
+        warn_of_no_await(self);
     }
     awaitable_clear(self);
     PyObject_GC_Del(self);
@@ -114,6 +153,7 @@ new_waiting(const Awaitable *self, const golock_awaited *kind)
         waiting->kind = kind;
         waiting->object = Py_NewRef(self->object);
         waiting->deadline = deadline_of(self->timeout);
+        waiting->owner = Py_XNewRef(self->owner);
     }
     return (PyObject *)waiting;
 }
@@ -137,14 +177,31 @@ begin(Awaitable *self, const golock_awaited *kind)
     return 0;
 }
 
+/* The method was called where no task runs. Returns 0, or -1 with an exception set. */
+static int
+find_owner(Awaitable *self)
+{
+    if (golock_running_task(&self->owner) < 0) {
+        return -1;
+    }
+    if (self->owner == NULL) {
+        PyErr_SetString(PyExc_RuntimeError, "no task runs that could own the lock");
+        return -1;
+    }
+    return 0;
+}
+
 static PySendResult
 awaitable_send(Awaitable *self, PyObject *value, PyObject **result)
 {
     const golock_awaited *kind = self->kind;
     *result = NULL;
-    if (kind != NULL) {
-        self->kind = NULL;
-        int ended = kind->try(self->object);
+    if (!self->awaited) {
+        self->awaited = true;
+        if (kind->owned && self->owner == NULL && find_owner(self) < 0) {
+            return PYGEN_ERROR;
+        }
+        int ended = kind->try(self->object, self->owner);
         if (ended > 0) {
             *result = Py_NewRef(Py_True);
             return PYGEN_RETURN;
@@ -181,7 +238,7 @@ step(Awaitable *self, PyObject *value)
 static PyObject *
 awaitable_await(Awaitable *self)
 {
-    if (self->kind == NULL) {
+    if (self->awaited) {
         PyErr_SetString(PyExc_RuntimeError, "cannot reuse already awaited wait");
         return NULL;
     }
@@ -197,7 +254,7 @@ awaitable_next(Awaitable *self)
 static PyObject *
 awaitable_throw(Awaitable *self, PyObject *const *args, Py_ssize_t nargs)
 {
-    self->kind = NULL;
+    self->awaited = true;
     if (nargs < 1 || nargs > 3) {
         PyErr_Format(PyExc_TypeError, "throw expected 1 to 3 arguments, got %zd", nargs);
         return NULL;
@@ -219,7 +276,7 @@ awaitable_throw(Awaitable *self, PyObject *const *args, Py_ssize_t nargs)
 static PyObject *
 awaitable_close(Awaitable *self, PyObject *Py_UNUSED(ignored))
 {
-    self->kind = NULL;
+    self->awaited = true;
     return self->coroutine == NULL ? Py_NewRef(Py_None)
                                    : PyObject_CallMethod(self->coroutine, "close", NULL);
 }
@@ -234,7 +291,59 @@ static PyMethodDef awaitable_methods[] = {
     {NULL, NULL, 0, NULL},
 };
 
+static PyObject *
+awaitable_qualname(Awaitable *self, void *Py_UNUSED(closure))
+{
+    return PyUnicode_FromString(self->kind->name);
+}
+
+static PyObject *
+awaitable_name(Awaitable *self, void *Py_UNUSED(closure))
+{
+    return PyUnicode_FromString(strchr(self->kind->name, '.') + 1);
+}
+
+/* Of the contended wait; the closure is the attribute's name. */
+static PyObject *
+awaitable_of_coroutine(Awaitable *self, void *name)
+{
+    return self->coroutine == NULL ? Py_NewRef(Py_None)
+                                   : PyObject_GetAttrString(self->coroutine, name);
+}
+
+static PyObject *
+awaitable_running(Awaitable *self, void *name)
+{
+    return self->coroutine == NULL ? Py_NewRef(Py_False)
+                                   : PyObject_GetAttrString(self->coroutine, name);
+}
+
+static PyObject *
+awaitable_repr(Awaitable *self)
+{
+    return PyUnicode_FromFormat("<awaitable %s at %p>", self->kind->name, self);
+}
+
+#define OF_COROUTINE(name, get) {name, (getter)get, NULL, PyDoc_STR("As a coroutine's."), name}
+
+/* What debuggers, asyncio's debug mode and trio's stacks read. */
+static PyGetSetDef awaitable_getset[] = {
+    {"__name__", (getter)awaitable_name, NULL, PyDoc_STR("The name of the method."), NULL},
+    {"__qualname__", (getter)awaitable_qualname, NULL,
+     PyDoc_STR("The name of the method, with that of its class."), NULL},
+    OF_COROUTINE("cr_await", awaitable_of_coroutine),
+    OF_COROUTINE("cr_code", awaitable_of_coroutine),
+    OF_COROUTINE("cr_frame", awaitable_of_coroutine),
+    OF_COROUTINE("cr_running", awaitable_running),
+#if PY_VERSION_HEX >= 0x030B0000
+    OF_COROUTINE("cr_suspended", awaitable_running),
+#endif
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
 static PyType_Slot awaitable_slots[] = {
+    {Py_tp_repr, awaitable_repr},
+    {Py_tp_getset, awaitable_getset},
     {Py_tp_dealloc, awaitable_dealloc},
     {Py_tp_traverse, awaitable_traverse},
     {Py_tp_clear, awaitable_clear},
@@ -318,8 +427,8 @@ int
 golock_refuse_to_await(PyObject *object)
 {
     PyErr_Format(PyExc_RuntimeError,
-                 "tasks cannot wait for a %.100s whose internals are used, or whose methods are "
-                 "overridden",
+                 "tasks cannot wait for a %.100s whose internals are used or whose methods are "
+                 "overridden, or on green threads",
                  Py_TYPE(object)->tp_name);
     return -1;
 }

@@ -12,6 +12,13 @@
 
 struct golock_awaited;
 
+/* Who has an RLock, and how often. */
+typedef struct {
+    unsigned long count;
+    unsigned long owner; /* pthread_self(), plus one if a task of the thread's loop has it */
+    PyObject *task;      /* a weak reference to that task, a new reference; or NULL */
+} golock_hold;
+
 /* A wait of a task, golock._golock.Waiter, which golock/_loops.py drives. */
 typedef struct golock_waiting {
     PyObject_HEAD
@@ -20,9 +27,12 @@ typedef struct golock_waiting {
     PyObject *port;   /* or NULL: the wait has not begun */
     golock_task task;
     golock_listener listener; /* of a condition */
-    uint32_t initial;         /* the word of an event when the wait began */
+    PyObject *owner;  /* a weak reference to the task for which an RLock is taken, or NULL */
+    golock_hold hold; /* of an RLock that a condition takes again */
+    uint32_t initial; /* the word of an event when the wait began */
     bool begun;
-    bool relocks;               /* it waits at a condition no more, but for its lock */
+    bool relocks;               /* it waits at a condition for its lock, not for a notification */
+    bool ended;                 /* and never again for a notification */
     bool gives_up;              /* it ends without the lock of its condition */
     int64_t deadline;           /* or GOLOCK_FOREVER */
     golock_wait_record *record; /* of golock.sight, or NULL */
@@ -31,11 +41,13 @@ typedef struct golock_waiting {
 
 /* How to wait for a kind of object. */
 typedef struct golock_awaited {
+    const char *name;     /* of the method that returns the awaitable, with its class */
     const char *function; /* of golock/_loops.py, which drives a wait */
+    bool owned;           /* it is for the task that called the method: an RLock has an owner */
 
-    /* Tries to end the wait before it begins. Returns 1 if it could, or 0; or -1 with an exception
-     * set. */
-    int (*try)(PyObject *object);
+    /* Tries to end the wait before it begins. `owner` is that of a wait, below. Returns 1 if it
+     * could, or 0; or -1 with an exception set. */
+    int (*try)(PyObject *object, PyObject *owner);
 
     /* Tries to end the wait; otherwise makes sure that the task is woken when that may be possible.
      * Returns as `try` does. */
@@ -79,6 +91,11 @@ PyObject *golock_call_loops(const char *function, PyObject *const *args, size_t 
 
 /* Whether an event loop runs in this thread, or -1 with an exception set. */
 int golock_loop_runs(void);
+
+/* Sets *task to a new reference to a weak reference to the task that runs in this thread, or to
+ * NULL if none does. It is the same object whenever the same task runs, as long as somebody has it.
+ * Returns 0, or -1 with an exception set. */
+int golock_running_task(PyObject **task);
 
 /* Reads the arguments of an asynchronous method: `timeout`. Returns 0, or -1 with TypeError set. */
 int golock_parse_async(const char *function, PyObject *const *args, Py_ssize_t nargs,

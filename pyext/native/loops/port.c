@@ -267,7 +267,7 @@ waiting_future(golock_waiting *self, PyObject *future)
 static PyObject *
 waiting_relock(golock_waiting *self, PyObject *Py_UNUSED(ignored))
 {
-    self->relocks = true;
+    self->relocks = self->ended = true;
     Py_RETURN_NONE;
 }
 
@@ -289,6 +289,8 @@ waiting_traverse(golock_waiting *self, visitproc visit, void *arg)
 {
     Py_VISIT(Py_TYPE(self));
     Py_VISIT(self->object);
+    Py_VISIT(self->owner);
+    Py_VISIT(self->hold.task);
     Py_VISIT(self->task.future);
     return 0;
 }
@@ -319,6 +321,8 @@ waiting_dealloc(golock_waiting *self)
     waiting_clear(self);
     Py_XDECREF(self->port);
     Py_XDECREF(self->object);
+    Py_XDECREF(self->owner);
+    Py_XDECREF(self->hold.task);
     PyObject_GC_Del(self);
     Py_DECREF(type);
 }

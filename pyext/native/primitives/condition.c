@@ -121,11 +121,18 @@ add_waiters(const golock_state *state, PyObject *locks, PyObject *waiters, Py_ss
     return 0;
 }
 
-/* The last step of opening. Needs one lock for each listener. Steals the reference to the dict. */
-static void
+/* The last step of opening. Steals the reference to the dict. Returns false if there is not one
+ * lock for each listener: a notification of a task has lapsed meanwhile. */
+static bool
 commit(ConditionObject *self, PyObject *dict, PyObject *locks)
 {
     Py_ssize_t i = 0;
+    golock_tasks_lock();
+    if (golock_count_listeners(&self->listeners) != PyList_GET_SIZE(locks)) {
+        golock_tasks_unlock();
+        Py_DECREF(dict);
+        return false;
+    }
     golock_listener *each = PyList_GET_SIZE(locks) > 0 ? self->listeners.first : NULL;
     for (; each != NULL; each = each->next) {
         each->lock = Py_NewRef(PyList_GET_ITEM(locks, i++));
@@ -133,6 +140,8 @@ commit(ConditionObject *self, PyObject *dict, PyObject *locks)
     }
     golock_object_commit((PyObject *)self, dict);
     golock_notify(&self->listeners, GOLOCK_EVERYONE, GOLOCK_OPENED, NULL);
+    golock_tasks_unlock();
+    return true;
 }
 
 static int
@@ -157,9 +166,11 @@ condition_open(PyObject *op)
             return condition_open(op);
         }
         if (dict != NULL && PyList_GET_SIZE(locks) == length) {
-            commit(self, Py_NewRef(dict), locks);
-            result = 0;
-            break;
+            if (commit(self, Py_NewRef(dict), locks)) {
+                result = 0;
+                break;
+            }
+            continue;
         }
         Py_XSETREF(dict, golock_object_merge(op, fields));
         if (dict == NULL || add_waiters(golock_state_of(op), locks, waiters, length) < 0) {
@@ -261,14 +272,26 @@ is_owned(const ConditionObject *self)
                            : golock_mutex_locked(&((LockObject *)self->lock)->mutex);
 }
 
+/* Whether the running task owns the lock, an RLock; or -1 with an exception set. */
 static int
-check_owned(const ConditionObject *self, const char *message)
+is_owned_by_task(PyObject *op)
 {
-    if (!is_owned(self)) {
+    const ConditionObject *self = (ConditionObject *)op;
+    return golock_object_is_native(op, &golock_condition_class) && self->reentrant
+               ? golock_rlock_owned_by_task((RLockObject *)self->lock)
+               : 0;
+}
+
+/* `by_task` is what is_owned_by_task has returned, or whether a task owns the lock for other
+ * reasons. */
+static int
+check_owned(const ConditionObject *self, int by_task, const char *message)
+{
+    if (by_task == 0 && !is_owned(self)) {
         PyErr_SetString(PyExc_RuntimeError, message);
         return -1;
     }
-    return 0;
+    return by_task < 0 ? -1 : 0;
 }
 
 static golock_mutex *
@@ -278,12 +301,19 @@ mutex_of(const ConditionObject *self)
                            : &((LockObject *)self->lock)->mutex;
 }
 
+static uint32_t *
+closed_waits_of(const ConditionObject *self)
+{
+    return self->reentrant ? &((RLockObject *)self->lock)->closed_waits
+                           : &((LockObject *)self->lock)->closed_waits;
+}
+
 /* What is needed to take a released lock again. */
 typedef struct {
     PyObject *lock;
     bool reentrant;
-    unsigned long count, owner; /* of an RLock */
-    golock_unwoken unwoken;     /* a claimant of the lock */
+    golock_hold hold;       /* of an RLock */
+    golock_unwoken unwoken; /* a claimant of the lock */
 } saved;
 
 /* Releases the lock, however often it was taken. Returns 0, or -1 with RuntimeError set. On success
@@ -293,8 +323,7 @@ release_save(const ConditionObject *self, saved *state)
 {
     *state = (saved){.lock = self->lock, .reentrant = self->reentrant};
     if (state->reentrant) {
-        if (golock_rlock_save((RLockObject *)state->lock, &state->count, &state->owner,
-                              &state->unwoken) < 0) {
+        if (golock_rlock_save((RLockObject *)state->lock, &state->hold, &state->unwoken) < 0) {
             return -1;
         }
     } else {
@@ -314,7 +343,7 @@ static void
 acquire_restore(saved *state, bool woken)
 {
     if (state->reentrant) {
-        golock_rlock_restore((RLockObject *)state->lock, state->count, state->owner, woken);
+        golock_rlock_restore((RLockObject *)state->lock, &state->hold, woken);
     } else {
         golock_mutex_reacquire(&((LockObject *)state->lock)->mutex, woken);
     }
@@ -524,8 +553,8 @@ wait_for_notification(PyObject *op, PyObject *limit)
         golock_deadline deadline;
         /* Run the handlers of pending signals: golock_await does so only if it wakes nobody. They
          * do not use up the timeout. */
-        if (check_owned(self, "cannot wait on un-acquired lock") < 0 || Py_MakePendingCalls() < 0 ||
-            golock_parse_timeout(limit, false, &deadline) < 0) {
+        if (check_owned(self, is_owned_by_task(op), "cannot wait on un-acquired lock") < 0 ||
+            Py_MakePendingCalls() < 0 || golock_parse_timeout(limit, false, &deadline) < 0) {
             return NULL;
         }
         notified =
@@ -631,9 +660,13 @@ notify_native(PyObject *op, uint32_t n)
 {
     ConditionObject *self = (ConditionObject *)op;
     int result;
+    const int by_task = is_owned_by_task(op);
+    if (by_task < 0) {
+        return -1;
+    }
     GOLOCK_BEGIN_CRITICAL_SECTION(op);
     result = is_native(op);
-    if (result > 0 && check_owned(self, "cannot notify on un-acquired lock") < 0) {
+    if (result > 0 && check_owned(self, by_task, "cannot notify on un-acquired lock") < 0) {
         result = -1;
     }
     if (result > 0) {
@@ -703,69 +736,63 @@ condition_notify_all_deprecated(PyObject *self, PyObject *Py_UNUSED(ignored))
     return result == NULL ? NULL : Py_NewRef(Py_None);
 }
 
-/* Returns the lock, a borrowed reference; or NULL with RuntimeError set if tasks cannot wait at the
- * condition. An RLock's owner is a thread, so the tasks of one loop would all be its owner. */
-static LockObject *
-lock_of_tasks(PyObject *op)
+/* Returns 0, or -1 with RuntimeError set if tasks cannot wait at the condition. */
+static int
+check_awaitable(PyObject *op)
 {
-    ConditionObject *self = (ConditionObject *)op;
-    if (!is_native(op) || !golock_waits_natively(op)) {
-        golock_refuse_to_await(op);
-        return NULL;
-    }
-    if (self->reentrant) {
-        PyErr_SetString(PyExc_RuntimeError, "tasks need a condition over a Lock, such as "
-                                            "Condition(Lock()): the owner of an RLock is a thread");
-        return NULL;
-    }
-    return (LockObject *)self->lock;
+    return is_native(op) && golock_waits_natively(op) ? 0 : golock_refuse_to_await(op);
 }
 
 static PyObject *
 condition_acquire_async(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
-    LockObject *lock = lock_of_tasks(self);
-    return lock == NULL ? NULL : golock_lock_acquire_async(lock, args, nargs, kwnames);
+    const ConditionObject *condition = (ConditionObject *)self;
+    return check_awaitable(self) < 0 ? NULL
+           : condition->reentrant
+               ? golock_rlock_acquire_async((RLockObject *)condition->lock, args, nargs, kwnames)
+               : golock_lock_acquire_async((LockObject *)condition->lock, args, nargs, kwnames);
 }
 
 static PyObject *
 condition_aenter(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
-    LockObject *lock = lock_of_tasks(self);
-    return lock == NULL ? NULL : golock_lock_aenter(lock, NULL);
+    const ConditionObject *condition = (ConditionObject *)self;
+    return check_awaitable(self) < 0 ? NULL
+           : condition->reentrant    ? golock_rlock_aenter((RLockObject *)condition->lock, NULL)
+                                     : golock_lock_aenter((LockObject *)condition->lock, NULL);
 }
 
 static PyObject *
 condition_aexit(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
     const ConditionObject *condition = (ConditionObject *)self;
-    bool forgoes = condition->lock != NULL && !condition->reentrant &&
-                   golock_lock_forgo((LockObject *)condition->lock, args, nargs);
+    if (is_native(self) && condition->reentrant) {
+        return golock_rlock_aexit((RLockObject *)condition->lock, args, nargs);
+    }
+    bool forgoes =
+        condition->lock != NULL && golock_lock_forgo(closed_waits_of(condition), args, nargs);
     return golock_await_done(golock_state_of(self),
                              forgoes ? Py_NewRef(Py_None) : condition_exit(self, args, nargs));
 }
 
 static int
-task_try(PyObject *Py_UNUSED(self))
+task_try(PyObject *Py_UNUSED(self), PyObject *Py_UNUSED(owner))
 {
     return 0;
 }
 
-/* The first call listens and releases the lock. Once the task is notified, or has given up, the
- * others take it again. */
+/* Listens, and releases the lock. Returns 0, or -1 with an exception set. */
 static int
-task_claim(golock_waiting *waiting)
+begin_to_listen(golock_waiting *waiting)
 {
     ConditionObject *self = (ConditionObject *)waiting->object;
     golock_listener *listener = &waiting->listener;
-    if (waiting->begun) {
-        waiting->relocks =
-            waiting->relocks || __atomic_load_n(&listener->notification, __ATOMIC_ACQUIRE) != 0;
-        return waiting->relocks ? golock_lock_claim((LockObject *)self->lock, &waiting->task) : 0;
-    }
     saved lock;
-    if (lock_of_tasks(waiting->object) == NULL ||
-        check_owned(self, "cannot wait on un-acquired lock") < 0 ||
+    if (check_awaitable(waiting->object) < 0 ||
+        check_owned(self,
+                    self->reentrant && waiting->owner != NULL &&
+                        golock_rlock_task((RLockObject *)self->lock) == waiting->owner,
+                    "cannot wait on un-acquired lock") < 0 ||
         golock_waiting_begin(waiting) < 0) {
         return -1;
     }
@@ -777,9 +804,11 @@ task_claim(golock_waiting *waiting)
     }
     GOLOCK_END_CRITICAL_SECTION();
     if (result != 0) {
+        golock_task_leave(&waiting->task);
         waiting->begun = false;
         return result < 0 ? -1 : golock_refuse_to_await((PyObject *)self);
     }
+    waiting->hold = lock.hold;
     golock_port_hold();
     golock_wake_at_once(&lock.unwoken);
     Py_DECREF(lock.lock);
@@ -788,13 +817,40 @@ task_claim(golock_waiting *waiting)
     return resumed == NULL ? -1 : 0;
 }
 
+/* Once the task is notified, or has ended its wait, it takes the lock again. A notification that
+ * lapses while it waits for the lock makes it listen again. */
+static int
+task_claim(golock_waiting *waiting)
+{
+    if (!waiting->begun) {
+        return begin_to_listen(waiting);
+    }
+    golock_task *task = &waiting->task;
+    int taken = 0;
+    waiting->relocks = golock_listener_resumes(&waiting->listener) != 0 || waiting->ended;
+    if (waiting->relocks) {
+        const ConditionObject *self = (ConditionObject *)waiting->object;
+        taken = self->reentrant
+                    ? golock_rlock_claim((RLockObject *)self->lock, task, &waiting->hold)
+                    : golock_lock_claim((LockObject *)self->lock, task);
+    } else if (task->word != NULL) {
+        golock_plain_resign(task);
+        task->word = NULL;
+    }
+    if (taken <= 0) {
+        golock_listener_suspends(&waiting->listener);
+    }
+    return taken;
+}
+
 static int
 task_leave(golock_waiting *waiting)
 {
     golock_listener *listener = &waiting->listener;
     if (waiting->gives_up) {
-        LockObject *lock = (LockObject *)((ConditionObject *)waiting->object)->lock;
-        __atomic_add_fetch(&lock->closed_waits, 1, __ATOMIC_RELAXED);
+        const ConditionObject *self = (ConditionObject *)waiting->object;
+        __atomic_add_fetch(closed_waits_of(self), self->reentrant ? waiting->hold.count : 1,
+                           __ATOMIC_RELAXED);
     }
     if (!golock_port_is_own(waiting->task.port)) {
         return 0;
@@ -804,7 +860,7 @@ task_leave(golock_waiting *waiting)
         pass_on((ConditionObject *)waiting->object);
         notified = false;
     }
-    if (waiting->relocks) {
+    if (waiting->task.word != NULL) {
         golock_plain_resign(&waiting->task);
     } else {
         golock_task_leave(&waiting->task);
@@ -820,33 +876,41 @@ task_leave(golock_waiting *waiting)
 static void
 task_taken(const golock_waiting *waiting)
 {
-    golock_lock_record_task((LockObject *)((const ConditionObject *)waiting->object)->lock);
+    golock_mutex_record_task(mutex_of((ConditionObject *)waiting->object));
 }
 
 static golock_object_record *
 task_known(const golock_waiting *waiting)
 {
-    const ConditionObject *self = (const ConditionObject *)waiting->object;
-    return waiting->relocks ? golock_mutex_known(&((LockObject *)self->lock)->mutex)
+    return waiting->relocks ? golock_mutex_known(mutex_of((ConditionObject *)waiting->object))
                             : golock_object_known(waiting->object, &golock_condition_class);
 }
 
-static const golock_awaited awaited = {.function = "wait_at_condition",
-                                       .try = task_try,
-                                       .claim = task_claim,
-                                       .leave = task_leave,
-                                       .known = task_known,
-                                       .taken = task_taken};
+#define AWAITED(is_owned)                                                                          \
+    {                                                                                              \
+        .name = "Condition.wait_async",                                                            \
+        .function = "wait_at_condition",                                                           \
+        .owned = is_owned,                                                                         \
+        .try = task_try,                                                                           \
+        .claim = task_claim,                                                                       \
+        .leave = task_leave,                                                                       \
+        .known = task_known,                                                                       \
+        .taken = task_taken,                                                                       \
+    }
+static const golock_awaited awaited = AWAITED(false);
+static const golock_awaited awaited_by_owner = AWAITED(true);
 
 static PyObject *
 condition_wait_async(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
     PyObject *timeout = Py_None;
     if (golock_parse_async("wait_async", args, nargs, kwnames, &timeout) < 0 ||
-        lock_of_tasks(self) == NULL) {
+        check_awaitable(self) < 0) {
         return NULL;
     }
-    return golock_await_object(golock_state_of(self), &awaited, self, timeout);
+    const bool reentrant = ((ConditionObject *)self)->reentrant;
+    return golock_await_object(golock_state_of(self), reentrant ? &awaited_by_owner : &awaited,
+                               self, timeout);
 }
 
 static PyObject *
@@ -855,7 +919,7 @@ condition_wait_for_async(PyObject *self, PyObject *const *args, Py_ssize_t nargs
     static const golock_name names[] = {GOLOCK_NAME("predicate"), GOLOCK_NAME("timeout")};
     PyObject *values[3] = {self, NULL, Py_None};
     if (golock_parse_args("wait_for_async", names, 2, 1, args, nargs, kwnames, values + 1) < 0 ||
-        lock_of_tasks(self) == NULL) {
+        check_awaitable(self) < 0) {
         return NULL;
     }
     return golock_call_loops("wait_for", values, 3);
@@ -867,7 +931,8 @@ condition_is_owned(PyObject *self, PyObject *Py_UNUSED(ignored))
     if (golock_object_opened(self)) {
         return call(self, "_is_owned", NULL, 0, NULL);
     }
-    return PyBool_FromLong(is_owned((ConditionObject *)self));
+    int owned = is_owned((ConditionObject *)self) ? 1 : is_owned_by_task(self);
+    return owned < 0 ? NULL : PyBool_FromLong(owned);
 }
 
 static PyObject *
@@ -876,15 +941,17 @@ condition_release_save(PyObject *self, PyObject *Py_UNUSED(ignored))
     if (golock_object_opened(self)) {
         return call(self, "_release_save", NULL, 0, NULL);
     }
+    const ConditionObject *condition = (ConditionObject *)self;
+    if (condition->reentrant) {
+        return golock_rlock_release_save((RLockObject *)condition->lock, NULL);
+    }
     saved state;
-    if (release_save((ConditionObject *)self, &state) < 0) {
+    if (release_save(condition, &state) < 0) {
         return NULL;
     }
     golock_wake_at_once(&state.unwoken);
-    PyObject *result =
-        state.reentrant ? Py_BuildValue("kk", state.count, state.owner) : Py_NewRef(Py_None);
     Py_DECREF(state.lock);
-    return result;
+    Py_RETURN_NONE;
 }
 
 static PyObject *
@@ -897,7 +964,7 @@ condition_acquire_restore(PyObject *self, PyObject *value)
     saved state = {.lock = Py_NewRef(condition->lock), .reentrant = condition->reentrant};
     if (state.reentrant &&
         !(PyTuple_Check(value) &&
-          PyArg_ParseTuple(value, "kk;_acquire_restore", &state.count, &state.owner))) {
+          PyArg_ParseTuple(value, "kk;_acquire_restore", &state.hold.count, &state.hold.owner))) {
         if (!PyErr_Occurred()) {
             PyErr_SetString(PyExc_TypeError,
                             "_acquire_restore() requires what _release_save() returned");
@@ -989,8 +1056,8 @@ PyDoc_STRVAR(
     "Return an awaitable that does what wait does, for a task.\n\n"
     "When the task is cancelled it takes the lock again before it raises; a notification that\n"
     "it got meanwhile is passed on.\n\n"
-    "Raises RuntimeError if the lock is not held or is no Lock of golock's, TypeError or\n"
-    "ValueError for what is no number of seconds.");
+    "Raises RuntimeError if the lock is not held, TypeError or ValueError for what is no\n"
+    "number of seconds.");
 
 PyDoc_STRVAR(wait_for_async_doc,
              "wait_for_async($self, /, predicate, timeout=None)\n--\n\n"
@@ -1023,7 +1090,7 @@ static PyMethodDef condition_methods[] = {
     METHOD("acquire_async", condition_acquire_async,
            PyDoc_STR("acquire_async($self, /, timeout=None)\n--\n\n"
                      "Return what acquire_async of the lock returns.\n\n"
-                     "Raises RuntimeError if the lock is no Lock of golock's.")),
+                     "Raises RuntimeError if the lock is not golock's.")),
     {"__aenter__", condition_aenter, METH_NOARGS,
      PyDoc_STR("__aenter__($self, /)\n--\n\nReturn an awaitable that takes the lock.")},
     {"__aexit__", (PyCFunction)(void (*)(void))condition_aexit, METH_FASTCALL,

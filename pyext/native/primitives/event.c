@@ -386,7 +386,7 @@ event_wait(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kw
 }
 
 static int
-task_try(PyObject *self)
+task_try(PyObject *self, PyObject *Py_UNUSED(owner))
 {
     return (load((EventObject *)self) & OPENED) == GOLOCK_SET;
 }
@@ -446,7 +446,8 @@ task_known(const golock_waiting *waiting)
     return golock_object_known(waiting->object, &golock_event_class);
 }
 
-static const golock_awaited awaited = {.function = "wait",
+static const golock_awaited awaited = {.name = "Event.wait_async",
+                                       .function = "wait",
                                        .try = task_try,
                                        .claim = task_claim,
                                        .leave = task_leave,

@@ -5,6 +5,7 @@
 #include "args/bind.h"
 #include "args/timeout.h"
 #include "base/state.h"
+#include "install/install.h"
 #include "loops/loops.h"
 #include "primitives/types.h"
 #include "sharing/share.h"
@@ -153,20 +154,8 @@ own(LockObject *self)
     __atomic_store_n(&self->loop_thread, golock_thread(), __ATOMIC_RELAXED);
 }
 
-/* The same while owners are recorded. A task that golock.sight does not know is its loop's thread,
- * which may seem to release what others have. Locks are not ordered by what tasks have. */
-NO_INLINE static void
-record_task(LockObject *self)
-{
-    golock_object_record *record = golock_mutex_know(&self->mutex);
-    if (record != NULL && !golock_object_taken_by_task(record)) {
-        golock_object_mark_stranger(record);
-        golock_object_taken(record);
-    }
-}
-
 static int
-lock_try(PyObject *op)
+lock_try(PyObject *op, PyObject *Py_UNUSED(owner))
 {
     LockObject *self = (LockObject *)op;
     if (golock_mutex_fast_acquire(&self->mutex)) {
@@ -177,7 +166,7 @@ lock_try(PyObject *op)
         golock_fast_acquire(&self->mutex.word, golock_mutex_is_shared(&self->mutex),
                             &golock_plain_path)) {
         own(self);
-        record_task(self);
+        golock_mutex_record_task(&self->mutex);
         return 1;
     }
     return 0;
@@ -205,6 +194,9 @@ golock_lock_claim(LockObject *self, golock_task *task)
 static int
 lock_claim(golock_waiting *waiting)
 {
+    if (!waiting->begun && golock_green_threads(golock_state_of(waiting->object))) {
+        return golock_refuse_to_await(waiting->object);
+    }
     return golock_waiting_begin(waiting) < 0
                ? -1
                : golock_lock_claim((LockObject *)waiting->object, &waiting->task);
@@ -217,18 +209,10 @@ lock_leave(golock_waiting *waiting)
     return 0;
 }
 
-void
-golock_lock_record_task(LockObject *self)
-{
-    if (golock_sight_now() >= GOLOCK_SIGHT_OWNERS) {
-        record_task(self);
-    }
-}
-
 static void
 lock_taken(const golock_waiting *waiting)
 {
-    golock_lock_record_task((LockObject *)waiting->object);
+    golock_mutex_record_task(&((LockObject *)waiting->object)->mutex);
 }
 
 static golock_object_record *
@@ -237,7 +221,8 @@ lock_known(const golock_waiting *waiting)
     return golock_mutex_known(&((LockObject *)waiting->object)->mutex);
 }
 
-static const golock_awaited awaited = {.function = "wait",
+static const golock_awaited awaited = {.name = "Lock.acquire_async",
+                                       .function = "wait",
                                        .try = lock_try,
                                        .claim = lock_claim,
                                        .leave = lock_leave,
@@ -252,13 +237,13 @@ golock_lock_aenter(LockObject *self, PyObject *Py_UNUSED(ignored))
 }
 
 bool
-golock_lock_forgo(LockObject *self, PyObject *const *args, Py_ssize_t nargs)
+golock_lock_forgo(uint32_t *closed_waits, PyObject *const *args, Py_ssize_t nargs)
 {
-    uint32_t waits = __atomic_load_n(&self->closed_waits, __ATOMIC_RELAXED);
+    uint32_t waits = __atomic_load_n(closed_waits, __ATOMIC_RELAXED);
     if (waits == 0 || nargs < 1 || args[0] != PyExc_GeneratorExit) {
         return false;
     }
-    while (waits > 0 && !__atomic_compare_exchange_n(&self->closed_waits, &waits, waits - 1, false,
+    while (waits > 0 && !__atomic_compare_exchange_n(closed_waits, &waits, waits - 1, false,
                                                      __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
     }
     return waits > 0;
@@ -267,8 +252,9 @@ golock_lock_forgo(LockObject *self, PyObject *const *args, Py_ssize_t nargs)
 PyObject *
 golock_lock_aexit(LockObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
-    PyObject *released =
-        golock_lock_forgo(self, args, nargs) ? Py_NewRef(Py_None) : golock_lock_release(self, NULL);
+    PyObject *released = golock_lock_forgo(&self->closed_waits, args, nargs)
+                             ? Py_NewRef(Py_None)
+                             : golock_lock_release(self, NULL);
     return golock_await_done(golock_state_of((PyObject *)self), released);
 }
 

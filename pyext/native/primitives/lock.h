@@ -3,6 +3,7 @@
 #define GOLOCK_LOCK_H
 
 #include "base/compat.h"
+#include "loops/loops.h"
 #include "waiting/mutex.h"
 #include "waiting/tasks.h"
 #include "golock.h"
@@ -25,8 +26,10 @@ _Static_assert(offsetof(LockObject, mutex.word) ==
 typedef struct {
     PyObject_HEAD
     golock_mutex mutex;
-    unsigned long owner; /* pthread_self() of the owner, or 0 */
+    unsigned long owner; /* pthread_self() of the owner, or 0; as in golock_hold */
     unsigned long count; /* how often the owner has taken it; only the owner accesses it */
+    PyObject *task;      /* as in golock_hold */
+    uint32_t closed_waits;
     PyObject *weakrefs;
 } RLockObject;
 
@@ -85,9 +88,6 @@ PyObject *golock_lock_release(LockObject *self, PyObject *ignored);
  * or -1 with RuntimeError set. */
 int golock_lock_claim(LockObject *self, golock_task *task);
 
-/* Records that the task has taken the lock, while owners are recorded. */
-void golock_lock_record_task(LockObject *self);
-
 /* The asynchronous methods. */
 PyObject *golock_lock_aenter(LockObject *self, PyObject *ignored);
 PyObject *golock_lock_aexit(LockObject *self, PyObject *const *args, Py_ssize_t nargs);
@@ -95,7 +95,7 @@ PyObject *golock_lock_aexit(LockObject *self, PyObject *const *args, Py_ssize_t 
 /* Whether an __aexit__ with these arguments releases nothing: a coroutine is closed whose wait at a
  * condition was closed too, and could not take the lock. It counts one of these waits less. Which
  * of the coroutines that are closed now it is does not matter. */
-bool golock_lock_forgo(LockObject *self, PyObject *const *args, Py_ssize_t nargs);
+bool golock_lock_forgo(uint32_t *closed_waits, PyObject *const *args, Py_ssize_t nargs);
 
 PyObject *golock_lock_acquire_async(LockObject *self, PyObject *const *args, Py_ssize_t nargs,
                                     PyObject *kwnames);
@@ -103,11 +103,33 @@ PyObject *golock_rlock_acquire(RLockObject *self, PyObject *const *args, Py_ssiz
                                PyObject *kwnames);
 PyObject *golock_rlock_release(RLockObject *self, PyObject *ignored);
 
+/* A task that has the lock may take it again, as a thread may. A method of another task of the same
+ * loop waits, or raises RuntimeError if it would stop the loop. */
+PyObject *golock_rlock_aenter(RLockObject *self, PyObject *ignored);
+PyObject *golock_rlock_aexit(RLockObject *self, PyObject *const *args, Py_ssize_t nargs);
+PyObject *golock_rlock_acquire_async(RLockObject *self, PyObject *const *args, Py_ssize_t nargs,
+                                     PyObject *kwnames);
+
+/* The weak reference to the task that has the lock, borrowed, or NULL. */
+static inline PyObject *
+golock_rlock_task(const RLockObject *self)
+{
+    return __atomic_load_n(&self->task, __ATOMIC_RELAXED);
+}
+
+/* Whether the task that runs in this thread has the lock, or -1 with an exception set. */
+int golock_rlock_owned_by_task(const RLockObject *self);
+
+/* Takes the lock for a task that has begun to wait, as golock_lock_claim does, with this hold, and
+ * steals the reference in it. */
+int golock_rlock_claim(RLockObject *self, golock_task *task, golock_hold *hold);
+
 /* _release_save and _acquire_restore. The former returns 0, or -1 with RuntimeError set, and leaves
- * the wake of a claimant to the caller. The latter is as golock_mutex_reacquire. */
-int golock_rlock_save(RLockObject *self, unsigned long *count, unsigned long *owner,
-                      golock_unwoken *unwoken);
-void golock_rlock_restore(RLockObject *self, unsigned long count, unsigned long owner, bool woken);
+ * the wake of a claimant to the caller. The latter is as golock_mutex_reacquire, and steals the
+ * reference in the hold. */
+int golock_rlock_save(RLockObject *self, golock_hold *hold, golock_unwoken *unwoken);
+PyObject *golock_rlock_release_save(RLockObject *self, PyObject *ignored);
+void golock_rlock_restore(RLockObject *self, golock_hold *hold, bool woken);
 
 void golock_rlock_reset(RLockObject *self);
 

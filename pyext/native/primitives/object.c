@@ -59,6 +59,7 @@ void
 golock_object_free(PyObject *self, destructor dealloc, inquiry clear)
 {
     golock_object *object = (golock_object *)self;
+    (void)dealloc; /* used before 3.14 */
     PyObject_GC_UnTrack(self);
     if (object->dict == NULL && clear == golock_object_clear) {
         free_now(object, clear);

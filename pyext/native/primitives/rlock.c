@@ -1,9 +1,13 @@
 /* The type golock.RLock: the interface of CPython's _thread.RLock (Modules/_threadmodule.c). */
 #include "primitives/lock.h"
 
+#include "args/bind.h"
 #include "args/timeout.h"
 #include "base/state.h"
+#include "install/install.h"
+#include "loops/loops.h"
 #include "primitives/types.h"
+#include "waiting/plain.h"
 
 #include <structmember.h>
 
@@ -43,6 +47,7 @@ rlock_dealloc(RLockObject *self)
     if (self->weakrefs != NULL) {
         PyObject_ClearWeakRefs((PyObject *)self);
     }
+    Py_XDECREF(self->task);
     type->tp_free((PyObject *)self);
     Py_DECREF(type);
 }
@@ -67,18 +72,6 @@ count_of(const RLockObject *self)
     return __atomic_load_n(&self->count, __ATOMIC_RELAXED);
 }
 
-NO_INLINE static PyObject *
-acquire_slow(RLockObject *self, golock_deadline deadline)
-{
-    int taken = golock_mutex_acquire_owned(&self->mutex)
-                    ? 1
-                    : golock_mutex_acquire_slow(&self->mutex, deadline, 0);
-    if (taken > 0) {
-        own(self, 1);
-    }
-    return taken < 0 ? NULL : Py_NewRef(taken ? Py_True : Py_False);
-}
-
 static PyObject *
 acquire_again(RLockObject *self)
 {
@@ -89,6 +82,57 @@ acquire_again(RLockObject *self)
     }
     __atomic_store_n(&self->count, count, __ATOMIC_RELAXED);
     Py_RETURN_TRUE;
+}
+
+int
+golock_rlock_owned_by_task(const RLockObject *self)
+{
+    if (golock_rlock_task(self) == NULL) {
+        return 0;
+    }
+    /* Held while it is compared: no other task's can have its address meanwhile. */
+    PyObject *running;
+    int result = golock_running_task(&running);
+    if (result == 0) {
+        result = running != NULL && running == golock_rlock_task(self);
+    }
+    Py_XDECREF(running);
+    return result;
+}
+
+/* Whether another task of this thread's event loop has the lock. */
+static bool
+own_loop_has_it(const RLockObject *self)
+{
+    return golock_rlock_task(self) != NULL &&
+           __atomic_load_n(&self->owner, __ATOMIC_RELAXED) == golock_thread() + 1;
+}
+
+NO_INLINE static PyObject *
+acquire_slow(RLockObject *self, golock_deadline deadline)
+{
+    int again = golock_rlock_owned_by_task(self);
+    if (again != 0) {
+        return again < 0 ? NULL : acquire_again(self);
+    }
+    if (deadline.at == GOLOCK_FOREVER && own_loop_has_it(self)) {
+        int runs = golock_loop_runs();
+        if (runs > 0 && own_loop_has_it(self)) {
+            PyErr_SetString(PyExc_RuntimeError,
+                            "the lock is held by another task of this thread's event loop, which "
+                            "the wait would stop");
+        }
+        if (PyErr_Occurred()) {
+            return NULL;
+        }
+    }
+    int taken = golock_mutex_acquire_owned(&self->mutex)
+                    ? 1
+                    : golock_mutex_acquire_slow(&self->mutex, deadline, 0);
+    if (taken > 0) {
+        own(self, 1);
+    }
+    return taken < 0 ? NULL : Py_NewRef(taken ? Py_True : Py_False);
 }
 
 NO_INLINE static PyObject *
@@ -135,8 +179,54 @@ not_acquired(void)
 NO_INLINE static PyObject *
 release_slow(RLockObject *self)
 {
+    golock_port_hold();
     golock_mutex_release_contended(&self->mutex);
-    Py_RETURN_NONE;
+    return golock_loop_resume((PyObject *)self, Py_NewRef(Py_None));
+}
+
+/* Takes the hold from the lock, which the caller releases next. */
+static golock_hold
+give_up_hold(RLockObject *self)
+{
+    const golock_hold hold = {.count = count_of(self),
+                              .owner = __atomic_load_n(&self->owner, __ATOMIC_RELAXED),
+                              .task = golock_rlock_task(self)};
+    __atomic_store_n(&self->task, NULL, __ATOMIC_RELAXED);
+    disown(self);
+    return hold;
+}
+
+/* Gives the lock, which the caller has taken, the hold. Steals the reference in it. */
+static void
+put_hold(RLockObject *self, golock_hold *hold)
+{
+    __atomic_store_n(&self->owner, hold->owner, __ATOMIC_RELAXED);
+    __atomic_store_n(&self->count, hold->count, __ATOMIC_RELAXED);
+    __atomic_store_n(&self->task, hold->task, __ATOMIC_RELAXED);
+    hold->task = NULL;
+}
+
+/* Undoes one acquire of a task that has the lock. */
+static PyObject *
+release_of_task(RLockObject *self)
+{
+    if (count_of(self) > 1) {
+        __atomic_store_n(&self->count, count_of(self) - 1, __ATOMIC_RELAXED);
+        Py_RETURN_NONE;
+    }
+    golock_hold hold = give_up_hold(self);
+    PyObject *released =
+        golock_mutex_fast_release(&self->mutex) ? Py_NewRef(Py_None) : release_slow(self);
+    Py_DECREF(hold.task);
+    return released;
+}
+
+/* The thread does not have the lock. */
+NO_INLINE static PyObject *
+release_for_task(RLockObject *self)
+{
+    int owned = golock_rlock_owned_by_task(self);
+    return owned > 0 ? release_of_task(self) : owned < 0 ? NULL : not_acquired();
 }
 
 PyObject *
@@ -144,7 +234,7 @@ golock_rlock_release(RLockObject *self, PyObject *Py_UNUSED(ignored))
 {
     unsigned long count = count_of(self);
     if (!golock_rlock_owned(self) || count == 0) {
-        return not_acquired();
+        return release_for_task(self);
     }
     if (count > 1) {
         __atomic_store_n(&self->count, count - 1, __ATOMIC_RELAXED);
@@ -183,42 +273,167 @@ rlock_exit(RLockObject *self, PyObject *const *Py_UNUSED(args), Py_ssize_t Py_UN
 }
 #endif
 
-int
-golock_rlock_save(RLockObject *self, unsigned long *count, unsigned long *owner,
-                  golock_unwoken *unwoken)
+static golock_hold
+new_hold(PyObject *owner)
 {
-    *count = count_of(self);
-    *owner = __atomic_load_n(&self->owner, __ATOMIC_RELAXED);
+    return (golock_hold){.count = 1, .owner = golock_thread() + 1, .task = Py_NewRef(owner)};
+}
+
+static int
+rlock_try(PyObject *op, PyObject *owner)
+{
+    RLockObject *self = (RLockObject *)op;
+    if (golock_rlock_task(self) == owner) {
+        PyObject *taken = acquire_again(self);
+        Py_XDECREF(taken);
+        return taken == NULL ? -1 : 1;
+    }
+    if (golock_rlock_owned(self)) {
+        PyErr_SetString(PyExc_RuntimeError,
+                        "the lock is held by this thread, not by a task: take it with async with");
+        return -1;
+    }
+    const bool recorded = golock_sight_now() >= GOLOCK_SIGHT_OWNERS;
+    if (!golock_mutex_fast_acquire(&self->mutex) &&
+        !(recorded && golock_fast_acquire(&self->mutex.word, golock_mutex_is_shared(&self->mutex),
+                                          &golock_plain_path))) {
+        return 0;
+    }
+    golock_hold hold = new_hold(owner);
+    put_hold(self, &hold);
+    golock_mutex_record_task(&self->mutex);
+    return 1;
+}
+
+/* A word for which tasks wait is changed by atomic operations alone. */
+int
+golock_rlock_claim(RLockObject *self, golock_task *task, golock_hold *hold)
+{
+    __atomic_store_n(&self->mutex.shared, true, __ATOMIC_RELAXED);
+    task->word = &self->mutex.word;
+    task->kind = GOLOCK_TASK_LOCK;
+    int taken = golock_plain_claim(task);
+    if (taken > 0) {
+        put_hold(self, hold);
+    }
+    return taken < 0 ? golock_no_thread() : taken;
+}
+
+static int
+rlock_claim(golock_waiting *waiting)
+{
+    if (!waiting->begun && golock_green_threads(golock_state_of(waiting->object))) {
+        return golock_refuse_to_await(waiting->object);
+    }
+    if (golock_waiting_begin(waiting) < 0) {
+        return -1;
+    }
+    golock_hold hold = new_hold(waiting->owner);
+    int taken = golock_rlock_claim((RLockObject *)waiting->object, &waiting->task, &hold);
+    Py_XDECREF(hold.task);
+    return taken;
+}
+
+static int
+rlock_leave(golock_waiting *waiting)
+{
+    golock_plain_resign(&waiting->task);
+    return 0;
+}
+
+static void
+rlock_taken(const golock_waiting *waiting)
+{
+    golock_mutex_record_task(&((RLockObject *)waiting->object)->mutex);
+}
+
+static golock_object_record *
+rlock_known(const golock_waiting *waiting)
+{
+    return golock_mutex_known(&((RLockObject *)waiting->object)->mutex);
+}
+
+static const golock_awaited awaited = {.name = "RLock.acquire_async",
+                                       .function = "wait",
+                                       .owned = true,
+                                       .try = rlock_try,
+                                       .claim = rlock_claim,
+                                       .leave = rlock_leave,
+                                       .known = rlock_known,
+                                       .taken = rlock_taken};
+
+PyObject *
+golock_rlock_aenter(RLockObject *self, PyObject *Py_UNUSED(ignored))
+{
+    return golock_await_object(golock_state_of((PyObject *)self), &awaited, (PyObject *)self,
+                               Py_None);
+}
+
+/* A coroutine that is closed has the lock, or forgoes it, whichever task runs now, if any. */
+PyObject *
+golock_rlock_aexit(RLockObject *self, PyObject *const *args, Py_ssize_t nargs)
+{
+    PyObject *released;
+    if (golock_lock_forgo(&self->closed_waits, args, nargs)) {
+        released = Py_NewRef(Py_None);
+    } else if (nargs > 0 && args[0] == PyExc_GeneratorExit && golock_rlock_task(self) != NULL) {
+        released = release_of_task(self);
+    } else {
+        released = golock_rlock_release(self, NULL);
+    }
+    return golock_await_done(golock_state_of((PyObject *)self), released);
+}
+
+PyObject *
+golock_rlock_acquire_async(RLockObject *self, PyObject *const *args, Py_ssize_t nargs,
+                           PyObject *kwnames)
+{
+    PyObject *timeout = Py_None;
+    if (golock_parse_async("acquire_async", args, nargs, kwnames, &timeout) < 0) {
+        return NULL;
+    }
+    return golock_await_object(golock_state_of((PyObject *)self), &awaited, (PyObject *)self,
+                               timeout);
+}
+
+/* Whether a task has the lock is for the caller to check. */
+int
+golock_rlock_save(RLockObject *self, golock_hold *hold, golock_unwoken *unwoken)
+{
 #if PY_VERSION_HEX >= 0x030E0000
-    bool allowed = golock_rlock_owned(self) && *count > 0;
+    bool allowed =
+        (golock_rlock_owned(self) || golock_rlock_task(self) != NULL) && count_of(self) > 0;
 #else
-    bool allowed = *count > 0; /* whichever thread owns it */
+    bool allowed = count_of(self) > 0; /* whichever thread owns it */
 #endif
     if (!allowed) {
         not_acquired();
         return -1;
     }
-    disown(self);
+    *hold = give_up_hold(self);
     golock_mutex_release_defer_wake(&self->mutex, unwoken);
     return 0;
 }
 
 void
-golock_rlock_restore(RLockObject *self, unsigned long count, unsigned long owner, bool woken)
+golock_rlock_restore(RLockObject *self, golock_hold *hold, bool woken)
 {
     golock_mutex_reacquire(&self->mutex, woken);
-    __atomic_store_n(&self->owner, owner, __ATOMIC_RELAXED);
-    __atomic_store_n(&self->count, count, __ATOMIC_RELAXED);
+    put_hold(self, hold);
 }
 
-static PyObject *
-rlock_release_save(RLockObject *self, PyObject *Py_UNUSED(ignored))
+/* A number could not name a task, so a task cannot save its hold. */
+PyObject *
+golock_rlock_release_save(RLockObject *self, PyObject *Py_UNUSED(ignored))
 {
-    unsigned long count = count_of(self);
+    if (golock_rlock_task(self) != NULL) {
+        return not_acquired();
+    }
     unsigned long owner = __atomic_load_n(&self->owner, __ATOMIC_RELAXED);
-    PyObject *state = Py_BuildValue("kk", count, owner); /* before the lock is released */
+    PyObject *state = Py_BuildValue("kk", count_of(self), owner); /* before it is released */
+    golock_hold hold;
     golock_unwoken unwoken = {0};
-    if (state != NULL && golock_rlock_save(self, &count, &owner, &unwoken) < 0) {
+    if (state != NULL && golock_rlock_save(self, &hold, &unwoken) < 0) {
         Py_CLEAR(state);
     }
     golock_wake_at_once(&unwoken);
@@ -237,24 +452,26 @@ rlock_release_save(RLockObject *self, PyObject *Py_UNUSED(ignored))
 static PyObject *
 rlock_acquire_restore(RLockObject *self, PyObject *args)
 {
-    unsigned long count, owner;
-    if (!PARSE_STATE(args, "(kk):_acquire_restore", &count, &owner)) {
+    golock_hold hold = {0};
+    if (!PARSE_STATE(args, "(kk):_acquire_restore", &hold.count, &hold.owner)) {
         return NULL;
     }
-    golock_rlock_restore(self, count, owner, false);
+    golock_rlock_restore(self, &hold, false);
     Py_RETURN_NONE;
 }
 
 static PyObject *
 rlock_is_owned(RLockObject *self, PyObject *Py_UNUSED(ignored))
 {
-    return PyBool_FromLong(golock_rlock_owned(self));
+    int owned = golock_rlock_owned(self) ? 1 : golock_rlock_owned_by_task(self);
+    return owned < 0 ? NULL : PyBool_FromLong(owned);
 }
 
 static PyObject *
 rlock_recursion_count(RLockObject *self, PyObject *Py_UNUSED(ignored))
 {
-    return PyLong_FromUnsignedLong(golock_rlock_owned(self) ? count_of(self) : 0);
+    int owned = golock_rlock_owned(self) ? 1 : golock_rlock_owned_by_task(self);
+    return owned < 0 ? NULL : PyLong_FromUnsignedLong(owned ? count_of(self) : 0);
 }
 
 #if PY_VERSION_HEX >= 0x030E0000
@@ -268,8 +485,9 @@ rlock_locked(RLockObject *self, PyObject *Py_UNUSED(ignored))
 void
 golock_rlock_reset(RLockObject *self)
 {
-    disown(self);
+    golock_hold hold = give_up_hold(self);
     golock_mutex_reset(&self->mutex);
+    Py_XDECREF(hold.task);
 }
 
 static PyObject *
@@ -283,9 +501,10 @@ static PyObject *
 rlock_repr(RLockObject *self)
 {
     unsigned long count = count_of(self);
+    unsigned long owner = __atomic_load_n(&self->owner, __ATOMIC_RELAXED);
     return PyUnicode_FromFormat("<%s %s object owner=%lu count=%lu at %p>",
                                 count ? "locked" : "unlocked", Py_TYPE(self)->tp_name,
-                                __atomic_load_n(&self->owner, __ATOMIC_RELAXED), count, self);
+                                owner - (golock_rlock_task(self) != NULL), count, self);
 }
 
 PyDoc_STRVAR(rlock_doc, "RLock()\n--\n\n"
@@ -302,6 +521,15 @@ PyDoc_STRVAR(acquire_doc,
              "Raises ValueError for a negative or NaN timeout and for a timeout without\n"
              "blocking, OverflowError for one that is too large; the lock is then not\n"
              "taken.");
+
+PyDoc_STRVAR(
+    acquire_async_doc,
+    "acquire_async($self, /, timeout=None)\n--\n\n"
+    "Return an awaitable that takes the lock for the task that calls this.\n\n"
+    "It is True, at once if the task has the lock already, or False after timeout seconds\n"
+    "(None: no limit). Only the task releases the lock.\n\n"
+    "Raises RuntimeError if the thread itself has the lock or no task runs, TypeError or\n"
+    "ValueError for what is no number of seconds.");
 
 PyDoc_STRVAR(release_doc, "release($self, /)\n--\n\n"
                           "Undo one acquire; the last one frees the lock.\n\n"
@@ -320,6 +548,12 @@ static PyMethodDef rlock_methods[] = {
     ACQUIRE("__enter__"),
 #endif
     {"__exit__", (PyCFunction)(void (*)(void))rlock_exit, METH_FASTCALL, release_doc},
+    {"acquire_async", (PyCFunction)(void (*)(void))golock_rlock_acquire_async,
+     METH_FASTCALL | METH_KEYWORDS, acquire_async_doc},
+    {"__aenter__", (PyCFunction)golock_rlock_aenter, METH_NOARGS,
+     PyDoc_STR("__aenter__($self, /)\n--\n\nReturn an awaitable that takes the lock.")},
+    {"__aexit__", (PyCFunction)(void (*)(void))golock_rlock_aexit, METH_FASTCALL,
+     PyDoc_STR("__aexit__($self, /, *exc_info)\n--\n\nRelease the lock.")},
 #if PY_VERSION_HEX >= 0x030E0000
     {"locked", (PyCFunction)rlock_locked, METH_NOARGS,
      PyDoc_STR("locked($self, /)\n--\n\nReturn whether any thread holds the lock.")},
@@ -329,7 +563,7 @@ static PyMethodDef rlock_methods[] = {
     {"_acquire_restore", (PyCFunction)rlock_acquire_restore, RESTORE_FLAGS,
      PyDoc_STR("_acquire_restore($self, state, /)\n--\n\nTake the lock as _release_save "
                "found it.")},
-    {"_release_save", (PyCFunction)rlock_release_save, METH_NOARGS,
+    {"_release_save", (PyCFunction)golock_rlock_release_save, METH_NOARGS,
      PyDoc_STR("_release_save($self, /)\n--\n\nRelease the lock, and return its count "
                "and owner.")},
     {"_recursion_count", (PyCFunction)rlock_recursion_count, METH_NOARGS,

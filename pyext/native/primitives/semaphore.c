@@ -522,7 +522,7 @@ semaphore_exit(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject
 }
 
 static int
-task_try(PyObject *self)
+task_try(PyObject *self, PyObject *Py_UNUSED(owner))
 {
     SemaphoreObject *semaphore = (SemaphoreObject *)self;
     if (fast_acquire(semaphore, &golock_fastpath)) {
@@ -583,7 +583,8 @@ task_known(const golock_waiting *waiting)
     return golock_object_known(waiting->object, class_of(waiting->object));
 }
 
-static const golock_awaited awaited = {.function = "wait",
+static const golock_awaited awaited = {.name = "Semaphore.acquire_async",
+                                       .function = "wait",
                                        .try = task_try,
                                        .claim = task_claim,
                                        .leave = task_leave,

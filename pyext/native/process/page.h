@@ -3,6 +3,7 @@
 #ifndef GOLOCK_PROCESS_PAGE_H
 #define GOLOCK_PROCESS_PAGE_H
 
+#include "base/compat.h"
 #include "golock_page.h"
 #include "sight/across.h"
 

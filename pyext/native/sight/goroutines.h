@@ -2,6 +2,8 @@
 #ifndef GOLOCK_GOROUTINES_H
 #define GOLOCK_GOROUTINES_H
 
+#include "base/compat.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 

@@ -8,6 +8,8 @@
 #ifndef GOLOCK_GRAPH_H
 #define GOLOCK_GRAPH_H
 
+#include "base/compat.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>

@@ -9,6 +9,8 @@
 #ifndef GOLOCK_IMAGE_H
 #define GOLOCK_IMAGE_H
 
+#include "base/compat.h"
+
 #include <stdint.h>
 
 #define GOLOCK_IMAGE_MAGIC 0x3147494C4F474C47ull /* "GLGOLIG1" */

@@ -2,6 +2,8 @@
 #ifndef GOLOCK_LEVEL_H
 #define GOLOCK_LEVEL_H
 
+#include "base/compat.h"
+
 #include <stdint.h>
 
 enum golock_sight_level {

@@ -591,7 +591,8 @@ rlock_owner(const golock_object_record *record, uint32_t number)
         identifier = LOAD(*(const unsigned long *)(word_of(record) + GOLOCK_RLOCK_OWNER));
     }
     golock_tables_unlock();
-    return identifier == 0 ? 0 : golock_thread_identified(identifier);
+    /* One more than the loop's thread if a task has it, whose name is not known then. */
+    return identifier == 0 || identifier & 1 ? 0 : golock_thread_identified(identifier);
 }
 
 /* Whether the owner of a lock of several processes still has it. Any process may have released
@@ -797,7 +798,7 @@ golock_objects_after_fork(void)
         if (record->address != NULL && record->kind == GOLOCK_KIND_RLOCK) {
             const unsigned long *owner =
                 (const unsigned long *)(word_of(record) + GOLOCK_RLOCK_OWNER);
-            if (*owner != 0 && *owner != (unsigned long)pthread_self()) {
+            if (*owner != 0 && (*owner & ~1ul) != (unsigned long)pthread_self()) {
                 lose(record);
             }
         }

@@ -19,6 +19,10 @@
 /* Another number in each child process. */
 static uint32_t process = 1;
 
+/* The number of the last listener that arrived where tasks listen. The mutex of the tasks guards
+ * it. */
+static uint64_t arrivals;
+
 /* The listeners of this thread, the newest first. In the default TLS model the first access
  * allocates memory and ends the process if there is none. */
 static _Thread_local golock_listener *innermost __attribute__((tls_model("initial-exec")));
@@ -48,7 +52,8 @@ static void
 forget_the_parents(golock_listeners *listeners)
 {
     if (__atomic_load_n(&listeners->process, __ATOMIC_RELAXED) != process) {
-        listeners->first = listeners->last = NULL;
+        listeners->first = listeners->last = listeners->lapsed = NULL;
+        listeners->tasks = false;
         /* golock.sight reads it at any time. */
         __atomic_store_n(&listeners->length, 0, __ATOMIC_RELAXED);
 #ifdef Py_GIL_DISABLED
@@ -61,7 +66,7 @@ forget_the_parents(golock_listeners *listeners)
 #ifdef Py_GIL_DISABLED
 /* Not a PyMutex, which would suspend the caller's critical section. */
 static void
-lock_list(golock_listeners *listeners)
+lock_threads(golock_listeners *listeners)
 {
     while (__atomic_exchange_n(&listeners->locked, true, __ATOMIC_ACQUIRE)) {
         sched_yield();
@@ -69,14 +74,50 @@ lock_list(golock_listeners *listeners)
 }
 
 static void
-unlock_list(golock_listeners *listeners)
+unlock_threads(golock_listeners *listeners)
 {
     __atomic_store_n(&listeners->locked, false, __ATOMIC_RELEASE);
 }
 #else
-#define lock_list(listeners) ((void)(listeners))
-#define unlock_list(listeners) ((void)(listeners))
+#define lock_threads(listeners) ((void)(listeners))
+#define unlock_threads(listeners) ((void)(listeners))
 #endif
+
+/* The keeper of the tasks changes a list too, without the GIL. */
+static void
+lock_list(golock_listeners *listeners)
+{
+    for (;;) {
+        const bool tasks = __atomic_load_n(&listeners->tasks, __ATOMIC_RELAXED);
+        if (tasks) {
+            golock_tasks_lock();
+        }
+        lock_threads(listeners);
+        if (tasks == __atomic_load_n(&listeners->tasks, __ATOMIC_RELAXED)) {
+            return;
+        }
+        unlock_threads(listeners); /* without a GIL the first task has come meanwhile */
+    }
+}
+
+static void
+unlock_list(golock_listeners *listeners)
+{
+    const bool tasks = __atomic_load_n(&listeners->tasks, __ATOMIC_RELAXED);
+    unlock_threads(listeners);
+    if (tasks) {
+        golock_tasks_unlock();
+    }
+}
+
+/* Locks it for a task that is to listen. */
+static void
+lock_list_for_task(golock_listeners *listeners)
+{
+    golock_tasks_lock();
+    lock_threads(listeners);
+    __atomic_store_n(&listeners->tasks, true, __ATOMIC_RELAXED);
+}
 
 uint32_t
 golock_count_listeners(golock_listeners *listeners)
@@ -98,22 +139,72 @@ unlink_listener(golock_listener *listener)
     __atomic_store_n(&listeners->length, listeners->length - 1, __ATOMIC_RELAXED);
 }
 
+/* Links the listener by its arrival. */
+static void
+link_listener(golock_listeners *listeners, golock_listener *listener)
+{
+    golock_listener *before = listeners->last;
+    while (before != NULL && before->arrival > listener->arrival) {
+        before = before->previous;
+    }
+    __atomic_store_n(&listener->listeners, listeners, __ATOMIC_RELAXED);
+    listener->previous = before;
+    listener->next = before == NULL ? listeners->first : before->next;
+    *(before == NULL ? &listeners->first : &before->next) = listener;
+    *(listener->next == NULL ? &listeners->last : &listener->next->previous) = listener;
+    __atomic_store_n(&listeners->length, listeners->length + 1, __ATOMIC_RELAXED);
+}
+
 void
 golock_listen(golock_listeners *listeners, golock_listener *listener)
 {
     forget_the_parents(listeners);
-    lock_list(listeners);
-    __atomic_store_n(&listener->listeners, listeners, __ATOMIC_RELAXED);
-    listener->previous = listeners->last;
-    *(listeners->last == NULL ? &listeners->first : &listeners->last->next) = listener;
-    listeners->last = listener;
-    __atomic_store_n(&listeners->length, listeners->length + 1, __ATOMIC_RELAXED);
+    if (listener->task != NULL) {
+        lock_list_for_task(listeners);
+        listener->home = listeners;
+        listener->task->listener = listener;
+        golock_task_listens(listener->task);
+    } else {
+        lock_list(listeners);
+    }
+    listener->arrival = listeners->tasks ? ++arrivals : 0;
+    link_listener(listeners, listener);
     unlock_list(listeners);
+}
+
+static void
+unlink_lapsed(golock_listener *listener)
+{
+    golock_listeners *home = listener->home;
+    *(listener->previous == NULL ? &home->lapsed : &listener->previous->next) = listener->next;
+    if (listener->next != NULL) {
+        listener->next->previous = listener->previous;
+    }
+    listener->previous = listener->next = NULL;
+    listener->lapsed = false;
+}
+
+static uint32_t
+withdraw_task(golock_listener *listener)
+{
+    golock_listeners *home = listener->home;
+    lock_list(home);
+    if (listener->listeners != NULL) {
+        unlink_listener(listener);
+    } else if (listener->lapsed) {
+        unlink_lapsed(listener);
+    }
+    listener->task->listener = NULL;
+    unlock_list(home);
+    return notification_of(listener);
 }
 
 uint32_t
 golock_withdraw(golock_listener *listener)
 {
+    if (listener->task != NULL) {
+        return withdraw_task(listener);
+    }
     golock_listeners *listeners;
     while ((listeners = __atomic_load_n(&listener->listeners, __ATOMIC_ACQUIRE)) != NULL) {
         lock_list(listeners);
@@ -157,6 +248,65 @@ golock_listener_free(golock_listener *listener)
     Py_XDECREF(condition);
 }
 
+/* Below, up to the functions with a header, the caller has locked the list. */
+
+static bool
+responds(const golock_listener *listener)
+{
+    return listener->task == NULL || golock_task_responds(listener->task);
+}
+
+/* Returns the first listener that can respond, of those with numbers below `before`, or NULL. */
+static golock_listener *
+first_responsive(const golock_listeners *listeners, uint64_t before)
+{
+    golock_listener *each = listeners->first;
+    while (each != NULL && each->arrival < before && !responds(each)) {
+        each = each->next;
+    }
+    return each != NULL && each->arrival < before ? each : NULL;
+}
+
+/* Returns the listener to notify next, or NULL. */
+static golock_listener *
+next_to_notify(const golock_listeners *listeners)
+{
+    golock_listener *first = listeners->tasks ? first_responsive(listeners, UINT64_MAX) : NULL;
+    return first != NULL ? first : listeners->first;
+}
+
+static void
+link_lapsed(golock_listener *listener)
+{
+    golock_listeners *home = listener->home;
+    listener->lapsed = true;
+    listener->next = home->lapsed;
+    if (home->lapsed != NULL) {
+        home->lapsed->previous = listener;
+    }
+    home->lapsed = listener;
+}
+
+/* Notifies a task, and removes it from the list. */
+static void
+notify_task(golock_listener *listener, uint32_t notification, uint64_t before)
+{
+    __atomic_store_n(&listener->notification, notification, __ATOMIC_RELEASE);
+    listener->before = before;
+    unlink_listener(listener);
+    if (!golock_task_notify(listener->task) && notification != GOLOCK_OPENED) {
+        link_lapsed(listener);
+    }
+}
+
+/* Makes a task that was notified listen again. */
+static void
+take_notification_back(golock_listener *listener)
+{
+    __atomic_store_n(&listener->notification, 0, __ATOMIC_RELEASE);
+    link_listener(listener->home, listener);
+}
+
 /* Notifies the first listener and removes it. Returns false if there is none. Sets *sleeps to the
  * word on which it sleeps or is about to, or to NULL if it spins or is a task. It is moved while it
  * is in the list: once removed, its memory may be freed. */
@@ -165,17 +315,18 @@ notify_first(golock_listeners *listeners, uint32_t notification, const struct go
              golock_mutex *lock, uint32_t **sleeps)
 {
     lock_list(listeners);
-    golock_listener *listener = listeners->first;
-    if (listener != NULL) {
+    golock_listener *listener = next_to_notify(listeners);
+    if (listener != NULL && listener->task != NULL) {
+        *sleeps = NULL;
+        notify_task(listener, notification, arrivals + 1);
+    } else if (listener != NULL) {
         uint32_t *word = &listener->notification;
         /* A listener that withdraws and is in no list reads its notification. */
         bool spins = __atomic_exchange_n(word, notification, __ATOMIC_ACQ_REL) == GOLOCK_SPINNING;
-        *sleeps = spins || listener->task != NULL ? NULL : word;
-        if (listener->task != NULL) {
-            golock_task_wake(listener->task);
-        } else if (lock != NULL && !spins &&
-                   golock_plain_move(core, word, notification, &lock->word,
-                                     golock_mutex_is_shared(lock))) {
+        *sleeps = spins ? NULL : word;
+        if (lock != NULL && !spins &&
+            golock_plain_move(core, word, notification, &lock->word,
+                              golock_mutex_is_shared(lock))) {
             listener->counter = golock_count_moved(core, &lock->word);
             golock_wait_record *record = golock_wait_of(&listener->record);
             if (record != NULL) {
@@ -208,6 +359,68 @@ golock_notify(golock_listeners *listeners, uint32_t n, uint32_t notification, go
     }
 }
 
+/* A thread is woken, not moved to the word of its lock: that is for those who have the lock. */
+void
+golock_let_notification_lapse(golock_listener *listener)
+{
+    golock_listeners *home = listener->home;
+    lock_list(home);
+    const uint32_t notification = notification_of(listener);
+    if (listener->listeners == NULL && !listener->lapsed && notification != 0 &&
+        notification != GOLOCK_OPENED) {
+        golock_listener *next = first_responsive(home, listener->before);
+        if (next == NULL) {
+            link_lapsed(listener);
+        } else if (next->task != NULL) {
+            take_notification_back(listener);
+            notify_task(next, GOLOCK_NOTIFIED, listener->before);
+        } else {
+            take_notification_back(listener);
+            uint32_t *word = &next->notification;
+            bool spins =
+                __atomic_exchange_n(word, GOLOCK_NOTIFIED, __ATOMIC_ACQ_REL) == GOLOCK_SPINNING;
+            unlink_listener(next);
+            if (!spins) {
+                golock_futex_wake(word, 1, GOLOCK_ANY_CHANNEL);
+            }
+        }
+    }
+    unlock_list(home);
+}
+
+/* A task that responds again takes over a notification that is for it too. */
+uint32_t
+golock_listener_resumes(golock_listener *listener)
+{
+    golock_listeners *home = listener->home;
+    lock_list(home);
+    golock_task_resumes(listener->task);
+    if (listener->lapsed) {
+        unlink_lapsed(listener);
+    } else if (listener->listeners != NULL) {
+        golock_listener *each = home->lapsed;
+        while (each != NULL && each->before <= listener->arrival) {
+            each = each->next;
+        }
+        if (each != NULL) {
+            unlink_lapsed(each);
+            take_notification_back(each);
+            notify_task(listener, GOLOCK_NOTIFIED, each->before);
+        }
+    }
+    const uint32_t notification = notification_of(listener);
+    unlock_list(home);
+    return notification;
+}
+
+void
+golock_listener_suspends(golock_listener *listener)
+{
+    lock_list(listener->home);
+    golock_task_suspends(listener->task, notification_of(listener) != 0);
+    unlock_list(listener->home);
+}
+
 void
 golock_move_listeners(golock_listeners *from, golock_listeners *to, PyObject *condition)
 {
@@ -233,6 +446,9 @@ golock_forget_listeners(golock_listeners *listeners)
     lock_list(listeners);
     while (listeners->first != NULL) {
         unlink_listener(listeners->first);
+    }
+    while (listeners->lapsed != NULL) {
+        unlink_lapsed(listeners->lapsed);
     }
     unlock_list(listeners);
 }

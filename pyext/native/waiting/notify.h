@@ -18,6 +18,10 @@ typedef struct golock_listener {
     PyObject *lock;                     /* a reference; with GOLOCK_OPENED it waits for this lock */
     struct golock_mutex *mutex;         /* the lock's */
     struct golock_task *task;           /* which listens, or NULL: a thread */
+    struct golock_listeners *home;      /* where the task listens */
+    uint64_t arrival;                   /* its number; 0: before any task listened there */
+    uint64_t before; /* those with a number below this one may get the task's notification */
+    bool lapsed;     /* the task's loop does not respond, and nobody else was there to notify */
     uint32_t notification;      /* or GOLOCK_SPINNING, or 0: the thread sleeps on this word */
     bool woken;                 /* by a release of the lock to whose word it was moved */
     int32_t *counter;           /* which counted it there, or NULL */
@@ -30,6 +34,8 @@ typedef struct golock_listeners {
     golock_listener *first, *last;
     uint32_t length;
     uint32_t process; /* whose listeners they are: fork copies the list but not the threads */
+    golock_listener *lapsed; /* tasks with notifications that others may take */
+    bool tasks; /* a task has listened here: the mutex of the tasks guards the list too */
 #ifdef Py_GIL_DISABLED
     bool locked;
 #endif
@@ -79,6 +85,25 @@ bool golock_withdraw_native(PyObject *object, golock_listener *listener);
  * moved to its word instead of being woken: its releases wake them. Otherwise `lock` is NULL. */
 void golock_notify(golock_listeners *listeners, uint32_t n, uint32_t notification,
                    struct golock_mutex *lock);
+
+/* The notification of a task is its own once its wait has ended. Until then it lapses when the loop
+ * does not respond: it goes to the first listener that had arrived before it was sent and can
+ * respond, and the task listens again. If there is none, the task keeps it until one responds.
+ *
+ * golock_listener_resumes says that the loop runs the task, and returns the notification, or 0. It
+ * does not lapse until golock_listener_suspends. */
+uint32_t golock_listener_resumes(golock_listener *listener);
+void golock_listener_suspends(golock_listener *listener);
+
+/* With the mutex of the tasks. */
+static inline bool
+golock_is_notified(const golock_listener *listener)
+{
+    return __atomic_load_n(&listener->notification, __ATOMIC_RELAXED) != 0;
+}
+
+/* With the mutex of the tasks: the task's loop does not respond. */
+void golock_let_notification_lapse(golock_listener *listener);
 
 /* Moves all listeners to a condition that has none. */
 void golock_move_listeners(golock_listeners *from, golock_listeners *to, PyObject *condition);

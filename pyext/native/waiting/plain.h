@@ -9,6 +9,8 @@
 #ifndef GOLOCK_PLAIN_H
 #define GOLOCK_PLAIN_H
 
+#include "base/compat.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 

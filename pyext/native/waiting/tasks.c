@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/futex.h"
+#include "waiting/notify.h"
 #include "waiting/plain.h"
 
 #include <pthread.h>
@@ -9,8 +10,8 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-/* Nanoseconds. A claim lapses after one to two periods. Long compared with a turn of a healthy
- * loop. */
+/* Nanoseconds. A claim or a notification lapses after one to two periods. Long compared with a turn
+ * of a healthy loop. */
 #define PERIOD 50000000
 
 /* The channel on which an agent is told to end. */
@@ -34,9 +35,9 @@ int32_t golock_tasks_in_line[GOLOCK_COUNTERS];
 
 static pthread_mutex_t mutex;
 static line *lines[GOLOCK_COUNTERS];
-static golock_task *first_claimant, *last_claimant;
+static golock_task *first_given, *last_given;
 static uint32_t period;
-static bool claimed; /* a claim was given in this period */
+static bool gave; /* in this period */
 static bool keeper_runs, keeper_idle;
 static pthread_cond_t keeper_bell = PTHREAD_COND_INITIALIZER;
 static uint32_t process = 1; /* another number in each child process */
@@ -202,7 +203,41 @@ unenroll(golock_task *task)
     }
 }
 
-/* The loop runs again. Its tasks look at their words, because nobody has woken them meanwhile. */
+/* Begins the patience with a task that has a claim or a notification. */
+static void
+give(golock_task *task)
+{
+    if (task->given) {
+        return;
+    }
+    task->given = true;
+    task->period = period;
+    task->next_given = NULL;
+    task->previous_given = last_given;
+    *(last_given == NULL ? &first_given : &last_given->next_given) = task;
+    last_given = task;
+    gave = true;
+    if (keeper_idle) {
+        keeper_idle = false;
+        pthread_cond_signal(&keeper_bell);
+    }
+}
+
+/* Ends it. */
+static void
+take(golock_task *task)
+{
+    if (task->given) {
+        task->given = false;
+        *(task->previous_given == NULL ? &first_given : &task->previous_given->next_given) =
+            task->next_given;
+        *(task->next_given == NULL ? &last_given : &task->next_given->previous_given) =
+            task->previous_given;
+    }
+}
+
+/* The loop runs again. Its tasks look at their words, because nobody has woken them meanwhile. It
+ * may stop before they do, so notifications lapse again. */
 static void
 respond(golock_port *port)
 {
@@ -210,6 +245,9 @@ respond(golock_port *port)
         port->unresponsive = false;
         for (golock_task *each = port->first_enrolled; each != NULL; each = each->next_enrolled) {
             make_ready(each);
+            if (each->listener != NULL && !each->runs && golock_is_notified(each->listener)) {
+                give(each);
+            }
         }
     }
 }
@@ -250,51 +288,67 @@ golock_tasks_appoint(uint32_t *word)
     remove_from_line(task);
     task->state = GOLOCK_TASK_CLAIMANT;
     task->returns = true;
-    task->period = period;
-    link_after(&first_claimant, &last_claimant, task, last_claimant);
-    claimed = true;
-    if (keeper_idle) {
-        keeper_idle = false;
-        pthread_cond_signal(&keeper_bell);
-    }
+    give(task);
     make_ready(task);
     return true;
 }
 
-/* Passes on the claims that were given before the last period. */
+/* A loop stops responding. The notifications of its tasks go to others. */
 static void
-let_claims_lapse(void)
+stop_responding(golock_port *port)
 {
-    golock_task *task;
-    while ((task = first_claimant) != NULL && period - task->period >= 2) {
-        unlink_task(&first_claimant, &last_claimant, task);
-        task->state = GOLOCK_TASK_OUT;
-        unenroll(task);
-        task->port->unresponsive = true;
-        golock_plain_pass_claim(task->word, task->kind == GOLOCK_TASK_PERMIT);
+    if (!port->unresponsive) {
+        port->unresponsive = true;
+        for (golock_task *each = port->first_enrolled; each != NULL; each = each->next_enrolled) {
+            if (each->listener != NULL && !each->runs) {
+                if (each->state != GOLOCK_TASK_CLAIMANT) {
+                    take(each);
+                }
+                golock_let_notification_lapse(each->listener);
+            }
+        }
     }
 }
 
-/* The keeper: a thread that passes on the claims of tasks whose loops do not run. It sleeps while
- * no claims are given. */
+/* Passes on the claims and notifications that were given before the last period. */
+static void
+let_lapse(void)
+{
+    golock_task *task;
+    while ((task = first_given) != NULL && period - task->period >= 2) {
+        take(task);
+        stop_responding(task->port);
+        if (task->state == GOLOCK_TASK_CLAIMANT) {
+            task->state = GOLOCK_TASK_LISTENS;
+            if (task->listener == NULL) {
+                task->state = GOLOCK_TASK_OUT;
+                unenroll(task);
+            }
+            golock_plain_pass_claim(task->word, task->kind == GOLOCK_TASK_PERMIT);
+        }
+    }
+}
+
+/* The keeper: a thread that passes on the claims and the notifications of tasks whose loops do not
+ * run. It sleeps while none are given. */
 static void *
 keep(void *Py_UNUSED(nothing))
 {
     const struct timespec one_period = {.tv_nsec = PERIOD};
     pthread_mutex_lock(&mutex);
     for (;;) {
-        if (!claimed && first_claimant == NULL) {
+        if (!gave && first_given == NULL) {
             keeper_idle = true;
             while (keeper_idle) {
                 pthread_cond_wait(&keeper_bell, &mutex);
             }
         }
-        claimed = false;
+        gave = false;
         pthread_mutex_unlock(&mutex);
         clock_nanosleep(CLOCK_MONOTONIC, 0, &one_period, NULL);
         pthread_mutex_lock(&mutex);
         period++;
-        let_claims_lapse();
+        let_lapse();
     }
     return NULL;
 }
@@ -431,12 +485,11 @@ golock_task_leave(golock_task *task)
     if (task->state != GOLOCK_TASK_OUT) {
         unenroll(task);
     }
-    if (claimant) {
-        unlink_task(&first_claimant, &last_claimant, task);
-        task->state = GOLOCK_TASK_OUT;
-    } else if (task->state == GOLOCK_TASK_IN_LINE) {
+    if (task->state == GOLOCK_TASK_IN_LINE) {
         remove_from_line(task);
     }
+    take(task);
+    task->state = GOLOCK_TASK_OUT;
     make_unready(task);
     respond(task->port);
     pthread_mutex_unlock(&mutex);
@@ -444,11 +497,46 @@ golock_task_leave(golock_task *task)
 }
 
 void
-golock_task_wake(golock_task *task)
+golock_task_listens(golock_task *task)
 {
-    pthread_mutex_lock(&mutex);
+    task->port->thread = pthread_self();
+    respond(task->port);
+    task->state = GOLOCK_TASK_LISTENS;
+    enroll(task);
+}
+
+bool
+golock_task_notify(golock_task *task)
+{
+    if (!task->runs && !task->port->unresponsive) {
+        give(task);
+    }
     make_ready(task);
-    pthread_mutex_unlock(&mutex);
+    return task->runs || !task->port->unresponsive;
+}
+
+void
+golock_task_resumes(golock_task *task)
+{
+    task->runs = true;
+    if (task->state != GOLOCK_TASK_CLAIMANT) {
+        take(task);
+    }
+    respond(task->port);
+}
+
+void
+golock_task_suspends(golock_task *task, bool notified)
+{
+    task->runs = false;
+    respond(task->port);
+    if (task->state == GOLOCK_TASK_OUT) {
+        task->state = GOLOCK_TASK_LISTENS;
+        enroll(task);
+        if (notified) {
+            golock_task_notify(task);
+        }
+    }
 }
 
 void
@@ -598,8 +686,8 @@ golock_tasks_after_fork_in_child(void)
     __atomic_store_n(&process, process + 1, __ATOMIC_RELAXED);
     memset(lines, 0, sizeof(lines));
     memset(golock_tasks_in_line, 0, sizeof(golock_tasks_in_line));
-    first_claimant = last_claimant = NULL;
-    claimed = keeper_runs = keeper_idle = false;
+    first_given = last_given = NULL;
+    gave = keeper_runs = keeper_idle = false;
     keeper_bell = (pthread_cond_t)PTHREAD_COND_INITIALIZER;
     held.interpreter = NULL;
     held.port = NULL;

@@ -22,19 +22,21 @@ typedef enum { GOLOCK_TASK_LOCK, GOLOCK_TASK_PERMIT, GOLOCK_TASK_EVENT } golock_
 
 /* Where the tasks of one loop are woken. */
 typedef struct golock_port {
-    int descriptor;                               /* an eventfd */
-    uint32_t process;                             /* see golock_port_is_own */
-    bool kicked;                                  /* the eventfd has been written */
-    bool unresponsive;                            /* a claim of one of its tasks has lapsed */
-    PyInterpreterState *interpreter;              /* that has made it */
-    pthread_t thread;                             /* that has run it last */
+    int descriptor;                  /* an eventfd */
+    uint32_t process;                /* see golock_port_is_own */
+    bool kicked;                     /* the eventfd has been written */
+    bool unresponsive;               /* a claim or a notification of one of its tasks has lapsed */
+    PyInterpreterState *interpreter; /* that has made it */
+    pthread_t thread;                /* that has run it last */
     struct golock_task *first_ready, *last_ready; /* to be run */
     struct golock_task *first_enrolled;           /* all its tasks that wait */
 } golock_port;
 
+struct golock_listener;
+
 /* A wait of a task. All zero at first but for `word`, `kind` and `port`. */
 typedef struct golock_task {
-    uint32_t *word; /* or NULL: a listener's, which stands in no line */
+    uint32_t *word; /* or NULL: it waits for a notification alone */
     golock_port *port;
     golock_task_kind kind;
     bool foreign;     /* code that does not know of tasks wakes waiters of the word */
@@ -42,12 +44,21 @@ typedef struct golock_task {
     PyObject *future; /* whose set_result(None) makes the loop run the task; a reference of the
                        * waiter's, or NULL */
     bool returns;     /* it has been the claimant before, and goes first */
+    struct golock_listener *listener; /* at a condition, or NULL */
 
     /* Private. */
-    enum { GOLOCK_TASK_OUT, GOLOCK_TASK_IN_LINE, GOLOCK_TASK_CLAIMANT } state;
+    enum {
+        GOLOCK_TASK_OUT,
+        GOLOCK_TASK_IN_LINE,
+        GOLOCK_TASK_CLAIMANT,
+        GOLOCK_TASK_LISTENS /* and waits for no word */
+    } state;
+    bool runs; /* the loop runs the listener's task now: its notification stays with it */
     bool ready;
-    uint32_t period;                     /* in which it became the claimant */
-    struct golock_task *previous, *next; /* in the line, or among the claimants */
+    bool given;                          /* a claim or a notification, which lapses */
+    uint32_t period;                     /* in which it was given that */
+    struct golock_task *previous, *next; /* in the line */
+    struct golock_task *next_given, *previous_given;
     struct golock_task *next_ready, *previous_ready;
     struct golock_task *next_enrolled, *previous_enrolled;
 } golock_task;
@@ -79,8 +90,24 @@ bool golock_task_enter(golock_task *task);
  * the debt. */
 bool golock_task_leave(golock_task *task);
 
-/* Makes the loop run the task, which stays where it is. */
-void golock_task_wake(golock_task *task);
+/* The part of notify.c in the wait of a task that listens. All need the mutex. */
+
+/* The task begins to listen. */
+void golock_task_listens(golock_task *task);
+
+/* Makes the loop run the task, which was notified. Returns false if the loop does not respond. */
+bool golock_task_notify(golock_task *task);
+
+/* The loop runs the task, and goes on to others. Meanwhile its notification does not lapse. */
+void golock_task_resumes(golock_task *task);
+void golock_task_suspends(golock_task *task, bool notified);
+
+/* Whether the loop runs its tasks, so far as is known. */
+static inline bool
+golock_task_responds(const golock_task *task)
+{
+    return !task->port->unresponsive;
+}
 
 /* With the mutex: makes the first task whose loop responds the claimant, and wakes it. Returns
  * false if there is none. */
