@@ -6,6 +6,9 @@
     python bench/cluster.py
 
 The servers keep their data in memory (/dev/shm), so that a transaction does not wait for a disk.
+
+"One transaction" is the put of a value, by itself, from a Go program that does nothing else, with
+etcd's own client. It is measured several times, in turn with Python's acquire.
 """
 
 from __future__ import annotations
@@ -97,6 +100,9 @@ KINDS = {
 
 def uncontended(acquire: Call, release: Callable[[], object]) -> list[float]:
     found = []
+    for _ in range(20):  # until the connections stand
+        acquire(60)
+        release()
     for _ in range(300):
         began = time.perf_counter()
         acquire(60)
@@ -190,8 +196,7 @@ def measure(kind: str, address: str, server: subprocess.Popen[bytes]) -> dict[st
     gaps = [b[0] - a[1] for a, b in zip(spans, spans[1:]) if a[2] != b[2]]  # noqa: B905, RUF007
     found["hand-over, µs"] = statistics.median(gaps) * 1e6 if gaps else None
 
-    four = [Worker(kind, "loop", address, "four") for _ in range(4)]
-    found["acquires/s, 4 processes"] = sum(each.result() for each in four) / RATE_SECONDS
+    found["acquires/s, 4 processes"] = four_processes(kind, address)
 
     holder = Worker(kind, "hold", address, "killed")
     holder.line()
@@ -228,7 +233,7 @@ def start(command: list[str]) -> subprocess.Popen[bytes]:
 
 
 @contextlib.contextmanager
-def servers() -> Iterator[dict[str, tuple[str, subprocess.Popen[bytes]]]]:
+def servers(*, redis: bool) -> Iterator[dict[str, tuple[str, subprocess.Popen[bytes]]]]:
     client, peer, redis_address = free_address(), free_address(), free_address()
     with tempfile.TemporaryDirectory(prefix="golock-", dir="/dev/shm") as folder:
         etcd_command = [
@@ -241,10 +246,9 @@ def servers() -> Iterator[dict[str, tuple[str, subprocess.Popen[bytes]]]]:
             f"--initial-cluster=default=http://{peer}",
         ]
         redis_command = [str(REDIS), "--port", redis_address.split(":")[1], "--dir", folder]
-        running = {
-            "etcd": (client, start(etcd_command)),
-            "redis": (redis_address, start(redis_command)),
-        }
+        running = {"etcd": (client, start(etcd_command))}
+        if redis:
+            running["redis"] = (redis_address, start(redis_command))
         time.sleep(3)
         try:
             yield running
@@ -252,6 +256,47 @@ def servers() -> Iterator[dict[str, tuple[str, subprocess.Popen[bytes]]]]:
             for _, process in running.values():
                 process.kill()
                 process.wait()
+
+
+REPEATS = 7
+
+
+def go_repeated(program: str, address: str) -> dict[str, float]:
+    done = subprocess.run(
+        [program, "-test.v", "-test.run", "TestRepeatedFigures"],
+        env={**os.environ, "GOLOCK_ENDPOINT": address},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    (line,) = (each for each in done.stdout.splitlines() if each.startswith("{"))
+    figures: dict[str, float] = json.loads(line)
+    return figures
+
+
+def four_processes(kind: str, address: str) -> float:
+    """Return how often four processes take one lock in a second."""
+    four = [Worker(kind, "loop", address, "four") for _ in range(4)]
+    return float(sum(each.result() for each in four) / RATE_SECONDS)
+
+
+def repeat(address: str) -> None:
+    """Print Python's figures beside those of Go, measured in turn."""
+    with tempfile.TemporaryDirectory() as folder:
+        program = f"{folder}/figures"
+        command = ["go", "test", "-c", "-o", program, "."]
+        subprocess.run(command, cwd=ROOT / "tests_go" / "etcd", check=True)
+        rows = []
+        for _ in range(REPEATS):
+            go = go_repeated(program, address)
+            acquires = Worker("golock.etcd", "uncontended", address, "alone").result()
+            acquire = statistics.median(acquires) * 1e6
+            rate = four_processes("golock.etcd", address)
+            rows.append((go["transaction"], acquire, acquire / go["transaction"], go["rate"], rate))
+    names = ("transaction, µs", "acquire, µs", "ratio", "Go, acquires/s", "Python, acquires/s")
+    for name, found in zip(names, zip(*rows, strict=True), strict=True):
+        each = " ".join(f"{value:.2f}" if name == "ratio" else f"{value:.0f}" for value in found)
+        print(f"{name}: median {statistics.median(found):.2f} of {each}")
 
 
 def go_figures(address: str) -> dict[str, dict[str, float]]:
@@ -272,6 +317,7 @@ def go_figures(address: str) -> dict[str, dict[str, float]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--worker", nargs=4, metavar=("KIND", "WORK", "ADDRESS", "NAME"))
+    parser.add_argument("--repeats", action="store_true", help="golock.etcd beside Go alone")
     arguments = parser.parse_args()
     if arguments.worker:
         kind, work, address, name = arguments.worker
@@ -280,7 +326,10 @@ def main() -> None:
     print(
         f"Python {platform.python_version()}, {os.cpu_count()} CPUs, load {os.getloadavg()[0]:.1f}"
     )
-    with servers() as running:
+    with servers(redis=not arguments.repeats) as running:
+        repeat(running["etcd"][0])
+        if arguments.repeats:
+            return
         for kind, figures in go_figures(running["etcd"][0]).items():
             print(f"Go, {kind}:", {name: round(value, 1) for name, value in figures.items()})
         table = {kind: measure(kind, *running[server]) for kind, (_, server) in KINDS.items()}

@@ -27,6 +27,10 @@ type claim struct {
 	before   map[string]int64 // the keys before this one, with their create revisions; of the line
 	turn     chan struct{}    // closed when the key is the first
 	first    sync.Once
+	unwanted atomic.Bool     // whether it will be withdrawn
+	asked    time.Duration   // when the key was, of now()
+	took     time.Duration   // to make the key; set before placed is closed
+	notify   func()          // is called when the claim has its turn, or is over; of the line
 	over     context.Context // ends when the key is no longer there, or may not be
 	end      context.CancelFunc
 	// Only the goroutine that has the lock's gate uses these.
@@ -38,6 +42,7 @@ func newClaim(lock *Lock, l *lease) *claim {
 	c := &claim{
 		lock:   lock,
 		lease:  l,
+		asked:  now(),
 		placed: make(chan struct{}),
 		turn:   make(chan struct{}),
 	}
@@ -51,7 +56,44 @@ func newClaim(lock *Lock, l *lease) *claim {
 	return c
 }
 
-func (c *claim) haveTurn() { c.first.Do(func() { close(c.turn) }) }
+// haveTurn is called with the line's mutex held.
+func (c *claim) haveTurn() {
+	c.first.Do(func() {
+		close(c.turn)
+		if c.notify != nil {
+			c.lock.line.notify = append(c.lock.line.notify, c.notify)
+		}
+	})
+}
+
+// setNotify sets what is called when the claim has its turn or is over, perhaps at once. What was
+// set before may still be called once.
+func (c *claim) setNotify(notify func()) {
+	n := &c.lock.line
+	n.mu.Lock()
+	c.notify = notify
+	n.mu.Unlock()
+	if notify == nil {
+		return
+	}
+	select {
+	case <-c.turn:
+		notify()
+	case <-c.over.Done():
+		notify()
+	default:
+	}
+}
+
+func (c *claim) notifyOver() {
+	n := &c.lock.line
+	n.mu.Lock()
+	notify := c.notify
+	n.mu.Unlock()
+	if notify != nil {
+		notify()
+	}
+}
 
 // isOver reports whether another process may have its turn.
 func (c *claim) isOver() bool { return c.over.Err() != nil || !c.lease.alive() }
@@ -60,32 +102,57 @@ func (c *claim) isOver() bool { return c.over.Err() != nil || !c.lease.alive() }
 // place of another claim's key, if there is one, in the same transaction.
 func (c *claim) place(ctx context.Context, replaced *claim) {
 	s := c.lock.space
-	put := clientv3.OpPut(c.key, s.value, clientv3.WithLease(c.lease.id))
-	all := clientv3.OpGet(c.lock.prefix, clientv3.WithPrefix(), clientv3.WithKeysOnly())
 	ctx, cancel := context.WithTimeout(ctx, s.options.Patience)
 	defer cancel()
 	transaction := s.client.Txn(ctx)
-	if replaced == nil {
-		transaction = transaction.Then(put, all)
-	} else {
+	if replaced != nil {
+		put, all := c.placing()
 		transaction = transaction.If(replaced.exists()).
 			Then(clientv3.OpDelete(replaced.key), put, all).Else(put, all)
+	} else {
+		transaction = transaction.Then(c.placing())
 	}
 	answer, err := transaction.Commit()
+	c.answered(answer, err)
+	if replaced != nil {
+		if err != nil {
+			s.run(replaced.withdraw)
+		} else {
+			replaced.forget()
+		}
+	}
+}
+
+// placeInThread makes the key, and goes on in the background if that takes longer than the thread
+// waits.
+func (c *claim) placeInThread(r *request) {
+	answer, err := r.transaction().Then(c.placing()).Commit()
+	if !r.isLeft(err) {
+		c.answered(answer, err)
+		return
+	}
+	c.lock.space.run(func() {
+		ctx, cancel := context.WithTimeout(c.lease.over, c.lock.space.options.Patience)
+		defer cancel()
+		c.answered(r.rest(ctx))
+	})
+}
+
+// placing returns the operations that make the key and list those of the lock.
+func (c *claim) placing() (clientv3.Op, clientv3.Op) {
+	return clientv3.OpPut(c.key, c.lock.space.value, clientv3.WithLease(c.lease.id)),
+		clientv3.OpGet(c.lock.prefix, clientv3.WithPrefix(), clientv3.WithKeysOnly())
+}
+
+func (c *claim) answered(answer *clientv3.TxnResponse, err error) {
 	if err != nil {
 		c.failed(err)
-		if replaced != nil {
-			s.run(replaced.withdraw)
-		}
 		return
 	}
 	before := revisions(answer.Responses[len(answer.Responses)-1].GetResponseRange().Kvs)
 	delete(before, c.key)
 	c.lock.line.placed(c, answer.Header.Revision, before)
 	close(c.placed)
-	if replaced != nil {
-		replaced.forget()
-	}
 }
 
 // failed ends a claim whose key may or may not be there. What is deleted here may still be made by
@@ -126,9 +193,17 @@ func (c *claim) tryPlace(ctx context.Context) (bool, error) {
 	s := c.lock.space
 	ctx, cancel := context.WithTimeout(ctx, s.options.Patience)
 	defer cancel()
-	none := clientv3.Compare(clientv3.CreateRevision(c.lock.prefix).WithPrefix(), "=", 0)
-	put := clientv3.OpPut(c.key, s.value, clientv3.WithLease(c.lease.id))
-	answer, err := s.client.Txn(ctx).If(none).Then(put).Commit()
+	none, put := c.tryPlacing()
+	return c.tried(s.client.Txn(ctx).If(none).Then(put).Commit())
+}
+
+// tryPlacing returns the comparison and the operation of tryPlace.
+func (c *claim) tryPlacing() (clientv3.Cmp, clientv3.Op) {
+	return clientv3.Compare(clientv3.CreateRevision(c.lock.prefix).WithPrefix(), "=", 0),
+		clientv3.OpPut(c.key, c.lock.space.value, clientv3.WithLease(c.lease.id))
+}
+
+func (c *claim) tried(answer *clientv3.TxnResponse, err error) (bool, error) {
 	if err != nil {
 		c.failed(err)
 		return false, err
@@ -173,12 +248,15 @@ func (c *claim) unclaim() bool {
 func (c *claim) delete(ctx context.Context) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.lock.space.options.Patience)
 	defer cancel()
-	answer, err := c.lock.space.client.Txn(ctx).If(c.exists()).
-		Then(clientv3.OpDelete(c.key)).Commit()
-	if err != nil {
-		return false, err
-	}
-	return answer.Succeeded, nil
+	return c.deleted(c.deleting(c.lock.space.client.Txn(ctx)).Commit())
+}
+
+func (c *claim) deleting(transaction clientv3.Txn) clientv3.Txn {
+	return transaction.If(c.exists()).Then(clientv3.OpDelete(c.key))
+}
+
+func (c *claim) deleted(answer *clientv3.TxnResponse, err error) (bool, error) {
+	return err == nil && answer.Succeeded, err
 }
 
 // withdraw deletes the key, however long etcd does not answer, until the lease is over.

@@ -1,6 +1,7 @@
 package etcd
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
@@ -14,17 +15,17 @@ import (
 	"google.golang.org/grpc/backoff"
 )
 
-// A Connection says where etcd is. Empty fields are those of etcdctl's environment variables, which
-// are named in the comments.
+// A Connection says where etcd is. [Environment] returns the one that etcdctl would use.
 type Connection struct {
-	Endpoints          []string // ETCDCTL_ENDPOINTS; 127.0.0.1:2379 by default
-	CA                 string   // ETCDCTL_CACERT, a file
-	Certificate        string   // ETCDCTL_CERT, a file
-	Key                string   // ETCDCTL_KEY, a file
-	User               string   // ETCDCTL_USER, as name or name:password
-	Password           string   // ETCDCTL_PASSWORD
-	ServerName         string
-	InsecureSkipVerify bool // ETCDCTL_INSECURE_SKIP_TLS_VERIFY
+	Endpoints          []string // 127.0.0.1:2379 by default
+	CA                 string   // a file
+	Certificate        string   // a file
+	Key                string   // a file
+	User               string   // as name, or as name:password if there is no Password
+	Password           string
+	ServerName         string // that of the endpoint by default
+	InsecureSkipVerify bool
+	Timeout            time.Duration // of a user's login; 5 s by default
 }
 
 // A Client is a client of etcd that soon notices when an endpoint is gone or back.
@@ -35,69 +36,66 @@ type Client struct {
 
 const (
 	// Servers refuse clients that ask more often than every 5 s whether a connection is alive.
-	pingEvery   = 6 * time.Second
-	pingTimeout = 2 * time.Second
-	dialTimeout = 5 * time.Second
-	longestWait = time.Second // between attempts to connect
+	pingEvery    = 6 * time.Second
+	pingTimeout  = 2 * time.Second
+	loginTimeout = 5 * time.Second
+	longestWait  = time.Second // between attempts to connect
+	// Bytes. With a window that adapts, gRPC pings the server at each event of a watch, and its
+	// answer wakes a thread up.
+	window = 1 << 20
 )
 
-// Connect returns a client. It waits for a connection only if there is a user, for 5 s.
+// Connect returns a client. It waits for etcd only if there is a user, who has to log in. Its errors
+// are those of [Lock.Holder], or contain [ErrInvalid].
 func Connect(c Connection) (*Client, error) {
-	c.complete()
+	if len(c.Endpoints) == 0 {
+		c.Endpoints = []string{defaultEndpoint}
+	}
+	if c.Timeout <= 0 {
+		c.Timeout = loginTimeout
+	}
+	if name, password, found := strings.Cut(c.User, ":"); found && c.Password == "" {
+		c.User, c.Password = name, password
+	}
 	security, err := c.tls()
 	if err != nil {
 		return nil, err
 	}
+	options := []grpc.DialOption{
+		grpc.WithStaticStreamWindowSize(window),
+		grpc.WithStaticConnWindowSize(window),
+		grpc.WithConnectParams(grpc.ConnectParams{
+			Backoff: backoff.Config{
+				BaseDelay: retryPause, Multiplier: 1.6, Jitter: 0.2, MaxDelay: longestWait,
+			},
+			MinConnectTimeout: longestWait,
+		}),
+	}
+	if c.ServerName != "" { // the client puts the endpoint's name in the place of that of the TLS
+		options = append(options, grpc.WithAuthority(c.ServerName))
+	}
 	client, err := clientv3.New(clientv3.Config{
 		Endpoints:            c.Endpoints,
-		DialTimeout:          dialTimeout, // for the token of a user, too
+		DialTimeout:          c.Timeout,
 		DialKeepAliveTime:    pingEvery,
 		DialKeepAliveTimeout: pingTimeout,
 		TLS:                  security,
 		Username:             c.User,
 		Password:             c.Password,
 		Logger:               zap.NewNop(),
-		DialOptions: []grpc.DialOption{grpc.WithConnectParams(grpc.ConnectParams{
-			Backoff: backoff.Config{
-				BaseDelay: retryPause, Multiplier: 1.6, Jitter: 0.2, MaxDelay: longestWait,
-			},
-			MinConnectTimeout: longestWait,
-		})},
+		DialOptions:          options,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("golock/etcd: cannot use %s: %w", strings.Join(c.Endpoints, ", "), err)
+		return nil, explain(context.Background(), c.Endpoints, security, err)
 	}
 	return &Client{client, security}, nil
 }
 
-func (c *Connection) complete() {
-	if len(c.Endpoints) == 0 {
-		listed := os.Getenv("ETCDCTL_ENDPOINTS")
-		if listed == "" {
-			listed = "127.0.0.1:2379"
-		}
-		c.Endpoints = strings.Split(listed, ",")
-	}
-	fill := func(field *string, variable string) {
-		if *field == "" {
-			*field = os.Getenv(variable)
-		}
-	}
-	fill(&c.CA, "ETCDCTL_CACERT")
-	fill(&c.Certificate, "ETCDCTL_CERT")
-	fill(&c.Key, "ETCDCTL_KEY")
-	fill(&c.User, "ETCDCTL_USER")
-	fill(&c.Password, "ETCDCTL_PASSWORD")
-	if name, password, found := strings.Cut(c.User, ":"); found && c.Password == "" {
-		c.User, c.Password = name, password
-	}
-	if os.Getenv("ETCDCTL_INSECURE_SKIP_TLS_VERIFY") == "true" {
-		c.InsecureSkipVerify = true
-	}
-}
-
 // tls returns nil for a connection without TLS.
 func (c *Connection) tls() (*tls.Config, error) {
+	if (c.Certificate == "") != (c.Key == "") {
+		return nil, fmt.Errorf("%w: a certificate needs its key, and a key its certificate", ErrInvalid)
+	}
 	secure := c.CA != "" || c.Certificate != "" || c.InsecureSkipVerify
 	for _, endpoint := range c.Endpoints {
 		secure = secure || strings.HasPrefix(endpoint, "https://")
@@ -119,9 +117,6 @@ func (c *Connection) tls() (*tls.Config, error) {
 		if !config.RootCAs.AppendCertsFromPEM(text) {
 			return nil, fmt.Errorf("%w: %s contains no certificate", ErrInvalid, c.CA)
 		}
-	}
-	if (c.Certificate == "") != (c.Key == "") {
-		return nil, fmt.Errorf("%w: a certificate needs its key, and a key its certificate", ErrInvalid)
 	}
 	if c.Certificate != "" {
 		pair, err := tls.LoadX509KeyPair(c.Certificate, c.Key)

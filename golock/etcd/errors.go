@@ -5,14 +5,16 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"net"
-	"net/url"
+	"io"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/golock/golock/golock/etcd/internal/unary"
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 )
 
 // ErrLost is returned for a hold whose lease has ended, or whose key somebody else has deleted.
@@ -35,8 +37,10 @@ func refused(err error) bool {
 	}
 	switch answer.Code() {
 	case codes.InvalidArgument, codes.NotFound, codes.PermissionDenied, codes.Unauthenticated,
-		codes.FailedPrecondition:
+		codes.FailedPrecondition, codes.OutOfRange, codes.Unimplemented, codes.DataLoss:
 		return true
+	case codes.ResourceExhausted:
+		return errors.Is(err, rpctypes.ErrNoSpace) // and not for too many requests
 	}
 	return false
 }
@@ -53,7 +57,8 @@ func (e *RefusedError) Error() string {
 
 func (e *RefusedError) Unwrap() error { return e.Err }
 
-// UnreachableError is returned when no endpoint has answered.
+// UnreachableError is returned when no endpoint has answered, or none could do what it was asked for
+// at that time.
 type UnreachableError struct {
 	// Endpoints has for each endpoint the reason in words.
 	Endpoints []EndpointError
@@ -65,72 +70,136 @@ type UnreachableError struct {
 type EndpointError struct{ Endpoint, Reason string }
 
 func (e *UnreachableError) Error() string {
-	var text strings.Builder
-	text.WriteString("golock/etcd: etcd did not answer")
+	reasons := make([]string, len(e.Endpoints))
 	for i, each := range e.Endpoints {
-		separator := "; "
-		if i == 0 {
-			separator = ": "
-		}
-		fmt.Fprintf(&text, "%s%s: %s", separator, each.Endpoint, each.Reason)
+		reasons[i] = each.Endpoint + ": " + each.Reason
 	}
-	return text.String()
+	return "golock/etcd: etcd cannot be used: " + strings.Join(reasons, "; ")
 }
 
 func (e *UnreachableError) Unwrap() error { return e.Err }
 
-// explain returns an error that names the endpoints for one of the client, which does not. If etcd
-// has not answered, it connects to each endpoint by itself to learn why.
+const (
+	diagnosisTimeout = time.Second
+	lateTimeout      = 50 * time.Millisecond // of a diagnosis when the caller's time is over
+	statusMethod     = "/etcdserverpb.Maintenance/Status"
+)
+
+// explain returns an error that names the endpoints, which those of the client do not. A context
+// that is over has its cause explained enough.
 func (s *Space) explain(ctx context.Context, err error) error {
-	endpoints, config := s.client.Endpoints(), s.options.TLS
-	if refused(err) {
-		return &RefusedError{endpoints, err}
-	}
-	found := make([]EndpointError, len(endpoints))
-	var all sync.WaitGroup
-	for i, endpoint := range endpoints {
-		all.Go(func() { found[i] = EndpointError{endpoint, reason(ctx, endpoint, config, err)} })
-	}
-	all.Wait()
+	err = explain(ctx, s.client.Endpoints(), s.options.TLS, err)
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	return &UnreachableError{found, err}
+	return err
 }
 
-const diagnosisTimeout = time.Second
+// explainLate does so for a call whose context is over because etcd has not answered in time.
+func (s *Space) explainLate(ctx context.Context, err error) error {
+	if errors.Is(ctx.Err(), context.Canceled) {
+		return context.Cause(ctx)
+	}
+	if ctx.Err() != nil {
+		limited, cancel := context.WithTimeout(context.Background(), lateTimeout)
+		defer cancel()
+		ctx = limited
+	}
+	return explain(ctx, s.client.Endpoints(), s.options.TLS, err)
+}
 
-func reason(ctx context.Context, endpoint string, config *tls.Config, err error) string {
-	network, address, secure := "tcp", endpoint, config != nil
-	if parsed, e := url.Parse(endpoint); e == nil && parsed.Host != "" {
-		address = parsed.Host
-		secure = parsed.Scheme == "https"
-		if strings.HasPrefix(parsed.Scheme, "unix") {
-			network, address = "unix", parsed.Host+parsed.Path
-		}
+// explain asks each endpoint for its state, by a connection of its own, unless etcd has refused.
+func explain(ctx context.Context, endpoints []string, config *tls.Config, err error) error {
+	if refused(err) && !errors.Is(err, rpctypes.ErrLeaseNotFound) {
+		return &RefusedError{endpoints, err}
 	}
-	dialer := net.Dialer{Timeout: diagnosisTimeout}
-	connection, e := dialer.DialContext(ctx, network, address)
-	if e == nil && secure {
-		if config == nil {
-			config = &tls.Config{MinVersion: tls.VersionTLS12}
-		}
-		config = config.Clone()
-		if config.ServerName == "" {
-			config.ServerName, _, _ = net.SplitHostPort(address)
-		}
-		_ = connection.SetDeadline(time.Now().Add(diagnosisTimeout))
-		e = tls.Client(connection, config).HandshakeContext(ctx)
+	ctx, cancel := context.WithTimeout(ctx, diagnosisTimeout)
+	defer cancel()
+	found := make([]diagnosis, len(endpoints))
+	var all sync.WaitGroup
+	for i, endpoint := range endpoints {
+		all.Go(func() { found[i] = diagnose(ctx, endpoint, config) })
 	}
-	if connection != nil {
-		_ = connection.Close()
+	all.Wait()
+	explained := &UnreachableError{make([]EndpointError, len(endpoints)), err}
+	for i, endpoint := range endpoints {
+		reason := found[i].reason(err)
+		for j, other := range found {
+			if found[i].cluster != 0 && other.cluster != 0 && other.cluster != found[i].cluster {
+				reason += fmt.Sprintf("; %s is of another cluster", endpoints[j])
+				break
+			}
+		}
+		explained.Endpoints[i] = EndpointError{endpoint, reason}
 	}
+	return explained
+}
+
+// A diagnosis is what an endpoint says of itself.
+type diagnosis struct {
+	cluster uint64
+	leader  uint64
+	err     error
+}
+
+var errNoAnswer = errors.New("it can be connected to, but answers no request")
+
+func diagnose(ctx context.Context, endpoint string, config *tls.Config) (d diagnosis) {
+	network, address, config := target(endpoint, config)
+	answer, err := askStatus(ctx, network, address, config)
 	switch {
-	case e != nil:
-		return e.Error()
-	case errors.Is(err, context.DeadlineExceeded):
-		return "it can be connected to, but answers no request"
-	default:
-		return err.Error()
+	case errors.Is(err, io.EOF) && config == nil:
+		d.err = errors.New("it has closed the connection; it may want TLS (https://)")
+	case errors.Is(err, io.EOF):
+		d.err = errors.New("it has closed the connection; it may have no TLS (http://)")
+	case err != nil:
+		d.err = err
+	case answer.Header != nil:
+		d.cluster, d.leader = answer.Header.ClusterId, answer.Leader
 	}
+	return d
+}
+
+func askStatus(ctx context.Context, network, address string, config *tls.Config) (
+	*pb.StatusResponse, error) {
+	conn, err := unary.Dial(ctx, network, address, address, config)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close()
+	if err := conn.Send(statusMethod, nil); err != nil {
+		return nil, err
+	}
+	deadline, _ := ctx.Deadline()
+	encoded, answered, err := conn.Receive(deadline)
+	if err == nil && !answered {
+		err = errNoAnswer
+	}
+	if err != nil {
+		return nil, err
+	}
+	answer := &pb.StatusResponse{}
+	return answer, answer.Unmarshal(encoded)
+}
+
+// reason says in words why a request has failed with an error.
+func (d diagnosis) reason(err error) string {
+	var answer rpctypes.EtcdError
+	said, isStatus := status.FromError(err)
+	switch {
+	case errors.As(err, &answer):
+		return answer.Error()
+	case d.err != nil:
+		if denied, ok := status.FromError(d.err); ok {
+			return denied.Message()
+		}
+		return d.err.Error()
+	case d.leader == 0:
+		return "it has no leader, so the cluster has no majority"
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+		return "it has not answered in time"
+	case isStatus:
+		return said.Message()
+	}
+	return err.Error()
 }

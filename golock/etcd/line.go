@@ -24,22 +24,25 @@ import (
 type line struct {
 	lock *Lock
 
-	mu      sync.Mutex
-	watched bool              // by a goroutine
-	since   int64             // the revision at which the keys were read; 0: they are not known
-	keys    map[string]int64  // those that were read and are not deleted, with their create revisions
-	deleted map[string]int64  // the revision of each name's last deletion since
-	claims  map[string]*claim // those of this process that wait or have the lock
-	used    time.Time
-	slots   []bool // those of the names of keys that are in use, with this lease
-	lease   clientv3.LeaseID
-	guarded string // the first key, if its process's death is waited for
-	unguard context.CancelFunc
-	first   *neighbour // or nil: see View
+	mu        sync.Mutex
+	watched   bool              // by a goroutine
+	since     int64             // the revision at which the keys were read; 0: they are not known
+	keys      map[string]int64  // those that were read and are not deleted, with their create revisions
+	deleted   map[string]int64  // the revision of each name's last deletion since
+	claims    map[string]*claim // those of this process that wait or have the lock
+	notify    []func()          // to be called without the mutex, which those who are woken need
+	used      time.Time
+	slots     []bool // those of the names of keys that are in use, with this lease
+	lease     clientv3.LeaseID
+	guarded   string    // the first key, if its process's death is waited for
+	guardedAt time.Time // from then on it has been the first
+	timed     bool      // a timer will call guardFirst
+	unguard   context.CancelFunc
+	first     *neighbour // or nil: see View
 }
 
 // guardAfter is how long a key has to be the first before its process's death is waited for.
-const guardAfter = 5 * time.Millisecond
+const guardAfter = 20 * time.Millisecond
 
 // longestUnused is how long a watch stands without a claim.
 const longestUnused = time.Minute
@@ -61,12 +64,21 @@ func (n *line) remove(c *claim) {
 	n.guard()
 }
 
+func (n *line) unlock() {
+	notify := n.notify
+	n.notify = nil
+	n.mu.Unlock()
+	for _, each := range notify {
+		each()
+	}
+}
+
 // placed takes over the revision at which a claim's key was made, and the keys before it, both at
 // once: a claim with a revision and no keys before it has its turn. If there are some, the watch
 // starts unless it stands.
 func (n *line) placed(c *claim, revision int64, before map[string]int64) {
 	n.mu.Lock()
-	defer n.mu.Unlock()
+	defer n.unlock()
 	c.before = before
 	c.revision.Store(revision)
 	if len(before) == 0 {
@@ -128,28 +140,43 @@ func (n *line) guard() {
 		return
 	}
 	n.unguard()
-	n.guarded = first
 	n.unguard = func() {}
+	n.guarded, n.guardedAt = first, time.Now()
+	if first != "" && !n.timed {
+		n.timed = true
+		time.AfterFunc(guardAfter, n.guardFirst)
+	}
+}
+
+// guardFirst waits for the death of the process that has the lock once it has had it for a while. A
+// timer calls it, which stays: to set one wakes a thread up.
+func (n *line) guardFirst() {
+	n.mu.Lock()
+	left := guardAfter - time.Since(n.guardedAt)
+	if n.guarded != "" && left > 0 {
+		time.AfterFunc(left, n.guardFirst)
+		n.mu.Unlock()
+		return
+	}
+	first := n.guarded
+	n.timed = false
+	ctx, cancel := context.WithCancel(n.lock.space.ctx)
+	defer cancel()
+	n.unguard = cancel
+	n.mu.Unlock()
 	if first == "" {
 		return
 	}
-	ctx, cancel := context.WithCancel(n.lock.space.ctx)
-	timer := time.AfterFunc(guardAfter, func() {
-		client := n.lock.space.client
-		read, err := client.Get(ctx, first)
-		if err != nil || len(read.Kvs) == 0 || read.Kvs[0].Lease == 0 {
-			return
-		}
-		n.meet(read.Kvs[0])
-		if waitForDeath(ctx.Done(), decode(read.Kvs[0].Value)) {
-			ctx, cancel := context.WithTimeout(ctx, closeTimeout)
-			defer cancel()
-			_, _ = client.Revoke(ctx, clientv3.LeaseID(read.Kvs[0].Lease))
-		}
-	})
-	n.unguard = func() {
-		timer.Stop()
-		cancel()
+	client := n.lock.space.client
+	read, err := client.Get(ctx, first)
+	if err != nil || len(read.Kvs) == 0 || read.Kvs[0].Lease == 0 {
+		return
+	}
+	n.meet(read.Kvs[0])
+	if waitForDeath(ctx.Done(), decode(read.Kvs[0].Value)) {
+		ctx, cancel := context.WithTimeout(n.lock.space.ctx, closeTimeout)
+		defer cancel()
+		_, _ = client.Revoke(ctx, clientv3.LeaseID(read.Kvs[0].Lease))
 	}
 }
 
@@ -173,41 +200,24 @@ func (n *line) follow() {
 
 func (n *line) followOnce() {
 	s, prefix := n.lock.space, n.lock.prefix
-	ctx, cancel := context.WithCancel(clientv3.WithRequireLeader(s.ctx))
-	defer cancel()
-	watch := s.client.Watch(ctx, prefix, clientv3.WithPrefix(), clientv3.WithFilterPut(),
-		clientv3.WithCreatedNotify())
-	started := time.NewTimer(s.options.Patience)
-	defer started.Stop()
-	select {
-	case answer := <-watch:
-		if !answer.Created || answer.Err() != nil {
-			return
-		}
-	case <-started.C:
+	watch, err := s.openWatch(s.ctx, prefix)
+	if err != nil {
 		return
 	}
-	limited, cancelRead := context.WithTimeout(ctx, s.options.Patience)
-	defer cancelRead()
+	defer watch.close()
+	limited, cancel := context.WithTimeout(s.ctx, s.options.Patience)
+	defer cancel()
 	read, err := s.client.Get(limited, prefix, clientv3.WithPrefix(), clientv3.WithKeysOnly())
 	if err != nil {
 		return
 	}
 	n.replace(read)
-	idle := time.NewTicker(longestUnused / 4)
-	defer idle.Stop()
 	for {
-		select {
-		case answer, open := <-watch:
-			if !open || answer.Err() != nil {
-				return
-			}
-			n.apply(answer.Events)
-		case <-idle.C:
-			if n.unused() {
-				return
-			}
+		events, err := watch.next(longestUnused / 4)
+		if err != nil || len(events) == 0 && n.unused() {
+			return
 		}
+		n.apply(events)
 	}
 }
 
@@ -220,7 +230,7 @@ func (n *line) unused() bool {
 // replace takes over what was read.
 func (n *line) replace(read *clientv3.GetResponse) {
 	n.mu.Lock()
-	defer n.mu.Unlock()
+	defer n.unlock()
 	n.since = read.Header.Revision
 	n.keys = revisions(read.Kvs)
 	n.deleted = map[string]int64{}
@@ -239,9 +249,9 @@ func revisions(keys []*mvccpb.KeyValue) map[string]int64 {
 }
 
 // apply takes over deletions.
-func (n *line) apply(events []*clientv3.Event) {
+func (n *line) apply(events []*mvccpb.Event) {
 	n.mu.Lock()
-	defer n.mu.Unlock()
+	defer n.unlock()
 	for _, event := range events {
 		name, revision := string(event.Kv.Key), event.Kv.ModRevision
 		if revision > n.since {

@@ -18,7 +18,8 @@ type Lock struct {
 	prefix  string
 	gate    gate // of this process; the holder has it
 	waiting atomic.Int64
-	claim   *claim // kept from one holder to the next; of who has the gate
+	left    atomic.Int64 // when somebody gave up last, of now()
+	claim   *claim       // kept from one holder to the next; of who has the gate
 	line    line
 	last    atomic.Pointer[Hold] // the one that was granted last
 }
@@ -38,6 +39,11 @@ func (l *Lock) Name() string { return l.name }
 // [ErrClosed] after [Space.Close].
 func (l *Lock) Acquire(ctx context.Context) (*Hold, error) {
 	l.waiting.Add(1)
+	return l.wait(ctx)
+}
+
+// wait waits for the gate, and for this process's turn. The caller is one of those who wait.
+func (l *Lock) wait(ctx context.Context) (*Hold, error) {
 	err := l.gate.LockContext(ctx)
 	l.waiting.Add(-1)
 	if err != nil {
@@ -73,8 +79,36 @@ func (l *Lock) leave() {
 // settle withdraws a claim that was left to a goroutine which then gave up. Either this goroutine
 // sees that nobody waits, or the one that gives up, later, sees that the gate is open.
 func (l *Lock) settle() {
+	l.left.Store(int64(now()))
+	if l.waiting.Load() != 0 || !l.gate.TryLock() {
+		return
+	}
+	c := l.claim
+	l.gate.Unlock()
+	if c != nil && c.unwanted.CompareAndSwap(false, true) {
+		l.space.run(func() { l.withdrawLater(c) })
+	}
+}
+
+// A claim is unwanted for as long as etcd took to make its key, and at least for a while, before it
+// is withdrawn. In that time another call takes it over: if etcd takes longer to answer than each
+// of several calls waits, one of them gets the lock nevertheless.
+const (
+	shortestUnwanted = 20 * time.Millisecond
+	longestUnwanted  = time.Second
+)
+
+func (l *Lock) withdrawLater(c *claim) {
+	<-c.placed
+	d := min(max(c.took, shortestUnwanted), longestUnwanted)
+	for left := d; left > 0 && !c.isOver(); left = d - (now() - time.Duration(l.left.Load())) {
+		pause(c.over, left)
+	}
+	c.unwanted.Store(false)
 	if l.waiting.Load() == 0 && l.gate.TryLock() {
-		l.abandon()
+		if l.claim == c {
+			l.abandon()
+		}
 		l.gate.Unlock()
 	}
 }
@@ -85,7 +119,7 @@ func (l *Lock) enter(ctx context.Context) (*Hold, error) {
 	for {
 		c := l.claim
 		if c == nil {
-			lease, err := l.space.openLease(ctx)
+			lease, err := failing.openLease(ctx)
 			if err != nil {
 				if err = failing.bear(ctx, err); err != nil {
 					return nil, err
@@ -115,9 +149,6 @@ func (l *Lock) enter(ctx context.Context) (*Hold, error) {
 				failing = l.space.newPatience()
 			}
 		case <-ctx.Done():
-			if l.waiting.Load() == 0 {
-				l.abandon()
-			}
 			return nil, context.Cause(ctx)
 		}
 	}
@@ -137,7 +168,7 @@ func (l *Lock) tryEnter(ctx context.Context) (*Hold, error) {
 	}
 	failing := l.space.newPatience()
 	for {
-		lease, err := l.space.openLease(ctx)
+		lease, err := failing.openLease(ctx)
 		if err == nil {
 			c := newClaim(l, lease)
 			taken, failure := c.tryPlace(ctx)
@@ -250,39 +281,52 @@ const releaseTimeout = time.Second
 // if it was released before. It waits until etcd has confirmed, but not longer than the context,
 // and at most a second. If etcd has not confirmed by then, the release goes on in the background.
 func (h *Hold) Release(ctx context.Context) error {
+	if deletes, err := h.giveUp(); !deletes {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, releaseTimeout)
+	defer cancel()
+	return h.confirm(h.claim.delete(ctx))
+}
+
+// giveUp ends the hold, and opens the gate. It reports whether the key is to be deleted then.
+func (h *Hold) giveUp() (deletes bool, _ error) {
 	l, c := h.lock, h.claim
 	over, state := c.isOver(), int32(released)
 	if over {
 		state = releasedLost
 	}
 	if !h.state.CompareAndSwap(held, state) {
-		return ErrReleased
+		return false, ErrReleased
 	}
 	waiting := l.waiting.Load() > 0
 	switch {
 	case over:
 		l.abandon()
 		l.gate.Unlock()
-		return ErrLost
+		return false, ErrLost
 	case waiting && now()-c.since < l.space.options.Handoff && c.holds < mostHolds:
 		l.leave()
-		return nil
+		return false, nil
 	case waiting:
 		l.line.remove(c)
 		next := newClaim(l, c.lease)
 		l.claim = next
 		l.space.run(func() { next.place(next.lease.over, c) })
 		l.leave()
-		return nil
+		return false, nil
 	}
 	l.claim = nil
 	l.line.remove(c)
 	l.gate.Unlock()
-	ctx, cancel := context.WithTimeout(ctx, releaseTimeout)
-	defer cancel()
-	was, err := c.delete(ctx)
+	return true, nil
+}
+
+// confirm takes over the answer to the deletion of the key.
+func (h *Hold) confirm(was bool, err error) error {
+	c := h.claim
 	if err != nil {
-		l.space.run(c.withdraw)
+		h.lock.space.run(c.withdraw)
 		return nil
 	}
 	if !was {
@@ -295,12 +339,17 @@ func (h *Hold) Release(ctx context.Context) error {
 	return nil
 }
 
-// Holder returns the process that has the lock, as far as etcd knows, or nil if it is free.
+// Holder returns the process that has the lock, as far as etcd knows, or nil if it is free. It
+// returns an [UnreachableError] if etcd has not answered for [Options.Patience] or when the context's
+// time is over, and a [RefusedError] if etcd refuses.
 func (l *Lock) Holder(ctx context.Context) (*Process, error) {
-	read, err := l.space.client.Get(ctx, l.prefix, clientv3.WithPrefix(), clientv3.WithLimit(1),
+	limited, cancel := context.WithTimeout(ctx, l.space.options.Patience)
+	defer cancel()
+	read, err := l.space.client.Get(limited, l.prefix, clientv3.WithPrefix(),
+		clientv3.WithLimit(1),
 		clientv3.WithSort(clientv3.SortByCreateRevision, clientv3.SortAscend))
 	if err != nil {
-		return nil, l.space.explain(ctx, err)
+		return nil, l.space.explainLate(ctx, err)
 	}
 	if len(read.Kvs) == 0 {
 		return nil, nil
@@ -310,7 +359,8 @@ func (l *Lock) Holder(ctx context.Context) (*Process, error) {
 }
 
 // Commit runs operations in one transaction of etcd if the process still has the lock then. If not,
-// it runs none and returns [ErrLost].
+// it runs none and returns [ErrLost]. Its other errors are those of [Lock.Holder]. After an
+// UnreachableError it is not known whether they have run.
 func (h *Hold) Commit(ctx context.Context, operations ...clientv3.Op) (*clientv3.TxnResponse,
 	error) {
 	if err := h.Check(); err != nil {
@@ -321,7 +371,7 @@ func (h *Hold) Commit(ctx context.Context, operations ...clientv3.Op) (*clientv3
 	defer cancel()
 	answer, err := s.client.Txn(limited).If(h.Guard()).Then(operations...).Commit()
 	if err != nil {
-		return nil, s.explain(ctx, err)
+		return nil, s.explainLate(ctx, err)
 	}
 	if !answer.Succeeded {
 		return nil, ErrLost

@@ -26,6 +26,13 @@ func (s *Space) isShort(ctx context.Context) bool {
 	return limited && time.Until(deadline) < s.options.Patience
 }
 
+// openLease is [Space.openLease], which a call that began before may have asked for.
+func (p patience) openLease(ctx context.Context) (*lease, error) {
+	ctx, cancel := context.WithDeadline(ctx, p.until)
+	defer cancel()
+	return p.space.openLease(ctx)
+}
+
 // bear returns nil, after a pause, if the request that has failed may be repeated. Otherwise it
 // returns what to tell the caller.
 func (p patience) bear(ctx context.Context, err error) error {
@@ -34,9 +41,9 @@ func (p patience) bear(ctx context.Context, err error) error {
 		return ErrClosed
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
-	case errors.Is(err, rpctypes.ErrLeaseNotFound):
+	case errors.Is(err, rpctypes.ErrLeaseNotFound) && time.Now().Before(p.until):
 		return nil
-	case refused(err), time.Now().After(p.until):
+	case refused(err), !time.Now().Before(p.until):
 		return p.space.explain(ctx, err)
 	}
 	pause(ctx, retryPause)

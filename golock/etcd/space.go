@@ -43,16 +43,17 @@ type Space struct {
 	options Options
 	ctx     context.Context
 	stop    context.CancelFunc
-	value   string        // of the keys: who this process is
-	granted chan struct{} // full while a lease is being granted
+	value   string // of the keys: who this process is
 	current atomic.Pointer[lease]
 
-	mu      sync.Mutex
-	closed  bool
-	running int           // goroutines
-	idle    chan struct{} // closed when none runs; nil unless somebody waits for that
-	locks   map[string]weak.Pointer[Lock]
-	claims  map[string]*claim // by key, from before the key is made until it is gone
+	mu       sync.Mutex
+	closed   bool
+	running  int           // goroutines
+	idle     chan struct{} // closed when none runs; nil unless somebody waits for that
+	locks    map[string]weak.Pointer[Lock]
+	claims   map[string]*claim // by key, from before the key is made until it is gone
+	granting *granting         // nil unless a lease is being granted
+	threads  threadConns
 }
 
 // NewSpace returns a space. The client stays the caller's, and must be closed after the space.
@@ -73,7 +74,6 @@ func NewSpace(client *clientv3.Client, options Options) *Space {
 		client:  client,
 		options: options,
 		value:   thisProcess().encode(),
-		granted: make(chan struct{}, 1),
 		locks:   map[string]weak.Pointer[Lock]{},
 		claims:  map[string]*claim{},
 	}
@@ -91,6 +91,7 @@ func (s *Space) Close(ctx context.Context) error {
 		l.expire()
 	}
 	s.stop()
+	s.closeConns()
 	s.mu.Lock()
 	if s.idle == nil {
 		s.idle = make(chan struct{})
@@ -162,33 +163,68 @@ func (s *Space) isClosed() bool {
 	return s.closed
 }
 
+// A granting is the request for a lease. It goes on when those who wait for it give up, so that a
+// later call finds the lease: an acquire may have less time than etcd takes.
+type granting struct {
+	done  chan struct{}
+	lease *lease
+	err   error
+}
+
 // openLease returns the lease, a new one if the last has ended.
 func (s *Space) openLease(ctx context.Context) (*lease, error) {
 	if l := s.current.Load(); l != nil && l.alive() {
 		return l, nil
 	}
+	s.mu.Lock()
+	g := s.granting
+	begins := g == nil
+	if begins {
+		g = &granting{done: make(chan struct{})}
+		s.granting = g
+	}
+	s.mu.Unlock()
+	if begins {
+		s.run(func() { s.grant(g) })
+	}
 	select {
-	case s.granted <- struct{}{}:
-		defer func() { <-s.granted }()
+	case <-g.done:
+		return g.lease, g.err
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}
+}
+
+func (s *Space) grant(g *granting) {
+	defer close(g.done)
+	defer func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.granting = nil
+	}()
 	if l := s.current.Load(); l != nil && l.alive() {
-		return l, nil
+		g.lease = l
+		return
 	}
 	if s.isClosed() {
-		return nil, ErrClosed
+		g.err = ErrClosed
+		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, s.options.Patience)
+	// Close does not cancel the request, because etcd may have granted the lease.
+	ctx, cancel := context.WithTimeout(context.Background(), s.options.Patience)
 	defer cancel()
+	stop := context.AfterFunc(s.ctx, func() { time.AfterFunc(closeTimeout, cancel) })
+	defer stop()
 	l, err := grant(ctx, s)
 	if err != nil {
-		return nil, err
+		g.err = err
+		return
 	}
 	s.current.Store(l)
 	if s.isClosed() { // perhaps Close came too early to see the lease
 		l.expire()
-		return nil, ErrClosed
+		g.err = ErrClosed
+		return
 	}
-	return l, nil
+	g.lease = l
 }

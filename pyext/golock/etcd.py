@@ -55,13 +55,14 @@ class Lock:
 
     ``endpoints`` are those of etcd, as ``"10.0.0.1:2379"`` or ``"https://etcd.example:2379"``;
     ``ca``, ``cert`` and ``key`` are files in PEM format; ``user`` may contain the password, after
-    a colon. Where these are not given, etcdctl's environment variables count: ETCDCTL_ENDPOINTS,
-    ETCDCTL_CACERT, ETCDCTL_CERT, ETCDCTL_KEY, ETCDCTL_USER, ETCDCTL_PASSWORD. The default is
-    127.0.0.1:2379.
+    a colon, if there is no ``password``. Those that are not given are etcdctl's environment
+    variables: ETCDCTL_ENDPOINTS, ETCDCTL_CACERT, ETCDCTL_CERT, ETCDCTL_KEY, ETCDCTL_USER,
+    ETCDCTL_PASSWORD, ETCDCTL_INSECURE_SKIP_TLS_VERIFY. An empty string is given, and stands for
+    nothing: no user, no file. The default of ``endpoints`` is 127.0.0.1:2379.
 
-    ``prefix`` is that of the keys in etcd; ``handoff`` is how many seconds the process may keep the
-    lock for its own waiters before those of other processes; ``patience`` is after how many seconds
-    without an answer of etcd a call raises EtcdError.
+    ``prefix`` is that of the keys in etcd, and must not be empty; ``handoff`` is how many seconds
+    the process may keep the lock for its own waiters before those of other processes; ``patience``
+    is after how many seconds without an answer of etcd a call raises EtcdError.
 
     ``on_lost`` is called with the lock, in a thread of its own, when the lock is lost.
 
@@ -94,26 +95,41 @@ class Lock:
             raise ValueError(f"ttl must be greater than 0 and at most {LONGEST_TTL} seconds")
         if not patience > 0:
             raise ValueError("patience must be a number of seconds greater than 0")
-        listed = endpoints if endpoints is not None else os.environ.get("ETCDCTL_ENDPOINTS")
-        if isinstance(listed, str):
-            listed = [each.strip() for each in listed.split(",") if each.strip()]
+        if user is not None and password is None and ":" in user:
+            user, _, password = user.partition(":")
+        if not isinstance(prefix, str):
+            raise TypeError(f"the prefix is a str, not {type(prefix).__name__}")
+        if not prefix or "\0" in prefix:
+            raise ValueError(
+                "the prefix is empty, or contains a null character: keys that are no lock's must"
+                " not begin with it"
+            )
         self.name = name
         self.on_lost = on_lost
         self._options = {
-            "Endpoints": list(listed or ["127.0.0.1:2379"]),
-            "CA": _given(ca, "ETCDCTL_CACERT"),
-            "Certificate": _given(cert, "ETCDCTL_CERT"),
-            "Key": _given(key, "ETCDCTL_KEY"),
-            "User": _given(user, "ETCDCTL_USER"),
-            "Password": _given(password, "ETCDCTL_PASSWORD"),
-            "ServerName": server_name or "",
-            "InsecureSkipVerify": os.environ.get("ETCDCTL_INSECURE_SKIP_TLS_VERIFY") == "true",
+            "Environment": {
+                variable: value
+                for variable, value in os.environ.items()
+                if variable.startswith("ETCDCTL_")
+            },
+            "Given": {
+                field: value
+                for field, value in (
+                    ("Endpoints", _listed(endpoints)),
+                    ("CA", _path(ca)),
+                    ("Certificate", _path(cert)),
+                    ("Key", _path(key)),
+                    ("User", user),
+                    ("Password", password),
+                    ("ServerName", server_name),
+                )
+                if value is not None
+            },
             "Prefix": prefix,
             "TTL": float(ttl),
             "Handoff": min(float(handoff), LONGEST_TTL) if handoff > 0 else -1.0,
             "Patience": min(float(patience), LONGEST_TTL),
         }
-        self._patience = min(float(patience), LONGEST_TTL)
         self._process: _Process | None = None
         self._handle = 0
         self._hold: _Hold | None = None
@@ -141,9 +157,14 @@ class Lock:
         if timeout != -1:
             timeout = max(began + timeout - time.monotonic(), 0)
         nanoseconds = -1 if timeout == -1 else int(timeout * 1e9)
-        with Call(
-            library, library.acquire, self._handle, blocking, nanoseconds, known=self._known
-        ) as call:
+        known = self._known
+        if blocking:
+            call = Call(
+                library, library.acquire, self._handle, nanoseconds, acquires=True, known=known
+            )
+        else:
+            call = Call(library, library.try_acquire, self._handle, known=known)
+        with call:
             outcome = call.wait(None if timeout == -1 else timeout)
             if outcome == FAILED:
                 raise EtcdError(call.text)
@@ -247,13 +268,14 @@ class Lock:
             return txn._decode(call.text)
 
     def holder(self) -> dict[str, Any] | None:
-        """Ask etcd which process has the lock: its host, pid and program; None if it is free."""
-        process = self._open(self._patience)
-        if process is None:
-            raise EtcdError("etcd has not answered in time")
+        """Ask etcd which process has the lock: its host, pid and program; None if it is free.
+
+        Raises EtcdError if etcd refuses, or has not answered for ``patience`` seconds.
+        """
+        process = self._open(None)
+        assert process is not None
         library = process.library
-        nanoseconds = int(self._patience * 1e9)
-        with Call(library, library.holder, self._handle, nanoseconds) as call:
+        with Call(library, library.holder, self._handle, -1) as call:
             self._raise(call.wait(), call)
         if not call.text:
             return None
@@ -301,8 +323,6 @@ class Lock:
             raise _lost(self.name)
         if outcome == RELEASED:
             raise RuntimeError("release unlocked lock")
-        if outcome == NOT_ACQUIRED:
-            raise EtcdError("etcd has not answered in time")
         if outcome == FAILED:
             raise EtcdError(call.text)
 
@@ -411,7 +431,7 @@ class _Process:
         key = json.dumps(options), name
         known = self._known.get(key)
         if known is None:
-            known = _golock.KnownLock(name, ",".join(options["Endpoints"]))
+            known = _golock.KnownLock(name)
             known = self._known.setdefault(key, known)
         return known
 
@@ -539,8 +559,18 @@ def _close() -> None:
         _this.close()
 
 
-def _given(value: str | os.PathLike[str] | None, variable: str) -> str:
-    return os.fspath(value) if value is not None else os.environ.get(variable, "")
+def _path(path: str | os.PathLike[str] | None) -> str | None:
+    return None if path is None else os.fspath(path)
+
+
+def _listed(endpoints: list[str] | tuple[str, ...] | str | None) -> list[str] | None:
+    if endpoints is None:
+        return None
+    each = endpoints.split(",") if isinstance(endpoints, str) else endpoints
+    listed = [endpoint.strip() for endpoint in each if endpoint.strip()]
+    if not listed:
+        raise ValueError("there is no endpoint")
+    return listed
 
 
 def _base64(text: str | bytes) -> str:

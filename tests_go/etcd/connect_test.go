@@ -68,8 +68,8 @@ func certificates(t *testing.T) (authority, certificate, key string) {
 		write("key.pem", "EC PRIVATE KEY", encoded)
 }
 
-func TestTLS(t *testing.T) {
-	authority, certificate, key := certificates(t)
+// startSecureServer starts a cluster of one member that wants certificates of an authority.
+func startSecureServer(t *testing.T, authority, certificate, key string) string {
 	c := newCluster(t, 1, "")
 	server := c.members[0].(*embedded)
 	server.config.ListenClientUrls[0].Scheme = "https"
@@ -78,7 +78,12 @@ func TestTLS(t *testing.T) {
 	}
 	server.start(t)
 	t.Cleanup(server.stop)
-	endpoint := "https://" + c.endpoints[0]
+	return c.endpoints[0]
+}
+
+func TestTLS(t *testing.T) {
+	authority, certificate, key := certificates(t)
+	endpoint := "https://" + startSecureServer(t, authority, certificate, key)
 
 	try := func(connection etcd.Connection) error {
 		connection.Endpoints = []string{endpoint}
@@ -101,6 +106,11 @@ func TestTLS(t *testing.T) {
 	if err := try(good); err != nil {
 		t.Error(err)
 	}
+	named := good
+	named.ServerName = "127.0.0.1"
+	if err := try(named); err != nil {
+		t.Error("with the server's name: ", err)
+	}
 	err := try(etcd.Connection{})
 	if err == nil || !strings.Contains(err.Error(), endpoint) ||
 		!strings.Contains(err.Error(), "unknown authority") {
@@ -112,12 +122,14 @@ func TestTLS(t *testing.T) {
 	t.Setenv("ETCDCTL_CACERT", authority)
 	t.Setenv("ETCDCTL_CERT", certificate)
 	t.Setenv("ETCDCTL_KEY", key)
-	if err := try(etcd.Connection{}); err != nil {
+	if err := try(etcd.Environment(os.LookupEnv)); err != nil {
 		t.Error("from the environment: ", err)
 	}
 }
 
-func TestUsers(t *testing.T) {
+// startServerWithUsers starts a cluster of one member whose user "locker:open" may use the prefix
+// "golock/".
+func startServerWithUsers(t *testing.T) string {
 	endpoint := startServer(t)
 	root := connect(t, endpoint)
 	ctx := context.Background()
@@ -135,6 +147,12 @@ func TestUsers(t *testing.T) {
 	must(root.UserAdd(ctx, "locker", "open"))
 	must(root.UserGrantRole(ctx, "locker", "locks"))
 	must(root.AuthEnable(ctx))
+	return endpoint
+}
+
+func TestUsers(t *testing.T) {
+	endpoint := startServerWithUsers(t)
+	ctx := context.Background()
 
 	use := func(prefix string) error {
 		client, err := etcd.Connect(etcd.Connection{

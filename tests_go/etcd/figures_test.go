@@ -98,6 +98,32 @@ func TestFigures(t *testing.T) {
 	fmt.Println(string(text))
 }
 
+// The same for what bench/cluster.py measures several times, in turn with Python.
+func TestRepeatedFigures(t *testing.T) {
+	endpoint := os.Getenv("GOLOCK_ENDPOINT")
+	if endpoint == "" {
+		t.Skip("GOLOCK_ENDPOINT names no server")
+	}
+	client := connect(t, endpoint)
+	var transactions []float64
+	for range 1000 {
+		began := time.Now()
+		_, err := client.Txn(context.Background()).Then(clientv3.OpPut("row", "1")).Commit()
+		if err != nil {
+			t.Fatal(err)
+		}
+		transactions = append(transactions, time.Since(began).Seconds()*1e6)
+	}
+	var four []contender
+	for range 4 {
+		four = append(four, golockContender(t, endpoint, "repeated"))
+	}
+	text, _ := json.Marshal(map[string]float64{
+		"transaction": median(transactions), "rate": rate(four, 3*time.Second),
+	})
+	fmt.Println(string(text))
+}
+
 // handOver returns the median of the time from a release to the return of the other's acquire.
 func handOver(a, b contender, times int) float64 {
 	var found []float64

@@ -43,7 +43,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// run takes the lock again and again in two goroutines, and writes what it has seen.
+// run takes the lock again and again, once as a goroutine does and once as a thread of C, and writes
+// what it has seen.
 func (given task) run() {
 	client, err := etcd.Connect(etcd.Connection{Endpoints: given.Endpoints})
 	if err != nil {
@@ -71,7 +72,11 @@ func (given task) run() {
 				}
 			}
 			for time.Now().Before(ends) {
-				write(holdOnce(lock))
+				if each == 0 {
+					write(holdOnce(lock, (*etcd.Lock).Acquire, (*etcd.Hold).Release))
+				} else {
+					write(holdOnce(lock, acquireInThread, releaseInThread))
+				}
 			}
 		})
 	}
@@ -82,11 +87,12 @@ func (given task) run() {
 }
 
 // holdOnce acquires the lock, looks whether it is lost for a while, and releases it.
-func holdOnce(lock *etcd.Lock) (events []event) {
+func holdOnce(lock *etcd.Lock, acquire func(*etcd.Lock, context.Context) (*etcd.Hold, error),
+	release func(*etcd.Hold, context.Context) error) (events []event) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	call := bootTime()
-	hold, err := lock.Acquire(ctx)
+	hold, err := acquire(lock, ctx)
 	if err != nil {
 		time.Sleep(time.Millisecond)
 		return nil
@@ -113,7 +119,7 @@ func holdOnce(lock *etcd.Lock) (events []event) {
 		events = append(events, last)
 	}
 	call = bootTime()
-	if hold.Release(context.Background()) == nil {
+	if release(hold, context.Background()) == nil {
 		events = append(events, event{Do: "release", Call: call, Return: bootTime(), Token: token})
 	}
 	return events

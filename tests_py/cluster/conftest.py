@@ -2,28 +2,49 @@
 
 from __future__ import annotations
 
+import base64
+import contextlib
+import json
 import os
+import random
 import shutil
 import socket
 import subprocess
 import tempfile
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 DEBIAN = ROOT / "build" / "etcd-server" / "usr" / "bin" / "etcd"
 
 
 def free_address() -> str:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return "{}:{}".format(*probe.getsockname())
+    """Return an address that no connection of a client gets."""
+    while True:
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", random.randrange(10000, 30000)))
+            except OSError:
+                continue
+            return "{}:{}".format(*probe.getsockname())
 
 
-@pytest.fixture(scope="session")
-def endpoint() -> Iterator[str]:
+def is_ready(endpoint: str) -> bool:
+    """Return whether etcd has a leader and answers."""
+    try:
+        with urllib.request.urlopen(f"http://{endpoint}/health", timeout=1) as answer:
+            return b"true" in answer.read()
+    except OSError:
+        return False
+
+
+@contextlib.contextmanager
+def running_etcd() -> Iterator[str]:
     """Start etcd and return its endpoint; its shortest lease is one of a second."""
     pytest.importorskip("golock_etcd", reason="golock-etcd is not installed: make etcd")
     program = os.environ.get("GOLOCK_ETCD") or shutil.which("etcd") or str(DEBIAN)
@@ -50,10 +71,47 @@ def endpoint() -> Iterator[str]:
                 stderr=subprocess.STDOUT,
             )
         try:
+            wait_until(lambda: server.poll() is not None or is_ready(client), "etcd is ready")
+            assert server.poll() is None, Path(folder, "log").read_text()
             yield client
         finally:
             server.kill()
             server.wait()
+
+
+@pytest.fixture(scope="session")
+def endpoint() -> Iterator[str]:
+    """Return the endpoint of the server that the tests share."""
+    with running_etcd() as endpoint:
+        yield endpoint
+
+
+@pytest.fixture(scope="session")
+def endpoint_with_users() -> Iterator[str]:
+    """Return the endpoint of a server whose user "locker:open" may use the prefix "golock/"."""
+
+    def ask(method: str, **fields: object) -> None:
+        request = urllib.request.Request(
+            f"http://{endpoint}/v3/auth/{method}", json.dumps(fields).encode()
+        )
+        urllib.request.urlopen(request, timeout=30).close()
+
+    def encoded(text: str) -> str:
+        return base64.b64encode(text.encode()).decode()
+
+    with running_etcd() as endpoint:
+        for user, password in (("root", "secret"), ("locker", "open")):
+            ask("user/add", name=user, password=password)
+            ask("role/add", name=user)
+            ask("user/grant", user=user, role=user)
+        permission = {
+            "permType": "READWRITE",
+            "key": encoded("golock/"),
+            "range_end": encoded("golock0"),
+        }
+        ask("role/grant", name="locker", perm=permission)
+        ask("enable")
+        yield endpoint
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from waiting import start, wait_until
+from waiting import asleep_in_kernel, start, wait_until
 
 etcd = pytest.importorskip(
     "golock.etcd", reason="golock-etcd is not installed: make etcd", exc_type=ImportError
@@ -100,6 +100,11 @@ def test_arguments_of_acquire(name, arguments, error):
         ({"name": "x", "ttl": 1e10}, ValueError),
         ({"name": "x", "ttl": float("inf")}, ValueError),
         ({"name": "x", "patience": 0}, ValueError),
+        ({"name": "x", "prefix": ""}, ValueError),
+        ({"name": "x", "prefix": "a\0"}, ValueError),
+        ({"name": "x", "prefix": b"a/"}, TypeError),
+        ({"name": "x", "endpoints": ""}, ValueError),
+        ({"name": "x", "endpoints": []}, ValueError),
     ],
 )
 def test_arguments_of_the_lock(arguments, error):
@@ -347,7 +352,8 @@ def test_waiters_of_the_process_have_one_key(name):
 
     revision, token = lock.revision, lock.token
     threads = [start(work) for _ in range(4)]
-    time.sleep(0.2)  # if they come later, they have a key of their own
+    for each in threads:
+        wait_until(lambda each=each: asleep_in_kernel(each), "the thread waits")
     lock.release()
     for each in threads:
         each.join()

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"math"
 	"runtime/cgo"
+	"strings"
 	"sync"
 	"time"
 	"unsafe"
@@ -21,37 +22,64 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// A call runs in a goroutine, so that the thread that made it can wait as golock's threads do: it
-// answers signals and keeps its time limit. Its end sets a golock.Event of Python.
+// A call goes on without the thread that made it, which can so wait as golock's threads do: it
+// answers signals and keeps its time limit. The end of the call sets a golock.Event of Python, which
+// must not be freed: it may be set once more after the call.
 type call struct {
-	cancel context.CancelFunc
-	ended  chan struct{}
+	event *golock.Event
+	limit time.Duration
+
+	// One of these:
+	acquisition *etcd.Acquisition  // that has to wait for other processes
+	cancel      context.CancelFunc // of a goroutine
+
+	ended  chan struct{} // closed when the goroutine has ended
 	opened *space
 	hold   *etcd.Hold
 	answer any
 	err    error
 }
 
-// begin writes the handle of the call to *started. A signal of Python may come as soon as the
+// newCall writes the handle of a call to *started. A signal of Python may come as soon as the
 // library has returned, before a result has been stored.
-func begin(started *C.uintptr_t, event C.uintptr_t, nanoseconds C.int64_t,
-	run func(context.Context, *call)) {
-	signal, err := golock.EventAt(uintptr(event))
+func newCall(started *C.uintptr_t, event C.uintptr_t, nanoseconds C.int64_t) *call {
+	found, err := golock.EventAt(uintptr(event))
 	if err != nil {
 		panic(err)
 	}
-	limit := time.Duration(nanoseconds)
-	if nanoseconds < 0 {
-		limit = math.MaxInt64
+	c := &call{event: found, limit: math.MaxInt64}
+	if nanoseconds >= 0 {
+		c.limit = time.Duration(nanoseconds)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), limit)
-	c := &call{cancel: cancel, ended: make(chan struct{})}
 	*started = C.uintptr_t(cgo.NewHandle(c))
+	return c
+}
+
+// run runs the call in a goroutine.
+func (c *call) run(do func(context.Context, *call)) {
+	var ctx context.Context
+	if c.limit == math.MaxInt64 {
+		ctx, c.cancel = context.WithCancel(context.Background())
+	} else {
+		ctx, c.cancel = context.WithTimeout(context.Background(), c.limit)
+	}
+	c.ended = make(chan struct{})
 	go func() {
-		defer close(c.ended) // after the last use of the event
-		defer signal.Set()
-		run(ctx, c)
+		do(ctx, c)
+		close(c.ended) // before the thread wakes up and needs that
+		c.event.Set()
 	}()
+}
+
+func begin(started *C.uintptr_t, event C.uintptr_t, nanoseconds C.int64_t,
+	do func(context.Context, *call)) {
+	newCall(started, event, nanoseconds).run(do)
+}
+
+func (c *call) finish(acquisition *etcd.Acquisition) {
+	c.run(func(ctx context.Context, c *call) {
+		c.hold, c.err = acquisition.Finish(ctx)
+	})
 }
 
 // The outcomes of a call; golock.etcd has the same numbers.
@@ -62,34 +90,64 @@ const (
 	released
 	failed
 	invalid
+	pending // the call goes on
 )
 
-// golock_etcd_end cancels a call unless it has ended, waits for its end, and returns its outcome.
+func outcome(err error) C.int {
+	switch {
+	case err == nil:
+		return done
+	case errors.Is(err, etcd.ErrLost):
+		return lost
+	case errors.Is(err, etcd.ErrReleased):
+		return released
+	case err == context.DeadlineExceeded, err == context.Canceled:
+		return notAcquired
+	case errors.Is(err, etcd.ErrInvalid):
+		return invalid
+	}
+	return failed
+}
+
+// golock_etcd_end ends a call whose event is set, and returns its outcome. It may return pending:
+// then the event will be set again. If the call is to be cancelled, it is ended at any time.
+//
 // *handle is that of a hold or a space, if the call was for one. *text is a JSON document or an
-// error in words, which is to be freed, or NULL. *started becomes 0.
+// error in words, which is to be freed, or NULL. *started becomes 0 when the call has ended.
 //
 //export golock_etcd_end
-func golock_etcd_end(started *C.uintptr_t, handle *C.uintptr_t, token *C.int64_t,
+func golock_etcd_end(started *C.uintptr_t, cancel C.bool, handle *C.uintptr_t, token *C.int64_t,
 	text **C.char) C.int {
-	ended := cgo.Handle(*started)
+	c := cgo.Handle(*started).Value().(*call)
+	if a := c.acquisition; a != nil {
+		c.acquisition = nil
+		c.hold = a.Take()
+		switch {
+		case c.hold != nil:
+		case bool(cancel):
+			a.Cancel()
+			c.err = context.Canceled
+		default: // the claim is over, or the event was set for an earlier call
+			c.event.Clear()
+			if a.Notify(c.event.Set) {
+				c.acquisition = a
+			} else {
+				c.finish(a)
+			}
+			return pending
+		}
+	} else {
+		c.cancel()
+		<-c.ended
+	}
+	cgo.Handle(*started).Delete()
 	*started = 0
-	c := ended.Value().(*call)
-	ended.Delete()
-	c.cancel()
-	<-c.ended
-	switch {
-	case errors.Is(c.err, etcd.ErrLost):
-		return lost
-	case errors.Is(c.err, etcd.ErrReleased):
-		return released
-	case c.err == context.DeadlineExceeded, c.err == context.Canceled:
-		return notAcquired
-	case errors.Is(c.err, etcd.ErrInvalid):
+	ending := outcome(c.err)
+	if ending == failed || ending == invalid {
 		*text = C.CString(c.err.Error())
-		return invalid
-	case c.err != nil:
-		*text = C.CString(c.err.Error())
-		return failed
+	}
+	if ending != done {
+		return ending
 	}
 	if c.hold != nil {
 		*handle = C.uintptr_t(cgo.NewHandle(c.hold))
@@ -114,10 +172,43 @@ func golock_etcd_free(text *C.char) { C.free(unsafe.Pointer(text)) }
 //export golock_etcd_forget
 func golock_etcd_forget(handle C.uintptr_t) { cgo.Handle(handle).Delete() }
 
+// What a Python lock was made with. A field of Given that is nil is that of the environment.
 type options struct {
-	etcd.Connection
+	Environment map[string]string
+	Given       struct {
+		Endpoints                                        []string
+		CA, Certificate, Key, User, Password, ServerName *string
+	}
 	Prefix                 string
 	TTL, Handoff, Patience float64 // seconds
+}
+
+func (o *options) connection() etcd.Connection {
+	c := etcd.Environment(func(name string) (string, bool) {
+		value, set := o.Environment[name]
+		return value, set
+	})
+	c.Timeout = seconds(o.Patience)
+	given := &o.Given
+	if given.Endpoints != nil {
+		c.Endpoints = given.Endpoints
+	}
+	if given.User == nil && given.Password != nil {
+		c.User, _, _ = strings.Cut(c.User, ":") // its own password does not count
+	}
+	for _, each := range []struct{ given, field *string }{
+		{given.CA, &c.CA},
+		{given.Certificate, &c.Certificate},
+		{given.Key, &c.Key},
+		{given.User, &c.User},
+		{given.Password, &c.Password},
+		{given.ServerName, &c.ServerName},
+	} {
+		if each.given != nil {
+			*each.field = *each.given
+		}
+	}
+	return c
 }
 
 type space struct {
@@ -127,41 +218,66 @@ type space struct {
 
 func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
 
+// An opening goes on when the call that began it has given up. The next call with the same document
+// joins it.
+type opening struct {
+	done  chan struct{}
+	space *space
+	err   error
+}
+
+var openings struct {
+	sync.Mutex
+	begun map[string]*opening
+}
+
 // golock_etcd_open connects, and returns a call whose answer is the handle of a space. The client
 // asks etcd for a token at once if there is a user.
 //
 //export golock_etcd_open
 func golock_etcd_open(document *C.char, nanoseconds C.int64_t, event C.uintptr_t,
 	started *C.uintptr_t) {
-	text := []byte(C.GoString(document))
+	text := C.GoString(document)
 	begin(started, event, nanoseconds, func(ctx context.Context, c *call) {
-		connected := make(chan struct{})
-		var opened *space
-		var err error
-		go func() {
-			defer close(connected)
-			opened, err = open(text)
-		}()
+		o := beginOpening(text)
 		select {
-		case <-connected:
-			c.opened, c.err = opened, err
+		case <-o.done:
+			c.opened, c.err = o.space, o.err
+			openings.Lock()
+			defer openings.Unlock()
+			if openings.begun[text] == o {
+				delete(openings.begun, text)
+			}
 		case <-ctx.Done():
 			c.err = ctx.Err()
-			go func() {
-				if <-connected; opened != nil {
-					_ = opened.client.Close()
-				}
-			}()
 		}
 	})
 }
 
-func open(document []byte) (*space, error) {
+func beginOpening(text string) *opening {
+	openings.Lock()
+	defer openings.Unlock()
+	if o := openings.begun[text]; o != nil {
+		return o
+	}
+	o := &opening{done: make(chan struct{})}
+	if openings.begun == nil {
+		openings.begun = map[string]*opening{}
+	}
+	openings.begun[text] = o
+	go func() {
+		defer close(o.done)
+		o.space, o.err = open(text)
+	}()
+	return o
+}
+
+func open(document string) (*space, error) {
 	var o options
-	if err := json.Unmarshal(document, &o); err != nil {
+	if err := json.Unmarshal([]byte(document), &o); err != nil {
 		return nil, err
 	}
-	client, err := etcd.Connect(o.Connection)
+	client, err := etcd.Connect(o.connection())
 	if err != nil {
 		return nil, err
 	}
@@ -190,15 +306,43 @@ func golock_etcd_lock(handle C.uintptr_t, name *C.char) C.uintptr_t {
 	return C.uintptr_t(cgo.NewHandle(s.Lock(C.GoString(name))))
 }
 
+// driveLimit is how long a thread drives a request itself. Meanwhile it answers no signal, unless
+// the signal ends its wait.
+const driveLimit = 20 * time.Millisecond
+
+// drivenUntil returns until when the thread of a call with a time limit drives a request.
+func drivenUntil(nanoseconds C.int64_t) time.Time {
+	if nanoseconds < 0 {
+		return time.Now().Add(driveLimit)
+	}
+	return time.Now().Add(min(time.Duration(nanoseconds), driveLimit))
+}
+
+// golock_etcd_acquire returns done, with a hold, if the thread itself could take the lock, and
+// otherwise begins a call and returns pending.
+//
 //export golock_etcd_acquire
-func golock_etcd_acquire(handle C.uintptr_t, blocking C.bool, nanoseconds C.int64_t,
-	event C.uintptr_t, started *C.uintptr_t) {
+func golock_etcd_acquire(handle C.uintptr_t, nanoseconds C.int64_t, event C.uintptr_t,
+	started, hold *C.uintptr_t, token *C.int64_t) C.int {
 	lock := cgo.Handle(handle).Value().(*etcd.Lock)
-	begin(started, event, nanoseconds, func(ctx context.Context, c *call) {
-		if blocking {
-			c.hold, c.err = lock.Acquire(ctx)
-			return
-		}
+	begun := lock.BeginAcquire(drivenUntil(nanoseconds))
+	if taken := begun.Hold(); taken != nil {
+		*hold, *token = C.uintptr_t(cgo.NewHandle(taken)), C.int64_t(taken.Token())
+		return done
+	}
+	c := newCall(started, event, nanoseconds)
+	if begun.Notify(c.event.Set) {
+		c.acquisition = begun
+	} else {
+		c.finish(begun)
+	}
+	return pending
+}
+
+//export golock_etcd_try_acquire
+func golock_etcd_try_acquire(handle C.uintptr_t, event C.uintptr_t, started *C.uintptr_t) {
+	lock := cgo.Handle(handle).Value().(*etcd.Lock)
+	begin(started, event, -1, func(ctx context.Context, c *call) {
 		c.hold, c.err = lock.TryAcquire(ctx)
 		if c.hold == nil && c.err == nil {
 			c.err = context.Canceled
@@ -206,12 +350,20 @@ func golock_etcd_acquire(handle C.uintptr_t, blocking C.bool, nanoseconds C.int6
 	})
 }
 
+// golock_etcd_release returns how the release has ended if the thread itself could end it, and
+// otherwise begins a call and returns pending.
+//
 //export golock_etcd_release
-func golock_etcd_release(handle C.uintptr_t, event C.uintptr_t, started *C.uintptr_t) {
+func golock_etcd_release(handle C.uintptr_t, event C.uintptr_t, started *C.uintptr_t) C.int {
 	hold := cgo.Handle(handle).Value().(*etcd.Hold)
+	begun := hold.BeginRelease(drivenUntil(-1))
+	if ended, err := begun.Ended(); ended {
+		return outcome(err)
+	}
 	begin(started, event, -1, func(ctx context.Context, c *call) {
-		c.err = hold.Release(ctx)
+		c.err = begun.Finish(ctx)
 	})
+	return pending
 }
 
 // golock_etcd_discard releases a hold unless it was released, or closes a space, in the background,
@@ -261,6 +413,7 @@ func golock_etcd_view(handle C.uintptr_t, view *C.struct_golock_etcd_view) {
 	known := cgo.Handle(handle).Value().(*etcd.Lock).View()
 	view.token, view.lease = C.int64_t(known.Token), C.int64_t(known.Lease)
 	view.age, view.before = C.int64_t(known.Age), C.uint32_t(known.Before)
+	write(view.endpoints[:], strings.Join(known.Endpoints, ","))
 	if known.Own {
 		view.flags |= C.GOLOCK_VIEW_OWN
 	}

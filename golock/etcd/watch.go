@@ -1,0 +1,173 @@
+package etcd
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/mvccpb"
+	clientv3 "go.etcd.io/etcd/client/v3"
+)
+
+// A watch tells of the deletions of a prefix's keys from its beginning on.
+type watch interface {
+	// next waits for deletions, for a while. It returns none if there were none.
+	next(d time.Duration) ([]*mvccpb.Event, error)
+	close()
+}
+
+const watchMethod = "/etcdserverpb.Watch/Watch"
+
+var errWatchEnded = errors.New("golock/etcd: the watch has ended")
+
+// openWatch begins a watch. It is one of the client's, unless threads make transactions, whose time
+// is that of the switches of threads: an event wakes up one thread then, where the client has a
+// pipeline of goroutines that run in several.
+func (s *Space) openWatch(ctx context.Context, prefix string) (watch, error) {
+	if s.threads.takeWatch() {
+		if w, err := s.openThreadWatch(ctx, prefix); err == nil {
+			return w, nil
+		}
+		s.threads.giveWatch()
+	}
+	return s.openClientWatch(ctx, prefix)
+}
+
+type clientWatch struct {
+	answers clientv3.WatchChan
+	cancel  context.CancelFunc
+}
+
+func (s *Space) openClientWatch(ctx context.Context, prefix string) (watch, error) {
+	ctx, cancel := context.WithCancel(clientv3.WithRequireLeader(ctx))
+	w := &clientWatch{cancel: cancel}
+	w.answers = s.client.Watch(ctx, prefix, clientv3.WithPrefix(), clientv3.WithFilterPut(),
+		clientv3.WithCreatedNotify())
+	started := time.NewTimer(s.options.Patience)
+	defer started.Stop()
+	select {
+	case answer := <-w.answers:
+		if answer.Created && answer.Err() == nil {
+			return w, nil
+		}
+	case <-started.C:
+	}
+	cancel()
+	return nil, errWatchEnded
+}
+
+func (w *clientWatch) next(d time.Duration) ([]*mvccpb.Event, error) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case answer, open := <-w.answers:
+		if !open || answer.Err() != nil {
+			return nil, errWatchEnded
+		}
+		events := make([]*mvccpb.Event, len(answer.Events))
+		for i, each := range answer.Events {
+			events[i] = (*mvccpb.Event)(each)
+		}
+		return events, nil
+	case <-timer.C:
+		return nil, nil
+	}
+}
+
+func (w *clientWatch) close() { w.cancel() }
+
+// A threadWatch blocks the thread that waits for its events.
+type threadWatch struct {
+	space      *Space
+	conn       *threadConn
+	interrupts func() bool
+}
+
+func (s *Space) openThreadWatch(ctx context.Context, prefix string) (watch, error) {
+	limited, cancel := context.WithTimeout(ctx, connDialTime)
+	defer cancel()
+	conn, err := s.dialConn(limited)
+	if err != nil {
+		return nil, err
+	}
+	w := &threadWatch{space: s, conn: conn}
+	w.interrupts = context.AfterFunc(ctx, conn.Interrupt)
+	create := &pb.WatchCreateRequest{
+		Key:      []byte(prefix),
+		RangeEnd: []byte(clientv3.GetPrefixRangeEnd(prefix)),
+		Filters:  []pb.WatchCreateRequest_FilterType{pb.WatchCreateRequest_NOPUT},
+	}
+	request := &pb.WatchRequest{RequestUnion: &pb.WatchRequest_CreateRequest{CreateRequest: create}}
+	encoded, err := request.Marshal()
+	if err == nil {
+		err = conn.Open(watchMethod, encoded, conn.metadata...)
+	}
+	if err == nil {
+		var answer *pb.WatchResponse
+		answer, err = w.receive(time.Now().Add(s.options.Patience))
+		if err == nil && (answer == nil || !answer.Created || answer.Canceled) {
+			err = errWatchEnded
+		}
+	}
+	if err != nil {
+		w.end()
+		return nil, err
+	}
+	return w, nil
+}
+
+func (w *threadWatch) receive(until time.Time) (*pb.WatchResponse, error) {
+	encoded, arrived, err := w.conn.Next(until)
+	if err != nil || !arrived {
+		return nil, err
+	}
+	answer := &pb.WatchResponse{}
+	return answer, answer.Unmarshal(encoded)
+}
+
+// next pings a server that is silent, as the client does.
+func (w *threadWatch) next(d time.Duration) ([]*mvccpb.Event, error) {
+	for until := time.Now().Add(d); time.Now().Before(until); {
+		answer, err := w.receive(time.Now().Add(pingEvery))
+		if err != nil {
+			return nil, err
+		}
+		if answer != nil {
+			if answer.Canceled {
+				return nil, errWatchEnded
+			}
+			return answer.Events, nil
+		}
+		if err := w.conn.CheckAlive(time.Now().Add(pingTimeout)); err != nil {
+			return nil, err
+		}
+	}
+	return nil, nil
+}
+
+func (w *threadWatch) close() {
+	w.end()
+	w.space.threads.giveWatch()
+}
+
+func (w *threadWatch) end() {
+	w.interrupts()
+	w.conn.Close()
+}
+
+func (t *threadConns) takeWatch() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.used.Load() || t.closed || t.watches >= mostConns {
+		return false
+	}
+	t.watches++
+	return true
+}
+
+func (t *threadConns) giveWatch() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.watches--
+}
