@@ -16,8 +16,13 @@ import (
 
 const child = "GOLOCK_TEST_HOLD"
 
-// TestMain also serves as a process that takes a lock and holds it until it is killed.
+// TestMain also serves as a process that takes a lock and holds it until it is killed, or waits for
+// an event.
 func TestMain(m *testing.M) {
+	if name := os.Getenv(eventChild); name != "" {
+		waitInChild(name)
+		return
+	}
 	if name := os.Getenv(child); name != "" {
 		lock, err := golock.OpenProcessLock(name)
 		if err != nil {

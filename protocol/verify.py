@@ -52,7 +52,7 @@ class Run:
     @property
     def inlines(self) -> bool:
         """Whether a statement of an inline counts as reached if it is at one of its places."""
-        return self.model in ("process.pml", "notification.pml")
+        return self.model in {"process.pml", "process_event.pml", "notification.pml"}
 
 
 PROOF = [
@@ -192,6 +192,21 @@ PROOF = [
         "a slot used again, without hand-offs",
         large=True,
     ),
+    Run(
+        "process.pml",
+        "PROCESSES=3 KILLS=2 ROUNDS=1 CALLERS=1",
+        "two of three processes are killed, one calls",
+    ),
+    Run(
+        "process.pml",
+        "PROCESSES=3 KILLS=1 ROUNDS=1 CALLERS=2",
+        "one of three processes is killed, two call",
+        large=True,
+    ),
+    Run("process_event.pml", "THREADS=2 KILLS=1", "two threads at an event, one killed, for ever"),
+    Run(
+        "process_event.pml", "THREADS=3 KILLS=2 ROUNDS=1", "three threads, two killed, a call each"
+    ),
 ]
 
 # Why no run reaches a statement, by the statement or by a part of its line in the model.
@@ -202,7 +217,8 @@ UNREACHED = {
     "WAKE(FIRST_OF_ANY, resigned, take_back)": "a returner or a claimant was found already",
     "(old & HELD) == 0 -> STORE(next); FREE; goto done": "a lock that is released is held",
     "some_on(CLAIMANT)": "only with --all: a holder dies while a claimant sleeps",
-    "handoffRequested(old) -> old = 0; break": "only with a third process",
+    "handoffRequested(old) -> old = 0; break": "only with a third process that calls",
+    "[3]": "only with a fourth thread, which finds a fault",
     "((phase[me]>=2))": "nobody is killed in the middle of a step",
     "((phase[me]!=0))": "the same",
     "WAKE_AGENT": "the agent does not sleep while it wakes another",
@@ -255,6 +271,10 @@ ACCESS = {
         r"__atomic_\w+\((life|debts|bell|&page->memory)|golock_cell_(load|pass_on)\("
         r"|golock_shared_\w+\(|golock_waitv\(words"
     ),
+    "pyext/native/process/event.c": (
+        r"__atomic_\w+\(|compare_and_swap\(page|[^_]load\(page|golock_shared_\w+\("
+    ),
+    "pyext/native/process/futex.h": r"FUTEX_WAKE_OP, ",
     "pyext/native/process/wait.c": r"golock_cell_(next|owes)\(|golock_shared_\w+\(",
     "internal/process/cell.go": (
         r"atomic\.\w+\(|:= \w\.load\(\)|memory\.load\(\)|if .*compareAndSwap\("
@@ -266,6 +286,9 @@ ACCESS = {
     "internal/process/sentinel_linux.go": (
         r"atomic\.\w+\(&(p\.memory|slot|mine)|\.load\(\)|\.passOn\(|[^.\w]wake\("
         r"|loadLife\(|SYS_FUTEX_WAITV, uintptr\(unsafe"
+    ),
+    "internal/process/event_linux.go": (
+        r"atomic\.\w+\(|e\.load\(\)|return setAndWakeAll\(|parkShared\(|close\(e|SYS_FUTEX"
     ),
     "internal/process/lock_linux.go": r"\.load\(\)|:= parkShared\(|[^.\w]wake\(|\.owes\(|w\.next\(",
 }

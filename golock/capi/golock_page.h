@@ -1,5 +1,5 @@
-/* The page of a lock across processes: what internal/process/page.go describes, for C.
- * golock/capi/page.go does not compile if the two differ. */
+/* The page of a lock or an event across processes: what internal/process/page.go and event_linux.go
+ * describe, for C. golock/capi/page.go does not compile if they differ. */
 #ifndef GOLOCK_PAGE_H
 #define GOLOCK_PAGE_H
 
@@ -9,10 +9,11 @@
 #define GOLOCK_PAGE_VERSION 1
 #define GOLOCK_PAGE_SIZE 16384
 
+/* The kinds of pages. */
 #define GOLOCK_PAGE_LOCK 1
 #define GOLOCK_PAGE_EVENT 2
 
-/* The word, the lower half of the cell. */
+/* The word of a lock, the lower half of the cell. */
 #define GOLOCK_PAGE_WAITERS (1u << 0)
 #define GOLOCK_PAGE_CLAIMED (1u << 1)
 #define GOLOCK_PAGE_HANDOFF (1u << 2)
@@ -20,9 +21,10 @@
 #define GOLOCK_PAGE_HOLDER_BITS 10
 #define GOLOCK_PAGE_DEATHS_SHIFT 13
 
-/* The word of an event. */
+/* The word of an event, at the same place. */
 #define GOLOCK_PAGE_SET (1u << 0)
 #define GOLOCK_PAGE_SLEEPERS (1u << 1)
+#define GOLOCK_PAGE_CLEARED_ONCE (1u << 2)
 
 #define GOLOCK_PAGE_SLOTS 504
 #define GOLOCK_PAGE_LIVES 2

@@ -27,7 +27,7 @@ type Lock struct {
 
 // Open returns the lock of a name.
 func Open(name string) (*Lock, error) {
-	p, err := open(name)
+	p, err := open(name, KindLock)
 	if err != nil {
 		return nil, err
 	}
@@ -158,7 +158,7 @@ func (w *waiter) sleep(channels uint32, dying bool) core.Reason {
 	case s == nil && dying:
 		until = min(until, core.Now()+int64(afterFailure))
 	case s == nil:
-		until = min(until, core.Now()+look)
+		until = min(until, core.Now()+lookAtByte)
 	case dying || !s.ticks.Load():
 		s.kick()
 	}

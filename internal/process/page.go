@@ -1,6 +1,6 @@
-// Package process implements locks across processes. Package golock wraps them for Go programs;
-// Python's threads take the same steps in C, pyext/native/process, because a wait must not load a
-// Go runtime into every process that contends.
+// Package process implements locks and events across processes. Package golock wraps them for Go
+// programs; Python's threads take the same steps in C, pyext/native/process, because a wait must
+// not load a Go runtime into every process that contends.
 package process
 
 import "unsafe"
@@ -65,7 +65,8 @@ import "unsafe"
 // alone never makes a process with a sentinel count as dead.
 //
 // Where the kernel refuses robust lists or futex_waitv (before 5.16, or by a seccomp filter), there
-// is no sentinel. The byte alone says who lives, and waiters look every 100 ms.
+// is no sentinel. The byte alone says who lives, and waiters look every 50 ms. It is unlocked when
+// the memory of a killed process has been freed, so a death is seen 50 ms after that at the latest.
 //
 // # What a death leaves
 //
@@ -130,8 +131,11 @@ const (
 	Size    = 16384
 )
 
-// KindLock is the kind of a lock's page.
-const KindLock = 1
+// The kinds of pages. An event has no use for the slots, so that nobody needs one for it.
+const (
+	KindLock  = 1
+	KindEvent = 2
+)
 
 // The slots of a page, and the life words of a slot.
 const (

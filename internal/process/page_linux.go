@@ -99,23 +99,27 @@ func pathOf(name string) (string, error) {
 	return in + "/" + escaped, err
 }
 
-// open returns the page of a name, made if there is none, with a reference.
-func open(name string) (*page, error) {
+// open returns the page of a name and of this kind, made if there is none, with a reference.
+func open(name string, kind uint32) (*page, error) {
 	path, err := pathOf(name)
 	if err != nil {
 		return nil, err
 	}
 	mutex.Lock()
 	defer mutex.Unlock()
+	endUnused()
 	// A second descriptor of a file must not be opened, because it would have to be closed.
 	var found unix.Stat_t
 	if unix.Lstat(path, &found) == nil {
 		if p := pages[identity{found.Dev, found.Ino}]; p != nil {
+			if p.memory.kind != kind {
+				return nil, notOf(kind, path)
+			}
 			p.references++
 			return p, nil
 		}
 	}
-	fd, err := descriptor(path)
+	fd, err := descriptor(path, kind)
 	if err != nil {
 		return nil, err
 	}
@@ -126,20 +130,26 @@ func open(name string) (*page, error) {
 	return p, err
 }
 
+func notOf(kind uint32, path string) error {
+	return fmt.Errorf("%s: not the page of %s", path, map[uint32]string{
+		KindLock: "a lock", KindEvent: "an event",
+	}[kind])
+}
+
 // descriptor opens the file, or makes it.
-func descriptor(path string) (int, error) {
+func descriptor(path string, kind uint32) (int, error) {
 	for {
 		fd, err := unix.Open(path,
 			unix.O_RDWR|unix.O_NOFOLLOW|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
 		switch err {
 		case nil:
-			if err := check(fd, path); err != nil {
+			if err := check(fd, path, kind); err != nil {
 				unix.Close(fd)
 				return -1, err
 			}
 			return fd, nil
 		case unix.ENOENT:
-			if fd, err := create(path); err != unix.EEXIST {
+			if fd, err := create(path, kind); err != unix.EEXIST {
 				return fd, err
 			}
 		default:
@@ -148,8 +158,9 @@ func descriptor(path string) (int, error) {
 	}
 }
 
-// check returns an error unless the file is a lock's page of this version that belongs to the user.
-func check(fd int, path string) error {
+// check returns an error unless the file is a page of this kind and version that belongs to the
+// user.
+func check(fd int, path string, kind uint32) error {
 	fault := func(format string, arguments ...any) error {
 		return fmt.Errorf("%s: "+format, append([]any{path}, arguments...)...)
 	}
@@ -177,15 +188,15 @@ func check(fd int, path string) error {
 		return fault("a page of version %d; this is version %d", word(1), Version)
 	case word(2) != Size || found.Size != Size:
 		return fault("a torn page: %d bytes instead of %d", found.Size, Size)
-	case word(3) != KindLock:
-		return fault("not the page of a lock")
+	case word(3) != kind:
+		return notOf(kind, path)
 	}
 	return nil
 }
 
 // create makes the page's file, which gets its name when it is complete. Its memory is allocated
 // here, and not at the first access. Returns EEXIST if another process was faster.
-func create(path string) (int, error) {
+func create(path string, kind uint32) (int, error) {
 	made, err := os.CreateTemp(path[:strings.LastIndexByte(path, '/')], ".new-*")
 	if err != nil {
 		return -1, err
@@ -193,7 +204,7 @@ func create(path string) (int, error) {
 	defer made.Close()
 	defer os.Remove(made.Name())
 	header := make([]byte, 16)
-	for i, word := range []uint32{Magic, Version, Size, KindLock} {
+	for i, word := range []uint32{Magic, Version, Size, kind} {
 		binary.NativeEndian.PutUint32(header[4*i:], word)
 	}
 	if err := unix.Fallocate(int(made.Fd()), 0, 0, Size); err != nil {
@@ -237,17 +248,25 @@ func mapped(fd int, path string) (*page, error) {
 	return p, nil
 }
 
-// drop drops a reference. The page goes with the last one, unless this process holds the lock.
+// drop drops a reference. The page goes with the last one, or, if this process holds the lock then,
+// when a page is opened or dropped after somebody has released it.
 func (p *page) drop() {
 	mutex.Lock()
 	defer mutex.Unlock()
 	p.references--
-	me := p.me.Load()
-	if p.references > 0 || me != 0 && p.memory.load().holder() == me {
-		return
+	endUnused()
+}
+
+// endUnused ends the pages without references, unless this process holds their locks.
+func endUnused() {
+	for _, p := range pages {
+		me := p.me.Load()
+		if p.references > 0 || me != 0 && p.memory.load().holder() == me {
+			continue
+		}
+		delete(pages, p.file)
+		p.leave()
+		unix.Close(p.fd)
+		unix.Munmap(p.both)
 	}
-	delete(pages, p.file)
-	p.leave()
-	unix.Close(p.fd)
-	unix.Munmap(p.both)
 }

@@ -22,6 +22,7 @@ const (
 
 const (
 	look         = int64(100 * time.Millisecond) // between looks at a lock that threads wait for
+	lookAtByte   = int64(50 * time.Millisecond)  // the same without a sentinel
 	dyingPause   = int64(30 * time.Microsecond)  // between looks at a dying process
 	afterFailure = time.Millisecond              // when the kernel cannot let a sentinel sleep
 )

@@ -1,8 +1,9 @@
-"""Locks across processes, which a holder that dies frees.
+"""Locks across processes, which a holder that dies frees, and events.
 
 ``Lock(name)`` is one lock for all processes of the user that use the name; ``Lock()`` is for those
-that get it by pickling or by fork. Both have the methods of ``golock.Lock``. They work where all
-processes are on one machine and see the same ``/dev/shm``.
+that get it by pickling or by fork. Both have the methods of ``golock.Lock``. ``Event(name)`` and
+``Event()`` are the same with the methods of ``threading.Event``. They work where all processes are
+on one machine and see the same ``/dev/shm``.
 
 Source of the idea: robust mutexes of POSIX, whose next owner is told as well (``EOWNERDEAD``). Here
 the owner is a process and not a thread.
@@ -21,15 +22,16 @@ import time
 from multiprocessing import reduction
 from multiprocessing.context import get_spawning_popen
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, NoReturn, TypeVar
 from urllib.parse import quote
 
-from ._golock import Abandoned, ProcessLock, RLock, page_layout
+from ._golock import Abandoned, ProcessEvent, ProcessLock, RLock, page_layout
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from multiprocessing.connection import Connection
 
-__all__ = ["Abandoned", "Lock", "folder", "unlink"]
+__all__ = ["Abandoned", "Event", "Lock", "folder", "unlink"]
 
 _ROOT = "/dev/shm"
 _LONGEST = 200
@@ -45,7 +47,21 @@ _swept: set[str] = set()
 """The folders in which this process has removed such pages: each takes the time of a listing."""
 
 _HEADER = struct.Struct("=4I")
-_MAGIC, _VERSION, _SIZE, _LOCK = page_layout()
+_MAGIC, _VERSION, _SIZE, _LOCK, _EVENT = page_layout()
+_KINDS = {_LOCK: "a lock", _EVENT: "an event"}
+
+_Object = TypeVar("_Object", "Lock", "Event")
+
+
+class _Page(NamedTuple):
+    """A page's file."""
+
+    path: str
+    device: int
+    inode: int
+    descriptor: int
+    """Or -1: this process has mapped the page already."""
+
 
 _opening = RLock()
 """Within a process a file is opened once: closing a second descriptor would drop its byte lock.
@@ -76,7 +92,9 @@ def folder() -> str:
 
 
 def unlink(name: str) -> None:
-    """Remove the page of a name. Those that have the lock keep it; a new Lock(name) is another.
+    """Remove the page of a name, be it a lock's or an event's.
+
+    Those that have the lock or the event keep it; a new one of this name is another.
 
     Raises FileNotFoundError if there is no such page; otherwise as ``Lock`` does.
     """
@@ -95,8 +113,8 @@ class Lock(ProcessLock):
     ``"raise"`` raises ``Abandoned`` and does not take it.
 
     Raises ValueError if the name is empty, or has surrogates that no file name decodes to.
-    Raises OSError, which names the file, if there is no room in /dev/shm, if the file is not a page
-    of this version, or if the file or its folder may be accessed by others.
+    Raises OSError, which names the file, if there is no room in /dev/shm, if the file is not the
+    page of a lock of this version, or if the file or its folder may be accessed by others.
     """
 
     __slots__ = ("_name", "_on_abandoned")
@@ -110,38 +128,19 @@ class Lock(ProcessLock):
         if on_abandoned not in {"tell", "raise"}:
             raise ValueError(f"on_abandoned must be 'tell' or 'raise', not {on_abandoned!r}")
         if name is None:
-            return cls._adopt(_anonymous(), on_abandoned)
-        path = _path(name)
-        with _opening:
-            self = cls._known(path, on_abandoned)
-            if self is None:
-                fd = _open(path)
-                self = super().__new__(cls, path, *_identity(fd), fd, on_abandoned == "raise")
+            return cls._adopt(_anonymous(_LOCK), on_abandoned)
+        return _of_name(lambda page: cls._make(page, name, on_abandoned), _LOCK, name)
+
+    @classmethod
+    def _make(cls, page: _Page, name: str | None, on_abandoned: Literal["tell", "raise"]) -> Lock:
+        self = super().__new__(cls, *page, on_abandoned == "raise")
         self._name, self._on_abandoned = name, on_abandoned
         return self
 
     @classmethod
-    def _known(cls, path: str, on_abandoned: Literal["tell", "raise"]) -> Lock | None:
-        """Return a lock of the page if this process has mapped it already."""
-        try:
-            found = os.lstat(path)
-            return super().__new__(
-                cls, path, found.st_dev, found.st_ino, -1, on_abandoned == "raise"
-            )
-        except (FileNotFoundError, LookupError):
-            return None
-
-    @classmethod
     def _adopt(cls, fd: int, on_abandoned: Literal["tell", "raise"]) -> Lock:
         """Return the anonymous lock of a descriptor, which is taken over."""
-        try:
-            _check_page(fd, "anonymous")
-        except BaseException:
-            os.close(fd)
-            raise
-        self = super().__new__(cls, "anonymous", *_identity(fd), fd, on_abandoned == "raise")
-        self._name, self._on_abandoned = None, on_abandoned
-        return self
+        return _of_descriptor(lambda page: cls._make(page, None, on_abandoned), _LOCK, fd)
 
     @property
     def name(self) -> str | None:
@@ -160,20 +159,97 @@ class Lock(ProcessLock):
         return f"<{type(self).__module__}.{type(self).__qualname__}{name}: {state}>"
 
 
+class Event(ProcessEvent):
+    """An event across processes, with the methods of ``threading.Event``.
+
+    Nobody owns an event. Whoever is killed or stopped, at any moment, no waiter sleeps on while the
+    event is set.
+
+    ``name``: any string; processes of one user that give the same name share the event. A name
+    belongs to an event or to a lock. Without a name the event is shared with forked children, and
+    with those processes that it is sent to by multiprocessing.
+
+    Raises ValueError and OSError as ``Lock`` does, and OSError if the name is that of a lock.
+    """
+
+    __slots__ = ("_name",)
+
+    _name: str | None
+
+    def __new__(cls, name: str | None = None) -> Event:
+        if name is None:
+            return cls._adopt(_anonymous(_EVENT))
+        return _of_name(lambda page: cls._make(page, name), _EVENT, name)
+
+    @classmethod
+    def _make(cls, page: _Page, name: str | None) -> Event:
+        self = super().__new__(cls, *page)
+        self._name = name
+        return self
+
+    @classmethod
+    def _adopt(cls, fd: int) -> Event:
+        """Return the anonymous event of a descriptor, which is taken over."""
+        return _of_descriptor(lambda page: cls._make(page, None), _EVENT, fd)
+
+    @property
+    def name(self) -> str | None:
+        """The name, or None."""
+        return self._name
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self._name is not None:
+            return type(self), (self._name,)
+        return _received, (type(self), _sent(self))
+
+    def __repr__(self) -> str:
+        name = "" if self._name is None else f" {self._name!r}"
+        state = "set" if self.is_set() else "unset"
+        return f"<{type(self).__module__}.{type(self).__qualname__}{name}: {state}>"
+
+
+def _of_name(make: Callable[[_Page], _Object], kind: int, name: str) -> _Object:
+    """Return make(page) for the page of a name, which is made if there is none."""
+    path = _path(name)
+    with _opening:
+        try:
+            found = os.lstat(path)
+            return make(_Page(path, found.st_dev, found.st_ino, -1))
+        except (FileNotFoundError, LookupError):
+            fd = _open(path, kind)
+            return make(_Page(path, *_identity(fd), fd))
+
+
+_ANONYMOUS = "anonymous"
+"""The path of a page without a name, in messages."""
+
+
+def _of_descriptor(make: Callable[[_Page], _Object], kind: int, fd: int) -> _Object:
+    """Return make(page) for the anonymous page of a descriptor, which is taken over."""
+    try:
+        _check_page(fd, kind, _ANONYMOUS)
+    except BaseException:
+        os.close(fd)
+        raise
+    return make(_Page(_ANONYMOUS, *_identity(fd), fd))
+
+
 def _named(cls: type[Lock], name: str, on_abandoned: Literal["tell", "raise"]) -> Lock:
     return cls(name, on_abandoned=on_abandoned)
 
 
-def _received(cls: type[Lock], sent: Any, on_abandoned: Literal["tell", "raise"]) -> Lock:
-    return cls._adopt(sent.detach(), on_abandoned)
+def _received(cls: type[Lock | Event], sent: Any, *options: Any) -> Lock | Event:
+    if isinstance(sent, _Ticket):
+        return sent.take(cls, *options)
+    return cls._adopt(sent.detach(), *options)
 
 
-def _sent(lock: Lock) -> Any:
-    """Return what stands for a lock's descriptor in a pickle.
+def _sent(object_: Lock | Event) -> Any:
+    """Return what stands for the descriptor of a page in a pickle.
 
     multiprocessing.reduction.DupFd would close a copy of the descriptor, and so drop the byte lock.
     """
-    descriptor = lock._descriptor()  # which raises OSError if it was closed
+    descriptor = object_._descriptor()  # which raises OSError if it was closed
     popen = get_spawning_popen()
     if popen is not None:  # the child inherits it
         inherited = getattr(popen, "_fds", [])
@@ -183,25 +259,37 @@ def _sent(lock: Lock) -> Any:
     from multiprocessing import resource_sharer  # noqa: PLC0415
 
     def send(connection: Connection, pid: int) -> None:
-        reduction.send_handle(connection, lock._descriptor(), pid)
+        if connection.recv():
+            reduction.send_handle(connection, object_._descriptor(), pid)
 
     sharer = resource_sharer._resource_sharer  # type: ignore[attr-defined]
-    return _Ticket(sharer.register(send, lambda: None))
+    return _Ticket(sharer.register(send, lambda: None), *_identity(descriptor))
 
 
 class _Ticket:
-    """A descriptor that another process offers."""
+    """The descriptor of a page that another process offers."""
 
-    def __init__(self, ticket: Any) -> None:
+    def __init__(self, ticket: Any, device: int, inode: int) -> None:
         self._ticket = ticket
+        self._file = device, inode
 
-    def detach(self) -> int:
+    def take(self, cls: type[Lock | Event], *options: Any) -> Lock | Event:
+        """Return an object of the page.
+
+        A process that has mapped the page takes no other descriptor of it, which it could not close
+        without its byte lock.
+        """
         from multiprocessing import resource_sharer  # noqa: PLC0415
 
         sharer = resource_sharer._resource_sharer  # type: ignore[attr-defined]
         with sharer.get_connection(self._ticket) as connection:
-            received: int = reduction.recv_handle(connection)
-        return received
+            try:
+                known = cls._make(_Page(_ANONYMOUS, *self._file, -1), None, *options)
+            except LookupError:
+                connection.send(True)
+                return cls._adopt(reduction.recv_handle(connection), *options)
+            connection.send(False)
+            return known
 
 
 def _path(name: str) -> str:
@@ -224,26 +312,26 @@ def _identity(fd: int) -> tuple[int, int]:
     return found.st_dev, found.st_ino
 
 
-def _open(path: str) -> int:
+def _open(path: str, kind: int) -> int:
     """Return a descriptor of the page at a path, which is made if there is none."""
     while True:
         try:
             fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
         except FileNotFoundError:
-            made = _make(path)
+            made = _make(path, kind)
             if made is not None:
                 return made
             continue
         try:
-            _check(fd, path)
+            _check(fd, kind, path)
         except BaseException:
             os.close(fd)
             raise
         return fd
 
 
-def _check(fd: int, path: str) -> None:
-    """Raise OSError unless the file is a lock's page of this version that belongs to the user."""
+def _check(fd: int, kind: int, path: str) -> None:
+    """Raise OSError unless the file is a page of this kind and version that the user owns."""
     found = os.fstat(fd)
     if not stat.S_ISREG(found.st_mode):
         _refuse(errno.EINVAL, "not a regular file", path)
@@ -251,34 +339,34 @@ def _check(fd: int, path: str) -> None:
         _refuse(errno.EPERM, f"it belongs to the user {found.st_uid}", path)
     if found.st_mode & 0o077:
         _refuse(errno.EPERM, f"others may access it (mode {found.st_mode & 0o777:o})", path)
-    _check_page(fd, path)
+    _check_page(fd, kind, path)
 
 
-def _check_page(fd: int, path: str) -> None:
-    """Raise OSError unless the regular file is a lock's page of this version."""
+def _check_page(fd: int, kind: int, path: str) -> None:
+    """Raise OSError unless the regular file is a page of this kind and version."""
     header = os.pread(fd, _HEADER.size, 0)
     if len(header) < _HEADER.size or _HEADER.unpack(header)[0] != _MAGIC:
         _refuse(errno.EINVAL, "not a page of golock's", path)
-    _, version, size, kind = _HEADER.unpack(header)
+    _, version, size, found = _HEADER.unpack(header)
     if version != _VERSION:
         _refuse(errno.EINVAL, f"a page of version {version}; this is version {_VERSION}", path)
     length = os.fstat(fd).st_size
     if size != _SIZE or length != _SIZE:
         _refuse(errno.EINVAL, f"a torn page: {length} bytes instead of {_SIZE}", path)
-    if kind != _LOCK:
-        _refuse(errno.EINVAL, "not the page of a lock", path)
+    if found != kind:
+        _refuse(errno.EINVAL, f"not the page of {_KINDS[kind]}", path)
 
 
-def _fill(fd: int, path: str) -> None:
+def _fill(fd: int, kind: int, path: str) -> None:
     """Make a page of an empty file. Its memory is allocated here, and not at the first access."""
     try:
         os.posix_fallocate(fd, 0, _SIZE)
-        os.pwrite(fd, _HEADER.pack(_MAGIC, _VERSION, _SIZE, _LOCK), 0)
+        os.pwrite(fd, _HEADER.pack(_MAGIC, _VERSION, _SIZE, kind), 0)
     except OSError as error:
         raise OSError(error.errno, os.strerror(error.errno or 0), path) from None
 
 
-def _make(path: str) -> int | None:
+def _make(path: str, kind: int) -> int | None:
     """Make the page at a path. Return its descriptor, or None if another process was faster.
 
     It gets its name when it is complete, so nobody sees a part of one.
@@ -294,7 +382,7 @@ def _make(path: str) -> int | None:
         _refuse(error.errno or 0, os.strerror(error.errno or 0), path)
     try:
         os.fchmod(fd, 0o600)  # whatever the umask
-        _fill(fd, path)
+        _fill(fd, kind, path)
         os.link(new, path)
     except FileExistsError:
         os.close(fd)
@@ -322,13 +410,13 @@ def _remove_stale(in_folder: str) -> None:
                     pass  # its maker, or another process, has done it
 
 
-def _anonymous() -> int:
+def _anonymous(kind: int) -> int:
     """Return the descriptor of a new page without a name, whose size nobody can change."""
     import fcntl  # noqa: PLC0415
 
     fd = os.memfd_create("golock", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     try:
-        _fill(fd, "memfd:golock")
+        _fill(fd, kind, "memfd:golock")
         seals = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
         fcntl.fcntl(fd, fcntl.F_ADD_SEALS, seals)
     except BaseException:

@@ -397,8 +397,8 @@ use_core(PyObject *module, PyObject *address)
 static PyObject *
 page_layout(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
 {
-    return Py_BuildValue("IIII", GOLOCK_PAGE_MAGIC, GOLOCK_PAGE_VERSION, GOLOCK_PAGE_SIZE,
-                         GOLOCK_PAGE_LOCK);
+    return Py_BuildValue("IIIII", GOLOCK_PAGE_MAGIC, GOLOCK_PAGE_VERSION, GOLOCK_PAGE_SIZE,
+                         GOLOCK_PAGE_LOCK, GOLOCK_PAGE_EVENT);
 }
 
 static PyObject *
@@ -490,7 +490,8 @@ PyDoc_STRVAR(
 
 PyDoc_STRVAR(page_layout_doc,
              "page_layout($module, /)\n--\n\n"
-             "Return what the header of a lock's page says: magic, version, size and kind.");
+             "Return what the header of a page says: magic, version, size, and the kinds of locks\n"
+             "and of events.");
 
 PyDoc_STRVAR(installation_doc,
              "installation($module, /)\n--\n\n"
@@ -687,6 +688,7 @@ add_types(PyObject *module, golock_state *state)
         {&state->barrier_type, &golock_barrier_spec, NULL, &golock_barrier_class},
         {&state->process_lock_type, &golock_process_lock_spec, NULL, NULL},
         {&state->known_lock_type, &golock_known_lock_spec, NULL, NULL},
+        {&state->process_event_type, &golock_process_event_spec, NULL, NULL},
         {&state->port_type, &golock_port_spec, NULL, NULL},
         {&state->waiting_type, &golock_waiting_spec, NULL, NULL},
         {&state->awaitable_type, &golock_awaitable_spec, NULL, NULL},
@@ -837,6 +839,7 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->barrier_type);
     Py_VISIT(state->process_lock_type);
     Py_VISIT(state->known_lock_type);
+    Py_VISIT(state->process_event_type);
     Py_VISIT(state->port_type);
     Py_VISIT(state->waiting_type);
     Py_VISIT(state->awaitable_type);
@@ -871,6 +874,7 @@ module_clear(PyObject *module)
     Py_CLEAR(state->barrier_type);
     Py_CLEAR(state->process_lock_type);
     Py_CLEAR(state->known_lock_type);
+    Py_CLEAR(state->process_event_type);
     Py_CLEAR(state->port_type);
     Py_CLEAR(state->waiting_type);
     Py_CLEAR(state->awaitable_type);

@@ -13,10 +13,10 @@ def test_handler_opens_a_lock(python, check):
         signal.signal(signal.SIGUSR1, lambda *_: opened.append(process.Lock(name)))
         make = process._make
 
-        def interrupted(path):
+        def interrupted(*arguments):
             process._make = make
             signal.raise_signal(signal.SIGUSR1)
-            return make(path)
+            return make(*arguments)
 
         process._make = interrupted
         lock = process.Lock(name)

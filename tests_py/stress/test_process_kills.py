@@ -1,6 +1,7 @@
-"""Processes that fight for one lock and are killed at random, however they were started.
+"""Processes that use one lock or one event and are killed at random, however they were started.
 
-No update is lost, nobody hangs, and no death of a holder is told twice or not at all.
+No update is lost, nobody hangs, and no death of a holder is told twice or not at all. No waiter
+sleeps while the event is set.
 """
 
 from __future__ import annotations
@@ -13,13 +14,13 @@ from pathlib import Path
 
 import pytest
 
-PROGRAM = Path(__file__).parent / "process_kills.py"
+HERE = Path(__file__).parent
 
 
-def kills(stress, workers, acquires, number, start, **environment):
-    command = [sys.executable, PROGRAM, *map(str, (workers, acquires, number)), start]
+def run(stress, program, *arguments, **environment):
+    """Run a program, and return the counts that it prints."""
     result = subprocess.run(
-        command,
+        [sys.executable, HERE / program, *map(str, arguments)],
         env={**os.environ, **environment},
         capture_output=True,
         text=True,
@@ -27,7 +28,11 @@ def kills(stress, workers, acquires, number, start, **environment):
         check=False,
     )
     assert (result.returncode, result.stderr) == (0, ""), result.stdout + result.stderr
-    counts = json.loads(result.stdout)
+    return json.loads(result.stdout)
+
+
+def kills(stress, workers, acquires, number, start, **environment):
+    counts = run(stress, "process_kills.py", workers, acquires, number, start, **environment)
     assert counts["killed"] == number
     stress.count("acquires across processes", counts["updates"])
     stress.count("processes killed", counts["killed"])
@@ -52,3 +57,9 @@ def test_workers_in_pid_namespaces(stress):
 
 def test_without_sentinels(stress):
     kills(stress, 8, 1000, stress.size(100, 3000), "fork", GOLOCK_SENTINEL="0")
+
+
+def test_event(stress):
+    counts = run(stress, "process_event_kills.py", 8, stress.size(300, 10000))
+    stress.count("processes killed at an event", counts["kills"])
+    stress.count("events set across processes", counts["sets"])

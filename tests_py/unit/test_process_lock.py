@@ -21,16 +21,15 @@ import pytest
 
 import golock
 import limits
+from children import Child
 from golock import process
-from golock.process import Lock
-from waiting import FUTEX, asleep_in_kernel, start, wait_until
+from golock.process import Event, Lock
+from waiting import asleep_in_kernel, start, wait_until
 
 # From 3.12 on, os.fork() warns when the process has threads, the sentinel included.
 pytestmark = pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 
 SLOTS, SLOT_SIZE, FIRST_SLOT, SIZE = 504, 32, 256, 16384
-
-FUTEX_WAIT_BITSET = 9  # without FUTEX_PRIVATE_FLAG
 
 
 @pytest.fixture
@@ -43,59 +42,6 @@ def name():
 
 def page_of(name):
     return Path(process.folder(), name)
-
-
-class Child:
-    """A forked process that runs a function, which may say that it is ready, and then wait."""
-
-    def __init__(self, work):
-        reader, writer = os.pipe()
-        ended, end = os.pipe()
-        self.pid = os.fork()
-        if self.pid == 0:
-            status = 1
-            try:
-                os.close(reader)
-                os.close(end)
-                self.ready = lambda: os.write(writer, b"r")
-                self.pause = lambda: os.read(ended, 1)
-                work(self)
-                status = 0
-            except BaseException:
-                sys.excepthook(*sys.exc_info())
-            finally:
-                os._exit(status)
-        os.close(writer)
-        os.close(ended)
-        self.reader, self.end = reader, end
-
-    def wait_ready(self):
-        assert os.read(self.reader, 1) == b"r"
-        return self
-
-    def go_on(self):
-        os.write(self.end, b"g")
-
-    def status(self):
-        if self.pid:
-            _, status = os.waitpid(self.pid, 0)
-            self.pid = 0
-            os.close(self.reader)
-            os.close(self.end)
-            return os.waitstatus_to_exitcode(status)
-        return None
-
-    def kill(self):
-        os.kill(self.pid, signal.SIGKILL)
-        return self.status()
-
-    def asleep(self):
-        """Return whether its main thread sleeps on a word that processes share."""
-        call = Path(f"/proc/{self.pid}/syscall").read_text().split()
-        return call[0] == FUTEX and int(call[2], 16) == FUTEX_WAIT_BITSET
-
-    def stopped(self):
-        return Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
 
 
 def holder(lock, die=None):
@@ -349,11 +295,19 @@ def test_torn_page(name):
 
 
 def test_page_of_another_version(name):
-    magic, version, size, kind = golock._golock.page_layout()
+    magic, version, size, kind, _ = golock._golock.page_layout()
     write_header(name, magic, version + 1, size, kind)
     refused(name, f"a page of version {version + 1}; this is version {version}")
     write_header(name, magic, version, size, kind + 7)
     refused(name, "not the page of a lock")
+
+
+@pytest.mark.parametrize("open_", [False, True], ids=["", "open"])
+def test_page_of_an_event(name, open_):
+    event = Event(name)
+    if not open_:
+        del event
+    refused(name, "not the page of a lock", errno.EINVAL)
 
 
 def test_file_that_others_may_access(name):

@@ -1,6 +1,7 @@
 /* The type of locks across processes, from which golock.process.Lock is derived. */
 #include "args/timeout.h"
 #include "base/state.h"
+#include "primitives/page_object.h"
 #include "primitives/process_lock.h"
 #include "primitives/types.h"
 #include "process/cell.h"
@@ -9,26 +10,25 @@
 #include "process/view.h"
 #include "process/wait.h"
 
-#include <errno.h>
-#include <structmember.h>
-
 #define NO_INLINE __attribute__((noinline))
 
 typedef struct {
-    PyObject_HEAD
-    golock_page *page;
+    golock_page_object base;
     bool refuses; /* raises Abandoned */
-    PyObject *weakrefs;
 } ProcessLockObject;
+
+static golock_page *
+page_of(const ProcessLockObject *self)
+{
+    return self->base.page;
+}
 
 golock_across *
 golock_process_lock_across(PyObject *lock)
 {
-    return &((ProcessLockObject *)lock)->page->across;
+    return &page_of((ProcessLockObject *)lock)->across;
 }
 
-/* Returns a new object for the page at a path. The descriptor is taken over, or -1: the process has
- * mapped the file already. */
 static PyObject *
 process_lock_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
@@ -40,47 +40,27 @@ process_lock_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
                                      &inode, &descriptor, &refuses)) {
         return NULL;
     }
-    golock_page *page = descriptor < 0 ? golock_page_find((dev_t)device, (ino_t)inode)
-                                       : golock_page_adopt(descriptor, path);
-    if (page == NULL) {
-        return descriptor < 0 ? PyErr_Format(PyExc_LookupError, "'%s' is not mapped", path)
-                              : PyErr_SetFromErrnoWithFilename(PyExc_OSError, path);
+    PyObject *self =
+        golock_page_object_new(type, GOLOCK_PAGE_LOCK, path, device, inode, descriptor);
+    if (self != NULL) {
+        ((ProcessLockObject *)self)->refuses = refuses;
+        golock_across_made(golock_process_lock_across(self));
     }
-    ProcessLockObject *self = (ProcessLockObject *)type->tp_alloc(type, 0);
-    if (self == NULL) {
-        golock_page_drop(page);
-        return NULL;
-    }
-    self->page = page;
-    self->refuses = refuses;
-    golock_across_made(&page->across);
-    return (PyObject *)self;
-}
-
-static void
-process_lock_dealloc(ProcessLockObject *self)
-{
-    PyTypeObject *type = Py_TYPE(self);
-    if (self->weakrefs != NULL) {
-        PyObject_ClearWeakRefs((PyObject *)self);
-    }
-    golock_page_drop(self->page);
-    type->tp_free(self);
-    Py_DECREF(type);
+    return self;
 }
 
 /* Not inlined but tail-called, so that the fast path saves no registers. */
 NO_INLINE static PyObject *
 acquire_slow(ProcessLockObject *self, golock_deadline deadline)
 {
-    switch (golock_page_acquire(self->page, deadline, self->refuses)) {
+    switch (golock_page_acquire(page_of(self), deadline, self->refuses)) {
     case GOLOCK_PAGE_ACQUIRED:
         Py_RETURN_TRUE;
     case GOLOCK_PAGE_TIMED_OUT:
         Py_RETURN_FALSE;
     case GOLOCK_PAGE_ABANDONED:
         PyErr_Format(golock_state_of((PyObject *)self)->abandoned_error,
-                     "a process died while it held the lock '%s'", self->page->path);
+                     "a process died while it held the lock '%s'", page_of(self)->path);
         return NULL;
     case GOLOCK_PAGE_FAILED:
         break;
@@ -96,7 +76,7 @@ acquire_with_arguments(ProcessLockObject *self, PyObject *const *args, Py_ssize_
     if (golock_parse_acquire("acquire", args, nargs, kwnames, &timeout) < 0) {
         return NULL;
     }
-    if (golock_cell_fast_acquire(self->page, golock_page_quick(self->page))) {
+    if (golock_cell_fast_acquire(page_of(self), golock_page_quick(page_of(self)))) {
         Py_RETURN_TRUE;
     }
     return acquire_slow(self, golock_deadline_after(timeout));
@@ -110,7 +90,7 @@ process_lock_acquire(ProcessLockObject *self, PyObject *const *args, Py_ssize_t 
     if ((nargs > 0 || kwnames != NULL) && !tries) {
         return acquire_with_arguments(self, args, nargs, kwnames);
     }
-    if (golock_cell_fast_acquire(self->page, golock_page_quick(self->page))) {
+    if (golock_cell_fast_acquire(page_of(self), golock_page_quick(page_of(self)))) {
         Py_RETURN_TRUE;
     }
     return acquire_slow(self, tries ? GOLOCK_DO_NOT_WAIT : GOLOCK_NO_LIMIT);
@@ -121,17 +101,17 @@ process_lock_acquire(ProcessLockObject *self, PyObject *const *args, Py_ssize_t 
 NO_INLINE static PyObject *
 release_slow(ProcessLockObject *self)
 {
-    golock_page_disowned(self->page);
-    uint64_t cell = golock_cell_load(self->page);
-    if (!golock_slot_holder_died(self->page, cell) &&
-        golock_cell_fast_release(self->page, golock_cell_holder(cell))) {
+    golock_page_disowned(page_of(self));
+    uint64_t cell = golock_cell_load(page_of(self));
+    if (!golock_slot_holder_died(page_of(self), cell) &&
+        golock_cell_fast_release(page_of(self), golock_cell_holder(cell))) {
         Py_RETURN_NONE;
     }
-    if (golock_page_enter(self->page) < 0) {
+    if (golock_page_enter(page_of(self)) < 0) {
         return NULL;
     }
-    golock_slot_settle(self->page);
-    if (!golock_cell_release(self->page)) {
+    golock_slot_settle(page_of(self));
+    if (!golock_cell_release(page_of(self))) {
         PyErr_SetString(PyExc_RuntimeError, "release unlocked lock");
         return NULL;
     }
@@ -141,7 +121,7 @@ release_slow(ProcessLockObject *self)
 static PyObject *
 process_lock_release(ProcessLockObject *self, PyObject *Py_UNUSED(ignored))
 {
-    if (golock_cell_fast_release(self->page, golock_page_quick(self->page))) {
+    if (golock_cell_fast_release(page_of(self), golock_page_quick(page_of(self)))) {
         Py_RETURN_NONE;
     }
     return release_slow(self);
@@ -157,44 +137,34 @@ process_lock_exit(ProcessLockObject *self, PyObject *const *Py_UNUSED(args),
 static PyObject *
 process_lock_locked(ProcessLockObject *self, PyObject *Py_UNUSED(ignored))
 {
-    uint64_t cell = golock_cell_load(self->page);
-    bool locked = golock_cell_locked(cell) && !golock_slot_holder_died(self->page, cell);
+    uint64_t cell = golock_cell_load(page_of(self));
+    bool locked = golock_cell_locked(cell) && !golock_slot_holder_died(page_of(self), cell);
     return Py_NewRef(locked ? Py_True : Py_False);
 }
 
 static PyObject *
 process_lock_recover(ProcessLockObject *self, PyObject *Py_UNUSED(ignored))
 {
-    uint32_t me = golock_page_me(self->page);
-    if (me == 0 || !golock_cell_held_by(self->page, me)) {
+    uint32_t me = golock_page_me(page_of(self));
+    if (me == 0 || !golock_cell_held_by(page_of(self), me)) {
         PyErr_SetString(PyExc_RuntimeError, "only a process that holds the lock can recover it");
         return NULL;
     }
-    return PyLong_FromUnsignedLong(golock_cell_recover(self->page));
-}
-
-static PyObject *
-process_lock_descriptor(ProcessLockObject *self, PyObject *Py_UNUSED(ignored))
-{
-    if (!golock_page_has_file(self->page)) {
-        return PyErr_Format(PyExc_OSError, "the descriptor of the page '%s' was closed",
-                            self->page->path);
-    }
-    return PyLong_FromLong(self->page->fd);
+    return PyLong_FromUnsignedLong(golock_cell_recover(page_of(self)));
 }
 
 static PyObject *
 process_lock_abandoned(ProcessLockObject *self, void *Py_UNUSED(closure))
 {
     for (;;) {
-        uint64_t cell = golock_cell_load(self->page);
+        uint64_t cell = golock_cell_load(page_of(self));
         if (golock_cell_deaths(cell) != 0) {
             Py_RETURN_TRUE;
         }
-        if (!golock_slot_holder_died(self->page, cell)) {
+        if (!golock_slot_holder_died(page_of(self), cell)) {
             Py_RETURN_FALSE;
         }
-        if (golock_cell_load(self->page) == cell) { /* or it released the lock before it ended */
+        if (golock_cell_load(page_of(self)) == cell) { /* or it released the lock before it ended */
             Py_RETURN_TRUE;
         }
     }
@@ -203,11 +173,12 @@ process_lock_abandoned(ProcessLockObject *self, void *Py_UNUSED(closure))
 static PyObject *
 process_lock_holder(ProcessLockObject *self, void *Py_UNUSED(closure))
 {
-    uint64_t cell = golock_cell_load(self->page);
-    if (golock_cell_holder(cell) == 0 || golock_slot_holder_died(self->page, cell)) {
+    uint64_t cell = golock_cell_load(page_of(self));
+    if (golock_cell_holder(cell) == 0 || golock_slot_holder_died(page_of(self), cell)) {
         Py_RETURN_NONE;
     }
-    return PyLong_FromUnsignedLong(self->page->memory->slots[golock_cell_holder(cell) - 1].process);
+    const struct golock_page_slot *slots = page_of(self)->memory->slots;
+    return PyLong_FromUnsignedLong(slots[golock_cell_holder(cell) - 1].process);
 }
 
 PyDoc_STRVAR(acquire_doc,
@@ -247,10 +218,7 @@ static PyMethodDef process_lock_methods[] = {
                   "Say that what the lock protects is in order again: `abandoned` becomes\n"
                   "false. Return how many holders have died since the last call.\n\n"
                   "Raises RuntimeError if this process does not hold the lock.")),
-    NO_ARGUMENTS("_descriptor", process_lock_descriptor,
-                 PyDoc_STR("_descriptor($self, /)\n--\n\n"
-                           "Return the descriptor of the page, which must not be closed.\n\n"
-                           "Raises OSError if it was.")),
+    NO_ARGUMENTS("_descriptor", golock_page_object_descriptor, golock_page_object_descriptor_doc),
     {NULL, NULL, 0, NULL},
 };
 
@@ -266,17 +234,12 @@ static PyGetSetDef process_lock_getset[] = {
     {NULL, NULL, NULL, NULL, NULL},
 };
 
-static PyMemberDef process_lock_members[] = {
-    {"__weaklistoffset__", T_PYSSIZET, offsetof(ProcessLockObject, weakrefs), READONLY, NULL},
-    {NULL, 0, 0, 0, NULL},
-};
-
 static PyType_Slot process_lock_slots[] = {
     {Py_tp_new, process_lock_new},
-    {Py_tp_dealloc, process_lock_dealloc},
+    {Py_tp_dealloc, golock_page_object_dealloc},
     {Py_tp_doc, (void *)PyDoc_STR("A lock in a page that processes share.")},
     {Py_tp_methods, process_lock_methods},
-    {Py_tp_members, process_lock_members},
+    {Py_tp_members, golock_page_object_members},
     {Py_tp_getset, process_lock_getset},
     {0, NULL},
 };

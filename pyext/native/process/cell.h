@@ -27,7 +27,7 @@ golock_cell_swap(golock_page *page, uint64_t old, uint64_t next)
 
 /* The word is the lower half, where waiters sleep. */
 static inline uint32_t *
-golock_cell_word(golock_page *page)
+golock_cell_word(const golock_page *page)
 {
     return (uint32_t *)&page->memory->cell;
 }

@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 
+#include <limits.h>
 #include <linux/futex.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -27,6 +28,16 @@ static inline long
 golock_shared_wake(uint32_t *word, int most, uint32_t channels)
 {
     return syscall(SYS_futex, word, FUTEX_WAKE_BITSET, most, NULL, NULL, channels);
+}
+
+/* Sets the lowest bit of the word and wakes all that sleep there, in one step of the kernel's: a
+ * process that is killed or stopped has done both, or neither. Returns -1 with errno set if a
+ * seccomp filter refuses it; neither is done then. */
+static inline long
+golock_shared_set_and_wake_all(uint32_t *word)
+{
+    return syscall(SYS_futex, word, FUTEX_WAKE_OP, INT_MAX, NULL, word,
+                   FUTEX_OP(FUTEX_OP_OR, 1, FUTEX_OP_CMP_EQ, 0));
 }
 
 /* futex_waitv(2), which older headers do not have. */

@@ -44,11 +44,23 @@ golock_page_distance(void)
     return (GOLOCK_PAGE_SIZE + unit - 1) / unit * unit;
 }
 
+/* A descriptor of a page's file beside the page's own. */
+struct spare {
+    int fd;
+    struct spare *next;
+};
+
+static bool
+is_of(const golock_page *page, int fd)
+{
+    struct stat file;
+    return fstat(fd, &file) == 0 && file.st_dev == page->device && file.st_ino == page->inode;
+}
+
 bool
 golock_page_has_file(const golock_page *page)
 {
-    struct stat file;
-    return fstat(page->fd, &file) == 0 && file.st_dev == page->device && file.st_ino == page->inode;
+    return is_of(page, page->fd);
 }
 
 static golock_page *
@@ -63,10 +75,60 @@ find(dev_t device, ino_t inode)
     return NULL;
 }
 
+static void
+close_if_of(const golock_page *page, int fd)
+{
+    if (is_of(page, fd)) {
+        close(fd);
+    }
+}
+
+static void
+keep(golock_page *page, int fd)
+{
+    struct spare *spare = malloc(sizeof(*spare));
+    if (spare != NULL) { /* or it stays open */
+        *spare = (struct spare){.fd = fd, .next = page->spare};
+        page->spare = spare;
+    }
+}
+
+static void
+unmap(struct golock_page_memory *memory)
+{
+    const size_t distance = golock_page_distance();
+    munmap((char *)memory - distance, 2 * distance);
+}
+
+/* Ends the pages that no object has, unless this process holds their locks. */
+static void
+end_unused(void)
+{
+    for (golock_page **link = &pages, *page; (page = *link) != NULL;) {
+        if (page->references != 0 || (page->me != 0 && golock_cell_held_by(page, page->me))) {
+            link = &page->next;
+            continue;
+        }
+        *link = page->next;
+        golock_slot_leave(page);
+        golock_page_hide(page);
+        close_if_of(page, page->fd);
+        for (struct spare *spare = page->spare, *next; spare != NULL; spare = next) {
+            next = spare->next;
+            close_if_of(page, spare->fd);
+            free(spare);
+        }
+        unmap(page->memory);
+        free(page->path);
+        free(page);
+    }
+}
+
 golock_page *
 golock_page_find(dev_t device, ino_t inode)
 {
     golock_pages_lock();
+    end_unused();
     golock_page *page = find(device, inode);
     golock_pages_unlock();
     return page;
@@ -90,13 +152,6 @@ map(int fd)
         return NULL;
     }
     return memory;
-}
-
-static void
-unmap(struct golock_page_memory *memory)
-{
-    const size_t distance = golock_page_distance();
-    munmap((char *)memory - distance, 2 * distance);
 }
 
 static golock_page *
@@ -136,6 +191,7 @@ golock_page_adopt(int fd, const char *path)
     golock_page *page = NULL;
     bool duplicate = false;
     golock_pages_lock();
+    end_unused();
     if (fstat(fd, &file) == 0) {
         page = find(file.st_dev, file.st_ino);
         duplicate = page != NULL && page->fd != fd;
@@ -148,6 +204,8 @@ golock_page_adopt(int fd, const char *path)
     } else if (duplicate && golock_slot_survives_close(page)) {
         close(fd);
         golock_slot_lock_again(page);
+    } else if (duplicate) {
+        keep(page, fd);
     }
     golock_pages_unlock();
     errno = error;
@@ -159,25 +217,8 @@ golock_page_drop(golock_page *page)
 {
     golock_pages_lock();
     page->references--;
-    bool gone = page->references == 0 && (page->me == 0 || !golock_cell_held_by(page, page->me));
-    if (gone) {
-        golock_page **link = &pages;
-        while (*link != page) {
-            link = &(*link)->next;
-        }
-        *link = page->next;
-        golock_slot_leave(page);
-        golock_page_hide(page);
-        if (golock_page_has_file(page)) {
-            close(page->fd);
-        }
-        unmap(page->memory);
-    }
+    end_unused();
     golock_pages_unlock();
-    if (gone) {
-        free(page->path);
-        free(page);
-    }
 }
 
 void

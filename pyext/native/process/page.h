@@ -27,7 +27,8 @@ typedef struct golock_page {
     uint32_t releases;
     golock_across across;
     /* What follows is guarded by the mutex of all pages. */
-    int fd; /* the only descriptor of the file: closing any would drop the slot's byte lock */
+    int fd;              /* closing any descriptor of the file would drop the slot's byte lock */
+    struct spare *spare; /* others of the file, until then */
     dev_t device;
     ino_t inode;
     size_t references;
@@ -62,11 +63,12 @@ void golock_pages_unlock(void);
 golock_page *golock_page_find(dev_t device, ino_t inode);
 
 /* Maps a page, and takes the descriptor over. The file has been checked. If the process has mapped
- * it already, another descriptor is closed; it stays open where closing it would make this process
- * look dead. Returns the page with a reference, or NULL with errno set. */
+ * it already, another descriptor is closed; where that would make this process look dead, it stays
+ * open as long as the page. Returns the page with a reference, or NULL with errno set. */
 golock_page *golock_page_adopt(int fd, const char *path);
 
-/* Drops a reference. The page goes with the last one, unless this process holds the lock. */
+/* Drops a reference. The page goes with the last one, or, if this process holds the lock then, when
+ * pages are found, adopted or dropped after somebody has released it. */
 void golock_page_drop(golock_page *page);
 
 /* Whether the descriptor is still that of the page: programs that become daemons close all, and get

@@ -36,7 +36,7 @@ bool golock_sentinel_look(golock_page *page);
 
 void golock_sentinels_after_fork(void);
 
-/* Nanoseconds between the looks. */
+/* Nanoseconds between the looks of a sentinel. */
 #define GOLOCK_LOOK 100000000
 
 #endif

@@ -15,7 +15,12 @@
  * claimant; it wakes after this time to look. */
 #define OVERLOOKED 5000000
 
-/* Nanoseconds until the next look at a holder that is dying, where there is no sentinel. */
+/* Nanoseconds between looks at the holder where there is no sentinel. A killed process looks alive
+ * until its memory has been freed and its byte is unlocked, so its death is seen one such time
+ * after that at the latest. */
+#define LOOK_AT_BYTE 50000000
+
+/* The same for a holder that is dying, and has a sentinel. */
 #define WHILE_DYING 1000000
 
 int
@@ -49,7 +54,7 @@ park(golock_page *page, const golock_cell_waiter *waiter, bool dying)
     if (interrupts) {
         look = golock_now() + OVERLOOKED;
     } else if (page->sentinel == NULL) {
-        look = golock_now() + (dying ? WHILE_DYING : GOLOCK_LOOK);
+        look = golock_now() + (dying ? WHILE_DYING : LOOK_AT_BYTE);
     }
     bool early = look < until;
     long result = golock_shared_wait(golock_cell_word(page), waiter->value, early ? look : until,

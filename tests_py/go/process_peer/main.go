@@ -1,8 +1,9 @@
-// The other side of test_process_lock_from_go.py: takes orders on its standard input.
+// The other side of test_processes_from_go.py: takes orders on its standard input.
 package main
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"os"
 	"sync"
@@ -12,6 +13,10 @@ import (
 
 func main() {
 	lock, err := golock.OpenProcessLock(os.Args[1])
+	if err != nil {
+		panic(err)
+	}
+	event, err := golock.OpenProcessEvent(os.Args[1] + " event")
 	if err != nil {
 		panic(err)
 	}
@@ -26,6 +31,13 @@ func main() {
 			fmt.Println("unlocked")
 		case "recover":
 			fmt.Println("recovered", lock.Recover())
+		case "set":
+			event.Set()
+			fmt.Println("set")
+		case "wait":
+			fmt.Println("waited", event.Wait(context.Background()))
+			event.Clear()
+			fmt.Println("cleared", event.IsSet())
 		case "count":
 			count(lock, os.Args[2])
 			fmt.Println("counted")

@@ -1,4 +1,4 @@
-"""One lock across processes for threads of Python and goroutines."""
+"""Locks and events across processes for threads of Python and goroutines."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from golock import process
-from golock.process import Lock
+from golock.process import Event, Lock
 from waiting import asleep_in_kernel, start, wait_until
 
 SOURCE = Path(__file__).resolve().parents[2]
@@ -50,6 +50,7 @@ def name(request):
     chosen = request.param + secrets.token_hex(4)
     yield chosen
     process.unlink(chosen)
+    process.unlink(f"{chosen} event")
 
 
 @pytest.fixture(params=["1", "0"], ids=["sentinel", "byte locks"])
@@ -109,7 +110,7 @@ def test_go_program_dies_with_the_lock(peer, name):
 def test_python_program_dies_with_the_lock(peer, name, python):
     program = """
         import os, sys
-        from golock.process import Lock
+        from golock.process import Event, Lock
         Lock(sys.argv[1]).acquire()
         os._exit(0)
         """
@@ -121,3 +122,18 @@ def test_python_program_dies_with_the_lock(peer, name, python):
     peer.order("unlock")
     assert peer.answer() == "unlocked"
     assert not Lock(name).abandoned
+
+
+def test_event_lets_the_other_go_on(peer, name):
+    event = Event(f"{name} event")
+    peer.order("wait")
+    event.set()
+    assert peer.answer() == "waited <nil>"
+    assert peer.answer() == "cleared false"
+    assert not event.is_set()
+    waiter = start(event.wait)
+    wait_until(lambda: asleep_in_kernel(waiter), "the thread waits")
+    peer.order("set")
+    assert peer.answer() == "set"
+    waiter.join()
+    assert event.is_set()
