@@ -12,6 +12,7 @@ struct golock_etcd_view {
     uint32_t flags; /* GOLOCK_VIEW_... */
     char host[256]; /* UTF-8 that ends with a zero, as far as there is room */
     char program[64];
+    char endpoints[512]; /* of etcd, with commas */
 };
 
 #define GOLOCK_VIEW_HELD 0x1u /* by some process; otherwise that is unknown */

@@ -14,6 +14,8 @@ type View struct {
 	Own    bool
 	// Age is how old that is. It is 0 as long as etcd would tell of a change at once.
 	Age time.Duration
+	// Endpoints are those of etcd.
+	Endpoints []string
 	// Before is how many keys of other processes are before this one's, if this process waits.
 	Before int
 	// Lost says that this process has lost the lock, and has not released it yet.
@@ -29,13 +31,16 @@ func (l *Lock) View() View {
 	if h := l.last.Load(); h != nil && h.state.Load() == held {
 		own := decode([]byte(l.space.value))
 		view := View{Holder: &own, Own: true, Token: h.token, Lost: h.Lost()}
+		view.Endpoints = l.space.client.Endpoints()
 		view.Lease = max(0, time.Duration(h.claim.lease.deadline.Load())-now())
 		if view.Lost {
 			view.Holder, view.Own, view.Lease = nil, false, 0
 		}
 		return view
 	}
-	return l.line.view()
+	view := l.line.view()
+	view.Endpoints = l.space.client.Endpoints()
+	return view
 }
 
 // A neighbour is the process whose key is the first, as far as this process has read it.

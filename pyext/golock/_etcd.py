@@ -57,7 +57,6 @@ _FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
         [ctypes.c_size_t, ctypes.c_char_p, ctypes.c_int64, ctypes.c_size_t, _HANDLE],
     ),
     "is_lost": (ctypes.c_bool, [ctypes.c_size_t]),
-    "endpoints": (ctypes.c_void_p, [ctypes.c_size_t]),
     "view": (None, [ctypes.c_size_t, ctypes.c_void_p]),
     "describe": (ctypes.c_void_p, [ctypes.c_size_t]),
     "tell": (None, [ctypes.c_size_t, ctypes.c_size_t, ctypes.c_size_t]),
@@ -88,7 +87,6 @@ class Library:
     holder: Any
     commit: Any
     is_lost: Any
-    endpoints: Any
     view: Any
     describe: Any
     tell: Any
@@ -151,10 +149,6 @@ class Library:
         """Return a hold's key in etcd, and its revision."""
         key, revision = json.loads(self._text(self.describe(hold)))
         return key, revision
-
-    def endpoints_of(self, space: int) -> str:
-        """Return the endpoints of a connection, with commas between them."""
-        return self._text(self.endpoints(space))
 
     def _text(self, address: int | None) -> str:
         if not address:
@@ -219,11 +213,7 @@ class Call:
         deadline = None if timeout is None else time.monotonic() + timeout
         while self.outcome == PENDING:
             left = None if deadline is None else max(deadline - time.monotonic(), 0)
-            if self._known is None:
-                in_time = self._event.wait(left)
-            else:  # golock.sight shows it as a wait for the lock
-                in_time = self._known.wait(self._event, left)
-            self._end(cancel=not in_time)
+            self._end(cancel=not self._wait(left))
         self._library.give_event(self._event)
         return self.outcome
 
@@ -235,6 +225,11 @@ class Call:
             self._end(cancel=not await self._event.wait_async(left))
         self._library.give_event(self._event)
         return self.outcome
+
+    def _wait(self, timeout: float | None) -> bool:
+        if self._known is None:
+            return self._event.wait(timeout)
+        return self._known.wait(self._event, timeout)  # shown as a wait for the lock
 
     def _end(self, *, cancel: bool) -> None:
         text = ctypes.c_void_p()

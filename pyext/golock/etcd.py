@@ -154,18 +154,14 @@ class Lock:
         if process is None:
             return False
         library = process.library
+        known = self._known
         if blocking:
             nanoseconds = _nanoseconds(_left(deadline))
             call = Call(
-                library,
-                library.acquire,
-                self._handle,
-                nanoseconds,
-                acquires=True,
-                known=self._known,
+                library, library.acquire, self._handle, nanoseconds, acquires=True, known=known
             )
         else:
-            call = Call(library, library.try_acquire, self._handle)
+            call = Call(library, library.try_acquire, self._handle, known=known)
         with call:
             call.wait(_left(deadline))
             return self._take(process, call)
@@ -496,7 +492,7 @@ class _Process:
         key = space.number, name
         known = self._known.get(key)
         if known is None:
-            known = _golock.KnownLock(name, self.library.endpoints_of(space.number))
+            known = _golock.KnownLock(name)
             its = self.lock(space, name)
             self.library.show(known, its)
             weakref.finalize(known, self.forget, its).atexit = False

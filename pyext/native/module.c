@@ -687,8 +687,8 @@ add_types(PyObject *module, golock_state *state)
         {&state->event_type, &golock_event_spec, NULL, &golock_event_class},
         {&state->barrier_type, &golock_barrier_spec, NULL, &golock_barrier_class},
         {&state->process_lock_type, &golock_process_lock_spec, NULL, NULL},
-        {&state->process_event_type, &golock_process_event_spec, NULL, NULL},
         {&state->known_lock_type, &golock_known_lock_spec, NULL, NULL},
+        {&state->process_event_type, &golock_process_event_spec, NULL, NULL},
         {&state->port_type, &golock_port_spec, NULL, NULL},
         {&state->waiting_type, &golock_waiting_spec, NULL, NULL},
         {&state->awaitable_type, &golock_awaitable_spec, NULL, NULL},
@@ -838,8 +838,8 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->event_type);
     Py_VISIT(state->barrier_type);
     Py_VISIT(state->process_lock_type);
-    Py_VISIT(state->process_event_type);
     Py_VISIT(state->known_lock_type);
+    Py_VISIT(state->process_event_type);
     Py_VISIT(state->port_type);
     Py_VISIT(state->waiting_type);
     Py_VISIT(state->awaitable_type);
@@ -873,8 +873,8 @@ module_clear(PyObject *module)
     Py_CLEAR(state->event_type);
     Py_CLEAR(state->barrier_type);
     Py_CLEAR(state->process_lock_type);
-    Py_CLEAR(state->process_event_type);
     Py_CLEAR(state->known_lock_type);
+    Py_CLEAR(state->process_event_type);
     Py_CLEAR(state->port_type);
     Py_CLEAR(state->waiting_type);
     Py_CLEAR(state->awaitable_type);

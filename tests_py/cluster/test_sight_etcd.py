@@ -156,8 +156,8 @@ def test_a_holder_that_was_seen_is_known_until_it_releases(name):
         pid = int(line(holder))
         wait_until(lambda: not lock.acquire(timeout=0.2) and seen(name).across.holder, "seen")
         wait_until(lambda: seen(name).across.known_for is None, "the watch stands")
+        wait_until(lambda: seen(name).across.before is None, "the wait's key is given up")
         assert seen(name).across.holder.pid == pid
-        assert seen(name).across.before is None
         go_on(holder)
         assert line(holder) == "released"
         wait_until(lambda: seen(name).across.holder is None, "the watch tells of the release")
@@ -176,7 +176,7 @@ def test_a_snapshot_does_not_wait_for_etcd(name):
         found = seen(name)
         assert (found.state, found.across.holder, found.across.waiting) == ("", None, 1)
         assert not found.across.holder_known
-        assert found.across.endpoints == (address,)
+        wait_until(lambda: seen(name).across.endpoints == (address,), "there is a client")
         join([waiter])
 
 

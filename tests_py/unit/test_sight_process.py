@@ -192,7 +192,11 @@ def test_an_anonymous_one_is_called_by_where_it_was_made():
     sight.start("owners")
     lock = Lock()
     with lock:
-        (held,) = [each for each in sight.snapshot().locks if each.kind == "process.Lock"]
+        (held,) = [
+            each
+            for each in sight.snapshot().locks
+            if each.kind == "process.Lock" and each.created_at and each.holder
+        ]
         line = held.created_at.line
         function = "test_an_anonymous_one_is_called_by_where_it_was_made"
         assert held.name == f"anonymous process.Lock test_sight_process.py:{line} ({function})"
@@ -400,7 +404,7 @@ def test_dump_top_and_the_page_show_it(name, monkeypatch, capsys):
             (shown,) = [
                 each
                 for each in _web.picture(image)["snapshot"]["locks"]
-                if each["kind"] == "process.Lock"
+                if each["name"] == name
             ]
             assert shown["across"]["holder"]["pid"] == holder.pid
             holder.release()

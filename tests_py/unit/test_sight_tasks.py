@@ -172,6 +172,24 @@ def test_a_thread_that_holds_what_a_task_waits_for_and_the_other_way_round():
     join([holder])
 
 
+def test_an_rlock():
+    async def main():
+        sight.start("waits")
+        lock = golock.RLock()
+        async with lock:
+            assert (seen(lock).state, seen(lock).holder) == ("held", None)
+        sight.start("owners")
+        async with lock, lock:
+            assert (seen(lock).holder.kind, seen(lock).value) == ("task", 2)
+            waiter = asyncio.create_task(with_it(lock), name="waiter")
+            await until(lambda: waits_for(lock))
+            assert waits_for(lock)[0].thread.name == "waiter"
+        await waiter
+        assert not seen(lock).released_by_another
+
+    asyncio.run(main())
+
+
 def test_permits():
     async def main():
         sight.start("owners")

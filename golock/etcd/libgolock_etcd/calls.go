@@ -169,14 +169,6 @@ func golock_etcd_end(started *C.uintptr_t, cancel C.bool, handle *C.uintptr_t, t
 //export golock_etcd_free
 func golock_etcd_free(text *C.char) { C.free(unsafe.Pointer(text)) }
 
-// golock_etcd_endpoints returns the endpoints of a space, with commas between them, which are to be
-// freed.
-//
-//export golock_etcd_endpoints
-func golock_etcd_endpoints(handle C.uintptr_t) *C.char {
-	return C.CString(strings.Join(cgo.Handle(handle).Value().(*space).client.Endpoints(), ","))
-}
-
 //export golock_etcd_forget
 func golock_etcd_forget(handle C.uintptr_t) { cgo.Handle(handle).Delete() }
 
@@ -440,6 +432,7 @@ func golock_etcd_view(handle C.uintptr_t, view *C.struct_golock_etcd_view) {
 	known := cgo.Handle(handle).Value().(*etcd.Lock).View()
 	view.token, view.lease = C.int64_t(known.Token), C.int64_t(known.Lease)
 	view.age, view.before = C.int64_t(known.Age), C.uint32_t(known.Before)
+	write(view.endpoints[:], strings.Join(known.Endpoints, ","))
 	if known.Own {
 		view.flags |= C.GOLOCK_VIEW_OWN
 	}

@@ -35,8 +35,8 @@ typedef struct {
     PyTypeObject *event_type;
     PyTypeObject *barrier_type;
     PyTypeObject *process_lock_type;
-    PyTypeObject *process_event_type;
     PyTypeObject *known_lock_type;
+    PyTypeObject *process_event_type;
     PyTypeObject *port_type, *waiting_type, *awaitable_type; /* loops/loops.h */
     PyObject *done, *done_name, *set_result_name; /* an awaitable; "done", "set_result" */
     PyObject *core_error, *deadlock_error, *abandoned_error;

@@ -876,23 +876,14 @@ task_leave(golock_waiting *waiting)
 static void
 task_taken(const golock_waiting *waiting)
 {
-    const ConditionObject *self = (const ConditionObject *)waiting->object;
-    if (self->reentrant) {
-        golock_rlock_record_task((RLockObject *)self->lock);
-    } else {
-        golock_lock_record_task((LockObject *)self->lock);
-    }
+    golock_mutex_record_task(mutex_of((ConditionObject *)waiting->object));
 }
 
 static golock_object_record *
 task_known(const golock_waiting *waiting)
 {
-    const ConditionObject *self = (const ConditionObject *)waiting->object;
-    if (!waiting->relocks) {
-        return golock_object_known(waiting->object, &golock_condition_class);
-    }
-    return golock_mutex_known(self->reentrant ? &((RLockObject *)self->lock)->mutex
-                                              : &((LockObject *)self->lock)->mutex);
+    return waiting->relocks ? golock_mutex_known(mutex_of((ConditionObject *)waiting->object))
+                            : golock_object_known(waiting->object, &golock_condition_class);
 }
 
 #define AWAITED(is_owned)                                                                          \

@@ -18,7 +18,7 @@
 typedef struct {
     PyObject_HEAD
     golock_across across;
-    char *name, *endpoints;
+    char *name;
     uint64_t held;  /* the number of the hold, or 0 */
     uint64_t holds; /* so far */
     uint32_t waiting;
@@ -63,6 +63,7 @@ view(const golock_across *lock, struct golock_image_across *entry)
     entry->known = found.age > 0 ? now - found.age : 0;
     entry->process = found.process;
     entry->before = found.before;
+    entry->endpoints = intern(found.endpoints);
     entry->host = intern(found.host);
     entry->program = intern(found.program);
     entry->flags = (found.flags & GOLOCK_VIEW_HELD ? GOLOCK_ACROSS_HELD : 0u) |
@@ -86,27 +87,22 @@ copy_of(PyObject *text)
 static PyObject *
 known_lock_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
-    PyObject *name, *endpoints;
-    if (!PyArg_ParseTuple(args, "UU:KnownLock", &name, &endpoints) ||
+    PyObject *name;
+    if (!PyArg_ParseTuple(args, "U:KnownLock", &name) ||
         (kwargs != NULL && PyDict_GET_SIZE(kwargs) > 0)) {
         return NULL;
     }
     char *its_name = copy_of(name);
-    char *its_endpoints = its_name == NULL ? NULL : copy_of(endpoints);
-    KnownLockObject *self =
-        its_endpoints == NULL ? NULL : (KnownLockObject *)type->tp_alloc(type, 0);
+    KnownLockObject *self = its_name == NULL ? NULL : (KnownLockObject *)type->tp_alloc(type, 0);
     if (self == NULL) {
         free(its_name);
-        free(its_endpoints);
         return NULL;
     }
     self->name = its_name;
-    self->endpoints = its_endpoints;
     self->process = golock_process;
     self->across = (golock_across){
         .kind = GOLOCK_KIND_ETCD_LOCK,
         .name = self->name,
-        .endpoints = self->endpoints,
         .view = view,
         .word = &self->held,
         .mask = UINT64_MAX,
@@ -125,7 +121,6 @@ known_lock_dealloc(KnownLockObject *self)
         PyObject_ClearWeakRefs((PyObject *)self);
     }
     free(self->name);
-    free(self->endpoints);
     type->tp_free(self);
     Py_DECREF(type);
 }
@@ -206,7 +201,7 @@ static PyMemberDef known_lock_members[] = {
 static PyType_Slot known_lock_slots[] = {
     {Py_tp_new, known_lock_new},
     {Py_tp_dealloc, known_lock_dealloc},
-    {Py_tp_doc, (void *)PyDoc_STR("KnownLock(name, endpoints, /)\n--\n\n"
+    {Py_tp_doc, (void *)PyDoc_STR("KnownLock(name, /)\n--\n\n"
                                   "What golock.sight knows of a lock in etcd.")},
     {Py_tp_methods, known_lock_methods},
     {Py_tp_members, known_lock_members},

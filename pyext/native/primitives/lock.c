@@ -154,18 +154,6 @@ own(LockObject *self)
     __atomic_store_n(&self->loop_thread, golock_thread(), __ATOMIC_RELAXED);
 }
 
-/* The same while owners are recorded. A task that golock.sight does not know is its loop's thread,
- * which may seem to release what others have. Locks are not ordered by what tasks have. */
-NO_INLINE static void
-record_task(LockObject *self)
-{
-    golock_object_record *record = golock_mutex_know(&self->mutex);
-    if (record != NULL && !golock_object_taken_by_task(record)) {
-        golock_object_mark_stranger(record);
-        golock_object_taken(record);
-    }
-}
-
 static int
 lock_try(PyObject *op, PyObject *Py_UNUSED(owner))
 {
@@ -178,7 +166,7 @@ lock_try(PyObject *op, PyObject *Py_UNUSED(owner))
         golock_fast_acquire(&self->mutex.word, golock_mutex_is_shared(&self->mutex),
                             &golock_plain_path)) {
         own(self);
-        record_task(self);
+        golock_mutex_record_task(&self->mutex);
         return 1;
     }
     return 0;
@@ -221,18 +209,10 @@ lock_leave(golock_waiting *waiting)
     return 0;
 }
 
-void
-golock_lock_record_task(LockObject *self)
-{
-    if (golock_sight_now() >= GOLOCK_SIGHT_OWNERS) {
-        record_task(self);
-    }
-}
-
 static void
 lock_taken(const golock_waiting *waiting)
 {
-    golock_lock_record_task((LockObject *)waiting->object);
+    golock_mutex_record_task(&((LockObject *)waiting->object)->mutex);
 }
 
 static golock_object_record *

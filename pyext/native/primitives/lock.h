@@ -88,9 +88,6 @@ PyObject *golock_lock_release(LockObject *self, PyObject *ignored);
  * or -1 with RuntimeError set. */
 int golock_lock_claim(LockObject *self, golock_task *task);
 
-/* Records that the task has taken the lock, while owners are recorded. */
-void golock_lock_record_task(LockObject *self);
-
 /* The asynchronous methods. */
 PyObject *golock_lock_aenter(LockObject *self, PyObject *ignored);
 PyObject *golock_lock_aexit(LockObject *self, PyObject *const *args, Py_ssize_t nargs);
@@ -126,9 +123,6 @@ int golock_rlock_owned_by_task(const RLockObject *self);
 /* Takes the lock for a task that has begun to wait, as golock_lock_claim does, with this hold, and
  * steals the reference in it. */
 int golock_rlock_claim(RLockObject *self, golock_task *task, golock_hold *hold);
-
-/* The same as golock_lock_record_task. */
-void golock_rlock_record_task(RLockObject *self);
 
 /* _release_save and _acquire_restore. The former returns 0, or -1 with RuntimeError set, and leaves
  * the wake of a claimant to the caller. The latter is as golock_mutex_reacquire, and steals the

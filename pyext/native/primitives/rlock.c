@@ -273,17 +273,6 @@ rlock_exit(RLockObject *self, PyObject *const *Py_UNUSED(args), Py_ssize_t Py_UN
 }
 #endif
 
-/* The same as `record_task` of a Lock. */
-NO_INLINE static void
-record_task(RLockObject *self)
-{
-    golock_object_record *record = golock_mutex_know(&self->mutex);
-    if (record != NULL && !golock_object_taken_by_task(record)) {
-        golock_object_mark_stranger(record);
-        golock_object_taken(record);
-    }
-}
-
 static golock_hold
 new_hold(PyObject *owner)
 {
@@ -312,9 +301,7 @@ rlock_try(PyObject *op, PyObject *owner)
     }
     golock_hold hold = new_hold(owner);
     put_hold(self, &hold);
-    if (recorded) {
-        record_task(self);
-    }
+    golock_mutex_record_task(&self->mutex);
     return 1;
 }
 
@@ -354,18 +341,10 @@ rlock_leave(golock_waiting *waiting)
     return 0;
 }
 
-void
-golock_rlock_record_task(RLockObject *self)
-{
-    if (golock_sight_now() >= GOLOCK_SIGHT_OWNERS) {
-        record_task(self);
-    }
-}
-
 static void
 rlock_taken(const golock_waiting *waiting)
 {
-    golock_rlock_record_task((RLockObject *)waiting->object);
+    golock_mutex_record_task(&((RLockObject *)waiting->object)->mutex);
 }
 
 static golock_object_record *
@@ -377,11 +356,11 @@ rlock_known(const golock_waiting *waiting)
 static const golock_awaited awaited = {.name = "RLock.acquire_async",
                                        .function = "wait",
                                        .owned = true,
-                                       .known = rlock_known,
-                                       .taken = rlock_taken,
                                        .try = rlock_try,
                                        .claim = rlock_claim,
-                                       .leave = rlock_leave};
+                                       .leave = rlock_leave,
+                                       .known = rlock_known,
+                                       .taken = rlock_taken};
 
 PyObject *
 golock_rlock_aenter(RLockObject *self, PyObject *Py_UNUSED(ignored))

@@ -15,8 +15,8 @@ extern PyType_Spec golock_bounded_semaphore_spec;
 extern PyType_Spec golock_event_spec;
 extern PyType_Spec golock_barrier_spec;
 extern PyType_Spec golock_process_lock_spec;
-extern PyType_Spec golock_process_event_spec;
 extern PyType_Spec golock_known_lock_spec;
+extern PyType_Spec golock_process_event_spec;
 
 /* Removes _recursion_count from a type just made if the interpreter's RLock has none. 3.11.6 and
  * 3.12.1 added it (gh-109593), and one build serves all releases of a version. Returns 0, or -1

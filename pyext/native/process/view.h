@@ -5,8 +5,8 @@
 #include "base/compat.h"
 #include "process/page.h"
 
-/* Shows a new page to golock.sight, or withdraws it before it is freed. Returns false if there is
- * no memory. */
+/* Shows the page of a lock to golock.sight, or withdraws it before it is freed. Returns false if
+ * there is no memory. */
 bool golock_page_show(golock_page *page);
 void golock_page_hide(golock_page *page);
 

@@ -126,7 +126,6 @@ golock_across_image(struct golock_image_writer *writer)
         if (lock->record != NULL && count < room) { /* others may get a record meanwhile */
             entry[count].object = (uint64_t)(uintptr_t)lock;
             entry[count].name = intern(lock->name);
-            entry[count].endpoints = intern(lock->endpoints);
             lock->view(lock, &entry[count]);
             count++;
         }

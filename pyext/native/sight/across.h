@@ -14,10 +14,9 @@
 typedef struct golock_across {
     golock_object_record *record; /* or NULL: see golock_across_known */
     enum golock_object_kind kind;
-    const char *name;      /* UTF-8, or NULL: it has none */
-    const char *endpoints; /* the same */
+    const char *name; /* UTF-8, or NULL: it has none */
 
-    /* Fills in the entry but for object, name and endpoints. It must not block, and needs no GIL.
+    /* Fills in the entry but for object and name. It must not block, and needs no GIL.
      * The mutex of the list is held. */
     void (*view)(const struct golock_across *lock, struct golock_image_across *entry);
 

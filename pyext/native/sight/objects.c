@@ -591,8 +591,8 @@ rlock_owner(const golock_object_record *record, uint32_t number)
         identifier = LOAD(*(const unsigned long *)(word_of(record) + GOLOCK_RLOCK_OWNER));
     }
     golock_tables_unlock();
-    /* One more than the loop's thread if a task has it. */
-    return identifier == 0 ? 0 : golock_thread_identified(identifier & ~1ul);
+    /* One more than the loop's thread if a task has it, whose name is not known then. */
+    return identifier == 0 || identifier & 1 ? 0 : golock_thread_identified(identifier);
 }
 
 /* Whether the owner of a lock of several processes still has it. Any process may have released

@@ -52,6 +52,19 @@ golock_mutex_release_slow(golock_mutex *mutex)
     return golock_word_release(&mutex->word, golock_mutex_is_shared(mutex));
 }
 
+/* A task that golock.sight does not know is its loop's thread, which may seem to release what
+ * others have. Locks are not ordered by what tasks have. */
+void
+golock_mutex_record_task(golock_mutex *mutex)
+{
+    golock_object_record *record =
+        golock_sight_now() < GOLOCK_SIGHT_OWNERS ? NULL : golock_mutex_know(mutex);
+    if (record != NULL && !golock_object_taken_by_task(record)) {
+        golock_object_mark_stranger(record);
+        golock_object_taken(record);
+    }
+}
+
 void
 golock_mutex_reset(golock_mutex *mutex)
 {

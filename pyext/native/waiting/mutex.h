@@ -171,6 +171,10 @@ golock_mutex_locked(const golock_mutex *mutex)
                                          word >> GOLOCK_CLAIMANT_SHIFT == (uint32_t)golock_process);
 }
 
+/* Records, while owners are recorded, that the task that the calling thread runs has taken the
+ * lock. Needs the GIL. */
+void golock_mutex_record_task(golock_mutex *mutex);
+
 /* Makes the lock free, in a child process just forked. */
 void golock_mutex_reset(golock_mutex *mutex);
 
