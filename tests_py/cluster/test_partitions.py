@@ -17,15 +17,16 @@ HOLDER = """
 import sys
 import golock.etcd
 
-lock = golock.etcd.Lock("shared", ttl=1, patience=0.5, endpoints=sys.argv[1])
+lock = golock.etcd.Lock("shared", ttl=1, patience=30, endpoints=sys.argv[1])
 lock.acquire()
 token = lock.token
 print("has it", lock.lost, flush=True)
 sys.stdin.readline()
 print("lost", lock.lost, flush=True)
-print(golock.etcd.Lock("another", patience=0.5, endpoints=sys.argv[1]).acquire(timeout=0.1))
+another = golock.etcd.Lock("another", patience=0.5, endpoints=sys.argv[1])
+print(another.acquire(timeout=0.1))
 try:
-    lock.holder()
+    another.holder()
 except golock.etcd.EtcdError as error:
     print(error)
 try:
