@@ -296,7 +296,7 @@ $(VENV)/golock: $(SOURCES)
 	touch $@
 
 $(VENV)/etcd: $(VENV)/golock pyext/golock_etcd/__init__.py \
-		$(wildcard golock/etcd/go.* golock/etcd/*.go golock/etcd/libgolock_etcd/*)
+		$(wildcard golock/etcd/go.* golock/etcd/*.go golock/etcd/*/*.* golock/etcd/internal/*/*)
 	rm -rf build/etcd-wheel
 	$(BIN)/python pyext/backend/etcd.py --output build/etcd-wheel
 	$(BIN)/python -m pip install --quiet --force-reinstall --no-deps build/etcd-wheel/*.whl

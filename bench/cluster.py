@@ -124,6 +124,10 @@ def turns(acquire: Call, release: Callable[[], object]) -> list[tuple[float, flo
 
 
 def loop(acquire: Call, release: Callable[[], object]) -> int:
+    acquire(60)
+    release()
+    print("ready", flush=True)
+    sys.stdin.readline()
     count, ends = 0, time.monotonic() + RATE_SECONDS
     while time.monotonic() < ends:
         acquire(60)
@@ -178,6 +182,11 @@ class Worker:
         assert self.process.stdout is not None
         return self.process.stdout.readline()
 
+    def go_on(self) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+
     def result(self, timeout: float = 120) -> Any:
         output, errors = self.process.communicate(timeout=timeout)
         if self.process.returncode != 0:
@@ -210,9 +219,7 @@ def measure(kind: str, address: str, server: subprocess.Popen[bytes]) -> dict[st
     late = Worker(kind, "give_up", address, "late")
     late.line()
     server.send_signal(signal.SIGSTOP)
-    assert late.process.stdin is not None
-    late.process.stdin.write("\n")
-    late.process.stdin.flush()
+    late.go_on()
     try:
         found["cut off, later than timeout=0.5, ms"] = late.result(20) * 1e3
     except subprocess.TimeoutExpired:
@@ -277,6 +284,10 @@ def go_repeated(program: str, address: str) -> dict[str, float]:
 def four_processes(kind: str, address: str) -> float:
     """Return how often four processes take one lock in a second."""
     four = [Worker(kind, "loop", address, "four") for _ in range(4)]
+    for each in four:
+        each.line()
+    for each in four:
+        each.go_on()
     return float(sum(each.result() for each in four) / RATE_SECONDS)
 
 

@@ -45,8 +45,8 @@ const (
 	window = 1 << 20
 )
 
-// Connect returns a client. It waits for etcd only if there is a user, who has to log in. Its errors
-// are those of [Lock.Holder], or contain [ErrInvalid].
+// Connect returns a client. It waits for etcd only if there is a user, who has to log in. Its
+// errors are those of [Lock.Holder], or contain [ErrInvalid].
 func Connect(c Connection) (*Client, error) {
 	if len(c.Endpoints) == 0 {
 		c.Endpoints = []string{defaultEndpoint}

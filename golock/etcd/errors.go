@@ -57,8 +57,8 @@ func (e *RefusedError) Error() string {
 
 func (e *RefusedError) Unwrap() error { return e.Err }
 
-// UnreachableError is returned when no endpoint has answered, or none could do what it was asked for
-// at that time.
+// UnreachableError is returned when no endpoint has answered, or none could do what it was asked to
+// do at that time.
 type UnreachableError struct {
 	// Endpoints has for each endpoint the reason in words.
 	Endpoints []EndpointError

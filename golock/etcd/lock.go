@@ -340,8 +340,8 @@ func (h *Hold) confirm(was bool, err error) error {
 }
 
 // Holder returns the process that has the lock, as far as etcd knows, or nil if it is free. It
-// returns an [UnreachableError] if etcd has not answered for [Options.Patience] or when the context's
-// time is over, and a [RefusedError] if etcd refuses.
+// returns an [UnreachableError] if etcd has not answered for [Options.Patience] or when the time of
+// the context is over, and a [RefusedError] if etcd refuses.
 func (l *Lock) Holder(ctx context.Context) (*Process, error) {
 	limited, cancel := context.WithTimeout(ctx, l.space.options.Patience)
 	defer cancel()

@@ -45,8 +45,9 @@ type threadConns struct {
 	idle     []*threadConn
 	open     int // in use as well
 	dialing  bool
-	notUntil time.Time    // dial
-	good     atomic.Int32 // the endpoint that could be connected to last
+	notUntil time.Time                // dial
+	metadata atomic.Pointer[[]string] // of new connections; nil if it is not known
+	good     atomic.Int32             // the endpoint that could be connected to last
 	watches  int
 	used     atomic.Bool // by a thread
 	closed   bool
@@ -115,9 +116,7 @@ func (s *Space) closeConns() {
 
 // addConn makes a connection more.
 func (s *Space) addConn() {
-	ctx, cancel := context.WithTimeout(s.ctx, connDialTime)
-	defer cancel()
-	conn, err := s.dialConn(ctx)
+	conn, err := s.dialConn(s.ctx)
 	t := &s.threads
 	t.mu.Lock()
 	t.dialing = false
@@ -133,11 +132,18 @@ func (s *Space) addConn() {
 
 // dialConn tries each endpoint once, from the one on that was good last.
 func (s *Space) dialConn(ctx context.Context) (conn *threadConn, err error) {
+	metadata, err := s.logIn()
+	if err != nil {
+		return nil, err
+	}
 	endpoints := s.client.Endpoints()
 	first := int(s.threads.good.Load())
 	for i := range endpoints {
 		good := (first + i) % len(endpoints)
-		if conn, err = s.dialEndpoint(ctx, endpoints[good]); err == nil {
+		limited, cancel := context.WithTimeout(ctx, connDialTime)
+		conn, err = s.dialEndpoint(limited, endpoints[good], metadata)
+		cancel()
+		if err == nil {
 			s.threads.good.Store(int32(good))
 			return conn, nil
 		}
@@ -145,11 +151,26 @@ func (s *Space) dialConn(ctx context.Context) (conn *threadConn, err error) {
 	return nil, err
 }
 
-func (s *Space) dialEndpoint(ctx context.Context, endpoint string) (*threadConn, error) {
-	metadata := []string{
-		rpctypes.MetadataRequireLeaderKey, rpctypes.MetadataHasLeader,
+func (s *Space) dialEndpoint(ctx context.Context, endpoint string, metadata []string) (
+	*threadConn, error) {
+	network, address, config := target(endpoint, s.options.TLS)
+	conn, err := unary.Dial(ctx, network, address, address, config)
+	if err != nil {
+		return nil, err
 	}
+	return &threadConn{conn, metadata}, nil
+}
+
+// logIn returns what requests tell of the caller. The token of a user is kept, because servers take
+// long to check a password.
+func (s *Space) logIn() ([]string, error) {
+	if known := s.threads.metadata.Load(); known != nil {
+		return *known, nil
+	}
+	metadata := []string{rpctypes.MetadataRequireLeaderKey, rpctypes.MetadataHasLeader}
 	if s.client.Username != "" && s.client.Password != "" {
+		ctx, cancel := context.WithTimeout(s.ctx, s.options.Patience)
+		defer cancel()
 		answer, err := s.client.Authenticate(ctx, s.client.Username, s.client.Password)
 		switch {
 		case err == nil:
@@ -158,12 +179,8 @@ func (s *Space) dialEndpoint(ctx context.Context, endpoint string) (*threadConn,
 			return nil, err
 		}
 	}
-	network, address, config := target(endpoint, s.options.TLS)
-	conn, err := unary.Dial(ctx, network, address, address, config)
-	if err != nil {
-		return nil, err
-	}
-	return &threadConn{conn, metadata}, nil
+	s.threads.metadata.Store(&metadata)
+	return metadata, nil
 }
 
 // target says how an endpoint is connected to; the configuration is nil for no TLS.
@@ -246,7 +263,10 @@ func (r *request) leave(failed bool, err error) {
 	switch {
 	case err == errUnanswered:
 		return
-	case failed || notDone(err):
+	case notDone(err):
+		r.space.threads.metadata.Store(nil)
+		r.space.dropConn(r.conn)
+	case failed:
 		r.space.dropConn(r.conn)
 	default:
 		r.space.giveConn(r.conn)

@@ -18,8 +18,8 @@ type Acquisition struct {
 }
 
 // BeginAcquire begins an [Lock.Acquire]. It may wait for etcd until a moment, in the calling
-// thread, or shorter if a signal handler runs there. The caller has to call Finish unless Hold
-// returns one.
+// thread, or shorter if a signal handler runs there; the zero time means that it must not. The
+// caller has to call Finish unless Hold returns one, and is in the process's line from now on.
 func (l *Lock) BeginAcquire(until time.Time) *Acquisition {
 	a := &Acquisition{lock: l}
 	l.space.threads.used.Store(true)
@@ -28,6 +28,9 @@ func (l *Lock) BeginAcquire(until time.Time) *Acquisition {
 		return a
 	}
 	a.entered = true
+	if until.IsZero() {
+		return a
+	}
 	if l.claim == nil {
 		lease := l.space.current.Load()
 		if lease == nil || !lease.alive() {

@@ -85,9 +85,7 @@ type threadWatch struct {
 }
 
 func (s *Space) openThreadWatch(ctx context.Context, prefix string) (watch, error) {
-	limited, cancel := context.WithTimeout(ctx, connDialTime)
-	defer cancel()
-	conn, err := s.dialConn(limited)
+	conn, err := s.dialConn(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -111,6 +109,7 @@ func (s *Space) openThreadWatch(ctx context.Context, prefix string) (watch, erro
 		}
 	}
 	if err != nil {
+		s.threads.metadata.Store(nil) // perhaps the token is too old
 		w.end()
 		return nil, err
 	}

@@ -7,6 +7,7 @@ in which the thread itself asks etcd: most have ended then.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import json
 import os
@@ -16,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 from . import _golock
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from ._golock import Event
 
 # What golock_etcd_end returns.
@@ -39,6 +42,8 @@ _FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
         ctypes.c_int,
         [ctypes.c_size_t, ctypes.c_int64, ctypes.c_size_t, _HANDLE, _HANDLE, _TOKEN],
     ),
+    "begin_acquire": (None, [ctypes.c_size_t, ctypes.c_int64, ctypes.c_size_t, _HANDLE]),
+    "begin_release": (None, [ctypes.c_size_t, ctypes.c_size_t, _HANDLE]),
     "try_acquire": (None, [ctypes.c_size_t, ctypes.c_size_t, _HANDLE]),
     "release": (ctypes.c_int, [ctypes.c_size_t, ctypes.c_size_t, _HANDLE]),
     "end": (
@@ -73,6 +78,8 @@ class Library:
     close: Any
     lock: Any
     acquire: Any
+    begin_acquire: Any
+    begin_release: Any
     try_acquire: Any
     release: Any
     end: Any
@@ -93,10 +100,12 @@ class Library:
         Raises OSError, or CoreError if the Go runtime does not start.
         """
         self._pid = os.getpid()
-        self._copy = _copy(path) if private else None
-        name = path if self._copy is None else f"/proc/self/fd/{self._copy}"
         # PyDLL keeps the GIL: giving it up takes longer than a call.
-        library, waiting = ctypes.PyDLL(name), ctypes.CDLL(name)
+        if private:
+            with _copy(path) as name:
+                library, waiting = ctypes.PyDLL(name), ctypes.CDLL(name)
+        else:
+            library, waiting = ctypes.PyDLL(path), ctypes.CDLL(path)
         for function, (result, arguments) in _FUNCTIONS.items():
             loaded = waiting if function in _WAITING else library
             entry = loaded[f"golock_etcd_{function}"]
@@ -213,6 +222,20 @@ class Call:
             return self._event.wait(timeout)
         return self._known.wait(self._event, timeout)  # shown as a wait for the lock
 
+    async def wait_async(self, timeout: float | None = None) -> int:
+        """Do what wait does, in a task."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while self.outcome == PENDING:
+            left = None if deadline is None else max(deadline - time.monotonic(), 0)
+            self._end(cancel=not await self._wait_async(left))
+        self._library.give_event(self._event)
+        return self.outcome
+
+    async def _wait_async(self, timeout: float | None) -> bool:
+        if self._known is None:
+            return await self._event.wait_async(timeout)
+        return await self._known.wait_async(self._event, timeout)
+
     def _end(self, *, cancel: bool) -> None:
         text = ctypes.c_void_p()
         self.outcome = self._library.end(
@@ -236,12 +259,31 @@ class Call:
             self._end(cancel=True)
 
 
-def _copy(path: str) -> int:
-    """Return a descriptor of a copy of a file, which the dynamic linker takes for another one."""
+@contextlib.contextmanager
+def _copy(path: str) -> Iterator[str]:
+    """Return the name of a copy of a file, which the dynamic linker takes for another one.
+
+    The linker knows libraries by their names. A descriptor may have the number that it had in the
+    parent, so the name also tells how many forks there were.
+    """
     with open(path, "rb") as file:  # noqa: PTH123
         content = file.read()
     descriptor = os.memfd_create("golock-etcd", os.MFD_CLOEXEC)
-    written = 0
-    while written < len(content):
-        written += os.write(descriptor, content[written:])
-    return descriptor
+    try:
+        written = 0
+        while written < len(content):
+            written += os.write(descriptor, content[written:])
+        yield f"/proc/self/{'./' * _forks}fd/{descriptor}"
+    finally:
+        os.close(descriptor)
+
+
+_forks = 0
+
+
+def _after_fork_in_child() -> None:
+    global _forks  # noqa: PLW0603
+    _forks += 1
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -149,29 +149,31 @@ class Lock:
             raise ValueError("timeout value must be a non-negative number")
         if timeout > _golock.TIMEOUT_MAX:
             raise OverflowError("timeout value is too large")
-        began = time.monotonic()
-        process = self._open(None if timeout == -1 else timeout)
+        deadline = None if timeout == -1 else time.monotonic() + timeout
+        process = self._open(_left(deadline))
         if process is None:
             return False
         library = process.library
-        if timeout != -1:
-            timeout = max(began + timeout - time.monotonic(), 0)
-        nanoseconds = -1 if timeout == -1 else int(timeout * 1e9)
         known = self._known
         if blocking:
+            nanoseconds = _nanoseconds(_left(deadline))
             call = Call(
                 library, library.acquire, self._handle, nanoseconds, acquires=True, known=known
             )
         else:
             call = Call(library, library.try_acquire, self._handle, known=known)
         with call:
-            outcome = call.wait(None if timeout == -1 else timeout)
-            if outcome == FAILED:
-                raise EtcdError(call.text)
-            if outcome != DONE:
-                return False
-            hold = _Hold(process, call.handle, call.token, self._known)
-            self._keep(hold)
+            call.wait(_left(deadline))
+            return self._take(process, call)
+
+    def _take(self, process: _Process, call: Call, *, by_task: bool = False) -> bool:
+        """Take over what an acquire has got, and return whether that is the lock."""
+        if call.outcome == FAILED:
+            raise EtcdError(call.text)
+        if call.outcome != DONE:
+            return False
+        hold = _Hold(process, call.handle, call.token, self._known)
+        self._keep(hold, by_task=by_task)
         try:
             if self.on_lost is not None:
                 process.tell(self, hold)
@@ -179,6 +181,51 @@ class Lock:
             self._forgo()
             raise
         return True
+
+    async def acquire_async(self, timeout: float | None = None) -> bool:
+        """Acquire the lock in a task of any event loop, as ``acquire`` does in a thread.
+
+        Tasks and threads of the process wait in one line. A task that is cancelled does not have
+        the lock.
+        """
+        if timeout is not None and timeout < 0:
+            raise ValueError("timeout value must be a non-negative number")
+        if timeout is not None and timeout > _golock.TIMEOUT_MAX:
+            raise OverflowError("timeout value is too large")
+        deadline = None if timeout is None else time.monotonic() + timeout
+        process = await self._open_async(timeout)
+        if process is None:
+            return False
+        library = process.library
+        nanoseconds = _nanoseconds(_left(deadline))
+        with Call(
+            library, library.begin_acquire, self._handle, nanoseconds, known=self._known
+        ) as call:
+            await call.wait_async(_left(deadline))
+            return self._take(process, call, by_task=True)
+
+    async def release_async(self) -> None:
+        """Release the lock as ``release`` does, without stopping the event loop for that time.
+
+        The lock is released also if the task is cancelled meanwhile.
+        """
+        hold = self._held()
+        self._forgo()
+        library = hold.process.library
+        with Call(library, library.begin_release, hold.handle.number) as call:
+            self._released(hold, await call.wait_async(), call)
+
+    async def __aenter__(self) -> Self:
+        await self.acquire_async()
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.release_async()
 
     def release(self) -> None:
         """Release the lock.
@@ -191,10 +238,12 @@ class Lock:
         self._forgo()
         library = hold.process.library
         with Call(library, library.release, hold.handle.number) as call:
-            outcome = call.wait()
-            if outcome != LOST:
-                hold.process.tell_not(hold)
-            self._raise(outcome, call)
+            self._released(hold, call.wait(), call)
+
+    def _released(self, hold: _Hold, outcome: int, call: Call) -> None:
+        if outcome != LOST:
+            hold.process.tell_not(hold)
+        self._raise(outcome, call)
 
     def locked(self) -> bool:
         """Return whether the lock was acquired through this object, and not released yet."""
@@ -291,25 +340,40 @@ class Lock:
         process = _this_process()
         if self._process is not process:
             self._known = process.known(self._options, self.name)
-            handle = process.lock(self._options, self.name, timeout, self._known)
-            if handle is None:
+            space = process.space(self._options, timeout, self._known)
+            if space is None:
                 return None
-            self._handle = handle
-            self._process = process
-            weakref.finalize(self, process.forget, self._handle).atexit = False
+            self._use(process, space, self._known)
         return process
+
+    async def _open_async(self, timeout: float | None) -> _Process | None:
+        process = _this_process()
+        if self._process is not process:
+            self._known = process.known(self._options, self.name)
+            space = await process.space_async(self._options, timeout, self._known)
+            if space is None:
+                return None
+            self._use(process, space, self._known)
+        return process
+
+    def _use(self, process: _Process, space: Handle, known: _golock.KnownLock) -> None:
+        if self._process is process:  # another thread or task was faster
+            return
+        self._handle = process.lock(space, self.name, known)
+        self._process = process
+        weakref.finalize(self, process.forget, self._handle).atexit = False
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what a copy has: it is another lock of the name, and is not held."""
         return {**self.__dict__, "_process": None, "_handle": 0, "_hold": None, "_known": None}
 
-    def _keep(self, hold: _Hold) -> None:
+    def _keep(self, hold: _Hold, *, by_task: bool) -> None:
         """Hold the lock until it is released, also if this object is dropped before."""
         self._forgo()  # what was lost
         hold.process.holds.add(hold)
         self._hold = hold
         if hold.known is not None:
-            hold.known.taken()
+            hold.known.taken(by_task)
 
     def _forgo(self) -> None:
         hold, self._hold = self._hold, None
@@ -435,17 +499,8 @@ class _Process:
             known = self._known.setdefault(key, known)
         return known
 
-    def lock(
-        self,
-        options: dict[str, Any],
-        name: str,
-        timeout: float | None,
-        known: _golock.KnownLock,
-    ) -> int | None:
-        """Return the handle of a lock; None if there is no connection after so many seconds."""
-        space = self._space(options, timeout, known)
-        if space is None:
-            return None
+    def lock(self, space: Handle, name: str, known: _golock.KnownLock) -> int:
+        """Return the handle of a lock, for which golock.sight then asks the library."""
         text = name.encode("utf-8", "surrogatepass")
         handle: int = self.library.lock(space.number, text)
         if not known.asks:
@@ -454,33 +509,55 @@ class _Process:
             weakref.finalize(known, self.forget, its).atexit = False
         return handle
 
-    def _space(
+    def space(
         self, options: dict[str, Any], timeout: float | None, known: _golock.KnownLock
     ) -> Handle | None:
+        """Return a connection; None if there is none after so many seconds."""
         text = json.dumps(options)
-        limit = -1.0 if timeout is None else timeout
         if text in self._spaces:
             return self._spaces[text]
-        if not self._mutex.acquire(timeout=limit):
+        if not self._mutex.acquire(timeout=-1 if timeout is None else timeout):
             return None
         try:
             if text in self._spaces:
                 return self._spaces[text]
-            nanoseconds = -1 if timeout is None else int(timeout * 1e9)
-            with Call(
-                self.library, self.library.open, text.encode(), nanoseconds, known=known
-            ) as call:
-                outcome = call.wait(timeout)
-                if outcome == NOT_ACQUIRED:
-                    return None
-                if outcome == INVALID:
-                    raise ValueError(call.text)
-                if outcome == FAILED:
-                    raise EtcdError(call.text)
-                self._spaces[text] = call.handle
-                return call.handle
+            with self._call_open(text, timeout, known) as call:
+                call.wait(timeout)
+                return self._opened(text, call)
         finally:
             self._mutex.release()
+
+    async def space_async(
+        self, options: dict[str, Any], timeout: float | None, known: _golock.KnownLock
+    ) -> Handle | None:
+        """Do what space does, in a task."""
+        text = json.dumps(options)
+        if text in self._spaces:
+            return self._spaces[text]
+        if not await self._mutex.acquire_async(timeout):
+            return None
+        try:
+            if text in self._spaces:
+                return self._spaces[text]
+            with self._call_open(text, timeout, known) as call:
+                await call.wait_async(timeout)
+                return self._opened(text, call)
+        finally:
+            self._mutex.release()
+
+    def _call_open(self, text: str, timeout: float | None, known: _golock.KnownLock) -> Call:
+        nanoseconds = _nanoseconds(timeout)
+        return Call(self.library, self.library.open, text.encode(), nanoseconds, known=known)
+
+    def _opened(self, text: str, call: Call) -> Handle | None:
+        if call.outcome == NOT_ACQUIRED:
+            return None
+        if call.outcome == INVALID:
+            raise ValueError(call.text)
+        if call.outcome == FAILED:
+            raise EtcdError(call.text)
+        self._spaces[text] = call.handle
+        return call.handle
 
     def forget(self, handle: int) -> None:
         if self.is_this():
@@ -557,6 +634,14 @@ def _after_fork_in_child() -> None:
 def _close() -> None:
     if _this is not None and _this.is_this():
         _this.close()
+
+
+def _left(deadline: float | None) -> float | None:
+    return None if deadline is None else max(deadline - time.monotonic(), 0)
+
+
+def _nanoseconds(timeout: float | None) -> int:
+    return -1 if timeout is None else int(timeout * 1e9)
 
 
 def _path(path: str | os.PathLike[str] | None) -> str | None:

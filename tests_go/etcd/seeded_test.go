@@ -9,6 +9,9 @@ import (
 	"testing"
 )
 
+// The faults of clients come at random times, so that one run may not meet a fault of the lock.
+const mostRuns = 5
+
 // The test that checks histories finds the faults in the folder faults.
 func TestSeededFaultsAreFound(t *testing.T) {
 	if testing.Short() {
@@ -20,15 +23,19 @@ func TestSeededFaultsAreFound(t *testing.T) {
 	}
 	for _, patch := range patches {
 		t.Run(strings.TrimSuffix(filepath.Base(patch), ".patch"), func(t *testing.T) {
-			command := exec.Command("go", "test", "-overlay", overlay(t, patch), "-count=1",
-				"-run", "^TestNoOverlapUnderFaults$", ".")
-			command.Env = append(os.Environ(), "GOLOCK_FAULTS=30")
-			output, err := command.CombinedOutput()
-			text := string(output)
-			if err == nil || !strings.Contains(text, "overlap: ") ||
-				!strings.Contains(text, "porcupine: Illegal") {
-				t.Errorf("not found: %v\n%s", err, text)
+			changed, output := overlay(t, patch), ""
+			for range mostRuns {
+				command := exec.Command("go", "test", "-overlay", changed, "-count=1",
+					"-run", "^TestNoOverlapUnderFaults$", ".")
+				command.Env = append(os.Environ(), "GOLOCK_FAULTS=30")
+				text, err := command.CombinedOutput()
+				output = string(text)
+				if err != nil && strings.Contains(output, "overlap: ") &&
+					strings.Contains(output, "porcupine: Illegal") {
+					return
+				}
 			}
+			t.Errorf("not found: %s", output)
 		})
 	}
 }

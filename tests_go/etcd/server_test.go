@@ -22,8 +22,8 @@ func folder(t testing.TB) string {
 	return t.TempDir()
 }
 
-// freeAddress returns one that no connection of a client gets, so that a server can use it later, and
-// again.
+// freeAddress returns one that no connection of a client gets, so that a server can use it later,
+// and again.
 func freeAddress(t testing.TB) string {
 	for range 1000 {
 		address := fmt.Sprintf("127.0.0.1:%d", 10000+rand.IntN(20000))

@@ -43,8 +43,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// run takes the lock again and again, once as a goroutine does and once as a thread of C, and writes
-// what it has seen.
+// run takes the lock again and again, once as a goroutine does and once as a thread of C, and
+// writes what it has seen.
 func (given task) run() {
 	client, err := etcd.Connect(etcd.Connection{Endpoints: given.Endpoints})
 	if err != nil {

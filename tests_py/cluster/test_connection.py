@@ -71,10 +71,10 @@ def test_prefix(name):
         ({"ETCDCTL_USER": "locker:open"}, {"prefix": "other/"}, "permission denied"),
     ],
 )
-def test_users(name, endpoint_with_users, monkeypatch, variables, arguments, error):
+def test_users(endpoint_with_users, monkeypatch, variables, arguments, error):
     for variable, value in variables.items():
         monkeypatch.setenv(variable, value)
-    lock = etcd.Lock(name, endpoints=endpoint_with_users, **arguments)
+    lock = etcd.Lock("x", endpoints=endpoint_with_users, **arguments)
     if error is None:
         for _ in range(3):  # also by the connections of threads
             with lock:

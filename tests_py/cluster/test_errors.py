@@ -41,6 +41,6 @@ def test_what_etcd_refuses(name, endpoint):
             lock.guard(large)
 
 
-def test_guard_in_time(name, silent, endpoint):
+def test_guard_in_time(name, endpoint):
     with etcd.Lock(name) as lock, pytest.raises(etcd.EtcdError, match=f"{endpoint}: "):
         lock.guard(etcd.Txn().put("row", "1"), timeout=0)

@@ -23,8 +23,8 @@ import (
 )
 
 // A call goes on without the thread that made it, which can so wait as golock's threads do: it
-// answers signals and keeps its time limit. The end of the call sets a golock.Event of Python, which
-// must not be freed: it may be set once more after the call.
+// answers signals and keeps its time limit. The end of the call sets a golock.Event of Python. The
+// event must not be freed: it may be set once more after the call.
 type call struct {
 	event *golock.Event
 	limit time.Duration
@@ -337,6 +337,25 @@ func golock_etcd_acquire(handle C.uintptr_t, nanoseconds C.int64_t, event C.uint
 		c.finish(begun)
 	}
 	return pending
+}
+
+// golock_etcd_begin_acquire does not wait, and neither does golock_etcd_begin_release: the thread
+// is an event loop's.
+//
+//export golock_etcd_begin_acquire
+func golock_etcd_begin_acquire(handle C.uintptr_t, nanoseconds C.int64_t, event C.uintptr_t,
+	started *C.uintptr_t) {
+	lock := cgo.Handle(handle).Value().(*etcd.Lock)
+	begun := lock.BeginAcquire(time.Time{})
+	newCall(started, event, nanoseconds).finish(begun)
+}
+
+//export golock_etcd_begin_release
+func golock_etcd_begin_release(handle C.uintptr_t, event C.uintptr_t, started *C.uintptr_t) {
+	hold := cgo.Handle(handle).Value().(*etcd.Hold)
+	begin(started, event, -1, func(ctx context.Context, c *call) {
+		c.err = hold.Release(ctx)
+	})
 }
 
 //export golock_etcd_try_acquire

@@ -230,8 +230,8 @@ func (c *Conn) flush() error {
 }
 
 // Receive waits for the answer of the call. It reports whether there is one: there is none yet if
-// the time is over, or if a signal handler has run in this thread. Another call of Receive then goes
-// on. If the server has refused, the error has its gRPC status; any other error means that the
+// the time is over, or if a signal handler has run in this thread. Another call of Receive then
+// goes on. If the server has refused, the error has its gRPC status; any other error means that the
 // connection has failed.
 func (c *Conn) Receive(until time.Time) (answer []byte, answered bool, err error) {
 	for {
