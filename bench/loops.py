@@ -1,15 +1,15 @@
 """golock's primitives in event loops, beside asyncio's own, aiologic's and janus's.
 
-Usage: python bench/loops.py [repeats]
-
-Prints golock's time in microseconds, and its ratio to that of each peer: less is better. All are
-measured in turn in one process, and the least of the repeats counts.
+All are measured in turn in one process. A ratio is golock's time divided by that of a peer in the
+same turn, and the median of the turns counts. The ratio of the least times is that of a quiet
+moment: a wake between two loops needs a processor that is free.
 """
 
 from __future__ import annotations
 
 import asyncio
-import sys
+import operator
+import statistics
 import threading
 import time
 from collections.abc import Awaitable, Callable
@@ -19,6 +19,7 @@ import aiologic  # type: ignore[import-not-found, unused-ignore]
 import janus  # type: ignore[import-not-found, unused-ignore]
 
 import golock
+import results
 
 Measure = Callable[[], Awaitable[float]]
 
@@ -139,36 +140,43 @@ def between_loops(make: Callable[[], Any], rounds: int = 200) -> Measure:
 TABLE: dict[str, dict[str, Measure]] = {
     "an uncontended `async with lock:`": {
         "golock": uncontended(golock.Lock),
-        "asyncio": uncontended(asyncio.Lock),
-        "aiologic": uncontended(aiologic.Lock),
+        "asyncio.Lock": uncontended(asyncio.Lock),
+        "aiologic.Lock": uncontended(aiologic.Lock),
     },
     "10 tasks of one loop that fight for a lock": {
         "golock": contended(golock.Lock),
-        "asyncio": contended(asyncio.Lock),
-        "aiologic": contended(aiologic.Lock),
+        "asyncio.Lock": contended(asyncio.Lock),
+        "aiologic.Lock": contended(aiologic.Lock),
     },
     "a wake between two loops": {
         "golock": between_loops(Golock),
         "`call_soon_threadsafe`": between_loops(Futures),
-        "aiologic": between_loops(Aiologic),
-        "janus": between_loops(Janus),
+        "aiologic.Semaphore": between_loops(Aiologic),
+        "janus.Queue": between_loops(Janus),
     },
 }
 
 
 def main() -> None:
-    repeats = int(sys.argv[1]) if len(sys.argv) > 1 else 25
-    print(f"CPython {sys.version.split()[0]}, the least of {repeats}")
+    fast = results.parse_fast(__doc__)
+    turns = 3 if fast else 101
+    figures = {}
     for what, sides in TABLE.items():
         taken: dict[str, list[float]] = {side: [] for side in sides}
-        for _ in range(repeats):
+        for _ in range(turns):
             for side, measure in sides.items():
                 taken[side].append(asyncio.run(measure()))  # type: ignore[arg-type]
         own = taken.pop("golock")
-        ratios = ", ".join(
-            f"{min(own) / min(others):.2f} of {side}'s" for side, others in taken.items()
-        )
-        print(f"{what}: {min(own) * 1e6:.2f} us, {ratios}")
+        figures[what] = {
+            "golock_us": statistics.median(own) * 1e6,
+            "ratios": {
+                side: statistics.median(map(operator.truediv, own, of_peer))
+                for side, of_peer in taken.items()
+            },
+            "least_us": min(own) * 1e6,
+            "least_ratios": {side: min(own) / min(of_peer) for side, of_peer in taken.items()},
+        }
+    results.save("loops", {"turns": turns, "measures": figures}, fast=fast)
 
 
 if __name__ == "__main__":

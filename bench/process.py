@@ -1,9 +1,8 @@
 """Locks across processes beside multiprocessing.Lock and filelock.
 
-Needs filelock. Prints a Markdown table: the time of an uncontended pair of acquire and release (the
-minimum of many short runs, taken in turn), and the rate and the longest wait when processes fight
-for the lock; and the time from `kill -9` of a holder to the next owner, which the others never
-reach.
+The time of an uncontended pair of acquire and release (the minimum of many short runs, taken in
+turn), and the rate and the longest wait when processes fight for the lock; and the time from
+`kill -9` of a holder to the next owner, which the others never reach.
 """
 
 from __future__ import annotations
@@ -23,12 +22,12 @@ from typing import Any
 
 import filelock
 
+import results
 from golock.process import Lock
 
 # Returns a function that each process calls for its lock.
 Maker = Callable[[], Callable[[], Any]]
 RUNS, PAIRS = 400, 500
-SECONDS = 1.0
 
 
 def process_lock() -> Callable[[], Any]:
@@ -73,12 +72,12 @@ def uncontended() -> dict[str, float]:
     return best
 
 
-def fight(make: Maker, processes: int) -> tuple[float, float]:
+def fight(make: Maker, processes: int, seconds: float) -> tuple[float, float]:
     """Return the acquires a second of all, and the longest wait in milliseconds."""
     open_lock = make()
     memory = mmap.mmap(-1, 16 * processes)
     children = []
-    stop = time.monotonic() + SECONDS
+    stop = time.monotonic() + seconds
     for me in range(processes):
         pid = os.fork()
         if pid == 0:
@@ -93,7 +92,7 @@ def fight(make: Maker, processes: int) -> tuple[float, float]:
     for pid in children:
         os.waitpid(pid, 0)
     each = list(struct.iter_unpack("qd", memory))
-    return sum(count for count, _ in each) / SECONDS, max(longest for _, longest in each) * 1000
+    return sum(count for count, _ in each) / seconds, max(longest for _, longest in each) * 1000
 
 
 def after_a_kill(times: int = 200) -> list[float]:
@@ -128,22 +127,36 @@ def after_a_kill(times: int = 200) -> list[float]:
 
 
 def main() -> None:
-    pairs = uncontended()
-    print("| | pair, ns | 4 processes, k/s | longest wait, ms | 16 processes, k/s | longest |")
-    print("| --- | ---: | ---: | ---: | ---: | ---: |")
-    for name, make in MAKERS.items():
-        cells = [f"{pairs[name]:,.0f}"]
-        for processes in 4, 16:
-            runs = [fight(make, processes) for _ in range(3)]
-            cells += [f"{statistics.median(column):,.0f}" for column in zip(*runs, strict=True)]
-            cells[-2] = f"{statistics.median(run[0] for run in runs) / 1000:,.0f}"
-        print(f"| {name} | {' | '.join(cells)} |")
-    took = after_a_kill()
-    print(
-        f"\nFrom kill -9 to the next owner, {len(took)} times: median "
-        f"{statistics.median(took):.2f} ms, 99 % {took[len(took) * 99 // 100]:.2f} ms, "
-        f"longest {took[-1]:.2f} ms"
-    )
+    fast = results.parse_fast(__doc__)
+    turns, seconds, kills = (1, 0.2, 20) if fast else (3, 1.0, 200)
+    fights: dict[str, dict[int, list[tuple[float, float]]]] = {
+        name: {4: [], 16: []} for name in MAKERS
+    }
+    for _ in range(turns):
+        for name, make in MAKERS.items():
+            for processes, runs in fights[name].items():
+                runs.append(fight(make, processes, seconds))
+    took = after_a_kill(kills)
+    figures = {
+        "pairs_ns": uncontended(),
+        "fights": {
+            name: {
+                processes: {
+                    "rate": statistics.median(rate for rate, _ in runs),
+                    "longest_wait_ms": statistics.median(wait for _, wait in runs),
+                }
+                for processes, runs in of.items()
+            }
+            for name, of in fights.items()
+        },
+        "after_a_kill_ms": {
+            "times": kills,
+            "median": statistics.median(took),
+            "p99": took[len(took) * 99 // 100],
+            "max": took[-1],
+        },
+    }
+    results.save("process", figures, fast=fast)
 
 
 if __name__ == "__main__":

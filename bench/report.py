@@ -281,6 +281,43 @@ def sides_section(figures: Figures) -> list[str]:
     return table(rows)
 
 
+def loops_section(figures: Figures) -> list[str]:
+    rows = [["event loops", "µs", "golock divided by"]]
+    for name, measure in figures["measures"].items():
+        ratios = ", ".join(
+            f"{peer} {ratio:.2f} ({measure['least_ratios'][peer]:.2f})"
+            for peer, ratio in measure["ratios"].items()
+        )
+        rows.append([name, f"{measure['golock_us']:.2f} ({measure['least_us']:.2f})", ratios])
+    return [
+        *prose(
+            f"Event loops, in one process ({figures['date']}): golock's time, and its ratio to "
+            f"each peer's in the same turn, medians of {figures['turns']} turns; in brackets the "
+            f"least times and their ratio. The load was {figures['machine']['load']:.1f}."
+        ),
+        *table(rows),
+    ]
+
+
+def process_section(figures: Figures) -> list[str]:
+    rows = [["several processes", "pair, ns", "4: k/s", "longest wait", "16: k/s", "longest wait"]]
+    for name, fights in figures["fights"].items():
+        row = [name, f"{figures['pairs_ns'][name]:,.0f}"]
+        for fight in fights.values():
+            row += [f"{fight['rate'] / 1e3:,.0f}", f"{fight['longest_wait_ms']:.0f} ms"]
+        rows.append(row)
+    after = figures["after_a_kill_ms"]
+    return [
+        *prose(
+            f"4 and 16 processes that fight for a lock in empty loops, and an uncontended pair of "
+            f"calls ({figures['date']}). From kill -9 of a golock.process.Lock's holder to the "
+            f"next owner, {after['times']} times: median {after['median']:.2f} ms, 99 % within "
+            f"{after['p99']:.2f} ms, the longest {after['max']:.2f} ms."
+        ),
+        *table(rows),
+    ]
+
+
 def section(version: str) -> list[str]:
     """Return everything that was measured on one version of Python."""
     lines: list[str] = []
@@ -294,6 +331,8 @@ def section(version: str) -> list[str]:
         ("handoff", handoff_section),
         ("gopy", gopy_section),
         ("sides", sides_section),
+        ("loops", loops_section),
+        ("process", process_section),
     ):
         figures = results.load(benchmark, version)
         if figures is not None:

@@ -295,3 +295,26 @@ def test_where_all_watchers_are_taken(run):
         print(type(threading.Event()) is threading.Event, golock.installed())
     """
     assert run(program) == ("True\nTrue False\n", 1)
+
+
+@pytest.mark.parametrize("kind", ["Lock", "RLock", "Semaphore"])
+def test_tasks_do_not_wait(run, kind):
+    """Also for an object made before: a green thread might have to release it."""
+    program = f"""
+        import asyncio, golock, _thread, threading
+        free, lock = golock.{kind}(), golock.{kind}()
+        holder = threading.Thread(target=lock.acquire)
+        holder.start()
+        holder.join()
+        original = _thread.start_new_thread
+        _thread.start_new_thread = lambda *arguments: original(*arguments)
+        golock.install()
+        async def main():
+            print(await free.acquire_async())
+            try:
+                await lock.acquire_async()
+            except RuntimeError as error:
+                print('green threads' in str(error))
+        asyncio.run(main())
+    """
+    assert run(program)[0] == "True\nTrue\n"
