@@ -217,19 +217,24 @@ class Call:
         self._library.give_event(self._event)
         return self.outcome
 
+    def _wait(self, timeout: float | None) -> bool:
+        if self._known is None:
+            return self._event.wait(timeout)
+        return self._known.wait(self._event, timeout)  # shown as a wait for the lock
+
     async def wait_async(self, timeout: float | None = None) -> int:
         """Do what wait does, in a task."""
         deadline = None if timeout is None else time.monotonic() + timeout
         while self.outcome == PENDING:
             left = None if deadline is None else max(deadline - time.monotonic(), 0)
-            self._end(cancel=not await self._event.wait_async(left))
+            self._end(cancel=not await self._wait_async(left))
         self._library.give_event(self._event)
         return self.outcome
 
-    def _wait(self, timeout: float | None) -> bool:
+    async def _wait_async(self, timeout: float | None) -> bool:
         if self._known is None:
-            return self._event.wait(timeout)
-        return self._known.wait(self._event, timeout)  # shown as a wait for the lock
+            return await self._event.wait_async(timeout)
+        return await self._known.wait_async(self._event, timeout)
 
     def _end(self, *, cancel: bool) -> None:
         text = ctypes.c_void_p()

@@ -166,14 +166,14 @@ class Lock:
             call.wait(_left(deadline))
             return self._take(process, call)
 
-    def _take(self, process: _Process, call: Call) -> bool:
+    def _take(self, process: _Process, call: Call, *, by_task: bool = False) -> bool:
         """Take over what an acquire has got, and return whether that is the lock."""
         if call.outcome == FAILED:
             raise EtcdError(call.text)
         if call.outcome != DONE:
             return False
         hold = _Hold(process, call.handle, call.token, self._known)
-        self._keep(hold)
+        self._keep(hold, by_task=by_task)
         try:
             if self.on_lost is not None:
                 process.tell(self, hold)
@@ -198,9 +198,11 @@ class Lock:
             return False
         library = process.library
         nanoseconds = _nanoseconds(_left(deadline))
-        with Call(library, library.begin_acquire, self._handle, nanoseconds) as call:
+        with Call(
+            library, library.begin_acquire, self._handle, nanoseconds, known=self._known
+        ) as call:
             await call.wait_async(_left(deadline))
-            return self._take(process, call)
+            return self._take(process, call, by_task=True)
 
     async def release_async(self) -> None:
         """Release the lock as ``release`` does, without stopping the event loop for that time.
@@ -337,26 +339,27 @@ class Lock:
         """Return this process, connected; None if that is not so after so many seconds."""
         process = _this_process()
         if self._process is not process:
-            space = process.space(self._options, timeout)
+            self._known = process.known(self._options, self.name)
+            space = process.space(self._options, timeout, self._known)
             if space is None:
                 return None
-            self._use(process, space)
+            self._use(process, space, self._known)
         return process
 
     async def _open_async(self, timeout: float | None) -> _Process | None:
         process = _this_process()
         if self._process is not process:
-            space = await process.space_async(self._options, timeout)
+            self._known = process.known(self._options, self.name)
+            space = await process.space_async(self._options, timeout, self._known)
             if space is None:
                 return None
-            self._use(process, space)
+            self._use(process, space, self._known)
         return process
 
-    def _use(self, process: _Process, space: Handle) -> None:
+    def _use(self, process: _Process, space: Handle, known: _golock.KnownLock) -> None:
         if self._process is process:  # another thread or task was faster
             return
-        self._handle = process.lock(space, self.name)
-        self._known = process.known(space, self.name)
+        self._handle = process.lock(space, self.name, known)
         self._process = process
         weakref.finalize(self, process.forget, self._handle).atexit = False
 
@@ -364,13 +367,13 @@ class Lock:
         """Return what a copy has: it is another lock of the name, and is not held."""
         return {**self.__dict__, "_process": None, "_handle": 0, "_hold": None, "_known": None}
 
-    def _keep(self, hold: _Hold) -> None:
+    def _keep(self, hold: _Hold, *, by_task: bool) -> None:
         """Hold the lock until it is released, also if this object is dropped before."""
         self._forgo()  # what was lost
         hold.process.holds.add(hold)
         self._hold = hold
         if hold.known is not None:
-            hold.known.taken()
+            hold.known.taken(by_task)
 
     def _forgo(self) -> None:
         hold, self._hold = self._hold, None
@@ -478,7 +481,7 @@ class _Process:
         self.library = Library(_package.LIBRARY, private=private)
         self._mutex = _golock.Lock()  # of those who connect
         self._spaces: dict[str, Handle] = {}
-        self._known: weakref.WeakValueDictionary[tuple[int, str], _golock.KnownLock] = (
+        self._known: weakref.WeakValueDictionary[tuple[str, str], _golock.KnownLock] = (
             weakref.WeakValueDictionary()
         )
         self.holds: set[_Hold] = set()
@@ -487,24 +490,28 @@ class _Process:
         self._numbers = 0
         self._telling: dict[int, tuple[weakref.ref[Lock], _Hold]] = {}
 
-    def known(self, space: Handle, name: str) -> _golock.KnownLock:
+    def known(self, options: dict[str, Any], name: str) -> _golock.KnownLock:
         """Return what golock.sight knows of a lock, the same for all its objects."""
-        key = space.number, name
+        key = json.dumps(options), name
         known = self._known.get(key)
         if known is None:
             known = _golock.KnownLock(name)
-            its = self.lock(space, name)
-            self.library.show(known, its)
-            weakref.finalize(known, self.forget, its).atexit = False
             known = self._known.setdefault(key, known)
         return known
 
-    def lock(self, space: Handle, name: str) -> int:
-        """Return the handle of a lock."""
-        handle: int = self.library.lock(space.number, name.encode("utf-8", "surrogatepass"))
+    def lock(self, space: Handle, name: str, known: _golock.KnownLock) -> int:
+        """Return the handle of a lock, for which golock.sight then asks the library."""
+        text = name.encode("utf-8", "surrogatepass")
+        handle: int = self.library.lock(space.number, text)
+        if not known.asks:
+            its = self.library.lock(space.number, text)
+            self.library.show(known, its)
+            weakref.finalize(known, self.forget, its).atexit = False
         return handle
 
-    def space(self, options: dict[str, Any], timeout: float | None) -> Handle | None:
+    def space(
+        self, options: dict[str, Any], timeout: float | None, known: _golock.KnownLock
+    ) -> Handle | None:
         """Return a connection; None if there is none after so many seconds."""
         text = json.dumps(options)
         if text in self._spaces:
@@ -514,13 +521,15 @@ class _Process:
         try:
             if text in self._spaces:
                 return self._spaces[text]
-            with self._call_open(text, timeout) as call:
+            with self._call_open(text, timeout, known) as call:
                 call.wait(timeout)
                 return self._opened(text, call)
         finally:
             self._mutex.release()
 
-    async def space_async(self, options: dict[str, Any], timeout: float | None) -> Handle | None:
+    async def space_async(
+        self, options: dict[str, Any], timeout: float | None, known: _golock.KnownLock
+    ) -> Handle | None:
         """Do what space does, in a task."""
         text = json.dumps(options)
         if text in self._spaces:
@@ -530,14 +539,15 @@ class _Process:
         try:
             if text in self._spaces:
                 return self._spaces[text]
-            with self._call_open(text, timeout) as call:
+            with self._call_open(text, timeout, known) as call:
                 await call.wait_async(timeout)
                 return self._opened(text, call)
         finally:
             self._mutex.release()
 
-    def _call_open(self, text: str, timeout: float | None) -> Call:
-        return Call(self.library, self.library.open, text.encode(), _nanoseconds(timeout))
+    def _call_open(self, text: str, timeout: float | None, known: _golock.KnownLock) -> Call:
+        nanoseconds = _nanoseconds(timeout)
+        return Call(self.library, self.library.open, text.encode(), nanoseconds, known=known)
 
     def _opened(self, text: str, call: Call) -> Handle | None:
         if call.outcome == NOT_ACQUIRED:

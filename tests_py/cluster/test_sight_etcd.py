@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import socket
@@ -178,6 +179,40 @@ def test_a_snapshot_does_not_wait_for_etcd(name):
         assert not found.across.holder_known
         wait_until(lambda: seen(name).across.endpoints == (address,), "there is a client")
         join([waiter])
+
+
+def test_tasks(name):
+    async def visit(lock):
+        async with lock:
+            pass
+
+    async def until(condition):
+        for _ in range(30_000):
+            if condition():
+                return
+            await asyncio.sleep(0.001)
+        raise AssertionError("the condition does not hold")
+
+    async def main():
+        sight.start("owners")
+        lock = etcd.Lock(name)
+        async with etcd.Lock(name):
+            held = seen(name)
+            assert (held.holder.kind, held.holder.name) == ("task", "owner")
+            assert "async with etcd.Lock(name):" in str(held.acquired_at[-1])
+            visitor = asyncio.create_task(visit(lock), name="visitor")
+            await until(lambda: waits_for(name))
+            (wait,) = waits_for(name)
+            assert (wait.thread.kind, wait.thread.name) == ("task", "visitor")
+            assert "async with lock:" in str(wait.stack[-1])
+        await visitor
+        assert waits_for(name) == []
+        assert not seen(name).released_by_another
+
+    async def named():
+        await asyncio.create_task(main(), name="owner")
+
+    asyncio.run(named())
 
 
 def test_objects_of_one_lock_are_one(name):

@@ -21,7 +21,7 @@ from pathlib import Path
 import pytest
 
 import sight_scenes
-from golock.sight import LEVELS, _web
+from golock.sight import LEVELS, _image, _web
 
 ROOT = Path(__file__).resolve().parents[2]
 CHROMIUM = shutil.which("chromium") or ROOT / "build" / "chromium" / "chromium"
@@ -213,6 +213,41 @@ def test_stacks_of_a_lock_by_click_and_by_keyboard(contention):
     assert contention.names() == ["prices", "orders", "ready"]
     assert detail.inner_text().startswith("Held by MainThread, for 2.0 s")
     assert page.evaluate("document.activeElement.textContent") == "prices"
+
+
+def test_the_processes_that_hold_locks(visit):
+    maker = sight_scenes.contention(1)
+    for number, name in enumerate(["of a process", "in etcd", "hidden"]):
+        maker.object(0x9000 + number, "etcd.Lock" if number == 1 else "process.Lock", name=name)
+        maker.wait(0x9000 + number, 2, ago=1, stack=sight_scenes.at(90, "read"))
+    held = _image.ACROSS_HELD
+    maker.across(0x9000, name="of a process", process=12, slot=3, waiting=1, flags=held)
+    maker.across(
+        0x9001,
+        name="in etcd",
+        process=13,
+        host="far",
+        program="cron",
+        endpoints="a:1,b:2",
+        before=4,
+        flags=held,
+    )
+    maker.across(0x9002, name="hidden", slot=5, flags=held | _image.ACROSS_ABANDONED)
+    made = visit(sight_scenes.Process(maker))
+    holders = {
+        "of a process": "process 12 of this machine, slot 3",
+        "in etcd": "process 13 (cron) of far",
+        "hidden": "a process whose id is unknown here of this machine, slot 5",
+    }
+    for name, holder in holders.items():
+        made.page.get_by_role("button", name=name, exact=True).first.click()
+        assert f"Held by {holder}" in made.page.locator("tr.detail").last.inner_text()
+        made.page.get_by_role("button", name=name, exact=True).first.click()
+        assert made.page.get_by_role("cell", name=holder, exact=True).count() == 1
+    made.page.get_by_role("button", name="in etcd", exact=True).first.click()
+    text = made.page.locator("tr.detail").inner_text()
+    assert "Keys of other processes before its own: 4" in text
+    assert "etcd at a:1, b:2" in text
 
 
 def test_waiters_at_one_stack_are_told_together(visit):

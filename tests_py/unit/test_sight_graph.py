@@ -97,6 +97,7 @@ class Graph:
 def library(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
     built = tmp_path_factory.mktemp("graph") / "graph.so"
     command = [CC, "-std=c11", "-D_GNU_SOURCE", "-O2", "-g", "-shared", "-fPIC", f"-I{NATIVE}"]
+    command += [f"-I{sysconfig.get_paths()[name]}" for name in ("include", "platinclude")]
     subprocess.run([*command, "-o", str(built), str(NATIVE / "sight/graph.c")], check=True)
     return ctypes.CDLL(str(built))
 

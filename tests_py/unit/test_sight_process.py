@@ -402,9 +402,7 @@ def test_dump_top_and_the_page_show_it(name, monkeypatch, capsys):
             (row,) = _screen.picture(image).rows
             assert row.holder == f"process {holder.pid} of this machine, slot 1"
             (shown,) = [
-                each
-                for each in _web.picture(image)["snapshot"]["locks"]
-                if each["name"] == name
+                each for each in _web.picture(image)["snapshot"]["locks"] if each["name"] == name
             ]
             assert shown["across"]["holder"]["pid"] == holder.pid
             holder.release()

@@ -17,6 +17,7 @@ typedef struct {
     PyObject *object;
     PyObject *timeout;
     PyObject *owner;     /* as in a wait */
+    PyObject *shown;     /* the same */
     PyObject *coroutine; /* of a contended wait, or NULL */
 } Awaitable;
 
@@ -57,6 +58,7 @@ golock_await_object(const golock_state *state, const golock_awaited *kind, PyObj
     self->object = Py_NewRef(object);
     self->timeout = timeout;
     self->owner = NULL;
+    self->shown = NULL;
     self->coroutine = NULL;
     if (kind->owned && golock_running_task(&self->owner) < 0) {
         Py_DECREF(self);
@@ -69,6 +71,12 @@ golock_await_object(const golock_state *state, const golock_awaited *kind, PyObj
     return (PyObject *)self;
 }
 
+void
+golock_await_for(PyObject *awaitable, PyObject *shown)
+{
+    Py_XSETREF(((Awaitable *)awaitable)->shown, Py_NewRef(shown));
+}
+
 static int
 awaitable_traverse(Awaitable *self, visitproc visit, void *arg)
 {
@@ -76,6 +84,7 @@ awaitable_traverse(Awaitable *self, visitproc visit, void *arg)
     Py_VISIT(self->object);
     Py_VISIT(self->timeout);
     Py_VISIT(self->owner);
+    Py_VISIT(self->shown);
     Py_VISIT(self->coroutine);
     return 0;
 }
@@ -86,6 +95,7 @@ awaitable_clear(Awaitable *self)
     Py_CLEAR(self->object);
     Py_CLEAR(self->timeout);
     Py_CLEAR(self->owner);
+    Py_CLEAR(self->shown);
     Py_CLEAR(self->coroutine);
     return 0;
 }
@@ -152,6 +162,7 @@ new_waiting(const Awaitable *self, const golock_awaited *kind)
     if (waiting != NULL) {
         waiting->kind = kind;
         waiting->object = Py_NewRef(self->object);
+        waiting->shown = Py_XNewRef(self->shown);
         waiting->deadline = deadline_of(self->timeout);
         waiting->owner = Py_XNewRef(self->owner);
     }

@@ -34,6 +34,7 @@ typedef struct golock_waiting {
     bool relocks;               /* it waits at a condition for its lock, not for a notification */
     bool ended;                 /* and never again for a notification */
     bool gives_up;              /* it ends without the lock of its condition */
+    PyObject *shown;            /* what golock.sight shows in place of the object, or NULL */
     int64_t deadline;           /* or GOLOCK_FOREVER */
     golock_wait_record *record; /* of golock.sight, or NULL */
     pid_t recorded;             /* the process that has made it */
@@ -71,6 +72,9 @@ extern PyType_Spec golock_port_spec, golock_waiting_spec, golock_awaitable_spec,
  * MemoryError. */
 PyObject *golock_await_object(const golock_state *state, const golock_awaited *kind,
                               PyObject *object, PyObject *timeout);
+
+/* Has golock.sight show the wait of a new awaitable as one for another object. */
+void golock_await_for(PyObject *awaitable, PyObject *shown);
 
 /* Returns a new reference to an awaitable that is done, or NULL with the exception that is set:
  * what an __aexit__ returns for the result of a release, whose reference it steals. */

@@ -289,6 +289,7 @@ waiting_traverse(golock_waiting *self, visitproc visit, void *arg)
 {
     Py_VISIT(Py_TYPE(self));
     Py_VISIT(self->object);
+    Py_VISIT(self->shown);
     Py_VISIT(self->owner);
     Py_VISIT(self->hold.task);
     Py_VISIT(self->task.future);
@@ -321,6 +322,7 @@ waiting_dealloc(golock_waiting *self)
     waiting_clear(self);
     Py_XDECREF(self->port);
     Py_XDECREF(self->object);
+    Py_XDECREF(self->shown);
     Py_XDECREF(self->owner);
     Py_XDECREF(self->hold.task);
     PyObject_GC_Del(self);

@@ -9,6 +9,7 @@
 #include "primitives/condition.h"
 #include "primitives/object.h"
 #include "primitives/event.h"
+#include "primitives/known_lock.h"
 #include "primitives/types.h"
 #include "sharing/share.h"
 #include "sight/waits.h"
@@ -443,7 +444,8 @@ task_leave(golock_waiting *waiting)
 static golock_object_record *
 task_known(const golock_waiting *waiting)
 {
-    return golock_object_known(waiting->object, &golock_event_class);
+    return waiting->shown != NULL ? golock_across_known(golock_known_lock_across(waiting->shown))
+                                  : golock_object_known(waiting->object, &golock_event_class);
 }
 
 static const golock_awaited awaited = {.name = "Event.wait_async",
@@ -452,6 +454,16 @@ static const golock_awaited awaited = {.name = "Event.wait_async",
                                        .claim = task_claim,
                                        .leave = task_leave,
                                        .known = task_known};
+
+PyObject *
+golock_event_await_for(PyObject *event, PyObject *timeout, PyObject *known)
+{
+    PyObject *awaitable = golock_await_object(golock_state_of(event), &awaited, event, timeout);
+    if (awaitable != NULL) {
+        golock_await_for(awaitable, known);
+    }
+    return awaitable;
+}
 
 static PyObject *
 event_wait_async(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)

@@ -154,13 +154,30 @@ known_lock_wait(KnownLockObject *self, PyObject *args)
 }
 
 static PyObject *
-known_lock_taken(KnownLockObject *self, PyObject *Py_UNUSED(ignored))
+known_lock_wait_async(KnownLockObject *self, PyObject *args)
 {
+    PyObject *event, *timeout;
+    golock_state *state = golock_state_of((PyObject *)self);
+    if (!PyArg_ParseTuple(args, "O!O:wait_async", state->event_type, &event, &timeout)) {
+        return NULL;
+    }
+    return golock_event_await_for(event, timeout, (PyObject *)self);
+}
+
+static PyObject *
+known_lock_taken(KnownLockObject *self, PyObject *args)
+{
+    int by_task = 0;
+    if (!PyArg_ParseTuple(args, "|p:taken", &by_task)) {
+        return NULL;
+    }
     __atomic_store_n(&self->held, ++self->holds, __ATOMIC_RELAXED);
     golock_object_record *record =
         golock_sight_now() < GOLOCK_SIGHT_OWNERS ? NULL : golock_across_know(&self->across);
     if (record != NULL) {
-        golock_object_taken_outside(record);
+        if (!by_task || !golock_object_taken_by_task(record)) {
+            golock_object_taken_outside(record);
+        }
         golock_across_set_hold(&self->across, self->holds);
     }
     Py_RETURN_NONE;
@@ -185,12 +202,27 @@ static PyMethodDef known_lock_methods[] = {
     {"wait", (PyCFunction)known_lock_wait, METH_VARARGS,
      PyDoc_STR("wait($self, event, timeout, /)\n--\n\n"
                "Wait for the event, as a wait for the lock.")},
-    {"taken", (PyCFunction)known_lock_taken, METH_NOARGS,
-     PyDoc_STR("taken($self, /)\n--\n\nSay that the calling thread has taken the lock.")},
+    {"wait_async", (PyCFunction)known_lock_wait_async, METH_VARARGS,
+     PyDoc_STR("wait_async($self, event, timeout, /)\n--\n\n"
+               "Return an awaitable that waits for the event, as a wait for the lock.")},
+    {"taken", (PyCFunction)known_lock_taken, METH_VARARGS,
+     PyDoc_STR("taken($self, by_task=False, /)\n--\n\n"
+               "Say that the calling thread, or the task that it runs, has taken the lock.")},
     {"released", (PyCFunction)known_lock_released, METH_NOARGS,
      PyDoc_STR("released($self, /)\n--\n\n"
                "Say that the calling thread is about to release the lock.")},
     {NULL, NULL, 0, NULL},
+};
+
+static PyObject *
+known_lock_asks(KnownLockObject *self, void *Py_UNUSED(closure))
+{
+    return PyBool_FromLong(self->ask != NULL);
+}
+
+static PyGetSetDef known_lock_getset[] = {
+    {"asks", (getter)known_lock_asks, NULL, PyDoc_STR("Whether ask() was called."), NULL},
+    {NULL, NULL, NULL, NULL, NULL},
 };
 
 static PyMemberDef known_lock_members[] = {
@@ -204,6 +236,7 @@ static PyType_Slot known_lock_slots[] = {
     {Py_tp_doc, (void *)PyDoc_STR("KnownLock(name, /)\n--\n\n"
                                   "What golock.sight knows of a lock in etcd.")},
     {Py_tp_methods, known_lock_methods},
+    {Py_tp_getset, known_lock_getset},
     {Py_tp_members, known_lock_members},
     {0, NULL},
 };
