@@ -60,6 +60,6 @@ def test_without_sentinels(stress):
 
 
 def test_event(stress):
-    counts = run(stress, "process_event_kills.py", 8, stress.size(300, 10000))
+    counts = run(stress, "process_event_kills.py", 8, stress.size(300, 3000))
     stress.count("processes killed at an event", counts["kills"])
     stress.count("events set across processes", counts["sets"])
