@@ -98,7 +98,7 @@ inside() {
         root=$1 zig=$2
         shift 2
         mount --bind /proc "$root/proc"
-        mount --bind /dev "$root/dev"
+        mount --rbind /dev "$root/dev"
         mount --bind "$zig" "$root/opt/zig"
         exec chroot "$root" env -i PATH=/usr/local/bin:/usr/bin HOME=/root PYTHONPATH=/site \
             LANG=C.UTF-8 G_SLICE=always-malloc KERNEL_MACHINE="$(uname -m)" \

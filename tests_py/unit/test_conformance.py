@@ -151,6 +151,10 @@ SEVERITIES = {
 }
 
 
+# On a busy emulator an import alone may take longer than a case may.
+PATIENT = ("--timeout", "120")
+
+
 def conformance(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "golock", "conformance", "-q", *arguments],
@@ -177,8 +181,7 @@ each_kind = pytest.mark.parametrize("kind", _vectors.KINDS)
 
 @each_kind
 def test_golock_answers_as_the_interpreter_does(kind: str) -> None:
-    # An emulator may take longer than the comparison grants.
-    status, document = report("--only", "cases", "--kind", kind, "--timeout", "120")
+    status, document = report("--only", "cases", "--kind", kind, *PATIENT)
     wrong = [case for case in document["cases"] if case["verdict"] != "same"]
     assert (wrong, status) == ([], 0)
     assert len(document["cases"]) >= 120
@@ -210,7 +213,7 @@ def test_golock_passes_the_interpreters_own_tests() -> None:
 
 @pytest.mark.slow
 def test_nothing_differs() -> None:
-    done = conformance("--only", "cases", "--kind", "event", "--kind", "barrier")
+    done = conformance("--only", "cases", "--kind", "event", "--kind", "barrier", *PATIENT)
     assert done.returncode == 0
     first, second = done.stdout.splitlines()
     assert first.startswith("golock beside CPython ")
@@ -220,7 +223,7 @@ def test_nothing_differs() -> None:
 
 @pytest.mark.slow
 def test_verbose_shows_every_case() -> None:
-    done = conformance("--only", "cases", "-v", "--kind", "Semaphore")
+    done = conformance("--only", "cases", "-v", "--kind", "Semaphore", *PATIENT)
     for case in _vectors.load("Semaphore"):
         assert f" {case.name} (Semaphore, {case.start} at first)" in done.stdout
     assert "\nSemaphore  " in done.stdout

@@ -55,7 +55,7 @@ class Children:
 
     def __init__(self, subject: Named, timeout: float = TIMEOUT) -> None:
         self._subject = subject
-        self._timeout = timeout
+        self.timeout = timeout
         self._hangs: Counter[tuple[str, str, str]] = Counter()
         self._crashes: Counter[str] = Counter()
 
@@ -84,7 +84,7 @@ class Children:
 
     def limit(self, part: str) -> float:
         """Return how long a job may take, in seconds: less after each hang, of whichever kind."""
-        return max(_SHORTEST[part], self._timeout / 4.0 ** sum(self._hangs.values()))
+        return max(_SHORTEST[part], self.timeout / 4.0 ** sum(self._hangs.values()))
 
     def hung(self, job: Job) -> None:
         """Note that a job has hung."""
@@ -165,7 +165,7 @@ class _Child:
 
     def _patience(self) -> float:
         if self._running is None:
-            return TIMEOUT  # the subject's module is imported
+            return max(TIMEOUT, self._children.timeout)  # the subject's module is imported
         limit = self._children.limit(self._jobs[self._running][0])
         return limit + _GRACE
 
