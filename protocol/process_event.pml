@@ -136,7 +136,7 @@ inline clear() {
 }
 
 /* Announces a sleeper and sleeps, unless the word is another by now. */
-	/* pyext/native/process/event.c golock_page_wait: compare_and_swap(page, &word, word |
+	/* pyext/native/process/event.c wait: compare_and_swap(page, &word, word |
 	   GOLOCK_PAGE_SLEEPERS)) { */
 	/* pyext/native/process/event.c sleep_detached: result =
 	   golock_shared_wait(golock_cell_word(page), word, deadline.at, EVENT_CHANNEL); */
@@ -168,8 +168,8 @@ inline sleep() {
 	fi
 }
 
-	/* pyext/native/process/event.c golock_page_wait: const uint32_t initial = load(page); */
-	/* pyext/native/process/event.c golock_page_wait: uint32_t word = load(page); */
+	/* pyext/native/process/event.c wait: const uint32_t initial = load(page); */
+	/* pyext/native/process/event.c wait: uint32_t word = load(page); */
 	/* internal/process/event_linux.go load: func (e *Event) load() uint32 { return
 	   atomic.LoadUint32(e.page.memory.word()) } */
 	/* internal/process/event_linux.go Wait: initial := e.load() */

@@ -272,7 +272,8 @@ ACCESS = {
         r"|golock_shared_\w+\(|golock_waitv\(words"
     ),
     "pyext/native/process/event.c": (
-        r"__atomic_\w+\(|compare_and_swap\(page|[^_]load\(page|golock_shared_\w+\("
+        r"__atomic_\w+\((?!&page->waiting)|compare_and_swap\(page|[^_]load\(page"
+        r"|golock_shared_\w+\("
     ),
     "pyext/native/process/futex.h": r"FUTEX_WAKE_OP, ",
     "pyext/native/process/wait.c": r"golock_cell_(next|owes)\(|golock_shared_\w+\(",

@@ -11,7 +11,7 @@
 #include "primitives/known_lock.h"
 #include "primitives/lock.h"
 #include "primitives/object.h"
-#include "primitives/process_lock.h"
+#include "primitives/page_object.h"
 #include "primitives/types.h"
 #include "process/page.h"
 #include "sharing/share.h"
@@ -309,11 +309,14 @@ record_of(golock_state *state, PyObject *object)
     return record;
 }
 
-/* Returns what golock.sight asks of a lock of several processes, or NULL: it is none. */
+/* Returns what golock.sight asks of a lock or an event of several processes, or NULL: it is
+ * neither. */
 static golock_across *
 across_of(golock_state *state, PyObject *object)
 {
-    return PyObject_TypeCheck(object, state->process_lock_type) ? golock_process_lock_across(object)
+    const bool has_page = PyObject_TypeCheck(object, state->process_lock_type) ||
+                          PyObject_TypeCheck(object, state->process_event_type);
+    return has_page                                             ? golock_page_object_across(object)
            : PyObject_TypeCheck(object, state->known_lock_type) ? golock_known_lock_across(object)
                                                                 : NULL;
 }

@@ -1,4 +1,4 @@
-"""golock.sight: locks across processes."""
+"""golock.sight: locks and events across processes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import pytest
 
 import golock
 from golock import process, sight
-from golock.process import Lock
+from golock.process import Event, Lock
 from golock.sight import _golock, _screen, _web
 from golock.sight._dump import main as dump
 from golock.sight._image import Image
@@ -378,6 +378,124 @@ def test_no_deadlock_with_a_lock_that_another_process_has_taken_over(name):
         assert seen(name).holder is None
         holder.release()
         join(threads)
+
+
+SETTER = """
+import sys
+from golock.process import Event
+event = Event(sys.argv[1])
+event.set() if sys.argv[2] == "set" else event.clear()
+"""
+
+
+def elsewhere(name, what):
+    """Set or clear the event of a name in another process."""
+    subprocess.run([sys.executable, "-c", SETTER, name, what], check=True)
+
+
+def seen_event(name):
+    """Return what a snapshot says about the event of a name."""
+    (found,) = [
+        each
+        for each in sight.snapshot().locks
+        if each.across is not None and each.across.name == name
+    ]
+    assert found.kind == "process.Event"
+    return found
+
+
+@pytest.mark.parametrize("level", ["waits", "owners"])
+def test_an_event_and_the_threads_that_wait(name, level):
+    jsonschema = pytest.importorskip("jsonschema")
+    schema = Path(sight.__path__[0], "snapshot.schema.json").read_text(encoding="utf-8")
+    event = Event(name)
+    sight.start(level)
+    threads = [start(event.wait), start(lambda: event.wait(timeout=1000))]
+    wait_until(lambda: len(waits_for(name)) == 2, "wait")
+    wait_until(lambda: seen_event(name).across.waiting == 2, "counted")
+    found = seen_event(name)
+    assert (found.name, found.state, found.holder, found.held_by) == (name, "clear", None, "")
+    assert (found.across.holder, found.across.is_abandoned) == (None, False)
+    (limited,) = [wait for wait in waits_for(name) if wait.limited]
+    assert limited.thread.identifier == threads[1].ident
+    assert "event.wait(timeout=1000)" in str(limited.stack[-1])
+    said = f"{name} (process.Event, clear, 2 threads of this process waiting)"
+    assert said in str(sight.snapshot())
+    elsewhere(name, "set")
+    join(threads)
+    found = seen_event(name)
+    assert (found.state, found.across.waiting, found.holder) == ("set", 0, None)
+    assert (found.last_set_by, found.acquired_at, found.held_for) == (None, (), None)
+    assert waits_for(name) == []
+    assert "held" not in str(sight.snapshot())
+    document = json.loads(json.dumps(sight.snapshot().as_json()))
+    assert list(jsonschema.Draft202012Validator(json.loads(schema)).iter_errors(document)) == []
+    elsewhere(name, "clear")
+    assert seen_event(name).state == "clear"
+
+
+def test_an_anonymous_event_is_called_by_where_it_was_made():
+    sight.start("waits")
+    event = Event()
+    (found,) = [each for each in sight.snapshot().locks if each.kind == "process.Event"]
+    function = "test_an_anonymous_event_is_called_by_where_it_was_made"
+    line = found.created_at.line
+    assert found.name == f"anonymous process.Event test_sight_process.py:{line} ({function})"
+    sight.name(event, "ready")
+    (found,) = [each for each in sight.snapshot().locks if each.kind == "process.Event"]
+    assert (found.name, found.across.name) == ("ready", None)
+
+
+def test_no_deadlock_with_an_event(name):
+    """Any process may set it, though the thread that has set it here waits."""
+    sight.start("owners", on_deadlock=None)
+    event, inner, meeting = Event(name), golock.Lock(), threading.Barrier(2)
+
+    def first():
+        with inner:
+            meeting.wait()
+            event.wait()
+
+    def second():
+        event.set()
+        event.clear()
+        meeting.wait()
+        with inner:
+            pass
+
+    threads = [start(first), start(second)]
+    wait_until(lambda: len(sight.snapshot().waits) == 2, "both wait")
+    assert sight.deadlocks() == ()
+    elsewhere(name, "set")
+    join(threads)
+
+
+def test_the_wait_for_an_event_ends_with_an_exception(name):
+    """Of a signal handler."""
+    sight.start("waits")
+    event = Event(name)
+
+    def interrupt(*_):
+        (wait,) = waits_for(name)
+        assert wait.is_suspended
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGUSR1, interrupt)
+    try:
+        main = threading.get_ident()
+        waker = start(
+            lambda: (
+                wait_until(lambda: waits_for(name), "waits"),
+                signal.pthread_kill(main, signal.SIGUSR1),
+            )
+        )
+        with pytest.raises(KeyboardInterrupt):
+            event.wait(timeout=1000)
+        join([waker])
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert waits_for(name) == []
+    assert seen_event(name).across.waiting == 0
 
 
 def test_dump_top_and_the_page_show_it(name, monkeypatch, capsys):

@@ -56,6 +56,7 @@ KINDS: Final = (
     "Barrier",
     "process.Lock",
     "etcd.Lock",
+    "process.Event",
 )
 
 

@@ -87,7 +87,7 @@ class Process:
 
 @dataclass(frozen=True, slots=True)
 class Across:
-    """What is known of a lock of several processes, beyond this one."""
+    """What is known of a lock or an event of several processes, beyond this one."""
 
     name: str | None
     """Its name for all processes, or None if it is anonymous."""
@@ -123,11 +123,14 @@ class Lock:
     processes has one of its own in each, whatever objects there are for it.
     """
     kind: str
-    """"Lock", "RLock", ..., "process.Lock", "etcd.Lock", or "object" if it is unknown."""
+    """
+    "Lock", "RLock", ..., "process.Lock", "etcd.Lock", "process.Event", or "object" if it is
+    unknown.
+    """
     name: str
     """
-    As given by `golock.sight.name`, or the name of a lock of several processes; else by where it
-    was made; else by its address.
+    As given by `golock.sight.name`, or the name of a lock or an event of several processes; else by
+    where it was made; else by its address.
     """
     state: str
     """
@@ -169,7 +172,7 @@ class Lock:
     waiting: tuple[Thread, ...] = ()
     """The threads that are known to wait at a barrier."""
     across: Across | None = None
-    """Of a lock of several processes."""
+    """Of a lock or an event of several processes."""
 
     @property
     def held_by(self) -> str:
@@ -519,7 +522,7 @@ class Model:
         given = self.image.string(name)
         if given:
             return given
-        if kind_name(kind) == "process.Lock":
+        if kind_name(kind) in {"process.Lock", "process.Event"}:
             return f"anonymous {self._unnamed(kind, created, address)}"
         return self._unnamed(kind, created, address)
 
@@ -539,7 +542,7 @@ class Model:
         state = _STATES.get(kind, ("", ""))[bool(entry.flags & _image.OBJECT_HELD)]
         who = self.thread(entry.owner) if entry.owner else None
         across = self.image.across(entry.address)
-        if across is not None:
+        if across is not None and kind != "process.Event":
             state = (
                 "held"
                 if across.flags & _image.ACROSS_HELD
@@ -677,6 +680,7 @@ _STATES = {
     "Event": ("clear", "set"),
     "process.Lock": ("free", "held"),
     "etcd.Lock": ("free", "held"),
+    "process.Event": ("clear", "set"),
 }
 _WITH_VALUE = ("RLock", "Semaphore", "BoundedSemaphore")
 

@@ -35,7 +35,14 @@ golock_page_object_new(PyTypeObject *type, uint32_t kind, const char *path,
         return NULL;
     }
     self->page = page;
+    golock_across_made(&page->across);
     return (PyObject *)self;
+}
+
+golock_across *
+golock_page_object_across(PyObject *self)
+{
+    return &((golock_page_object *)self)->page->across;
 }
 
 void

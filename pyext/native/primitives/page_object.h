@@ -21,6 +21,9 @@ PyObject *golock_page_object_new(PyTypeObject *type, uint32_t kind, const char *
                                  unsigned long long device, unsigned long long inode,
                                  int descriptor);
 
+/* Returns what golock.sight asks of an instance of ProcessLock or ProcessEvent. */
+golock_across *golock_page_object_across(PyObject *self);
+
 void golock_page_object_dealloc(PyObject *self);
 
 /* The method _descriptor. */

@@ -2,7 +2,6 @@
 #include "args/timeout.h"
 #include "base/state.h"
 #include "primitives/page_object.h"
-#include "primitives/process_lock.h"
 #include "primitives/types.h"
 #include "process/cell.h"
 #include "process/page.h"
@@ -23,12 +22,6 @@ page_of(const ProcessLockObject *self)
     return self->base.page;
 }
 
-golock_across *
-golock_process_lock_across(PyObject *lock)
-{
-    return &page_of((ProcessLockObject *)lock)->across;
-}
-
 static PyObject *
 process_lock_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
@@ -44,7 +37,6 @@ process_lock_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
         golock_page_object_new(type, GOLOCK_PAGE_LOCK, path, device, inode, descriptor);
     if (self != NULL) {
         ((ProcessLockObject *)self)->refuses = refuses;
-        golock_across_made(golock_process_lock_across(self));
     }
     return self;
 }

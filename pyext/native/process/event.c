@@ -3,6 +3,7 @@
 #include "base/process.h"
 #include "process/cell.h"
 #include "process/futex.h"
+#include "sight/waits.h"
 #include "waiting/spin.h"
 
 #include <errno.h>
@@ -71,22 +72,26 @@ over(uint32_t initial, uint32_t word)
 /* Sleeps while the word has this value, until woken. Returns false when the deadline has passed. A
  * thread that runs signal handlers also returns when a signal arrives. */
 static bool
-sleep_detached(golock_page *page, uint32_t word, golock_deadline deadline)
+sleep_detached(golock_page *page, uint32_t word, golock_deadline deadline,
+               golock_wait_record *record)
 {
     long result;
+    __atomic_fetch_add(&page->waiting, 1, __ATOMIC_RELAXED);
     PyThreadState *thread = golock_detach();
     do {
         result = golock_shared_wait(golock_cell_word(page), word, deadline.at, EVENT_CHANNEL);
     } while (result < 0 && errno == EINTR && !golock_runs_handlers());
     const bool in_time = result == 0 || errno != ETIMEDOUT;
-    PyEval_RestoreThread(thread);
+    golock_attach(record, thread);
+    __atomic_fetch_sub(&page->waiting, 1, __ATOMIC_RELAXED);
     return in_time;
 }
 
-int
-golock_page_wait(golock_page *page, golock_deadline deadline)
+static int
+wait(golock_page *page, golock_deadline deadline, golock_wait_record **record)
 {
     const uint32_t initial = load(page);
+    const int64_t since = golock_now();
     bool in_time = golock_may_wait(deadline);
     for (;;) {
         uint32_t word = load(page);
@@ -97,12 +102,22 @@ golock_page_wait(golock_page *page, golock_deadline deadline)
             return 0;
         }
         /* Run the handlers of pending signals, which would not interrupt the sleep. */
-        if (Py_MakePendingCalls() < 0) {
+        if (golock_make_pending_calls(*record) < 0) {
             return -1;
         }
         if ((word & GOLOCK_PAGE_SLEEPERS) != 0 ||
             compare_and_swap(page, &word, word | GOLOCK_PAGE_SLEEPERS)) {
-            in_time = sleep_detached(page, word | GOLOCK_PAGE_SLEEPERS, deadline);
+            golock_wait_sleeps(record, golock_across_known(&page->across), since, deadline);
+            in_time = sleep_detached(page, word | GOLOCK_PAGE_SLEEPERS, deadline, *record);
         }
     }
+}
+
+int
+golock_page_wait(golock_page *page, golock_deadline deadline)
+{
+    golock_wait_record *record = NULL;
+    const int result = wait(page, deadline, &record);
+    golock_wait_ends(record, NULL, 0);
+    return result;
 }

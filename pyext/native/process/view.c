@@ -53,6 +53,14 @@ view(const golock_across *lock, struct golock_image_across *entry)
     entry->flags &= ~GOLOCK_ACROSS_OWN;
 }
 
+/* Nobody holds an event. */
+static void
+view_event(const golock_across *event, struct golock_image_across *entry)
+{
+    entry->waiting = __atomic_load_n(&page_of(event)->waiting, __ATOMIC_RELAXED);
+    entry->flags = GOLOCK_ACROSS_KNOWN;
+}
+
 static void
 record_owners(golock_across *lock, bool records)
 {
@@ -76,7 +84,7 @@ hexadecimal(char digit)
                                           : -1;
 }
 
-/* Returns the name of a lock whose page has this path, allocated. golock.process quotes it as in
+/* Returns the name of the page at this path, allocated. golock.process quotes it as in
  * URLs. */
 static char *
 name_of(const char *path)
@@ -105,13 +113,14 @@ golock_page_show(golock_page *page)
     if (named && page->name == NULL) {
         return false;
     }
+    const bool is_event = page->memory->kind == GOLOCK_PAGE_EVENT;
     page->across = (golock_across){
-        .kind = GOLOCK_KIND_PROCESS_LOCK,
+        .kind = is_event ? GOLOCK_KIND_PROCESS_EVENT : GOLOCK_KIND_PROCESS_LOCK,
         .name = page->name,
-        .view = view,
-        .record_owners = record_owners,
+        .view = is_event ? view_event : view,
+        .record_owners = is_event ? NULL : record_owners,
         .word = &page->memory->cell,
-        .mask = HOLD,
+        .mask = is_event ? GOLOCK_PAGE_SET : HOLD,
     };
     golock_across_add(&page->across);
     return true;

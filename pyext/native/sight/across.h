@@ -1,5 +1,6 @@
-/* Locks that other processes take too: golock.process.Lock and golock.etcd.Lock. The layers above
- * know their state. Each lock of this process is in a list here, and golock.sight asks it. */
+/* Locks that other processes take too: golock.process.Lock and golock.etcd.Lock. And events that
+ * they share: golock.process.Event. The layers above know their state. Each lock and event of this
+ * process is in a list here, and golock.sight asks it. */
 #ifndef GOLOCK_ACROSS_H
 #define GOLOCK_ACROSS_H
 
@@ -10,7 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* A lock of several processes, as this process knows it. */
+/* A lock or an event of several processes, as this process knows it. */
 typedef struct golock_across {
     golock_object_record *record; /* or NULL: see golock_across_known */
     enum golock_object_kind kind;
@@ -25,7 +26,8 @@ typedef struct golock_across {
     void (*record_owners)(struct golock_across *lock, bool records);
 
     /* The thread of this process that was recorded as the owner has the lock as long as the masked
-     * word is `hold`, which is not 0. Other processes may release it. Accessed atomically. */
+     * word is `hold`, which is not 0. Other processes may release it. An event is set as long as
+     * the masked word is not 0. Accessed atomically. */
     const uint64_t *word;
     uint64_t mask, hold;
 
@@ -67,6 +69,13 @@ golock_across_holds(const golock_across *lock)
 {
     const uint64_t hold = __atomic_load_n(&lock->hold, __ATOMIC_ACQUIRE);
     return hold != 0 && (__atomic_load_n(lock->word, __ATOMIC_RELAXED) & lock->mask) == hold;
+}
+
+/* Whether the event is set. */
+static inline bool
+golock_across_is_set(const golock_across *event)
+{
+    return (__atomic_load_n(event->word, __ATOMIC_RELAXED) & event->mask) != 0;
 }
 
 /* Guards the list, and what record_owners changes. The lock of the tables may be taken inside it,

@@ -121,6 +121,7 @@ enum golock_object_kind {
     GOLOCK_KIND_BARRIER,
     GOLOCK_KIND_PROCESS_LOCK,
     GOLOCK_KIND_ETCD_LOCK,
+    GOLOCK_KIND_PROCESS_EVENT,
 };
 
 #define GOLOCK_OBJECT_HELD 0x1u     /* a lock that is held, an event that is set, no permits left */
@@ -128,7 +129,8 @@ enum golock_object_kind {
 #define GOLOCK_OBJECT_SHARED 0x4u   /* code outside Python knows its word */
 #define GOLOCK_OBJECT_GO 0x8u       /* made by Go */
 
-/* What is known of a lock of several processes, beside its entry in OBJECTS. */
+/* What is known of a lock or an event of several processes, beside its entry in OBJECTS. Nobody
+ * holds an event. */
 struct golock_image_across {
     uint64_t object;
     uint64_t token;         /* of this process's hold of a lock in etcd, or 0 */

@@ -688,6 +688,9 @@ read_state(const golock_object_record *record, struct golock_image_object *entry
     case GOLOCK_KIND_ETCD_LOCK:
         held = golock_across_holds(record->address);
         break;
+    case GOLOCK_KIND_PROCESS_EVENT:
+        held = golock_across_is_set(record->address);
+        break;
     case GOLOCK_KIND_LOCK:
         held = word & GOLOCK_HELD;
         break;

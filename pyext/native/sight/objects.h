@@ -17,8 +17,8 @@
  * object that Go cannot reach is written with the GIL. Otherwise the version serves as a lock, and
  * the fields are accessed atomically: read them by golock_object_read. */
 typedef struct golock_object_record {
-    const void *address; /* of the object; of the word, if Go made it; of the golock_across of a
-                          * lock of several processes; NULL: the record is free */
+    const void *address; /* of the object; of the word, if Go made it; of the golock_across of what
+                          * several processes share; NULL: the record is free */
     uint64_t owner;      /* as in struct golock_image_object: the key of a thread, or 0 */
     int64_t since;       /* CLOCK_MONOTONIC_COARSE, in nanoseconds */
     union {

@@ -124,14 +124,14 @@ append_short_path(text *t, uint32_t file)
 static void
 append_object(text *t, const golock_object_record *object)
 {
-    static const char *const kinds[] = {"object",           "Lock",     "RLock",     "Semaphore",
-                                        "BoundedSemaphore", "Event",    "Condition", "Barrier",
-                                        "process.Lock",     "etcd.Lock"};
+    static const char *const kinds[] = {
+        "object",    "Lock",    "RLock",        "Semaphore", "BoundedSemaphore", "Event",
+        "Condition", "Barrier", "process.Lock", "etcd.Lock", "process.Event"};
     if (append_string(t, object->name)) {
         return;
     }
     const char *kind = kinds[object->kind < sizeof(kinds) / sizeof(kinds[0]) ? object->kind : 0];
-    if (object->kind == GOLOCK_KIND_PROCESS_LOCK) {
+    if (object->kind == GOLOCK_KIND_PROCESS_LOCK || object->kind == GOLOCK_KIND_PROCESS_EVENT) {
         append(t, "anonymous ");
     }
     if (object->created == 0) {
