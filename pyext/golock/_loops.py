@@ -279,7 +279,7 @@ async def wait_at_condition(waiter: Waiter, timeout: float | None) -> bool:
         if not waiter.begun:
             raise
         raised = error
-        waiter.relock()
+        waiter.fail()
     while not waiter.claim(port):
         try:
             if waiter.relocks:
@@ -291,18 +291,16 @@ async def wait_at_condition(waiter: Waiter, timeout: float | None) -> bool:
                 await loop.suspend(waiter, deadline)
         except GeneratorExit as error:  # nobody resumes the task, so it cannot wait for the lock
             raised = error
-            waiter.relock()
+            waiter.fail()
             if not (port.is_own() and waiter.claim(port)):
                 waiter.give_up()
             break
         except BaseException as error:
             raised = error
-            waiter.relock()
+            waiter.fail()
     notified = waiter.leave()
     if raised is None:
         return notified
-    if notified:
-        waiter.object.notify()
     try:
         raise raised
     finally:

@@ -33,6 +33,7 @@ typedef struct golock_waiting {
     bool begun;
     bool relocks;               /* it waits at a condition for its lock, not for a notification */
     bool ended;                 /* and never again for a notification */
+    bool fails;                 /* it passes a notification of its condition on */
     bool gives_up;              /* it ends without the lock of its condition */
     PyObject *shown;            /* what golock.sight shows in place of the object, or NULL */
     int64_t deadline;           /* or GOLOCK_FOREVER */

@@ -248,12 +248,6 @@ waiting_begun(golock_waiting *self, void *Py_UNUSED(closure))
 }
 
 static PyObject *
-waiting_object(golock_waiting *self, void *Py_UNUSED(closure))
-{
-    return Py_NewRef(self->object);
-}
-
-static PyObject *
 waiting_future(golock_waiting *self, PyObject *future)
 {
     golock_tasks_lock();
@@ -269,6 +263,13 @@ waiting_relock(golock_waiting *self, PyObject *Py_UNUSED(ignored))
 {
     self->relocks = self->ended = true;
     Py_RETURN_NONE;
+}
+
+static PyObject *
+waiting_fail(golock_waiting *self, PyObject *ignored)
+{
+    self->fails = true;
+    return waiting_relock(self, ignored);
 }
 
 static PyObject *
@@ -339,10 +340,13 @@ static PyMethodDef waiting_methods[] = {
     {"relock", (PyCFunction)waiting_relock, METH_NOARGS,
      PyDoc_STR("relock($self, /)\n--\n\n"
                "Wait at the condition no more: from now on claim takes its lock.")},
+    {"fail", (PyCFunction)waiting_fail, METH_NOARGS,
+     PyDoc_STR("fail($self, /)\n--\n\n"
+               "The same for a wait that raises: leave passes a notification on.")},
     {"give_up", (PyCFunction)waiting_give_up, METH_NOARGS,
      PyDoc_STR("give_up($self, /)\n--\n\n"
-               "Say that a wait at a condition ends without its lock: leave passes a notification\n"
-               "on, and the __aexit__ of a coroutine that is closed releases nothing.")},
+               "Say that a wait that has failed ends without the lock of its condition: the\n"
+               "__aexit__ of a coroutine that is closed releases nothing.")},
     {"leave", (PyCFunction)waiting_leave, METH_NOARGS,
      PyDoc_STR("leave($self, /)\n--\n\n"
                "End the wait. Return whether the waiter of a condition was notified.")},
@@ -350,7 +354,6 @@ static PyMethodDef waiting_methods[] = {
 };
 
 static PyGetSetDef waiting_getset[] = {
-    {"object", (getter)waiting_object, NULL, PyDoc_STR("What the task waits for."), NULL},
     {"begun", (getter)waiting_begun, NULL,
      PyDoc_STR("Whether a claim has begun the wait, which leave ends."), NULL},
     {"relocks", (getter)waiting_relocks, NULL,

@@ -371,8 +371,9 @@ leave_waiters(PyObject *self, golock_listener *listener, int result)
     return result;
 }
 
-/* Passes a notification to the next waiter. Preserves an exception that is set. */
-static void
+/* Passes a notification to the next waiter. Preserves an exception that is set. Returns 0, or -1
+ * with an exception set that the condition's own notify has raised. */
+static int
 pass_on(ConditionObject *self)
 {
     bool native;
@@ -383,7 +384,7 @@ pass_on(ConditionObject *self)
     }
     GOLOCK_END_CRITICAL_SECTION();
     if (native) {
-        return;
+        return 0;
     }
     PyObject *raised = golock_raised();
     PyObject *notified = PyObject_CallMethod((PyObject *)self, "notify", NULL);
@@ -393,6 +394,7 @@ pass_on(ConditionObject *self)
         golock_raise(raised);
     }
     Py_XDECREF(notified);
+    return notified == NULL ? -1 : 0;
 }
 
 /* Ends a wait for which golock_await returned `result`, with the lock taken again: until then the
@@ -843,34 +845,42 @@ task_claim(golock_waiting *waiting)
     return taken;
 }
 
+/* The wait ends without the lock. `with condition` calls no __aexit__ that would forgo it. */
+static void
+forgo(const golock_waiting *waiting)
+{
+    const ConditionObject *self = (ConditionObject *)waiting->object;
+    const bool by_thread = self->reentrant && waiting->hold.task == NULL;
+    if (!by_thread) {
+        __atomic_add_fetch(closed_waits_of(self), self->reentrant ? waiting->hold.count : 1,
+                           __ATOMIC_RELAXED);
+    }
+}
+
 static int
 task_leave(golock_waiting *waiting)
 {
     golock_listener *listener = &waiting->listener;
     if (waiting->gives_up) {
-        const ConditionObject *self = (ConditionObject *)waiting->object;
-        __atomic_add_fetch(closed_waits_of(self), self->reentrant ? waiting->hold.count : 1,
-                           __ATOMIC_RELAXED);
+        forgo(waiting);
     }
     if (!golock_port_is_own(waiting->task.port)) {
         return 0;
     }
-    bool notified = golock_withdraw(listener) != 0;
-    if (notified && waiting->gives_up && listener->lock == NULL) {
-        pass_on((ConditionObject *)waiting->object);
-        notified = false;
-    }
+    const bool notified = golock_withdraw(listener) != 0;
+    const bool opened = listener->lock != NULL;
     if (waiting->task.word != NULL) {
         golock_plain_resign(&waiting->task);
     } else {
         golock_task_leave(&waiting->task);
     }
-    if (listener->lock != NULL) { /* the condition was opened */
-        int left = leave_waiters(waiting->object, listener, 0);
-        Py_CLEAR(listener->lock);
+    int left = opened ? leave_waiters(waiting->object, listener, 0) : 0;
+    Py_CLEAR(listener->lock);
+    if (left < 0 || !notified || !waiting->fails) {
         return left < 0 ? -1 : notified;
     }
-    return notified;
+    const bool may_notify = !opened || !waiting->gives_up; /* an opened one only with the lock */
+    return may_notify ? pass_on((ConditionObject *)waiting->object) : 0;
 }
 
 static void
