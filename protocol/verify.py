@@ -218,7 +218,7 @@ UNREACHED = {
     "(old & HELD) == 0 -> STORE(next); FREE; goto done": "a lock that is released is held",
     "some_on(CLAIMANT)": "only with --all: a holder dies while a claimant sleeps",
     "handoffRequested(old) -> old = 0; break": "only with a third process that calls",
-    "[3]": "only with a fourth thread, which finds a fault",
+    "(3)": "only with a fourth thread, which finds a fault",
     "((phase[me]>=2))": "nobody is killed in the middle of a step",
     "((phase[me]!=0))": "the same",
     "WAKE_AGENT": "the agent does not sleep while it wakes another",
