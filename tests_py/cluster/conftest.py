@@ -12,7 +12,7 @@ import socket
 import subprocess
 import tempfile
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -23,12 +23,12 @@ ROOT = Path(__file__).resolve().parents[2]
 DEBIAN = ROOT / "build" / "etcd-server" / "usr" / "bin" / "etcd"
 
 
-def free_address() -> str:
+def free_address(host: str) -> str:
     """Return an address that no connection of a client gets."""
     while True:
         with socket.socket() as probe:
             try:
-                probe.bind(("127.0.0.1", random.randrange(10000, 30000)))
+                probe.bind((host, random.randrange(10000, 30000)))
             except OSError:
                 continue
             return "{}:{}".format(*probe.getsockname())
@@ -44,14 +44,14 @@ def is_ready(endpoint: str) -> bool:
 
 
 @contextlib.contextmanager
-def running_etcd() -> Iterator[str]:
+def running_etcd(host: str = "127.0.0.1") -> Iterator[str]:
     """Start etcd and return its endpoint; its shortest lease is one of a second."""
     pytest.importorskip("golock_etcd", reason="golock-etcd is not installed: make etcd")
     program = os.environ.get("GOLOCK_ETCD") or shutil.which("etcd") or str(DEBIAN)
     if not Path(program).exists():
         pytest.skip("there is no etcd: make etcd")
     memory = "/dev/shm" if Path("/dev/shm").is_dir() else None
-    client, peer = free_address(), free_address()
+    client, peer = free_address(host), free_address("127.0.0.1")
     with tempfile.TemporaryDirectory(prefix="golock-etcd-", dir=memory) as folder:
         with Path(folder, "log").open("w") as log:
             server = subprocess.Popen(
@@ -77,6 +77,12 @@ def running_etcd() -> Iterator[str]:
         finally:
             server.kill()
             server.wait()
+
+
+@pytest.fixture
+def start_etcd() -> Callable[..., contextlib.AbstractContextManager[str]]:
+    """Return a function that starts another server, on an address of this machine."""
+    return running_etcd
 
 
 @pytest.fixture(scope="session")
