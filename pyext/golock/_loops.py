@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Awaitable, Callable
 
-    from ._golock import Condition, Waiter
+    from ._golock import Waiter
 
 _T = TypeVar("_T")
 
@@ -307,8 +307,15 @@ async def wait_at_condition(waiter: Waiter, timeout: float | None) -> bool:
         raised = None  # it refers to this frame
 
 
-async def wait_for(condition: Condition, predicate: Callable[[], _T], timeout: float | None) -> _T:
-    """Wait until predicate() is true, or for timeout seconds, and return its last result."""
+async def wait_for(
+    wait: Callable[[float | None], Awaitable[bool]],
+    predicate: Callable[[], _T],
+    timeout: float | None,
+) -> _T:
+    """Wait until predicate() is true, or for timeout seconds, and return its last result.
+
+    ``wait`` is the condition's wait_async, for the task that has called wait_for_async.
+    """
     result = predicate()
     if result:
         return result
@@ -318,6 +325,6 @@ async def wait_for(condition: Condition, predicate: Callable[[], _T], timeout: f
         left = None if deadline is None else deadline - loop.time()
         if left is not None and left <= 0:
             break
-        await condition.wait_async(left)
+        await wait(left)
         result = predicate()
     return result

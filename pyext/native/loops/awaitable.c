@@ -32,8 +32,8 @@ golock_running_task(PyObject **task)
 }
 
 PyObject *
-golock_await_object(const golock_state *state, const golock_awaited *kind, PyObject *object,
-                    PyObject *timeout)
+golock_await_by(const golock_state *state, const golock_awaited *kind, PyObject *object,
+                PyObject *timeout, PyObject *owner)
 {
     if (timeout == Py_None) {
         Py_INCREF(timeout);
@@ -57,10 +57,10 @@ golock_await_object(const golock_state *state, const golock_awaited *kind, PyObj
     self->awaited = true; /* so far there is nothing to warn of */
     self->object = Py_NewRef(object);
     self->timeout = timeout;
-    self->owner = NULL;
+    self->owner = Py_XNewRef(owner);
     self->shown = NULL;
     self->coroutine = NULL;
-    if (kind->owned && golock_running_task(&self->owner) < 0) {
+    if (kind->owned && owner == NULL && golock_running_task(&self->owner) < 0) {
         Py_DECREF(self);
         return NULL;
     }
@@ -69,6 +69,13 @@ golock_await_object(const golock_state *state, const golock_awaited *kind, PyObj
         PyObject_GC_Track(self);
     }
     return (PyObject *)self;
+}
+
+PyObject *
+golock_await_object(const golock_state *state, const golock_awaited *kind, PyObject *object,
+                    PyObject *timeout)
+{
+    return golock_await_by(state, kind, object, timeout, NULL);
 }
 
 void

@@ -74,6 +74,10 @@ extern PyType_Spec golock_port_spec, golock_waiting_spec, golock_awaitable_spec,
 PyObject *golock_await_object(const golock_state *state, const golock_awaited *kind,
                               PyObject *object, PyObject *timeout);
 
+/* The same for this owner, which is that of a wait; NULL: the task that runs. */
+PyObject *golock_await_by(const golock_state *state, const golock_awaited *kind, PyObject *object,
+                          PyObject *timeout, PyObject *owner);
+
 /* Has golock.sight show the wait of a new awaitable as one for another object. */
 void golock_await_for(PyObject *awaitable, PyObject *shown);
 

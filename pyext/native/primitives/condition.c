@@ -910,6 +910,12 @@ task_known(const golock_waiting *waiting)
 static const golock_awaited awaited = AWAITED(false);
 static const golock_awaited awaited_by_owner = AWAITED(true);
 
+static const golock_awaited *
+awaited_of(PyObject *self)
+{
+    return ((ConditionObject *)self)->reentrant ? &awaited_by_owner : &awaited;
+}
+
 static PyObject *
 condition_wait_async(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
@@ -918,21 +924,50 @@ condition_wait_async(PyObject *self, PyObject *const *args, Py_ssize_t nargs, Py
         check_awaitable(self) < 0) {
         return NULL;
     }
-    const bool reentrant = ((ConditionObject *)self)->reentrant;
-    return golock_await_object(golock_state_of(self), reentrant ? &awaited_by_owner : &awaited,
-                               self, timeout);
+    return golock_await_object(golock_state_of(self), awaited_of(self), self, timeout);
+}
+
+/* wait_async for the task that has called wait_for_async, though another may run it. `bound` has
+ * the condition and, unless no task ran, the weak reference to that task. */
+static PyObject *
+wait_async_for_caller(PyObject *bound, PyObject *timeout)
+{
+    PyObject *self = PyTuple_GET_ITEM(bound, 0);
+    PyObject *owner = PyTuple_GET_SIZE(bound) > 1 ? PyTuple_GET_ITEM(bound, 1) : NULL;
+    return check_awaitable(self) < 0
+               ? NULL
+               : golock_await_by(golock_state_of(self), awaited_of(self), self, timeout, owner);
+}
+
+/* Returns a new reference to wait_async_for_caller, or NULL with an exception set. */
+static PyObject *
+bind_caller(PyObject *self)
+{
+    static PyMethodDef method = {"wait_async", wait_async_for_caller, METH_O, NULL};
+    PyObject *owner = NULL;
+    if (awaited_of(self)->owned && golock_running_task(&owner) < 0) {
+        return NULL;
+    }
+    PyObject *bound = owner == NULL ? PyTuple_Pack(1, self) : PyTuple_Pack(2, self, owner);
+    PyObject *wait = bound == NULL ? NULL : PyCFunction_New(&method, bound);
+    Py_XDECREF(bound);
+    Py_XDECREF(owner);
+    return wait;
 }
 
 static PyObject *
 condition_wait_for_async(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
     static const golock_name names[] = {GOLOCK_NAME("predicate"), GOLOCK_NAME("timeout")};
-    PyObject *values[3] = {self, NULL, Py_None};
+    PyObject *values[3] = {NULL, NULL, Py_None};
     if (golock_parse_args("wait_for_async", names, 2, 1, args, nargs, kwnames, values + 1) < 0 ||
         check_awaitable(self) < 0) {
         return NULL;
     }
-    return golock_call_loops("wait_for", values, 3);
+    values[0] = bind_caller(self);
+    PyObject *coroutine = values[0] == NULL ? NULL : golock_call_loops("wait_for", values, 3);
+    Py_XDECREF(values[0]);
+    return coroutine;
 }
 
 static PyObject *
