@@ -533,9 +533,9 @@ golock_task_suspends(golock_task *task, bool notified)
     if (task->state == GOLOCK_TASK_OUT) {
         task->state = GOLOCK_TASK_LISTENS;
         enroll(task);
-        if (notified) {
-            golock_task_notify(task);
-        }
+    }
+    if (notified && task->state == GOLOCK_TASK_LISTENS) { /* perhaps while it ran */
+        golock_task_notify(task);
     }
 }
 
