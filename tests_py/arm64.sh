@@ -12,6 +12,8 @@ python=$(realpath --no-symlinks "$1")
 shift
 build=$PWD/build/arm64
 root=$build/root
+site=$root/usr/local/lib/python3.13/dist-packages
+packages=python3,libpython3-stdlib,libpython3.13-testsuite,ca-certificates
 
 # What cannot pass there, with the reason.
 left_out=(
@@ -57,25 +59,25 @@ if [[ ${#missing[@]} != 0 ]]; then
         debootstrap qemu-user-static binfmt-support
 fi
 
-if [[ ! -e $root/made ]]; then
+if [[ ! -e $root/made || $(<"$root/made") != "$packages" ]]; then
     rm -rf "$root"
     mkdir -p "$root"
     debootstrap --arch=arm64 --foreign --variant=minbase \
-        --include=python3,libpython3-stdlib,ca-certificates trixie "$root" \
+        --include="$packages" trixie "$root" \
         http://deb.debian.org/debian >"$build/debootstrap.log"
     for package in "$root"/var/cache/apt/archives/*.deb; do
         dpkg-deb --extract "$package" "$root"
     done
-    touch "$root/made"
+    echo "$packages" >"$root/made"
 fi
 if [[ ! -e /proc/sys/fs/binfmt_misc/register ]]; then
     mount -t binfmt_misc binfmt_misc /proc/sys/fs/binfmt_misc
 fi
 [[ -e /proc/sys/fs/binfmt_misc/qemu-aarch64 ]] || update-binfmts --enable qemu-aarch64
 
-rm -rf "$build/wheels" "$root/site" "$root/try"
+rm -rf "$build/wheels" "$site" "$root/try"
 "$python" pyext/backend/wheels.py --target cp313-cp313-aarch64 --output "$build/wheels"
-"$python" -m pip install --quiet --target "$root/site" --python-version 3.13 --only-binary :all: \
+"$python" -m pip install --quiet --target "$site" --python-version 3.13 --only-binary :all: \
     --platform manylinux2014_aarch64 --platform manylinux_2_28_aarch64 \
     -r tests_py/requirements.txt -r tests_py/requirements-loops.txt \
     -r tests_py/programs/requirements-wheels.txt "$build"/wheels/*.whl
@@ -100,8 +102,8 @@ inside() {
         mount --bind /proc "$root/proc"
         mount --rbind /dev "$root/dev"
         mount --bind "$zig" "$root/opt/zig"
-        exec chroot "$root" env -i PATH=/usr/local/bin:/usr/bin HOME=/root PYTHONPATH=/site \
-            LANG=C.UTF-8 G_SLICE=always-malloc KERNEL_MACHINE="$(uname -m)" \
+        exec chroot "$root" env -i PATH=/usr/local/bin:/usr/bin HOME=/root LANG=C.UTF-8 \
+            G_SLICE=always-malloc KERNEL_MACHINE="$(uname -m)" \
             sh -c "cd /try && exec \"\$@\"" sh "$@"
     ' sh "$root" "$zig" "$@"
 }

@@ -151,7 +151,7 @@ SEVERITIES = {
 }
 
 
-# On a busy emulator an import alone may take longer than a case may.
+# A busy emulator is slow.
 PATIENT = ("--timeout", "120")
 
 

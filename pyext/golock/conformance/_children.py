@@ -20,6 +20,9 @@ from ._worker import Job
 TIMEOUT = 10.0
 """Seconds after which a case, a test or a check hangs, for the first time."""
 
+IMPORT_TIMEOUT = 60.0
+"""Seconds after which the import of the subject's module hangs, if a case may not take longer."""
+
 HANGS_ALLOWED = 12
 """How often one kind may hang before the rest of its jobs are given up."""
 
@@ -165,7 +168,7 @@ class _Child:
 
     def _patience(self) -> float:
         if self._running is None:
-            return max(TIMEOUT, self._children.timeout)  # the subject's module is imported
+            return max(IMPORT_TIMEOUT, self._children.timeout)
         limit = self._children.limit(self._jobs[self._running][0])
         return limit + _GRACE
 
