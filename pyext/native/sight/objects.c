@@ -795,7 +795,9 @@ golock_objects_after_fork(void)
             record->version++;
             record->owner = record->owner == 0 ? 0 : GOLOCK_LOST;
         }
-        if (record->owner != 0 && !survives(record->owner)) {
+        if (golock_kind_is_across(record->kind)) {
+            STORE(record->owner, 0); /* the parent has the lock */
+        } else if (record->owner != 0 && !survives(record->owner)) {
             STORE(record->owner, GOLOCK_LOST);
         }
         if (record->address != NULL && record->kind == GOLOCK_KIND_RLOCK) {
