@@ -228,6 +228,8 @@ def test_a_dead_holder(name):
     assert f"1 lock lost or abandoned\n{name} (process.Lock, free, abandoned)" in str(
         sight.snapshot()
     )
+    shown = _web.picture(Image(_golock.sight_image(0)))["snapshot"]["locks"]
+    assert [each["across"]["is_abandoned"] for each in shown if each["name"] == name] == [True]
     with lock:
         assert seen(name).across.is_abandoned
         lock.recover()

@@ -179,14 +179,20 @@ def picture(image: Image) -> dict[str, Any]:
     }
 
 
+_SHOWN_ACROSS = _image.ACROSS_HELD | _image.ACROSS_ABANDONED | _image.ACROSS_LOST
+
+
 def _locks_to_show(image: Image) -> dict[int, None]:
-    """Return the addresses of the locks that are waited for most, and then of those held."""
+    """Return the addresses of the locks that are waited for most, and then of those held.
+
+    Those that a process has lost, or has died with, are shown like held ones.
+    """
     waiters = Counter(wait.object for wait in image.waits)
 
     def rank(entry: ObjectEntry) -> tuple[float, ...]:
         across = image.across(entry.address)
         if across is not None:
-            is_held = bool(across.flags & _image.ACROSS_HELD)
+            is_held = bool(across.flags & _SHOWN_ACROSS)
         else:
             is_held = bool(entry.flags & _image.OBJECT_HELD) and kind_name(entry.kind) != "Event"
         is_named = entry.name != 0 and across is None
