@@ -43,9 +43,9 @@ static bool refused;        /* the kernel lets none guard */
 static uint32_t registered; /* for expedited barriers: has_stopped in slot.c */
 
 static struct robust_list *
-entry_of(const golock_page *page, int which)
+entry_of(const golock_page *page, uint32_t slot, int which)
 {
-    return (struct robust_list *)((char *)golock_life_of(page, page->me, which) -
+    return (struct robust_list *)((char *)golock_life_of(page, slot, which) -
                                   golock_page_distance());
 }
 
@@ -344,7 +344,7 @@ golock_sentinel_assign(golock_page *page)
 }
 
 uint32_t
-golock_sentinel_guard(golock_page *page)
+golock_sentinel_guard(golock_page *page, uint32_t slot)
 {
     sentinel *self = page->sentinel;
     if (self == NULL || !self->guards) {
@@ -353,7 +353,7 @@ golock_sentinel_guard(golock_page *page)
     for (int i = 0; i < GOLOCK_PAGE_LIVES; i++) {
         /* The kernel may read the list at any moment, and ignores a word that does not name the
          * thread. */
-        struct robust_list *entry = entry_of(page, i);
+        struct robust_list *entry = entry_of(page, slot, i);
         entry->next = self->robust.list.next;
         __atomic_store_n(&self->robust.list.next, entry, __ATOMIC_RELEASE);
     }
@@ -380,7 +380,7 @@ golock_sentinel_forget(golock_page *page)
         return;
     }
     for (int i = 0; self->guards && page->me != 0 && i < GOLOCK_PAGE_LIVES; i++) {
-        unlink_entry(self, entry_of(page, i));
+        unlink_entry(self, entry_of(page, page->me, i));
     }
     for (size_t i = 0; i < self->count; i++) {
         if (self->pages[i] == page) {

@@ -19,9 +19,9 @@
  * must not start threads. Returns 0, or the error number of a failure to start a thread. */
 int golock_sentinel_assign(golock_page *page);
 
-/* Adds the slot's life words to the robust list if there is one. Returns the value that they are to
- * have. */
-uint32_t golock_sentinel_guard(golock_page *page);
+/* Adds the life words of a slot to the robust list if there is one. Returns the value that they are
+ * to have. */
+uint32_t golock_sentinel_guard(golock_page *page, uint32_t slot);
 
 /* Undoes both. */
 void golock_sentinel_forget(golock_page *page);
