@@ -76,6 +76,17 @@ func begin(started *C.uintptr_t, event C.uintptr_t, nanoseconds C.int64_t,
 	newCall(started, event, nanoseconds).run(do)
 }
 
+// hasEnded clears the event, which may be set for the call before, unless the goroutine has ended.
+func (c *call) hasEnded() bool {
+	c.event.Clear()
+	select {
+	case <-c.ended:
+		return true
+	default: // it will set the event
+		return false
+	}
+}
+
 func (c *call) finish(acquisition *etcd.Acquisition) {
 	c.run(func(ctx context.Context, c *call) {
 		c.hold, c.err = acquisition.Finish(ctx)
@@ -136,6 +147,8 @@ func golock_etcd_end(started *C.uintptr_t, cancel C.bool, handle *C.uintptr_t, t
 			}
 			return pending
 		}
+	} else if !bool(cancel) && !c.hasEnded() {
+		return pending
 	} else {
 		c.cancel()
 		<-c.ended
