@@ -12,11 +12,11 @@ import time
 class SlowProxy:
     """Passes each piece on after so many seconds, and the connection's end as well."""
 
-    def __init__(self, target: str, delay: float) -> None:
+    def __init__(self, target: str, delay: float, port: int = 0) -> None:
         self._target = target
         self._delay = delay
         self._connections: list[socket.socket] = []
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = socket.create_server(("127.0.0.1", port))
         self.address = "{}:{}".format(*self._listener.getsockname())
         threading.Thread(target=self._serve, daemon=True).start()
 

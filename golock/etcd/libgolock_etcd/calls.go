@@ -232,7 +232,7 @@ type space struct {
 func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
 
 // An opening goes on when the call that began it has given up. The next call with the same document
-// joins it.
+// joins it, or takes the connection over. An error is only for the calls that wait for it.
 type opening struct {
 	done  chan struct{}
 	space *space
@@ -256,11 +256,7 @@ func golock_etcd_open(document *C.char, nanoseconds C.int64_t, event C.uintptr_t
 		select {
 		case <-o.done:
 			c.opened, c.err = o.space, o.err
-			openings.Lock()
-			defer openings.Unlock()
-			if openings.begun[text] == o {
-				delete(openings.begun, text)
-			}
+			forgetOpening(text, o)
 		case <-ctx.Done():
 			c.err = ctx.Err()
 		}
@@ -280,9 +276,19 @@ func beginOpening(text string) *opening {
 	openings.begun[text] = o
 	go func() {
 		defer close(o.done)
-		o.space, o.err = open(text)
+		if o.space, o.err = open(text); o.err != nil {
+			forgetOpening(text, o)
+		}
 	}()
 	return o
+}
+
+func forgetOpening(text string, o *opening) {
+	openings.Lock()
+	defer openings.Unlock()
+	if openings.begun[text] == o {
+		delete(openings.begun, text)
+	}
 }
 
 func open(document string) (*space, error) {
