@@ -151,6 +151,7 @@ func (c *claim) answered(answer *clientv3.TxnResponse, err error) {
 	}
 	before := revisions(answer.Responses[len(answer.Responses)-1].GetResponseRange().Kvs)
 	delete(before, c.key)
+	c.took = now() - c.asked
 	c.lock.line.placed(c, answer.Header.Revision, before)
 	close(c.placed)
 }
