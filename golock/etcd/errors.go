@@ -145,8 +145,8 @@ type diagnosis struct {
 var errNoAnswer = errors.New("it can be connected to, but answers no request")
 
 func diagnose(ctx context.Context, endpoint string, config *tls.Config) (d diagnosis) {
-	network, address, config := target(endpoint, config)
-	answer, err := askStatus(ctx, network, address, config)
+	network, address, authority, config := target(endpoint, config)
+	answer, err := askStatus(ctx, network, address, authority, config)
 	switch {
 	case errors.Is(err, io.EOF) && config == nil:
 		d.err = errors.New("it has closed the connection; it may want TLS (https://)")
@@ -160,13 +160,20 @@ func diagnose(ctx context.Context, endpoint string, config *tls.Config) (d diagn
 	return d
 }
 
-func askStatus(ctx context.Context, network, address string, config *tls.Config) (
+func askStatus(ctx context.Context, network, address, authority string, config *tls.Config) (
 	*pb.StatusResponse, error) {
-	conn, err := unary.Dial(ctx, network, address, address, config)
+	conn, err := unary.Dial(ctx, network, address, authority, config)
 	if err != nil {
 		return nil, err
 	}
 	defer conn.Close()
+	// A context that is over by its time has the reason that the connection has.
+	interrupts := context.AfterFunc(ctx, func() {
+		if errors.Is(ctx.Err(), context.Canceled) {
+			conn.Interrupt()
+		}
+	})
+	defer interrupts()
 	if err := conn.Send(statusMethod, nil); err != nil {
 		return nil, err
 	}

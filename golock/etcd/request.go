@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net"
 	"net/url"
+	"path"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -104,10 +105,17 @@ func (s *Space) dropConn(conn *threadConn) {
 }
 
 func (s *Space) closeConns() {
+	s.threads.mu.Lock()
+	s.threads.closed = true
+	s.threads.mu.Unlock()
+	s.dropIdle()
+}
+
+func (s *Space) dropIdle() {
 	t := &s.threads
 	t.mu.Lock()
 	idle := t.idle
-	t.idle, t.closed = nil, true
+	t.idle = nil
 	t.mu.Unlock()
 	for _, conn := range idle {
 		s.dropConn(conn)
@@ -147,15 +155,26 @@ func (s *Space) dialConn(ctx context.Context) (conn *threadConn, err error) {
 			s.threads.good.Store(int32(good))
 			return conn, nil
 		}
+		if ctx.Err() != nil { // an endpoint that hangs has used the time up
+			s.threads.good.Store(int32((good + 1) % len(endpoints)))
+			break
+		}
 	}
 	return nil, err
 }
 
 func (s *Space) dialEndpoint(ctx context.Context, endpoint string, metadata []string) (
 	*threadConn, error) {
-	network, address, config := target(endpoint, s.options.TLS)
-	conn, err := unary.Dial(ctx, network, address, address, config)
+	network, address, authority, config := target(endpoint, s.options.TLS)
+	conn, err := unary.Dial(ctx, network, address, authority, config)
 	if err != nil {
+		return nil, err
+	}
+	interrupts := context.AfterFunc(ctx, conn.Interrupt)
+	defer interrupts()
+	deadline, _ := ctx.Deadline()
+	if err := conn.Greet(deadline); err != nil {
+		conn.Close()
 		return nil, err
 	}
 	return &threadConn{conn, metadata}, nil
@@ -183,27 +202,38 @@ func (s *Space) logIn() ([]string, error) {
 	return metadata, nil
 }
 
-// target says how an endpoint is connected to; the configuration is nil for no TLS.
-func target(endpoint string, config *tls.Config) (network, address string, _ *tls.Config) {
-	network, address, secure := "tcp", endpoint, config != nil
-	if parsed, err := url.Parse(endpoint); err == nil && parsed.Host != "" {
-		address = parsed.Host
-		secure = parsed.Scheme == "https" || parsed.Scheme == "unixs"
-		if strings.HasPrefix(parsed.Scheme, "unix") {
-			network, address = "unix", parsed.Host+parsed.Path
-		}
+// target says how an endpoint is connected to, as the client does; the configuration is nil for no
+// TLS.
+func target(endpoint string, config *tls.Config) (network, address, authority string,
+	_ *tls.Config) {
+	network, address, scheme := "tcp", endpoint, ""
+	if before, after, _ := strings.Cut(endpoint, ":"); before == "unix" || before == "unixs" {
+		network, address, scheme = "unix", strings.TrimPrefix(after, "//"), before
+	} else if parsed, err := url.Parse(endpoint); err == nil && parsed.Host != "" {
+		address, scheme = parsed.Host, parsed.Scheme
 	}
-	if !secure {
-		return network, address, nil
+	authority = address
+	if network == "unix" {
+		authority = path.Base(address)
 	}
-	if config == nil {
+	switch {
+	case scheme == "http":
+		config = nil
+	case config == nil && (scheme == "https" || scheme == "unixs"):
 		config = &tls.Config{MinVersion: tls.VersionTLS12}
 	}
-	if config.ServerName == "" {
+	switch {
+	case config == nil:
+	case config.ServerName != "":
+		authority = config.ServerName
+	default:
 		config = config.Clone()
-		config.ServerName, _, _ = net.SplitHostPort(address)
+		var err error
+		if config.ServerName, _, err = net.SplitHostPort(authority); err != nil {
+			config.ServerName = authority
+		}
 	}
-	return network, address, config
+	return network, address, authority, config
 }
 
 // A request is a transaction that a thread has begun. It is the client of clientv3's transaction.
@@ -296,6 +326,7 @@ func (r *request) rest(ctx context.Context) (*clientv3.TxnResponse, error) {
 		interrupted := !interrupts()
 		if interrupted {
 			r.space.dropConn(r.conn)
+			r.space.dropIdle() // the server may hang
 			return nil, context.Cause(ctx)
 		}
 		r.leave(failed, err)

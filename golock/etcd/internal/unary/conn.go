@@ -58,7 +58,8 @@ type Conn struct {
 	window       int64 // bytes that the server takes before it sends WINDOW_UPDATE
 	streamWindow int64 // the same for a call alone
 	consumed     int64 // bytes received since the server's window was raised last
-	leaving      bool  // the server wants no more calls
+	silent       bool  // the server has sent nothing yet
+	leaving      bool  // it wants no more calls
 	pinged       bool  // and there is no answer yet
 
 	id       uint32 // of the call's stream
@@ -83,7 +84,7 @@ func Dial(ctx context.Context, network, address, authority string, config *tls.C
 	}
 	c := &Conn{
 		socket: socket, stream: socket, authority: authority, scheme: "http",
-		window: defaultWindow, streamWindow: defaultWindow,
+		window: defaultWindow, streamWindow: defaultWindow, silent: true,
 	}
 	deadline, _ := ctx.Deadline()
 	if config != nil {
@@ -92,7 +93,7 @@ func Dial(ctx context.Context, network, address, authority string, config *tls.C
 		secure := tls.Client(socket, config)
 		socket.until = deadline
 		if err := secure.HandshakeContext(ctx); err != nil {
-			_ = socket.Close()
+			socket.free()
 			return nil, err
 		}
 		c.stream, c.scheme = secure, "https"
@@ -116,7 +117,7 @@ func Dial(ctx context.Context, network, address, authority string, config *tls.C
 }
 
 // Close closes the connection.
-func (c *Conn) Close() { _ = c.socket.Close() }
+func (c *Conn) Close() { c.socket.free() }
 
 // Interrupt makes a call of another goroutine to Receive return.
 func (c *Conn) Interrupt() { c.socket.shutdown() }
@@ -147,6 +148,10 @@ func (c *Conn) Open(method string, message []byte, metadata ...string) error {
 	return c.send(method, message, false, metadata)
 }
 
+// Greet waits until the server sends its settings, with which it begins, or until a moment. A
+// server that hangs can be connected to.
+func (c *Conn) Greet(until time.Time) error { return c.await(&c.silent, until) }
+
 // CheckAlive returns an error if the server does not answer a ping until a moment. What else it
 // sends is kept.
 func (c *Conn) CheckAlive(until time.Time) error {
@@ -157,7 +162,11 @@ func (c *Conn) CheckAlive(until time.Time) error {
 	if err := c.flush(); err != nil {
 		return err
 	}
-	for c.pinged && time.Now().Before(until) {
+	return c.await(&c.pinged, until)
+}
+
+func (c *Conn) await(missing *bool, until time.Time) error {
+	for *missing && time.Now().Before(until) {
 		if err := c.read(until); err != nil && err != errNotYet {
 			return err
 		}
@@ -165,7 +174,7 @@ func (c *Conn) CheckAlive(until time.Time) error {
 			return err
 		}
 	}
-	if c.pinged {
+	if *missing {
 		return errNotYet
 	}
 	return nil
@@ -374,6 +383,7 @@ func (c *Conn) handleFrame(frame http2.Frame) error {
 		if frame.IsAck() {
 			return nil
 		}
+		c.silent = false
 		if size, set := frame.Value(http2.SettingInitialWindowSize); set {
 			c.streamWindow = int64(size)
 		}

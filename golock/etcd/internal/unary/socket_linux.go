@@ -14,7 +14,7 @@ import (
 // A socket waits in the calling thread. It is not known to the Go runtime's poller, whose thread
 // would wake up at each answer.
 type socket struct {
-	mu         sync.Mutex // of shutdown and Close
+	mu         sync.Mutex // of shutdown and free
 	closed     bool
 	net.Conn             // for the addresses; it is closed
 	descriptor int       // not blocking
@@ -104,11 +104,18 @@ func (s *socket) shutdown() {
 	}
 }
 
+// Close ends a wait too: TLS calls it in another goroutine if a handshake is cancelled.
 func (s *socket) Close() error {
+	s.shutdown()
+	return nil
+}
+
+// free closes the descriptor, which nobody may use any more.
+func (s *socket) free() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.closed = true
-	return unix.Close(s.descriptor)
+	_ = unix.Close(s.descriptor)
 }
 
 func (s *socket) SetDeadline(time.Time) error      { return nil }

@@ -36,3 +36,5 @@ func (s *socket) Write(p []byte) (int, error) {
 }
 
 func (s *socket) shutdown() { _ = s.Conn.Close() }
+
+func (s *socket) free() { _ = s.Conn.Close() }
