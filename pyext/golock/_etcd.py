@@ -173,12 +173,18 @@ class Handle:
         if self.cell.value and self._library.is_loaded():
             self._library.discard(ctypes.byref(self.cell))
 
+    def release(self) -> None:
+        """Release a hold in the background, unless it was released. Another thread may use it."""
+        if self.cell.value and self._library.is_loaded():
+            Call(self._library, self._library.begin_release, self.cell.value).drop()
+
 
 class Call:
     """What the library does for a thread, which waits for its end.
 
     A signal may end the thread's work between any two steps of Python. So the library itself writes
     to the cells what it has begun and what it returns, and what is dropped ends by its finalizer.
+    That may be late: whoever handles the exception has a traceback, and so the call.
     """
 
     def __init__(
@@ -201,7 +207,13 @@ class Call:
         cells = [ctypes.byref(self._started)]
         if acquires:
             cells += [ctypes.byref(self.handle.cell), ctypes.byref(self._token)]
-        outcome = function(*arguments, _golock.address(self._event), *cells)
+        try:
+            outcome = function(*arguments, _golock.address(self._event), *cells)
+        except BaseException:
+            self.drop()
+            if acquires:
+                self.handle.release()
+            raise
         self.outcome: int = PENDING if outcome is None else outcome
 
     @property
@@ -247,16 +259,19 @@ class Call:
         )
         self.text = self._library._text(text.value)
 
+    def drop(self) -> None:
+        """Cancel the call unless it has ended. A child that was forked meanwhile has no call."""
+        if self._started.value and self._library.is_loaded():
+            self._end(cancel=True)
+
     def __enter__(self) -> Call:
         return self
 
     def __exit__(self, kind: object, value: object, traceback: object) -> None:
-        if self._started.value:
-            self._end(cancel=True)
+        self.drop()
 
     def __del__(self) -> None:
-        if self._started.value and self._library.is_loaded():
-            self._end(cancel=True)
+        self.drop()
 
 
 @contextlib.contextmanager

@@ -162,9 +162,13 @@ class Lock:
             )
         else:
             call = Call(library, library.try_acquire, self._handle, known=known)
-        with call:
+        try:
             call.wait(_left(deadline))
             return self._take(process, call)
+        except BaseException:
+            call.drop()
+            self._abandon(call.handle)
+            raise
 
     def _take(self, process: _Process, call: Call, *, by_task: bool = False) -> bool:
         """Take over what an acquire has got, and return whether that is the lock."""
@@ -174,13 +178,15 @@ class Lock:
             return False
         hold = _Hold(process, call.handle, call.token, self._known)
         self._keep(hold, by_task=by_task)
-        try:
-            if self.on_lost is not None:
-                process.tell(self, hold)
-        except BaseException:
-            self._forgo()
-            raise
+        if self.on_lost is not None:
+            process.tell(self, hold)
         return True
+
+    def _abandon(self, handle: Handle) -> None:
+        """Release a hold in the background, unless it was released or there is none."""
+        if self._hold is not None and self._hold.handle is handle:
+            self._forgo()
+        handle.release()
 
     async def acquire_async(self, timeout: float | None = None) -> bool:
         """Acquire the lock in a task of any event loop, as ``acquire`` does in a thread.
@@ -198,11 +204,14 @@ class Lock:
             return False
         library = process.library
         nanoseconds = _nanoseconds(_left(deadline))
-        with Call(
-            library, library.begin_acquire, self._handle, nanoseconds, known=self._known
-        ) as call:
+        call = Call(library, library.begin_acquire, self._handle, nanoseconds, known=self._known)
+        try:
             await call.wait_async(_left(deadline))
             return self._take(process, call, by_task=True)
+        except BaseException:
+            call.drop()
+            self._abandon(call.handle)
+            raise
 
     async def release_async(self) -> None:
         """Release the lock as ``release`` does, without stopping the event loop for that time.
@@ -210,10 +219,14 @@ class Lock:
         The lock is released also if the task is cancelled meanwhile.
         """
         hold = self._held()
-        self._forgo()
         library = hold.process.library
-        with Call(library, library.begin_release, hold.handle.number) as call:
-            self._released(hold, await call.wait_async(), call)
+        try:
+            self._forgo()
+            with Call(library, library.begin_release, hold.handle.number) as call:
+                self._released(hold, await call.wait_async(), call)
+        except BaseException:
+            self._abandon(hold.handle)
+            raise
 
     async def __aenter__(self) -> Self:
         await self.acquire_async()
@@ -235,10 +248,14 @@ class Lock:
         background.
         """
         hold = self._held()
-        self._forgo()
         library = hold.process.library
-        with Call(library, library.release, hold.handle.number) as call:
-            self._released(hold, call.wait(), call)
+        try:
+            self._forgo()
+            with Call(library, library.release, hold.handle.number) as call:
+                self._released(hold, call.wait(), call)
+        except BaseException:
+            self._abandon(hold.handle)
+            raise
 
     def _released(self, hold: _Hold, outcome: int, call: Call) -> None:
         if outcome != LOST:
@@ -370,8 +387,8 @@ class Lock:
     def _keep(self, hold: _Hold, *, by_task: bool) -> None:
         """Hold the lock until it is released, also if this object is dropped before."""
         self._forgo()  # what was lost
-        hold.process.holds.add(hold)
         self._hold = hold
+        hold.process.holds.add(hold)
         if hold.known is not None:
             hold.known.taken(by_task)
 
