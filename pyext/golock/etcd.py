@@ -496,7 +496,6 @@ class _Process:
     def __init__(self, *, private: bool) -> None:
         self._pid = os.getpid()
         self.library = Library(_package.LIBRARY, private=private)
-        self._mutex = _golock.Lock()  # of those who connect
         self._spaces: dict[str, Handle] = {}
         self._known: weakref.WeakValueDictionary[tuple[str, str], _golock.KnownLock] = (
             weakref.WeakValueDictionary()
@@ -533,16 +532,9 @@ class _Process:
         text = json.dumps(options)
         if text in self._spaces:
             return self._spaces[text]
-        if not self._mutex.acquire(timeout=-1 if timeout is None else timeout):
-            return None
-        try:
-            if text in self._spaces:
-                return self._spaces[text]
-            with self._call_open(text, timeout, known) as call:
-                call.wait(timeout)
-                return self._opened(text, call)
-        finally:
-            self._mutex.release()
+        with self._call_open(text, timeout, known) as call:
+            call.wait(timeout)
+            return self._opened(text, call)
 
     async def space_async(
         self, options: dict[str, Any], timeout: float | None, known: _golock.KnownLock
@@ -551,16 +543,9 @@ class _Process:
         text = json.dumps(options)
         if text in self._spaces:
             return self._spaces[text]
-        if not await self._mutex.acquire_async(timeout):
-            return None
-        try:
-            if text in self._spaces:
-                return self._spaces[text]
-            with self._call_open(text, timeout, known) as call:
-                await call.wait_async(timeout)
-                return self._opened(text, call)
-        finally:
-            self._mutex.release()
+        with self._call_open(text, timeout, known) as call:
+            await call.wait_async(timeout)
+            return self._opened(text, call)
 
     def _call_open(self, text: str, timeout: float | None, known: _golock.KnownLock) -> Call:
         nanoseconds = _nanoseconds(timeout)
@@ -573,8 +558,7 @@ class _Process:
             raise ValueError(call.text)
         if call.outcome == FAILED:
             raise EtcdError(call.text)
-        self._spaces[text] = call.handle
-        return call.handle
+        return self._spaces.setdefault(text, call.handle)
 
     def forget(self, handle: int) -> None:
         if self.is_this():
@@ -613,8 +597,7 @@ class _Process:
 
     def close(self) -> None:
         """Free all locks, for at most a second."""
-        with self._mutex:
-            spaces, self._spaces = self._spaces, {}
+        spaces, self._spaces = self._spaces, {}
         for handle in spaces.values():
             with Call(self.library, self.library.close, handle.number, 1_000_000_000) as call:
                 call.wait()

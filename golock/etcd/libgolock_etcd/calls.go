@@ -226,7 +226,8 @@ func (o *options) connection() etcd.Connection {
 
 type space struct {
 	*etcd.Space
-	client *etcd.Client
+	client  *etcd.Client
+	opening *opening
 }
 
 func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
@@ -234,60 +235,82 @@ func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Se
 // An opening goes on when the call that began it has given up. The next call with the same document
 // joins it, or takes the connection over. An error is only for the calls that wait for it.
 type opening struct {
-	done  chan struct{}
-	space *space
-	err   error
+	document string
+	done     chan struct{}
+	space    *space
+	err      error
+	users    int // calls that wait, and handles of the space
 }
 
 var openings struct {
 	sync.Mutex
-	begun map[string]*opening
+	begun map[string]*opening // and not taken
 }
 
 // golock_etcd_open connects, and returns a call whose answer is the handle of a space. The client
-// asks etcd for a token at once if there is a user.
+// asks etcd for a token at once if there is a user. Calls that connect at the same time get handles
+// of one space, which is closed when the last one is discarded.
 //
 //export golock_etcd_open
 func golock_etcd_open(document *C.char, nanoseconds C.int64_t, event C.uintptr_t,
 	started *C.uintptr_t) {
 	text := C.GoString(document)
 	begin(started, event, nanoseconds, func(ctx context.Context, c *call) {
-		o := beginOpening(text)
+		o := joinOpening(text)
 		select {
 		case <-o.done:
+			o.take()
 			c.opened, c.err = o.space, o.err
-			forgetOpening(text, o)
 		case <-ctx.Done():
+			go o.leave()
 			c.err = ctx.Err()
 		}
 	})
 }
 
-func beginOpening(text string) *opening {
+func joinOpening(document string) *opening {
 	openings.Lock()
 	defer openings.Unlock()
-	if o := openings.begun[text]; o != nil {
-		return o
-	}
-	o := &opening{done: make(chan struct{})}
-	if openings.begun == nil {
-		openings.begun = map[string]*opening{}
-	}
-	openings.begun[text] = o
-	go func() {
-		defer close(o.done)
-		if o.space, o.err = open(text); o.err != nil {
-			forgetOpening(text, o)
+	o := openings.begun[document]
+	if o == nil {
+		o = &opening{document: document, done: make(chan struct{})}
+		if openings.begun == nil {
+			openings.begun = map[string]*opening{}
 		}
-	}()
+		openings.begun[document] = o
+		go o.run()
+	}
+	o.users++
 	return o
 }
 
-func forgetOpening(text string, o *opening) {
+func (o *opening) run() {
+	defer close(o.done)
+	if o.space, o.err = open(o.document); o.err != nil {
+		o.take()
+		return
+	}
+	o.space.opening = o
+}
+
+// take makes the next call begin another opening.
+func (o *opening) take() {
 	openings.Lock()
 	defer openings.Unlock()
-	if openings.begun[text] == o {
-		delete(openings.begun, text)
+	if openings.begun[o.document] == o {
+		delete(openings.begun, o.document)
+	}
+}
+
+// leave closes a space that was taken and has no users any more.
+func (o *opening) leave() {
+	openings.Lock()
+	o.users--
+	unused := o.users == 0 && openings.begun[o.document] != o
+	openings.Unlock()
+	if unused && o.space != nil {
+		_ = o.space.Close(context.Background())
+		_ = o.space.client.Close()
 	}
 }
 
@@ -300,13 +323,14 @@ func open(document string) (*space, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &space{etcd.NewSpace(client.Client, etcd.Options{
+	opened := etcd.NewSpace(client.Client, etcd.Options{
 		Prefix:   o.Prefix,
 		TTL:      seconds(o.TTL),
 		Handoff:  seconds(o.Handoff),
 		Patience: seconds(o.Patience),
 		TLS:      client.TLS,
-	}), client}, nil
+	})
+	return &space{Space: opened, client: client}, nil
 }
 
 //export golock_etcd_close
@@ -421,8 +445,7 @@ func golock_etcd_discard(handle *C.uintptr_t) {
 		case *etcd.Hold:
 			_ = discarded.Release(context.Background())
 		case *space:
-			_ = discarded.Close(context.Background())
-			_ = discarded.client.Close()
+			discarded.opening.leave()
 		}
 	}()
 }
