@@ -22,7 +22,7 @@ from golock.process import Event, Lock
 from golock.sight import _golock, _screen, _web
 from golock.sight._dump import main as dump
 from golock.sight._image import Image
-from waiting import join, start, wait_until
+from waiting import asleep_for_ever, join, start, wait_until
 
 pytestmark = pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 
@@ -484,15 +484,15 @@ def test_the_wait_for_an_event_ends_with_an_exception(name):
 
     before = signal.signal(signal.SIGUSR1, interrupt)
     try:
-        main = threading.get_ident()
+        main = threading.main_thread()
         waker = start(
             lambda: (
-                wait_until(lambda: waits_for(name), "waits"),
-                signal.pthread_kill(main, signal.SIGUSR1),
+                wait_until(lambda: asleep_for_ever(main) and waits_for(name), "sleeps"),
+                signal.pthread_kill(main.ident, signal.SIGUSR1),
             )
         )
         with pytest.raises(KeyboardInterrupt):
-            event.wait(timeout=1000)
+            event.wait()
         join([waker])
     finally:
         signal.signal(signal.SIGUSR1, before)
