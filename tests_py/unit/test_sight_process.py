@@ -439,12 +439,16 @@ def test_an_event_and_the_threads_that_wait(name, level):
 def test_an_anonymous_event_is_called_by_where_it_was_made():
     sight.start("waits")
     event = Event()
-    (found,) = [each for each in sight.snapshot().locks if each.kind == "process.Event"]
     function = "test_an_anonymous_event_is_called_by_where_it_was_made"
+    (found,) = [
+        each
+        for each in sight.snapshot().locks
+        if each.kind == "process.Event" and each.created_at and each.created_at.function == function
+    ]
     line = found.created_at.line
     assert found.name == f"anonymous process.Event test_sight_process.py:{line} ({function})"
     sight.name(event, "ready")
-    (found,) = [each for each in sight.snapshot().locks if each.kind == "process.Event"]
+    (found,) = [each for each in sight.snapshot().locks if each.id == found.id]
     assert (found.name, found.across.name) == ("ready", None)
 
 

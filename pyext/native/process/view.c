@@ -105,9 +105,6 @@ name_of(const char *path)
 bool
 golock_page_show(golock_page *page)
 {
-    if (page->memory->kind != GOLOCK_PAGE_LOCK) {
-        return true;
-    }
     const bool named = strchr(page->path, '/') != NULL;
     page->name = named ? name_of(page->path) : NULL;
     if (named && page->name == NULL) {
@@ -129,10 +126,8 @@ golock_page_show(golock_page *page)
 void
 golock_page_hide(golock_page *page)
 {
-    if (page->across.view != NULL) {
-        golock_across_remove(&page->across);
-        free(page->name);
-    }
+    golock_across_remove(&page->across);
+    free(page->name);
 }
 
 void
