@@ -247,14 +247,16 @@ class Lock:
         waits until etcd has confirmed, but at most a second; then the release goes on in the
         background.
         """
-        hold = self._held()
-        library = hold.process.library
+        hold = self._hold
         try:
+            hold = self._held()
             self._forgo()
+            library = hold.process.library
             with Call(library, library.release, hold.handle.number) as call:
                 self._released(hold, call.wait(), call)
         except BaseException:
-            self._abandon(hold.handle)
+            if hold is not None and hold.process.is_this():
+                self._abandon(hold.handle)
             raise
 
     def _released(self, hold: _Hold, outcome: int, call: Call) -> None:

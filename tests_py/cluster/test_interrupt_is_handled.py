@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import dis
 import os
+import sys
 import threading
+from typing import ClassVar
 
 import pytest
 
@@ -13,6 +16,40 @@ from waiting import wait_until
 etcd = pytest.importorskip(
     "golock.etcd", reason="golock-etcd is not installed: make etcd", exc_type=ImportError
 )
+
+
+class Interrupt:
+    """Raises KeyboardInterrupt at the n-th place of golock where the interpreter handles signals.
+
+    That is at a function's beginning and after calls.
+    """
+
+    PLACES = frozenset(("CALL", "CALL_KW", "CALL_FUNCTION_EX", "RESUME", "JUMP_BACKWARD"))
+    before: ClassVar[dict] = {}
+    """For each code object the instruction before each offset."""
+
+    def __init__(self, n):
+        self._left = n
+        self.raised = False
+
+    def __call__(self, frame, event, _):
+        if not frame.f_code.co_filename.endswith(("/etcd.py", "/_etcd.py")):
+            return None
+        frame.f_trace_opcodes, frame.f_trace_lines = True, False
+        if event == "opcode" and not self.raised and self._is_place(frame.f_code, frame.f_lasti):
+            self._left -= 1
+            if self._left < 0:
+                self.raised = True
+                raise KeyboardInterrupt
+        return self
+
+    def _is_place(self, code, offset):
+        if code not in self.before:
+            names, before = self.before.setdefault(code, {}), ""
+            for instruction in dis.get_instructions(code):
+                names[instruction.offset] = before
+                before = instruction.opname
+        return self.before[code].get(offset) in self.PLACES
 
 
 def acquire_in_handler(name, do):
@@ -88,6 +125,37 @@ def test_while_it_is_released(name, monkeypatch, when):
     lock = etcd.Lock(name)
     lock.acquire()
     acquire_in_handler(name, release)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="other instructions")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # in a finalizer
+@pytest.mark.parametrize("arguments", [{}, {"on_lost": print}, {"prefix": "{}/"}], ids=str)
+def test_at_all_moments(name, arguments):
+    """A lock is free, or this object has it and can be released."""
+
+    def interrupted(n):
+        prefix = arguments.get("prefix", "golock/").format(f"{name}{n}")
+        mine = etcd.Lock(f"{name}{n}", **{**arguments, "prefix": prefix})
+        interrupt = Interrupt(n)
+        before = sys.gettrace()
+        try:
+            sys.settrace(interrupt)
+            try:
+                mine.acquire()
+                mine.release()
+            finally:
+                sys.settrace(before)
+        except KeyboardInterrupt:
+            if mine.locked():
+                mine.release()
+            with etcd.Lock(f"{name}{n}", prefix=prefix):
+                pass
+        return interrupt.raised
+
+    n = 0
+    while interrupted(n):
+        n += 1
+    assert n > 30
 
 
 def test_child_closes_a_waiting_task(name):
