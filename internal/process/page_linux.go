@@ -266,7 +266,9 @@ func endUnused() {
 		}
 		delete(pages, p.file)
 		p.leave()
-		unix.Close(p.fd)
+		if p.hasFile() {
+			unix.Close(p.fd)
+		}
 		unix.Munmap(p.both)
 	}
 }

@@ -135,9 +135,11 @@ golock_page_owned(golock_page *page)
 {
     golock_object_record *record =
         golock_sight_now() < GOLOCK_SIGHT_OWNERS ? NULL : golock_across_know(&page->across);
-    if (record != NULL) {
+    const uint64_t cell = golock_cell_load(page);
+    /* Another process may have released the lock by now, and a third one have taken it. */
+    if (record != NULL && golock_cell_holder(cell) == golock_page_me(page)) {
         golock_object_taken(record);
-        golock_across_set_hold(&page->across, golock_cell_load(page) & HOLD);
+        golock_across_set_hold(&page->across, cell & HOLD);
     }
 }
 
