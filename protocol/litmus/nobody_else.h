@@ -58,6 +58,19 @@ golock_task_wake(golock_task *task)
 }
 
 void
+golock_task_listens(golock_task *task)
+{
+    (void)task;
+}
+
+bool
+golock_task_notify(golock_task *task)
+{
+    (void)task;
+    return true;
+}
+
+void
 golock_tasks_wake_all(const uint32_t *word)
 {
     (void)word;

@@ -184,8 +184,10 @@ class Lock:
 
     def _abandon(self, handle: Handle) -> None:
         """Release a hold in the background, unless it was released or there is none."""
-        if self._hold is not None and self._hold.handle is handle:
+        hold = self._hold
+        if hold is not None and hold.handle is handle:
             self._forgo()
+            hold.process.tell_not(hold)
         handle.release()
 
     async def acquire_async(self, timeout: float | None = None) -> bool:
@@ -506,6 +508,7 @@ class _Process:
         self._told = _golock.Event()
         self._telling_mutex = _golock.Lock()
         self._numbers = 0
+        self._teller: _threading.Thread | None = None
         self._telling: dict[int, tuple[weakref.ref[Lock], _Hold]] = {}
 
     def known(self, options: dict[str, Any], name: str) -> _golock.KnownLock:
@@ -575,8 +578,10 @@ class _Process:
         with self._telling_mutex:
             self._numbers += 1
             number = self._numbers
-            if number == 1:
-                _threading.Thread(target=self._tell, name="golock.etcd", daemon=True).start()
+            if self._teller is None:  # or an interrupt came before the thread was known
+                teller = _threading.Thread(target=self._tell, name="golock.etcd", daemon=True)
+                teller.start()
+                self._teller = teller
             hold.number = number
             self._telling[number] = (weakref.ref(lock), hold)
         self.library.tell(hold.handle.number, number, _golock.address(self._told))

@@ -32,6 +32,7 @@ def test_etcd_is_back(name, endpoint_with_users):
             asks_why.shutdown(socket.SHUT_WR)
             while asks_why.recv(1 << 16):
                 pass
+    etcd.Lock(name).holder()  # by then the attempt to connect, which no call waits for, has ended
     proxy = SlowProxy(endpoint_with_users, 0, port)
     wait_until(acquired, "the lock was acquired")
     lock.release()
