@@ -583,7 +583,9 @@ class _Process:
                 teller.start()
                 self._teller = teller
             hold.number = number
-            self._telling[number] = (weakref.ref(lock), hold)
+            # A release that is interrupted may leave the entry until the lock is gone.
+            reference = weakref.ref(lock, lambda _: self._telling.pop(number, None))
+            self._telling[number] = (reference, hold)
         self.library.tell(hold.handle.number, number, _golock.address(self._told))
 
     def tell_not(self, hold: _Hold) -> None:
