@@ -234,8 +234,10 @@ set_on_deadlock(PyObject *Py_UNUSED(module), PyObject *args)
         PyErr_SetString(PyExc_ValueError, "no such reaction or threshold");
         return NULL;
     }
+    /* Before a look can queue what it finds: the queue is emptied. */
+    uint32_t ticket = golock_report_queue_start();
     golock_cycles_set((enum golock_on_deadlock)what, threshold);
-    return PyLong_FromUnsignedLong(golock_report_queue_start());
+    return PyLong_FromUnsignedLong(ticket);
 }
 
 static PyObject *
