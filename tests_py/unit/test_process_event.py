@@ -54,7 +54,7 @@ def waiter(event, timeout=None):
 def test_it_is_an_event(make):
     event = make()
     assert event.is_set() is False
-    for timeout in (0, -1, 0.01, float("nan")):
+    for timeout in (0, -1, 0.01):
         assert event.wait(timeout) is False
     assert event.wait(timeout=0.01) is False
     for _ in range(2):

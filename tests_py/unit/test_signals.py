@@ -74,7 +74,7 @@ def test_timeout_holds_under_many_signals(python, check):
         + """
 calls = []
 signal.signal(signal.SIGALRM, lambda *args: calls.append(1))
-signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
+signal.setitimer(signal.ITIMER_REAL, 0.01, 0.01)
 while len(calls) < 10:
     before = time.monotonic()
     taken = lock.acquire(timeout=0.5)
@@ -102,7 +102,7 @@ def barge():
 bargers = [threading.Thread(target=barge) for _ in range(4)]
 for barger in bargers:
     barger.start()
-signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
+signal.setitimer(signal.ITIMER_REAL, 0.01, 0.01)
 taken = 0
 while len(calls) < 50 or taken < 50:
     with lock:
@@ -270,7 +270,7 @@ def handler(signum, frame):
         raise ZeroDivisionError
 signal.signal(signal.SIGALRM, handler)
 for timeout in (None, 100) * 10:
-    signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
+    signal.setitimer(signal.ITIMER_REAL, 0.01, 0.01)
     try:
         object.wait(timeout)
     except ZeroDivisionError:
@@ -295,13 +295,13 @@ def handler(signum, frame):
     if len(calls) == 50:
         threading.Thread(target=object.unblock).start()
 signal.signal(signal.SIGALRM, handler)
-signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
+signal.setitimer(signal.ITIMER_REAL, 0.01, 0.01)
 taken = object.wait()
 signal.setitimer(signal.ITIMER_REAL, 0)
 print(taken, len(calls) >= 50)
 before = time.monotonic()
 object = type(object)()
-signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
+signal.setitimer(signal.ITIMER_REAL, 0.01, 0.01)
 taken = object.wait(0.1)
 signal.setitimer(signal.ITIMER_REAL, 0)
 print(taken, time.monotonic() - before >= 0.1)
@@ -318,7 +318,7 @@ def interrupt(signum, frame):
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.raise_signal(signal.SIGINT)
 signal.signal(signal.SIGALRM, interrupt)
-signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
+signal.setitimer(signal.ITIMER_REAL, 0.01, 0.01)
 object.wait()
 """,
     )
@@ -338,7 +338,7 @@ def handler(signum, frame):
         object.unblock()
 signal.signal(signal.SIGALRM, handler)
 for _ in range(5):
-    signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
+    signal.setitimer(signal.ITIMER_REAL, 0.01, 0.01)
     print(object.wait())
 """,
     )

@@ -336,6 +336,15 @@ awaitable_running(Awaitable *self, void *name)
                                    : PyObject_GetAttrString(self->coroutine, name);
 }
 
+#if PY_VERSION_HEX >= 0x030F0000
+static PyObject *
+awaitable_state(Awaitable *self, void *name)
+{
+    return self->coroutine == NULL ? PyUnicode_FromString("CORO_CREATED")
+                                   : PyObject_GetAttrString(self->coroutine, name);
+}
+#endif
+
 static PyObject *
 awaitable_repr(Awaitable *self)
 {
@@ -355,6 +364,9 @@ static PyGetSetDef awaitable_getset[] = {
     OF_COROUTINE("cr_running", awaitable_running),
 #if PY_VERSION_HEX >= 0x030B0000
     OF_COROUTINE("cr_suspended", awaitable_running),
+#endif
+#if PY_VERSION_HEX >= 0x030F0000
+    OF_COROUTINE("cr_state", awaitable_state),
 #endif
     {NULL, NULL, NULL, NULL, NULL},
 };
