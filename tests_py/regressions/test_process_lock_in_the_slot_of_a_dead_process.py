@@ -71,7 +71,7 @@ other.stdout.readline()
 
 lock = process.Lock(name)
 sight.start("waits")
-slow = _golock.KnownLock("slow", "nowhere")
+slow = _golock.KnownLock("slow")
 held = os.eventfd(0)
 slow.ask(ctypes.cast(ctypes.CDLL(None).eventfd_read, ctypes.c_void_p).value, held)
 looks = start(_golock.sight_image)
