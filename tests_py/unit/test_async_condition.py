@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
 import anyio
 import pytest
@@ -51,9 +52,10 @@ def test_a_notification(loop: str) -> None:
 
 
 @each_loop
-def test_a_thread_notifies_and_is_notified(loop: str) -> None:
+@pytest.mark.parametrize("make", [new, golock.Condition], ids=["Lock", "RLock"])
+def test_a_thread_notifies_and_is_notified(loop: str, make: Callable[[], golock.Condition]) -> None:
     async def main() -> None:
-        condition = new()
+        condition = make()
         turn = "task"
 
         def thread_may_go() -> bool:

@@ -326,39 +326,6 @@ def test_what_the_thread_has_is_taken_again_for_it() -> None:
     asyncio.run(main())
 
 
-@each_loop
-def test_a_thread_notifies_and_is_notified(loop: str) -> None:
-    async def main() -> None:
-        condition = golock.Condition()
-        turn = "task"
-
-        def of_thread() -> bool:
-            return turn == "thread"
-
-        def of_task() -> bool:
-            return turn == "task"
-
-        def thread() -> None:
-            nonlocal turn
-            with condition:
-                for _ in range(20):
-                    condition.wait_for(of_thread, TIMEOUT)
-                    turn = "task"
-                    condition.notify()
-
-        other = threading.Thread(target=thread)
-        other.start()
-        async with condition:
-            for _ in range(20):
-                assert await condition.wait_for_async(of_task, TIMEOUT)
-                turn = "thread"
-                condition.notify()
-        await until(lambda: not other.is_alive())
-        assert turn == "task"
-
-    run(loop, main)
-
-
 def test_a_closed_wait_forgoes_the_lock() -> None:
     """As often as the task had it."""
     condition = golock.Condition()
