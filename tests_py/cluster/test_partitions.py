@@ -84,7 +84,7 @@ def test_holder_that_is_cut_off(request, network, start_etcd):
 
         assert holder.stdout.readline() == "has it False\n"
         assert ip("link", "set", cable, "down").returncode == 0
-        rival = etcd.Lock("shared", ttl=1, endpoints=endpoint)
+        rival = etcd.Lock("shared", endpoints=endpoint)
         assert rival.acquire(timeout=60)
         go_on()
         assert holder.stdout.readline() == "lost True\n"

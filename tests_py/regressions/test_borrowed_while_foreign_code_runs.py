@@ -89,7 +89,7 @@ def test_opened_while_the_class_of_its_condition_is_patched(passes, kind, name):
 waited = golock.{kind}
 def wait():
     try:
-        waited.wait(0.3)
+        waited.wait(1)
     except threading.BrokenBarrierError:
         pass
 thread = threading.Thread(target=wait)

@@ -20,13 +20,17 @@ elif isinstance(waited, golock.Semaphore):
         return waited.acquire(timeout=timeout)
 else:
     wait = waited.wait
-done = []
+done, places = [], []
 def handler(signum, frame):
+    places.append(frame.f_lasti)
+    if places[-2:] != places[-1:] * 2:
+        return  # the main thread does not wait yet
+    signal.setitimer(signal.ITIMER_REAL, 0)
     threading.Thread(target=lambda: done.append(vars(waited)), daemon=True).start()
     while not done:
         pass
 signal.signal(signal.SIGALRM, handler)
-signal.setitimer(signal.ITIMER_REAL, 0.05)
+signal.setitimer(signal.ITIMER_REAL, 0.03, 0.03)
 while not done:
     print(wait(0.2))
 """
@@ -47,6 +51,6 @@ def test_handler_waits_for_a_thread_that_opens_the_object(python, kind):
         program = PROGRAM.replace("print(wait(0.2))", BROKEN)
     else:
         program = PROGRAM
-    result = python(program, kind, timeout=30)
+    result = python(program, kind, timeout=60)
     assert (result.returncode, result.stderr) == (0, "")
     assert set(result.stdout.split()) == {"False"}

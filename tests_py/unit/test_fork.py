@@ -128,15 +128,14 @@ def test_lock_reserved_for_a_waiter_of_the_parent_is_free_in_the_child(python):
     result = python(
         PRELUDE
         + """
+from waiting import asleep_on, wait_until
 sys.setswitchinterval(1000)  # a woken waiter does not get the GIL, so the reservation stays
 golock.set_handoff(0)
 lock = golock.allocate_lock()
 lock.acquire()
 waiter = threading.Thread(target=lock.acquire)
 waiter.start()
-while open(f'/proc/self/task/{waiter.native_id}/stat').read().rpartition(') ')[2][0] != 'S':
-    time.sleep(0.001)
-time.sleep(0.01)
+wait_until(lambda: asleep_on(lock, waiter), 'the waiter sleeps')
 def child():
     say(lock.locked(), lock.acquire(False), lock.locked())
     lock.release()
@@ -345,8 +344,12 @@ def test_handler_that_forks_while_its_thread_waits_for_each(run):
     stdout = run(
         """
 object = kind()
-pids = []
-def handler(*args):
+pids, places = [], []
+def handler(signum, frame):
+    places.append((frame, frame.f_lasti))
+    if places[-3:] != places[-1:] * 3:
+        return  # the main thread does not wait yet
+    signal.setitimer(signal.ITIMER_REAL, 0)
     pids.append(os.fork())
     if pids[-1] == 0 and kind is family.RLock:  # its holder does not exist here
         object.restore()
@@ -355,8 +358,8 @@ def handler(*args):
         threading.Thread(target=object.unblock).start()
 signal.signal(signal.SIGALRM, handler)
 for unblock in False, True:
-    signal.setitimer(signal.ITIMER_REAL, 0.03)
-    say(object.wait(60 if unblock else 0.1))
+    signal.setitimer(signal.ITIMER_REAL, 0.01, 0.01)
+    say(object.wait(60 if unblock else 0.5))
     if pids[-1] == 0:
         if not unblock:
             contend_for(object)

@@ -17,7 +17,7 @@ PATCHES = {
 # If a thread sleeps in the kernel, and all green threads with it, an alarm ends the program.
 PRELUDE = """
     import signal, sys, warnings
-    signal.alarm(30)
+    signal.alarm(100)
     warnings.filterwarnings('ignore', module='eventlet|__main__', category=DeprecationWarning)
     def spawn(*functions):
         if 'gevent' in sys.modules:

@@ -6,6 +6,7 @@ import asyncio
 import gc
 import json
 import os
+import re
 import subprocess
 import sys
 import textwrap
@@ -399,7 +400,7 @@ def test_it_is_told():
         process.stdin.write("\n")
         process.stdin.close()
         assert "Possible deadlock of 2 tasks:" in first
-        assert " has waited 0." in rest
+        assert re.search(r" has waited \d+\.\d s for ", rest)
         assert process.wait() == 0
 
 
@@ -448,10 +449,11 @@ def test_tasks_that_have_ended_leave_nothing():
                 keys.add(seen(lock).holder.key)
 
         for number in range(2000):
-            await asyncio.create_task(take(), name=f"T{number}")
+            await asyncio.create_task(take(), name=f"brief {number}")
         assert len(keys) == 2000
         gc.collect()
-        assert [each.name for each in sight.snapshot().threads if each.kind == "task"] == []
+        names = [each.name for each in sight.snapshot().threads if each.kind == "task"]
+        assert not any(name.startswith("brief") for name in names)
         # The records of ended tasks are used again.
         recorded = Image(_golock.sight_image(0)).threads.keys()
         assert len([key for key in recorded if key & _image.TASK]) <= 512

@@ -36,8 +36,8 @@ def handler(*args):
     raise ZeroDivisionError
 signal.signal(signal.SIGALRM, handler)
 for acquire in (lock.acquire, lambda: lock.acquire(timeout=100), lock.__enter__):
-    interrupt_when_asleep(signal.SIGALRM)
     try:
+        interrupt_when_asleep(signal.SIGALRM)
         acquire()
     except ZeroDivisionError:
         print('raised', lock.locked())

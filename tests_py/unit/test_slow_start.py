@@ -113,8 +113,8 @@ class Raised(Exception):
 def raising(signum, frame):
     raise Raised
 signal.signal(signal.SIGALRM, raising)
-signal.setitimer(signal.ITIMER_REAL, 0.01)
 try:
+    signal.setitimer(signal.ITIMER_REAL, 0.01)
     golock.core_address()
 except Raised:
     print('raised')
