@@ -7,9 +7,7 @@ import signal
 import sys
 from pathlib import Path
 
-from waiting import FUTEX
-
-FUTEX_WAIT_BITSET = 9  # without FUTEX_PRIVATE_FLAG
+from waiting import FUTEX, FUTEX_WAIT_BITSET
 
 
 class Child:

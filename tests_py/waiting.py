@@ -11,6 +11,7 @@ from pathlib import Path
 # The number of the system call, which is the kernel's own below an emulator.
 KERNEL = os.environ.get("KERNEL_MACHINE", platform.machine())
 FUTEX = {"x86_64": "202", "aarch64": "98"}[KERNEL]
+FUTEX_WAIT_BITSET = 9  # without FUTEX_PRIVATE_FLAG
 
 
 def start(target, *args):
@@ -34,7 +35,7 @@ def _system_call(thread):
 
 
 def asleep_in_kernel(thread):
-    """Return whether the thread sleeps in a futex call."""
+    """Return whether the thread sleeps in a futex call, which may be for the GIL."""
     return _system_call(thread)[0] == FUTEX
 
 
@@ -48,6 +49,12 @@ def asleep_for_ever(thread):
     """Return whether it sleeps in a futex call without a timeout, so not for the GIL."""
     call = _system_call(thread)
     return call[0] == FUTEX and int(call[4], 16) == 0
+
+
+def asleep_on_shared_word(thread):
+    """Return whether the thread sleeps on a word that processes share, so not for the GIL."""
+    call = _system_call(thread)
+    return call[0] == FUTEX and int(call[2], 16) == FUTEX_WAIT_BITSET
 
 
 def asleep_on(primitive, thread):

@@ -139,6 +139,7 @@ func explain(ctx context.Context, endpoints []string, config *tls.Config, err er
 type diagnosis struct {
 	cluster uint64
 	leader  uint64
+	private bool // it answers, but tells its state to users only
 	err     error
 }
 
@@ -152,6 +153,8 @@ func diagnose(ctx context.Context, endpoint string, config *tls.Config) (d diagn
 		d.err = errors.New("it has closed the connection; it may want TLS (https://)")
 	case errors.Is(err, io.EOF):
 		d.err = errors.New("it has closed the connection; it may have no TLS (http://)")
+	case rpctypes.Error(err) == rpctypes.ErrUserEmpty:
+		d.private = true
 	case err != nil:
 		d.err = err
 	case answer.Header != nil:
@@ -201,7 +204,7 @@ func (d diagnosis) reason(err error) string {
 			return denied.Message()
 		}
 		return d.err.Error()
-	case d.leader == 0:
+	case d.leader == 0 && !d.private:
 		return "it has no leader, so the cluster has no majority"
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return "it has not answered in time"

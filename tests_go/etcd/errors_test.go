@@ -27,6 +27,7 @@ func TestErrors(t *testing.T) {
 	silentUsers := startProxy(t, users)
 	silentUsers.hang(true)
 	minority := startMinority(t)
+	const long = 30 * time.Second // a busy machine is slow to check passwords
 	other := httptest.NewServer(http.NotFoundHandler())
 	t.Cleanup(other.Close)
 
@@ -77,7 +78,9 @@ func TestErrors(t *testing.T) {
 			"no user", etcd.Connection{Endpoints: []string{users}},
 			[]string{users + " refused: ", "user name is empty"},
 		}, {
-			"wrong password", etcd.Connection{Endpoints: []string{users}, User: "locker:wrong"},
+			"wrong password", etcd.Connection{
+				Endpoints: []string{users}, User: "locker:wrong", Timeout: long,
+			},
 			[]string{users + " refused: ", "authentication failed"},
 		}, {
 			"user, silent", etcd.Connection{
@@ -90,8 +93,16 @@ func TestErrors(t *testing.T) {
 			},
 			[]string{"127.0.0.1:1: ", "connection refused"},
 		}, {
-			"no permission", etcd.Connection{Endpoints: []string{users}, User: "locker:open"},
+			"no permission", etcd.Connection{
+				Endpoints: []string{users}, User: "locker:open", Timeout: long,
+			},
 			[]string{users + " refused: ", "permission denied"},
+		}, {
+			// The server takes tens of milliseconds to check a password.
+			"user, slow", etcd.Connection{
+				Endpoints: []string{users}, User: "locker:open", Timeout: time.Millisecond,
+			},
+			[]string{users + ": ", "not answered in time"},
 		}, {
 			"full", etcd.Connection{Endpoints: []string{startFullServer(t)}},
 			[]string{" refused: ", "database space exceeded"},
@@ -105,9 +116,11 @@ func TestErrors(t *testing.T) {
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
-			row.Timeout = time.Second
+			if row.Timeout == 0 {
+				row.Timeout = time.Second
+			}
 			_, err := acquireWith(row.Connection, etcd.Options{
-				Prefix: "elsewhere/", Patience: time.Second,
+				Prefix: "elsewhere/", Patience: max(row.Timeout, time.Second),
 			})
 			if err == nil {
 				t.Fatal("acquired")

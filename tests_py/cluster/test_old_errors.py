@@ -26,7 +26,7 @@ def test_etcd_is_back(name, endpoint_with_users):
 
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
-        lock = etcd.Lock(name, endpoints=f"127.0.0.1:{port}", user="locker:open", patience=0.5)
+        lock = etcd.Lock(name, endpoints=f"127.0.0.1:{port}", user="locker:open", patience=2)
         assert not lock.acquire(timeout=0.01)
         with silent.accept()[0], silent.accept()[0] as asks_why:
             asks_why.shutdown(socket.SHUT_WR)

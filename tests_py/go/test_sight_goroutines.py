@@ -77,8 +77,8 @@ def library(tmp_path_factory):
 def run(python, check, library):
     """Run a program, and check what it prints."""
 
-    def run(code, stdout):
-        result = python(PRELUDE + code, str(library))
+    def run(code, stdout, **options):
+        result = python(PRELUDE + code, str(library), **options)
         check(result, stdout)
 
     return run
@@ -152,7 +152,7 @@ thread = threading.Thread(target=work, name="worker")
 thread.start()
 [wait] = until(waits)
 print(wait.thread.name, wait.has_gil, wait.limited)
-print(lock.acquire(timeout=0.2), sorted(wait.thread.name for wait in told.get().waits))
+print(lock.acquire(timeout=2), sorted(wait.thread.name for wait in told.get().waits))
 go.Unlock(GO_LOCK)
 thread.join()
 """,
@@ -261,7 +261,7 @@ sys.last = Last()
 def test_many_locks_of_gos_leave_room_for_others(run):
     run(
         """
-faulthandler.dump_traceback_later(300, exit=True)
+faulthandler.dump_traceback_later(600, exit=True)
 sight.start("owners", on_deadlock=None)
 go.LockMany(1100000)
 other = golock.Lock()
@@ -271,4 +271,5 @@ with other:
     print(sight.snapshot().dropped.locks > 500000)
 """,
         "[True]\nTrue\n",
+        timeout=600,
     )

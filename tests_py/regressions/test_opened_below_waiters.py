@@ -8,32 +8,41 @@ import threading
 import pytest
 
 import golock
-from waiting import asleep_in_kernel, join, start, wait_until
+from waiting import asleep_in_kernel, asleep_on, join, start, wait_until, waiters
 
 
-def asleep(threads):
-    wait_until(lambda: all(map(asleep_in_kernel, threads)), "asleep")
+def waits(primitive, thread, number):
+    """Return whether a thread waits, the one of this number from 1 on, and not for the GIL."""
+    if isinstance(primitive, golock.Condition):
+        return waiters(primitive) == number
+    if isinstance(primitive, golock.Semaphore):
+        return asleep_on(primitive, thread)
+    if isinstance(primitive, golock.Barrier):
+        return primitive.n_waiting == number and asleep_in_kernel(thread)
+    return asleep_in_kernel(thread)  # or for the GIL: an event does not know its waiters
 
 
-def wait_each(primitive, count, wait):
-    """Start threads, each when the previous one sleeps."""
+def wait_each(primitive, count, wait, before=0):
+    """Start threads, each when the previous one waits."""
     threads = []
     for number in range(count):
         threads.append(start(wait, number))
-        asleep(threads)
+        wait_until(
+            lambda number=number: waits(primitive, threads[-1], before + number + 1), "it waits"
+        )
     return threads
 
 
 def test_semaphore():
     semaphore, got = golock.Semaphore(0), []
-    waiters = wait_each(semaphore, 3, lambda number: got.append(semaphore.acquire()))
+    threads = wait_each(semaphore, 3, lambda number: got.append(semaphore.acquire()))
     vars(semaphore)
     semaphore.release(2)
     wait_until(lambda: len(got) == 2, "two go on")
     with semaphore._cond:
         semaphore._value += 1
         semaphore._cond.notify()
-    join(waiters)
+    join(threads)
     assert (got, semaphore._value) == ([True] * 3, 0)
 
 
@@ -53,14 +62,14 @@ def test_condition_in_order():
             condition.wait()
             order.append(number)
 
-    waiters = wait_each(condition, 3, wait)
+    threads = wait_each(condition, 3, wait)
     assert len(condition._waiters) == 3
-    waiters += wait_each(condition, 2, lambda number: wait(number + 3))
+    threads += wait_each(condition, 2, lambda number: wait(number + 3), before=3)
     assert len(condition._waiters) == 5
     for number in range(5):
         with condition:
             condition.notify()
-        join([waiters[number]])
+        join([threads[number]])
     assert order == [0, 1, 2, 3, 4]
 
 
@@ -79,17 +88,17 @@ def test_condition_times_out():
 
 def test_event():
     event, got = golock.Event(), []
-    waiters = wait_each(event, 3, lambda _: got.append(event.wait()))
-    assert len(event._cond._waiters) == 3
+    threads = wait_each(event, 3, lambda _: got.append(event.wait()))
+    wait_until(lambda: len(event._cond._waiters) == 3, "all wait")
     event.set()
-    join(waiters)
+    join(threads)
     assert got == [True] * 3
 
 
 def test_event_times_out():
     event, got = golock.Event(), []
     (waiter,) = wait_each(event, 1, lambda _: got.append(event.wait(1)))
-    assert len(event._cond._waiters) == 1
+    wait_until(lambda: len(event._cond._waiters) == 1, "it waits")
     join([waiter])
     assert (got, len(event._cond._waiters)) == ([False], 0)
 
@@ -103,32 +112,32 @@ def barrier_with_two_below():
         except threading.BrokenBarrierError:
             got.append("broken")
 
-    waiters = wait_each(barrier, 2, wait)
+    threads = wait_each(barrier, 2, wait)
     assert (barrier._count, len(barrier._cond._waiters)) == (2, 2)
-    return barrier, got, waiters
+    return barrier, got, threads
 
 
 def test_barrier():
-    barrier, got, waiters = barrier_with_two_below()
+    barrier, got, threads = barrier_with_two_below()
     assert barrier.wait() == 2
-    join(waiters)
+    join(threads)
     assert (sorted(got), barrier._state, barrier._count) == ([0, 1], 0, 0)
 
 
 @pytest.mark.parametrize("end", ["abort", "reset"])
 def test_barrier_broken(end):
-    barrier, got, waiters = barrier_with_two_below()
+    barrier, got, threads = barrier_with_two_below()
     getattr(barrier, end)()
-    join(waiters)
+    join(threads)
     assert (got, barrier._count) == (["broken"] * 2, 0)
 
 
 def test_barrier_with_fewer_parties():
-    barrier, got, waiters = barrier_with_two_below()
+    barrier, got, threads = barrier_with_two_below()
     barrier._parties = 2
     with barrier._cond:
         barrier._release()
-    join(waiters)
+    join(threads)
     assert sorted(got) == [0, 1]
 
 

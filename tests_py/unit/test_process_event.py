@@ -22,7 +22,7 @@ import limits
 from children import Child
 from golock import process
 from golock.process import Event, Lock
-from waiting import asleep_in_kernel, join, start, wait_until
+from waiting import asleep_on_shared_word, join, start, wait_until
 
 # From 3.12 on, os.fork() warns when the process has threads.
 pytestmark = pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
@@ -87,7 +87,7 @@ def test_set_wakes_waiters_of_all_processes(clears):
     answers = []
     threads = [start(lambda: answers.append(event.wait())) for _ in range(10)]
     for thread in threads:
-        wait_until(lambda thread=thread: asleep_in_kernel(thread), "the thread waits")
+        wait_until(lambda thread=thread: asleep_on_shared_word(thread), "the thread waits")
     event.set()
     if clears:
         event.clear()

@@ -24,7 +24,7 @@ import limits
 from children import Child
 from golock import process
 from golock.process import Event, Lock
-from waiting import asleep_in_kernel, start, wait_until
+from waiting import asleep_on_shared_word, start, wait_until
 
 # From 3.12 on, os.fork() warns when the process has threads, the sentinel included.
 pytestmark = pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
@@ -474,7 +474,7 @@ def test_waiter_gets_the_lock_of_a_dead_holder(sentinel):
     child = holder(lock)
     got = []
     thread = start(lambda: got.append(lock.acquire(timeout=20)))
-    wait_until(lambda: asleep_in_kernel(thread), "the thread waits")
+    wait_until(lambda: asleep_on_shared_word(thread), "the thread waits")
     child.kill()
     thread.join()
     assert got == [True]
@@ -550,7 +550,7 @@ def test_abandoned_is_raised_in_a_wait():
 
     threads = [start(work) for _ in range(3)]
     for thread in threads:
-        wait_until(lambda thread=thread: asleep_in_kernel(thread), "the thread waits")
+        wait_until(lambda thread=thread: asleep_on_shared_word(thread), "the thread waits")
     child.kill()
     for thread in threads:
         thread.join()

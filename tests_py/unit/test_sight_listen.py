@@ -436,7 +436,8 @@ def test_it_has_few_descriptors_and_threads(folder):
         for _ in range(100):
             time.sleep(0.01)
             assert sorted(descriptors()) == sorted([*before, "socket", "socket"]), descriptors()
-            assert threads() <= at_first + 1, (threads(), at_first)
+            # On an overloaded machine the runtime uses one or two more.
+            assert threads() <= at_first + 3, (threads(), at_first)
         sight.stop()
     """
     result = subprocess.run(

@@ -529,7 +529,7 @@ def test_dump_top_and_the_page_show_it(name, monkeypatch, capsys):
             document = json.loads(capsys.readouterr().out)
             assert list(validator.iter_errors(document)) == []
             image = Image(_golock.sight_image(0))
-            (row,) = _screen.picture(image).rows
+            (row,) = [each for each in _screen.picture(image).rows if each.name == name]
             assert row.holder == f"process {holder.pid} of this machine, slot 1"
             (shown,) = [
                 each for each in _web.picture(image)["snapshot"]["locks"] if each["name"] == name
