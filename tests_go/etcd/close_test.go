@@ -32,7 +32,7 @@ func TestCloseDuringTheGrant(t *testing.T) {
 		t.Errorf("Acquire: %v", err)
 	}
 	client := connect(t, endpoint)
-	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(10 * time.Millisecond) {
 		leases, err := client.Leases(context.Background())
 		if err != nil {
 			t.Fatal(err)

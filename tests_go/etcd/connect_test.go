@@ -92,7 +92,7 @@ func TestTLS(t *testing.T) {
 			return err
 		}
 		defer client.Close()
-		space := etcd.NewSpace(client.Client, etcd.Options{Patience: time.Second, TLS: client.TLS})
+		space := etcd.NewSpace(client.Client, etcd.Options{Patience: 3 * time.Second, TLS: client.TLS})
 		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 		defer cancel()
 		hold, err := space.Lock("x").Acquire(ctx)

@@ -94,7 +94,7 @@ func TestManyProcessesAndGoroutines(t *testing.T) {
 func requireNoKeys(t *testing.T, endpoint string) {
 	t.Helper()
 	client := connect(t, endpoint)
-	deadline := time.Now().Add(5 * time.Second)
+	deadline := time.Now().Add(30 * time.Second)
 	for {
 		read, err := client.Get(context.Background(), "golock/", withPrefix...)
 		if err != nil {
