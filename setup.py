@@ -116,6 +116,13 @@ class BuildExtension(build_ext):
 class Wheel(bdist_wheel):
     """Names the interpreter that the wheel is for, which may be another than the running one."""
 
+    def run(self) -> None:
+        """Begin without what an older or an interrupted build has left, or it would be packed."""
+        package = Path(self.get_finalized_command("build").build_lib, "golock")
+        for folder in (self.bdist_dir, package):
+            shutil.rmtree(folder, ignore_errors=True)
+        super().run()
+
     def write_wheelfile(self, wheelfile_base: str, *arguments: str, **named: str) -> None:
         """Write the last file before all are packed, and undo what the umask did to them."""
         super().write_wheelfile(wheelfile_base, *arguments, **named)
