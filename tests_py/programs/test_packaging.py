@@ -15,6 +15,7 @@ from email import message_from_bytes
 from pathlib import Path, PurePosixPath
 
 import pytest
+from packaging.requirements import Requirement
 
 SOURCE = Path(__file__).resolve().parents[2]
 REFUSAL = "golock cannot be built: "
@@ -273,6 +274,28 @@ ELSEWHERES = {
 @pytest.mark.parametrize(("change", "message"), ELSEWHERES.values(), ids=ELSEWHERES)
 def test_elsewhere(tools: Path, checkout: Path, change: str, message: str) -> None:
     assert re.search(message, refusal(run(tools, "-c", ELSEWHERE, change, cwd=checkout)))
+
+
+def test_the_requirement_of_the_readme_is_for_where_golock_is() -> None:
+    text = (SOURCE / "README.md").read_text(encoding="utf-8")
+    (written,) = re.findall(r'^    "(golock; .*)",$', text, re.MULTILINE)
+    marker = Requirement(written).marker
+    here = {
+        "sys_platform": "linux",
+        "platform_python_implementation": "CPython",
+        "platform_machine": "x86_64",
+    }
+    elsewhere: list[dict[str, str]] = [
+        {"sys_platform": "darwin", "platform_machine": "arm64"},
+        {"sys_platform": "darwin"},
+        {"sys_platform": "win32", "platform_machine": "AMD64"},
+        {"platform_python_implementation": "PyPy"},
+        {"platform_machine": "riscv64"},
+        {"platform_machine": "armv7l"},
+    ]
+    assert marker.evaluate(here)
+    assert marker.evaluate({**here, "platform_machine": "aarch64"})
+    assert [each for each in elsewhere if marker.evaluate({**here, **each})] == []
 
 
 # The hooks of the build, by a backend that finds neither modules of Linux nor golock.
