@@ -494,6 +494,37 @@ def test_nothing_of_an_older_build_is_packed(tools: Path, checkout: Path, progra
     assert wheel.read_bytes() == fresh
 
 
+REFUSING_ZIG = """
+import sys
+words = sys.argv[1:]
+if any(word.startswith(("-flto=", "-specs=", "-Wp,")) for word in words):
+    sys.exit("refused")
+with open(words[words.index("-o") + 1], "w") as output:
+    output.write("built")
+"""
+
+
+def test_flags_for_gcc_are_kept_from_zig(tools: Path, checkout: Path, programs: Path) -> None:
+    """Distributions set some that zig refuses. It stands in where there is no compiler."""
+    package = programs.parent / "packages" / "ziglang"
+    package.mkdir(parents=True)
+    for name, content in ("__init__.py", ""), ("zig", ""), ("__main__.py", REFUSING_ZIG):
+        (package / name).write_text(content, encoding="utf-8")
+    for name in ("env", "grep", "sh", "sort"):
+        (programs / name).symlink_to(shutil.which(name))
+    recorded(
+        tools,
+        checkout,
+        programs,
+        CC="",
+        CFLAGS="-flto=auto -Wp,-D_FORTIFY_SOURCE=3",
+        CPPFLAGS="-Wp,-D_FORTIFY_SOURCE=3",
+        LDFLAGS="-flto=auto -specs=/usr/lib/hardened",
+        PATH=str(programs),
+        PYTHONPATH=str(package.parent),
+    )
+
+
 ALONE = """
 import fcntl, os, sys
 sys.path.insert(0, "pyext/backend")
