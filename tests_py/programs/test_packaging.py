@@ -15,6 +15,7 @@ from email import message_from_bytes
 from pathlib import Path, PurePosixPath
 
 import pytest
+from packaging.requirements import Requirement
 
 SOURCE = Path(__file__).resolve().parents[2]
 REFUSAL = "golock cannot be built: "
@@ -233,6 +234,19 @@ def test_without_a_c_compiler(tools: Path, checkout: Path) -> None:
     assert "apt-get install gcc libc6-dev" in sentence
 
 
+def test_a_c_compiler_without_the_headers_of_the_c_library(tools: Path, checkout: Path) -> None:
+    """As where Debian's gcc was installed without what it recommends: zig is asked of PyPI."""
+    bare = f"{compiler()} -nostdinc"
+    sentence = refusal(pip_wheel(tools, checkout, CC=bare))
+    assert re.search(r"cannot be used \(.*linux/futex\.h", sentence)
+    assert "apt-get install gcc libc6-dev" in sentence
+    ask = (
+        "import sys; sys.path.insert(0, 'pyext/backend'); import toolchain, sysconfig\n"
+        "sysconfig.get_config_vars()['CC'] = sys.argv[1]; print(*toolchain.packages())"
+    )
+    assert "ziglang" in succeed(tools, "-c", ask, bare, cwd=checkout, CC="")
+
+
 ELSEWHERES = {
     "macOS": ("sys.platform = 'darwin'", "for Linux on amd64 and arm64, and this is darwin"),
     "Windows": (
@@ -260,6 +274,28 @@ ELSEWHERES = {
 @pytest.mark.parametrize(("change", "message"), ELSEWHERES.values(), ids=ELSEWHERES)
 def test_elsewhere(tools: Path, checkout: Path, change: str, message: str) -> None:
     assert re.search(message, refusal(run(tools, "-c", ELSEWHERE, change, cwd=checkout)))
+
+
+def test_the_requirement_of_the_readme_is_for_where_golock_is() -> None:
+    text = (SOURCE / "README.md").read_text(encoding="utf-8")
+    (written,) = re.findall(r'^    "(golock; .*)",$', text, re.MULTILINE)
+    marker = Requirement(written).marker
+    here = {
+        "sys_platform": "linux",
+        "platform_python_implementation": "CPython",
+        "platform_machine": "x86_64",
+    }
+    elsewhere: list[dict[str, str]] = [
+        {"sys_platform": "darwin", "platform_machine": "arm64"},
+        {"sys_platform": "darwin"},
+        {"sys_platform": "win32", "platform_machine": "AMD64"},
+        {"platform_python_implementation": "PyPy"},
+        {"platform_machine": "riscv64"},
+        {"platform_machine": "armv7l"},
+    ]
+    assert marker.evaluate(here)
+    assert marker.evaluate({**here, "platform_machine": "aarch64"})
+    assert [each for each in elsewhere if marker.evaluate({**here, **each})] == []
 
 
 # The hooks of the build, by a backend that finds neither modules of Linux nor golock.
@@ -443,6 +479,74 @@ def test_surroundings_change_no_build(tools: Path, checkout: Path, programs: Pat
     assert different == []
 
 
+def test_nothing_of_an_older_build_is_packed(tools: Path, checkout: Path, programs: Path) -> None:
+    """Such as a module that has another name now, or what an interrupted build had collected."""
+    fresh = recorded(tools, checkout, programs)
+    (built,) = checkout.glob("build/lib.*/golock")
+    (collected,) = checkout.glob("build/bdist.*")
+    for folder in (built, collected / "wheel" / "golock"):
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "gone.py").touch()
+    output = programs.parent / "again"
+    command = [tools, "-m", "pip", "wheel", "--no-build-isolation", "--no-deps", "-w", output, "."]
+    succeed(*command, cwd=checkout, **recording_tools(programs))
+    (wheel,) = output.glob("golock-*.whl")
+    assert wheel.read_bytes() == fresh
+
+
+REFUSING_ZIG = """
+import sys
+words = sys.argv[1:]
+if any(word.startswith(("-flto=", "-specs=", "-Wp,")) for word in words):
+    sys.exit("refused")
+with open(words[words.index("-o") + 1], "w") as output:
+    output.write("built")
+"""
+
+
+def test_flags_for_gcc_are_kept_from_zig(tools: Path, checkout: Path, programs: Path) -> None:
+    """Distributions set some that zig refuses. It stands in where there is no compiler."""
+    package = programs.parent / "packages" / "ziglang"
+    package.mkdir(parents=True)
+    for name, content in ("__init__.py", ""), ("zig", ""), ("__main__.py", REFUSING_ZIG):
+        (package / name).write_text(content, encoding="utf-8")
+    for name in ("env", "grep", "sh", "sort"):
+        (programs / name).symlink_to(shutil.which(name))
+    recorded(
+        tools,
+        checkout,
+        programs,
+        CC="",
+        CFLAGS="-flto=auto -Wp,-D_FORTIFY_SOURCE=3",
+        CPPFLAGS="-Wp,-D_FORTIFY_SOURCE=3",
+        LDFLAGS="-flto=auto -specs=/usr/lib/hardened",
+        PATH=str(programs),
+        PYTHONPATH=str(package.parent),
+    )
+
+
+ALONE = """
+import fcntl, os, sys
+sys.path.insert(0, "pyext/backend")
+import golock_backend
+def build(*_):
+    folder = os.open(".", os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        print("alone")
+golock_backend.build_meta.build_wheel = golock_backend.build_meta.build_editable = build
+golock_backend.build_wheel(".")
+golock_backend.build_editable(".")
+"""
+
+
+def test_builds_of_the_same_sources_wait_for_each_other(
+    tools: Path, checkout: Path, programs: Path
+) -> None:
+    assert succeed(tools, "-c", ALONE, cwd=checkout, **recording_tools(programs)) == "alone\n" * 2
+
+
 def test_where_go_gets_modules_is_the_users_matter(tools: Path, programs: Path) -> None:
     ask = (
         "import sys; from pathlib import Path; sys.path.insert(0, sys.argv[1])\n"
@@ -554,7 +658,9 @@ def test_distributions_are_reproducible_and_need_no_modules(
     assert made[0][1] == made[1][1]
 
 
-def test_a_source_distribution_needs_go_alone(tools: Path, checkout: Path, programs: Path) -> None:
+def test_a_source_distribution_needs_go_alone(
+    tools: Path, checkout: Path, programs: Path, files: list[PurePosixPath]
+) -> None:
     """Neither a compiler nor Python's headers; where Go is missing, it is asked of PyPI."""
     ask = (
         "import sys; sys.path.insert(0, 'pyext/backend'); import golock_backend as backend\n"
@@ -569,7 +675,13 @@ def test_a_source_distribution_needs_go_alone(tools: Path, checkout: Path, progr
     succeed(tools, "setup.py", "-q", "sdist", cwd=checkout, CC="no-such-compiler")
     (sdist,) = (checkout / "dist").glob("golock-*.tar.gz")
     with tarfile.open(sdist) as archive:
-        assert any(name.endswith("/vendor/modules.txt") for name in archive.getnames())
+        packed = {PurePosixPath(*PurePosixPath(name).parts[1:]) for name in archive.getnames()}
+        assert PurePosixPath("vendor/modules.txt") in packed
+        # What a forge or git alone read is left out.
+        wanted = {
+            file for file in files if file.parts[0] != ".github" and file.name != ".gitignore"
+        }
+        assert wanted - packed == set()
         folder = archive.getnames()[0].split("/")[0]
         stated = message_from_bytes(archive.extractfile(f"{folder}/PKG-INFO").read())
     # Installers that lock versions read these fields, and run no build for them.

@@ -37,9 +37,9 @@ def commit(folder: Path) -> None:
     )
 
 
-def faults(folder: Path, version: str) -> list[str]:
+def faults(folder: Path, version: str, *, tagged: bool = False) -> list[str]:
     """Return the sentences by which the release is refused, before anything is built."""
-    code = "import release, sys; print(*release.faults(sys.argv[1]), sep='\\n')"
+    code = f"import release, sys\nprint(*release.faults(sys.argv[1], tagged={tagged}), sep='\\n')"
     done = subprocess.run(
         [sys.executable, "-c", code, version],
         cwd=folder / "pyext" / "backend",
@@ -64,6 +64,18 @@ def prepare(folder: Path, version: str, heading: str) -> None:
 def test_a_state_that_can_be_released(clone: Path) -> None:
     prepare(clone, "9.8.7rc1", "9.8.7rc1 (2026-11-30)")
     assert faults(clone, "9.8.7rc1") == []
+
+
+def test_a_state_that_was_tagged_and_pushed(clone: Path) -> None:
+    prepare(clone, "9.8.7", "9.8.7 (2026-11-30)")
+    missing = ["The tag v9.8.7 does not name this commit."]
+    assert faults(clone, "9.8.7", tagged=True) == missing
+    who = ["-c", "user.name=test", "-c", "user.email=test@localhost"]
+    tag = ["git", *who, "tag", "--annotate", "v9.8.7", "--message", "golock 9.8.7"]
+    subprocess.run(tag, cwd=clone, check=True)
+    assert faults(clone, "9.8.7", tagged=True) == []
+    commit(clone)
+    assert faults(clone, "9.8.7", tagged=True) == missing
 
 
 def test_everything_that_does_not_fit_is_said(clone: Path) -> None:
