@@ -5,6 +5,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/golock/golock/internal/waittest"
 )
 
 const foreign = ClaimantMask // a claimant that lives in no process: process ids do not reach it
@@ -230,26 +232,26 @@ func TestWokenWaiterTimesOut(t *testing.T) {
 }
 
 func TestResigningWakesAnother(t *testing.T) {
-	word := uint32(Held)
+	word := self
+	w := NewWaiter(&word, Forever)
+	w.designated = true
+	w.resign()
+	if hasClaimant(word) {
+		t.Fatal("a waiter is named though none sleeps")
+	}
+
+	word = Held
 	events := make(chan Reason)
 	sleeper := NewWaiter(&word, Forever)
 	step(t, &sleeper, Entered, Park, Held|Waiters)
 	go func() { events <- park(&word, Held|Waiters, channelSleeper, Forever) }()
+	waittest.Eventually(t, "the waiter sleeps", func() bool { return Asleep(&word) == 1 })
 
-	w := NewWaiter(&word, Forever)
-	for {
-		// Until the sleeper really sleeps the kernel wakes nobody, and the name is taken back.
-		atomic.StoreUint32(&word, self)
-		w.designated = true
-		w.resign()
-		if hasClaimant(atomic.LoadUint32(&word)) {
-			break
-		}
-		atomic.StoreUint32(&word, Held|Waiters)
-		time.Sleep(time.Millisecond)
-	}
-	if event := <-events; event != Woken {
-		t.Errorf("the sleeper comes back with %d, want Woken", event)
+	atomic.StoreUint32(&word, self)
+	w.designated = true
+	w.resign()
+	if event := <-events; event != Woken || !hasClaimant(atomic.LoadUint32(&word)) {
+		t.Errorf("the sleeper comes back with %d, the word is %#x", event, word)
 	}
 	step(t, &sleeper, Woken, Acquired, Held|Waiters)
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sysconfig
 from pathlib import Path
 
 import pytest
@@ -160,6 +161,9 @@ thread.join()
     )
 
 
+@pytest.mark.skipif(
+    sysconfig.get_config_var("Py_GIL_DISABLED") == 1, reason="there is no GIL to wait with"
+)
 def test_go_code_that_waits_with_the_gil_is_marked(run):
     run(
         """

@@ -57,7 +57,7 @@ def test_xdist(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "golock", "run", "-m", "pytest", "-n", "2"]
     command += ["-o", "addopts=", f"--rootdir={tmp_path}", f"--junitxml={report}", str(suite)]
     done = subprocess.run(
-        command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
+        command, cwd=tmp_path, capture_output=True, text=True, timeout=280, check=False
     )
     assert done.returncode == 1, done.stdout + done.stderr
     cases = ET.parse(report).findall(".//testcase")

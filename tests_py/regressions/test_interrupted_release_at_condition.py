@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sysconfig
 from typing import Any
 
 import pytest
@@ -20,6 +21,10 @@ class _Loop(asyncio.SelectorEventLoop):
         return super().call_soon(*args, **kwargs)
 
 
+@pytest.mark.skipif(
+    sysconfig.get_config_var("Py_GIL_DISABLED") == 1,
+    reason="without a GIL a release runs no code of the loop",
+)
 def test_an_interrupt_while_the_wait_releases_the_lock() -> None:
     loop = _Loop()
 

@@ -273,14 +273,14 @@ def test_an_exchange_that_dawdles_is_seen_as_slow(exchange: bench.Exchange) -> N
         base = getattr(THEIRS.threading, kind)
 
         def slow(self: Any, *arguments: Any) -> Any:
-            time.sleep(0.02)
+            time.sleep(0.05)
             return getattr(base, method)(self, *arguments)
 
         return type(kind, (base,), {method: slow})
 
     class Lock(Tally):
         def release(self) -> None:
-            time.sleep(0.02)
+            time.sleep(0.05)
             super().release()
 
     calls = {

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from golock.conformance._contention import CHECKS, checks
+from golock.conformance._contention import CHECKS, STALL, checks
 
 pytestmark = [pytest.mark.slow, pytest.mark.once]
 
@@ -43,8 +43,8 @@ import json, os, sys
 from golock.conformance import _contention, _findings
 from golock.conformance._subject import Named
 
-_contention.STALL = 1.0
-name, kind, check = sys.argv[1:]
+name, kind, check, patience = sys.argv[1:]
+_contention.STALL = float(patience)
 module, _, path = name.partition(":")
 found = _contention.examine(check, kind, Named(module, path, kind).family())
 sound = _contention.Found([], _contention.examine(check, kind, _contention.INTERPRETER).seen)
@@ -55,10 +55,12 @@ os._exit(0)
 """
 
 
-def examined(subject: str, kind: str, check: str) -> tuple[str, list[list[str]]]:
-    """Make one check, in a process of its own, with less patience than by default."""
+def examined(
+    subject: str, kind: str, check: str, patience: float = STALL
+) -> tuple[str, list[list[str]]]:
+    """Make one check, in a process of its own."""
     done = subprocess.run(
-        [sys.executable, "-c", EXAMINE, subject, kind, check],
+        [sys.executable, "-c", EXAMINE, subject, kind, check, str(patience)],
         capture_output=True,
         text=True,
         cwd=Path(__file__).parent,
@@ -73,7 +75,7 @@ def examined(subject: str, kind: str, check: str) -> tuple[str, list[list[str]]]
 @pytest.mark.parametrize("name", FAULTS)
 def test_seeded_fault_is_found(name: str) -> None:
     kind, check, severity = FAULTS[name]
-    _, findings = examined(f"faulty_locks:{name}", kind, check)
+    _, findings = examined(f"faulty_locks:{name}", kind, check, patience=1)
     assert severity in [finding[0] for finding in findings], findings
 
 
