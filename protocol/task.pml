@@ -50,8 +50,8 @@ bool agent_asleep, agent_called;
 #endif
 
 #ifdef ONE_LOOP
-#define LOOP(i) 0
 #define MAY_GIVE_WAY(i) claimant[1 - (i)]
+#define LOOP(i) 0
 #define RESPOND(i) \
 	if \
 	:: unresponsive[0] -> unresponsive[0] = false; ready[0] = ready[0] || in_line[0]; \
