@@ -50,6 +50,7 @@ bool agent_asleep, agent_called;
 #endif
 
 #ifdef ONE_LOOP
+#define MAY_GIVE_WAY(i) claimant[1 - (i)]
 #define LOOP(i) 0
 #define RESPOND(i) \
 	if \
@@ -59,6 +60,7 @@ bool agent_asleep, agent_called;
 	fi
 #else
 #define LOOP(i) (i)
+#define MAY_GIVE_WAY(i) (TASKS == 1) /* to one that was appointed for another word */
 #define RESPOND(i) \
 	if \
 	:: unresponsive[i] -> unresponsive[i] = false; ready[i] = ready[i] || in_line[i] \
@@ -238,10 +240,11 @@ end_asleep:				atomic { called[me] -> called[me] = false; designated = true }
 /* A task. What it does between two waits for its loop is interrupted by nobody of its loop. */
 proctype task(byte me) {
 	byte old, round;
-	bool designated, woken, again;
+	bool designated, woken, again, gave_way;
 	do
 	:: round == ROUNDS -> break
 	:: round < ROUNDS ->
+		gave_way = false;
 		do
 		:: atomic { designated -> old = word };
 			/* pyext/native/waiting/plain.c claim_at_once: uint64_t old = load(c); */
@@ -279,6 +282,11 @@ has_it:				release();
 					break
 				:: atomic { (old & HELD) != 0 && CAS(announced(old) | HANDOFF) }; break
 					/* it asks for the lock */
+				:: atomic { (old & HELD) == 0 && !designated && !gave_way &&
+					MAY_GIVE_WAY(me) -> gave_way = true; ready[me] = true }; break
+					/* those of its loop look first */
+					/* pyext/native/waiting/plain.c golock_plain_may_barge: return
+					   may_barge(c, __atomic_load_n(word, __ATOMIC_RELAXED)); */
 				:: atomic { word != old }
 				fi
 			od;

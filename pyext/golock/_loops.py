@@ -71,9 +71,14 @@ class _Asyncio:
             timer.cancel()
 
     def shield(self) -> Any:
-        """Of a cancellation of asyncio only one comes, but anyio's come again in each turn."""
+        """Of a cancellation of asyncio only one comes, but anyio's come again in each turn.
+
+        anyio's are for tasks. A callback of the loop may run a coroutine without one.
+        """
         anyio = sys.modules.get("anyio")
-        return _Nothing() if anyio is None else anyio.CancelScope(shield=True)
+        if anyio is None or _current_task(self._running()) is None:
+            return _Nothing()
+        return anyio.CancelScope(shield=True)
 
 
 _asyncios: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Asyncio] = (
@@ -208,6 +213,10 @@ def _trio() -> Any:
     return trio
 
 
+def _current_task(loop: asyncio.AbstractEventLoop) -> object:
+    return sys.modules["asyncio.tasks"].current_task(loop)
+
+
 def running_task() -> object:
     """Return the task that runs in this thread, or None."""
     if "trio" in sys.modules:
@@ -215,7 +224,7 @@ def running_task() -> object:
         if trio is not None:
             return trio.lowlevel.current_task()
     loop = _asyncio_loop()
-    return None if loop is None else sys.modules["asyncio.tasks"].current_task(loop)
+    return None if loop is None else _current_task(loop)
 
 
 def _running() -> Loop:

@@ -45,6 +45,14 @@ def test_a_second_task_cannot_await_it() -> None:
     run("asyncio", main)
 
 
+def test_what_is_thrown_into_it() -> None:
+    for thrown in (KeyError, KeyError("reason")):
+        with pytest.raises(KeyError):
+            golock.Lock().acquire_async().throw(thrown)
+    with pytest.raises(TypeError, match="deriving from BaseException, not int"):
+        golock.Lock().acquire_async().throw(1)
+
+
 @pytest.mark.parametrize("timeout", [Decimal("0.001"), 0.001, 0])
 def test_a_timeout_is_what_float_takes(timeout: Any) -> None:
     async def main() -> None:

@@ -280,8 +280,13 @@ awaitable_throw(Awaitable *self, PyObject *const *args, Py_ssize_t nargs)
     if (self->coroutine == NULL) {
         if (PyExceptionInstance_Check(args[0])) {
             PyErr_SetObject((PyObject *)Py_TYPE(args[0]), args[0]);
-        } else {
+        } else if (PyExceptionClass_Check(args[0])) {
             PyErr_SetObject(args[0], nargs > 1 ? args[1] : NULL);
+        } else {
+            PyErr_Format(PyExc_TypeError,
+                         "exceptions must be classes or instances deriving from BaseException, not "
+                         "%.100s",
+                         Py_TYPE(args[0])->tp_name);
         }
         return NULL;
     }

@@ -48,7 +48,7 @@ typedef struct golock_awaited {
     bool owned;           /* it is for the task that called the method: an RLock has an owner */
 
     /* Tries to end the wait before it begins. `owner` is that of a wait, below. Returns 1 if it
-     * could, or 0; or -1 with an exception set. */
+     * could, or 0, also for the sake of a task that is on its way; or -1 with an exception set. */
     int (*try)(PyObject *object, PyObject *owner);
 
     /* Tries to end the wait; otherwise makes sure that the task is woken when that may be possible.

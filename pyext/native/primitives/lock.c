@@ -158,6 +158,9 @@ static int
 lock_try(PyObject *op, PyObject *Py_UNUSED(owner))
 {
     LockObject *self = (LockObject *)op;
+    if (golock_tasks_come(&self->mutex.word) && !golock_plain_may_barge(&self->mutex.word)) {
+        return 0;
+    }
     if (golock_mutex_fast_acquire(&self->mutex)) {
         own(self);
         return 1;

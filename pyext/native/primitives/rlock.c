@@ -293,6 +293,9 @@ rlock_try(PyObject *op, PyObject *owner)
                         "the lock is held by this thread, not by a task: take it with async with");
         return -1;
     }
+    if (golock_tasks_come(&self->mutex.word) && !golock_plain_may_barge(&self->mutex.word)) {
+        return 0;
+    }
     const bool recorded = golock_sight_now() >= GOLOCK_SIGHT_OWNERS;
     if (!golock_mutex_fast_acquire(&self->mutex) &&
         !(recorded && golock_fast_acquire(&self->mutex.word, golock_mutex_is_shared(&self->mutex),

@@ -525,6 +525,10 @@ static int
 task_try(PyObject *self, PyObject *Py_UNUSED(owner))
 {
     SemaphoreObject *semaphore = (SemaphoreObject *)self;
+    const uint32_t *word = &semaphore->semaphore.word;
+    if (golock_tasks_come(word) && !golock_plain_may_barge(word)) {
+        return 0;
+    }
     if (fast_acquire(semaphore, &golock_fastpath)) {
         return 1;
     }

@@ -453,6 +453,21 @@ announced_for(cell c, const golock_task *task, bool designated, uint32_t word)
     return next;
 }
 
+/* Whether a task that newly comes may go before a claimant. Each release of a thread looks at the
+ * clock, but a claimant of the same loop cannot even ask for the lock while the newcomer runs. */
+static bool
+may_barge(cell c, uint32_t word)
+{
+    return !golock_tasks_come(c.word) || (has_claimant(c, word) && !golock_due(word));
+}
+
+bool
+golock_plain_may_barge(const uint32_t *word)
+{
+    cell c = cell_at((uint32_t *)word, false, true, NULL);
+    return may_barge(c, __atomic_load_n(word, __ATOMIC_RELAXED));
+}
+
 /* Takes a free lock for the claimant. Returns whether it could. */
 static bool
 claim_at_once(cell c)
@@ -491,6 +506,9 @@ golock_plain_claim(golock_task *task)
         uint32_t word = (uint32_t)old;
         bool may_claim = designated && !handoff_requested(c, word);
         if (!(word & GOLOCK_HELD) && (may_claim || !reserved(c, word))) {
+            if (!designated && !may_barge(c, word) && golock_task_give_way(task)) {
+                return 0;
+            }
             uint64_t new = designated ? claimed(c, old) : barged(c, old);
             if (!compare_and_swap(c, old, new)) {
                 continue;

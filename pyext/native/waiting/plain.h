@@ -53,6 +53,9 @@ bool golock_plain_move(const struct golock_core *core, uint32_t *from, uint32_t 
 int golock_plain_claim(struct golock_task *task);
 void golock_plain_resign(struct golock_task *task);
 
+/* Whether a task that newly comes may take the lock or a permit without golock_plain_claim. */
+bool golock_plain_may_barge(const uint32_t *word);
+
 /* Announces a waiter in a word of which it is not known whether it sleeps, and returns the word on
  * which it may. Pays the debt of a claimant that does not come. Tells a word whose waiters a core
  * has woken, which knows of no tasks, that tasks wait. They need no GIL if the word is changed by

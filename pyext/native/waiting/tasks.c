@@ -32,6 +32,7 @@ typedef struct line {
 } line;
 
 int32_t golock_tasks_in_line[GOLOCK_COUNTERS];
+int32_t golock_tasks_appointed[GOLOCK_COUNTERS];
 
 static pthread_mutex_t mutex;
 static line *lines[GOLOCK_COUNTERS];
@@ -203,6 +204,15 @@ unenroll(golock_task *task)
     }
 }
 
+static void
+count_appointed(golock_task *task, int change)
+{
+    task->appointed = change > 0;
+    task->port->appointed += (uint32_t)change;
+    __atomic_add_fetch(&golock_tasks_appointed[golock_counter_of(task->word)], change,
+                       __ATOMIC_RELAXED);
+}
+
 /* Begins the patience with a task that has a claim or a notification. */
 static void
 give(golock_task *task)
@@ -288,6 +298,9 @@ golock_tasks_appoint(uint32_t *word)
     remove_from_line(task);
     task->state = GOLOCK_TASK_CLAIMANT;
     task->returns = true;
+    if (!task->appointed) {
+        count_appointed(task, 1);
+    }
     give(task);
     make_ready(task);
     return true;
@@ -488,12 +501,28 @@ golock_task_leave(golock_task *task)
     if (task->state == GOLOCK_TASK_IN_LINE) {
         remove_from_line(task);
     }
+    if (task->appointed) {
+        count_appointed(task, -1);
+    }
     take(task);
     task->state = GOLOCK_TASK_OUT;
     make_unready(task);
     respond(task->port);
     pthread_mutex_unlock(&mutex);
     return claimant;
+}
+
+bool
+golock_task_give_way(golock_task *task)
+{
+    pthread_mutex_lock(&mutex);
+    const bool gives_way = !task->gave_way && task->port->appointed > 0;
+    if (gives_way) {
+        task->gave_way = true;
+        make_ready(task);
+    }
+    pthread_mutex_unlock(&mutex);
+    return gives_way;
 }
 
 void
@@ -686,6 +715,7 @@ golock_tasks_after_fork_in_child(void)
     __atomic_store_n(&process, process + 1, __ATOMIC_RELAXED);
     memset(lines, 0, sizeof(lines));
     memset(golock_tasks_in_line, 0, sizeof(golock_tasks_in_line));
+    memset(golock_tasks_appointed, 0, sizeof(golock_tasks_appointed));
     first_given = last_given = NULL;
     gave = keeper_runs = keeper_idle = false;
     keeper_bell = (pthread_cond_t)PTHREAD_COND_INITIALIZER;

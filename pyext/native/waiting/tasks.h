@@ -26,6 +26,7 @@ typedef struct golock_port {
     uint32_t process;                /* see golock_port_is_own */
     bool kicked;                     /* the eventfd has been written */
     bool unresponsive;               /* a claim or a notification of one of its tasks has lapsed */
+    uint32_t appointed;              /* how many of its tasks were, and have not claimed since */
     PyInterpreterState *interpreter; /* that has made it */
     pthread_t thread;                /* that has run it last */
     struct golock_task *first_ready, *last_ready; /* to be run */
@@ -44,6 +45,7 @@ typedef struct golock_task {
     PyObject *future; /* whose set_result(None) makes the loop run the task; a reference of the
                        * waiter's, or NULL */
     bool returns;     /* it has been the claimant before, and goes first */
+    bool gave_way;    /* as a newcomer, to those of its loop that were appointed before */
     struct golock_listener *listener; /* at a condition, or NULL */
 
     /* Private. */
@@ -55,6 +57,7 @@ typedef struct golock_task {
     } state;
     bool runs; /* the loop runs the listener's task now: its notification stays with it */
     bool ready;
+    bool appointed;                      /* it has been the claimant, and has not claimed since */
     bool given;                          /* a claim or a notification, which lapses */
     uint32_t period;                     /* in which it was given that */
     struct golock_task *previous, *next; /* in the line */
@@ -74,6 +77,16 @@ golock_tasks_wait(const uint32_t *word)
     return __atomic_load_n(&golock_tasks_in_line[golock_counter_of(word)], __ATOMIC_SEQ_CST) != 0;
 }
 
+/* How many tasks were appointed and have not claimed since, by golock_counter_of. */
+extern int32_t golock_tasks_appointed[GOLOCK_COUNTERS];
+
+/* Whether tasks may be on their way to the word. */
+static inline bool
+golock_tasks_come(const uint32_t *word)
+{
+    return __atomic_load_n(&golock_tasks_appointed[golock_counter_of(word)], __ATOMIC_RELAXED) != 0;
+}
+
 void golock_tasks_lock(void);
 void golock_tasks_unlock(void);
 
@@ -85,6 +98,10 @@ bool golock_tasks_start(void);
  * the word on behalf of the line. Returns false if none can be started. Afterwards the caller
  * announces a waiter in the word. */
 bool golock_task_enter(golock_task *task);
+
+/* Makes the loop run a task that is in the line, after those of the loop that were appointed
+ * before. Returns false, and does nothing, if there are none, or if the task gave way before. */
+bool golock_task_give_way(golock_task *task);
 
 /* Removes the task from wherever it is. Returns whether it was the claimant: then the caller has
  * the debt. */
