@@ -153,7 +153,9 @@ class Lock(ProcessLock):
         return _received, (type(self), _sent(self), self._on_abandoned)
 
     def __repr__(self) -> str:
-        state = f"held by process {holder}" if (holder := self.holder) else "free"
+        state = "held" if self.locked() else "free"
+        if (holder := self.holder) is not None:
+            state = f"held by process {holder}"
         state += ", abandoned" if self.abandoned else ""
         name = "" if self._name is None else f" {self._name!r}"
         return f"<{type(self).__module__}.{type(self).__qualname__}{name}: {state}>"

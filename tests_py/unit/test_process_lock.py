@@ -721,6 +721,40 @@ def test_waiter_that_is_killed_when_it_is_woken(sentinel):
     assert second.wait_ready().status() == 0
 
 
+# Who holds it ---------------------------------------------------------------------------------
+
+IN_A_PID_NAMESPACE = """
+import sys
+from golock.process import Lock
+lock = Lock(sys.argv[1])
+print(lock.holder, lock.locked(), repr(lock).rpartition(": ")[2], flush=True)
+sys.stdin.readline()
+lock.acquire()
+print(lock.holder, flush=True)
+sys.stdin.readline()
+"""
+
+
+def test_holder_in_another_pid_namespace(name):
+    inside = ["unshare", "--pid", "--fork"]
+    if subprocess.run([*inside, "true"], capture_output=True, check=False).returncode != 0:
+        pytest.skip("needs PID namespaces")
+    lock = Lock(name)
+    command = [*inside, sys.executable, "-c", IN_A_PID_NAMESPACE, name]
+    lock.acquire()
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
+    ) as child:
+        assert child.stdout.readline() == "None True held>\n"  # this process has no id there
+        lock.release()
+        child.stdin.write("\n")
+        assert child.stdout.readline() == "1\n"
+        tasks = Path(f"/proc/{child.pid}/task/{child.pid}/children").read_text()
+        assert lock.holder == int(tasks)
+        assert repr(lock).endswith(f": held by process {lock.holder}>")
+        child.stdin.write("\n")
+
+
 # Pickling -------------------------------------------------------------------------------------
 
 

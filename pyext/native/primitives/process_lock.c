@@ -169,8 +169,11 @@ process_lock_holder(ProcessLockObject *self, void *Py_UNUSED(closure))
     if (golock_cell_holder(cell) == 0 || golock_slot_holder_died(page_of(self), cell)) {
         Py_RETURN_NONE;
     }
-    const struct golock_page_slot *slots = page_of(self)->memory->slots;
-    return PyLong_FromUnsignedLong(slots[golock_cell_holder(cell) - 1].process);
+    uint32_t process = golock_slot_process(page_of(self), golock_cell_holder(cell));
+    if (process == 0) {
+        Py_RETURN_NONE;
+    }
+    return PyLong_FromUnsignedLong(process);
 }
 
 PyDoc_STRVAR(acquire_doc,
@@ -220,8 +223,9 @@ static PyGetSetDef process_lock_getset[] = {
                "recover() since."),
      NULL},
     {"holder", (getter)process_lock_holder, NULL,
-     PyDoc_STR("The id of the process that holds the lock, in its own PID namespace; None if the\n"
-               "lock is free."),
+     PyDoc_STR("The id that the process that holds the lock has in this PID namespace. None if the\n"
+               "lock is free, or the process cannot be seen from here: it is in another PID\n"
+               "namespace, or has closed the descriptor of the page."),
      NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
