@@ -128,19 +128,28 @@ class Lock(ProcessLock):
         if on_abandoned not in {"tell", "raise"}:
             raise ValueError(f"on_abandoned must be 'tell' or 'raise', not {on_abandoned!r}")
         if name is None:
-            return cls._adopt(_anonymous(_LOCK), on_abandoned)
+            return cls._adopt(_anonymous(_LOCK), on_abandoned, own=True)
         return _of_name(lambda page: cls._make(page, name, on_abandoned), _LOCK, name)
 
     @classmethod
-    def _make(cls, page: _Page, name: str | None, on_abandoned: Literal["tell", "raise"]) -> Lock:
-        self = super().__new__(cls, *page, on_abandoned == "raise")
+    def _make(
+        cls,
+        page: _Page,
+        name: str | None,
+        on_abandoned: Literal["tell", "raise"],
+        own: bool = False,
+    ) -> Lock:
+        self = super().__new__(cls, *page, on_abandoned == "raise", own)
         self._name, self._on_abandoned = name, on_abandoned
         return self
 
     @classmethod
-    def _adopt(cls, fd: int, on_abandoned: Literal["tell", "raise"]) -> Lock:
-        """Return the anonymous lock of a descriptor, which is taken over."""
-        return _of_descriptor(lambda page: cls._make(page, None, on_abandoned), _LOCK, fd)
+    def _adopt(cls, fd: int, on_abandoned: Literal["tell", "raise"], own: bool = False) -> Lock:
+        """Return the anonymous lock of a descriptor, which is taken over.
+
+        ``own``: no other process has the page.
+        """
+        return _of_descriptor(lambda page: cls._make(page, None, on_abandoned, own), _LOCK, fd)
 
     @property
     def name(self) -> str | None:

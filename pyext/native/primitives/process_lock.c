@@ -25,18 +25,21 @@ page_of(const ProcessLockObject *self)
 static PyObject *
 process_lock_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
-    static char *names[] = {"path", "device", "inode", "descriptor", "refuses", NULL};
+    static char *names[] = {"path", "device", "inode", "descriptor", "refuses", "own", NULL};
     const char *path;
     unsigned long long device, inode;
-    int descriptor, refuses;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "sKKip:ProcessLock", names, &path, &device,
-                                     &inode, &descriptor, &refuses)) {
+    int descriptor, refuses, own = 0;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "sKKip|p:ProcessLock", names, &path, &device,
+                                     &inode, &descriptor, &refuses, &own)) {
         return NULL;
     }
     PyObject *self =
         golock_page_object_new(type, GOLOCK_PAGE_LOCK, path, device, inode, descriptor);
     if (self != NULL) {
         ((ProcessLockObject *)self)->refuses = refuses;
+        if (own) {
+            golock_page_set_own(page_of((ProcessLockObject *)self), true);
+        }
     }
     return self;
 }
@@ -223,8 +226,8 @@ static PyGetSetDef process_lock_getset[] = {
                "recover() since."),
      NULL},
     {"holder", (getter)process_lock_holder, NULL,
-     PyDoc_STR("The id that the process that holds the lock has in this PID namespace. None if the\n"
-               "lock is free, or the process cannot be seen from here: it is in another PID\n"
+     PyDoc_STR("The id of the process that holds the lock, as this process sees it. None if the\n"
+               "lock is free, or if the holder cannot be seen from here: it is in another PID\n"
                "namespace, or has closed the descriptor of the page."),
      NULL},
     {NULL, NULL, NULL, NULL, NULL},

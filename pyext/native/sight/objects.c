@@ -60,8 +60,7 @@ has_several_writers(const golock_object_record *record)
     (void)record;
     return true;
 #else
-    return LOAD(record->flags) & GOLOCK_OBJECT_SHARED ||
-           golock_kind_is_across(LOAD(record->kind));
+    return LOAD(record->flags) & GOLOCK_OBJECT_SHARED || golock_kind_is_across(LOAD(record->kind));
 #endif
 }
 
