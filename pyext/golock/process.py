@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import hashlib
 import os
 import secrets
@@ -81,6 +82,7 @@ def folder() -> str:
     path = f"{_ROOT}/golock-{os.geteuid()}"
     with contextlib.suppress(FileExistsError):
         Path(path).mkdir(mode=0o700)
+        Path(path).chmod(0o700)  # whatever the umask
     found = os.lstat(path)
     if not stat.S_ISDIR(found.st_mode):
         _refuse(errno.ENOTDIR, "not a folder", path)
@@ -225,6 +227,8 @@ def _of_name(make: Callable[[_Page], _Object], kind: int, name: str) -> _Object:
     with _opening:
         try:
             found = os.lstat(path)
+            if found.st_size != _SIZE:  # a mapping of a torn page must not be read
+                raise LookupError(path)
             return make(_Page(path, found.st_dev, found.st_ino, -1))
         except (FileNotFoundError, LookupError):
             fd = _open(path, kind)
@@ -423,11 +427,13 @@ def _remove_stale(in_folder: str) -> None:
 
 def _anonymous(kind: int) -> int:
     """Return the descriptor of a new page without a name, whose size nobody can change."""
-    import fcntl  # noqa: PLC0415
-
-    fd = os.memfd_create("golock", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    path = "memfd:golock"
     try:
-        _fill(fd, kind, "memfd:golock")
+        fd = os.memfd_create("golock", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    except OSError as error:
+        _refuse(error.errno or 0, os.strerror(error.errno or 0), path)
+    try:
+        _fill(fd, kind, path)
         seals = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
         fcntl.fcntl(fd, fcntl.F_ADD_SEALS, seals)
     except BaseException:

@@ -285,9 +285,11 @@ def test_foreign_file(name):
     refused(name, "not a page of golock's")
 
 
-def test_torn_page(name):
-    del_me = Lock(name)
-    del del_me
+@pytest.mark.parametrize("open_", [False, True], ids=["", "open"])
+def test_torn_page(name, open_):
+    lock = Lock(name)
+    if not open_:
+        del lock
     os.truncate(page_of(name), 5000)
     refused(name, "a torn page: 5000 bytes instead of 16384")
     os.truncate(page_of(name), 3)
@@ -383,6 +385,41 @@ os.symlink("/tmp", f"/dev/shm/golock-{os.geteuid()}")
     assert "not a folder: '/dev/shm/golock-" in in_namespace(python, mount)
 
 
+def test_folder_is_made_whatever_the_umask(python):
+    mount = """
+subprocess.run("mount -t tmpfs tmpfs /dev/shm", shell=True, check=True)
+os.umask(0o777)
+from golock import process
+print(oct(os.stat(process.folder()).st_mode))
+"""
+    assert in_namespace(python, mount) == "0o40700\n"
+
+
+def test_no_descriptor_is_left(python, check):
+    program = """
+        import resource
+        from golock.process import Event, Lock
+        resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3))
+        for make in Lock, Event, lambda: Lock("a name"):
+            try:
+                make()
+            except OSError as error:
+                print(error)
+        """
+    refused = f"[Errno {errno.EMFILE}] Too many open files: "
+    files = "memfd:golock", "memfd:golock", f"/dev/shm/golock-{os.geteuid()}/a name"
+    check(python(program), "".join(f"{refused}'{file}'\n" for file in files))
+
+
+def test_refused_memfd():
+    def work(_):
+        limits.NoMemfd().apply()
+        with pytest.raises(PermissionError, match="memfd:golock"):
+            Lock()
+
+    assert Child(work).status() == 0
+
+
 def write_slots(lock, word, first=0, count=SLOTS):
     """Make slots look as if living threads guarded them."""
     with mmap.mmap(lock._descriptor(), SIZE) as page:
@@ -397,6 +434,8 @@ def test_full_table(name):
     with pytest.raises(OSError, match=f"all {SLOTS} slots of the page .*{name}.* are taken"):
         lock.acquire()
     assert not lock.locked()
+    with pytest.raises(RuntimeError, match="release unlocked lock"):
+        lock.release()
     write_slots(lock, 0, SLOTS - 1, 1)  # one of them is free now
     assert lock.acquire()
     lock.release()

@@ -102,15 +102,17 @@ release_slow(ProcessLockObject *self)
         golock_cell_fast_release(page_of(self), golock_cell_holder(cell))) {
         Py_RETURN_NONE;
     }
-    if (golock_page_enter(page_of(self)) < 0) {
-        return NULL;
+    if (golock_cell_holder(cell) != 0) {
+        if (golock_page_enter(page_of(self)) < 0) {
+            return NULL;
+        }
+        golock_slot_settle(page_of(self));
+        if (golock_cell_release(page_of(self))) {
+            Py_RETURN_NONE;
+        }
     }
-    golock_slot_settle(page_of(self));
-    if (!golock_cell_release(page_of(self))) {
-        PyErr_SetString(PyExc_RuntimeError, "release unlocked lock");
-        return NULL;
-    }
-    Py_RETURN_NONE;
+    PyErr_SetString(PyExc_RuntimeError, "release unlocked lock");
+    return NULL;
 }
 
 static PyObject *
@@ -195,7 +197,9 @@ PyDoc_STRVAR(release_doc,
              "release($self, /)\n--\n\n"
              "Release the lock, and let one of those that wait go on. Any thread of any\n"
              "process may release it.\n\n"
-             "Raises RuntimeError if the lock is free.");
+             "Raises RuntimeError if the lock is free; OSError if others wait, and this process\n"
+             "has not used the lock and finds no room in its page, as acquire does. The lock is\n"
+             "then not released.");
 
 #define NO_ARGUMENTS(name, function, doc) {name, (PyCFunction)function, METH_NOARGS, doc}
 #define ACQUIRE(name)                                                                              \
