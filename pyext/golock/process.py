@@ -70,7 +70,13 @@ _opening = RLock()
 Signal handlers and finalizers may open locks while their thread does.
 """
 
-os.register_at_fork(after_in_child=_opening._at_fork_reinit)
+
+def _reset_in_child() -> None:
+    if not _opening._is_owned():  # or the thread that opens has forked, in a signal handler
+        _opening._at_fork_reinit()
+
+
+os.register_at_fork(after_in_child=_reset_in_child)
 
 
 def folder() -> str:

@@ -716,6 +716,62 @@ def test_handler_that_forks_in_a_wait():
     lock.release()
 
 
+def test_handler_that_forks_and_raises_in_the_child():
+    """The handler uses the lock there, and the wait does not go on: it leaves no debt."""
+    lock = Lock()
+
+    class InChildError(Exception):
+        pass
+
+    def debts():
+        with mmap.mmap(lock._descriptor(), SIZE) as page:
+            slots = (FIRST_SLOT + SLOT_SIZE * slot for slot in range(3))
+            return [struct.unpack_from("=I", page, at + 28)[0] for at in slots]
+
+    def fork(*_):
+        pid = os.fork()
+        if pid == 0:
+            lock.acquire(False)
+            raise InChildError
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7
+
+    def work(child):
+        signal.signal(signal.SIGUSR1, fork)
+        child.ready()
+        try:
+            lock.acquire(timeout=1)
+        except InChildError:
+            os._exit(7 if debts() == [0, 1, 0] else 8)
+
+    lock.acquire()
+    child = Child(work).wait_ready()
+    wait_until(child.asleep, "it waits")
+    os.kill(child.pid, signal.SIGUSR1)
+    assert child.status() == 0
+    lock.release()
+
+
+def test_fork_while_a_lock_is_opened(name, monkeypatch):
+    """As a signal handler may: the child opens it as well."""
+    open_ = process._open
+
+    def fork(*arguments):
+        pid = os.fork()
+        if pid != 0:
+            assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7
+        return open_(*arguments)
+
+    def work(_):
+        me = os.getpid()
+        monkeypatch.setattr(process, "_open", fork)
+        lock = Lock(name)
+        if os.getpid() != me:
+            assert lock.acquire(False)
+            os._exit(7)
+
+    assert Child(work).status() == 0
+
+
 # Stopped processes ----------------------------------------------------------------------------
 
 
