@@ -527,8 +527,10 @@ inline acquire() {
 	   __ATOMIC_RELAXED); */
 	/* pyext/native/process/slot.c move_in: __atomic_store_n(&mine->lives[i].life, life,
 	   __ATOMIC_SEQ_CST); */
-	/* pyext/native/process/slot.c move_in: uint64_t cell = golock_cell_load(page); */
-	/* pyext/native/process/slot.c move_in: if (golock_cell_holder(cell) != slot ||
+	/* pyext/native/process/slot.c move_in: const uint64_t left = golock_cell_load(page); */
+	/* pyext/native/process/slot.c move_in: for (uint64_t cell = left; golock_cell_holder(left)
+	   == slot; cell = golock_cell_load(page)) { */
+	/* pyext/native/process/slot.c move_in: if (!golock_cell_same_hold(cell, left) ||
 	   golock_cell_bury(page, cell)) { */
 	/* pyext/native/process/slot.c move_in: golock_cell_pass_on(page); */
 	/* pyext/native/process/slot.c move_in: __atomic_fetch_sub(&mine->debts, debts,

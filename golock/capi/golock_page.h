@@ -42,7 +42,7 @@ struct golock_page_slot {
         uint32_t number;
     } lives[GOLOCK_PAGE_LIVES];
     uint32_t doorbell;
-    uint32_t process; /* its id in its PID namespace, for messages */
+    uint32_t reserved;
     uint32_t barrier; /* not 0: the process has registered for expedited memory barriers */
     uint32_t debts;   /* calls that a wake may depend on */
 };

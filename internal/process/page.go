@@ -169,7 +169,7 @@ type slot struct {
 		number uint32
 	}
 	doorbell uint32
-	process  uint32 // its id in its PID namespace, for messages
+	_        uint32
 	barrier  uint32 // not 0: the process has registered for expedited memory barriers
 	debts    uint32 // calls that a wake may depend on
 }

@@ -53,7 +53,11 @@ var distance = (Size + os.Getpagesize() - 1) / os.Getpagesize() * os.Getpagesize
 // folder returns the folder of this user's pages, made if there is none.
 func folder() (string, error) {
 	path := fmt.Sprintf("/dev/shm/golock-%d", os.Geteuid())
-	if err := os.Mkdir(path, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
+	err := os.Mkdir(path, 0o700)
+	if err == nil {
+		err = os.Chmod(path, 0o700) // whatever the umask
+	}
+	if err != nil && !errors.Is(err, os.ErrExist) {
 		return "", err
 	}
 	var found unix.Stat_t
@@ -108,9 +112,10 @@ func open(name string, kind uint32) (*page, error) {
 	mutex.Lock()
 	defer mutex.Unlock()
 	endUnused()
-	// A second descriptor of a file must not be opened, because it would have to be closed.
+	// A second descriptor of a file must not be opened, because it would have to be closed. A
+	// mapping of a torn page must not be read.
 	var found unix.Stat_t
-	if unix.Lstat(path, &found) == nil {
+	if unix.Lstat(path, &found) == nil && found.Size == Size {
 		if p := pages[identity{found.Dev, found.Ino}]; p != nil {
 			if p.memory.kind != kind {
 				return nil, notOf(kind, path)
@@ -206,6 +211,9 @@ func create(path string, kind uint32) (int, error) {
 	header := make([]byte, 16)
 	for i, word := range []uint32{Magic, Version, Size, kind} {
 		binary.NativeEndian.PutUint32(header[4*i:], word)
+	}
+	if err := made.Chmod(0o600); err != nil { // whatever the umask
+		return -1, err
 	}
 	if err := unix.Fallocate(int(made.Fd()), 0, 0, Size); err != nil {
 		return -1, &os.PathError{Op: "allocate", Path: path, Err: err}

@@ -3,7 +3,6 @@ package process
 import (
 	"fmt"
 	"math"
-	"os"
 	"sync/atomic"
 	"unsafe"
 
@@ -183,7 +182,6 @@ func (p *page) moveIn(slot uint32) {
 	mine := &p.memory.slots[slot-1]
 	debts := atomic.LoadUint32(&mine.debts)
 	atomic.AddUint32(&mine.lives[0].number, 1)
-	mine.process = uint32(os.Getpid())
 	atomic.StoreUint32(&mine.barrier, 0)
 	p.me.Store(slot)
 	life := p.guard()
@@ -204,11 +202,9 @@ func (p *page) moveIn(slot uint32) {
 	p.sentinel.kick()
 }
 
-// enter takes a slot if this process has none.
+// enter takes a slot if this process has none. It returns when the slot is this process's, also if
+// another goroutine takes it: moveIn frees the lock that is held in the name of the slot.
 func (p *page) enter() error {
-	if p.me.Load() != 0 {
-		return nil
-	}
 	mutex.Lock()
 	defer mutex.Unlock()
 	if p.me.Load() != 0 {

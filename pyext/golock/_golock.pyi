@@ -60,7 +60,13 @@ class ProcessEvent:
 @disjoint_base
 class ProcessLock:
     def __new__(
-        cls, path: str, device: int, inode: int, descriptor: int, refuses: bool
+        cls,
+        path: str,
+        device: int,
+        inode: int,
+        descriptor: int,
+        refuses: bool,
+        own: bool = False,
     ) -> Self: ...
     @property
     def abandoned(self) -> bool: ...

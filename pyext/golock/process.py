@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import hashlib
 import os
 import secrets
@@ -69,7 +70,13 @@ _opening = RLock()
 Signal handlers and finalizers may open locks while their thread does.
 """
 
-os.register_at_fork(after_in_child=_opening._at_fork_reinit)
+
+def _reset_in_child() -> None:
+    if not _opening._is_owned():  # or the thread that opens has forked, in a signal handler
+        _opening._at_fork_reinit()
+
+
+os.register_at_fork(after_in_child=_reset_in_child)
 
 
 def folder() -> str:
@@ -81,6 +88,7 @@ def folder() -> str:
     path = f"{_ROOT}/golock-{os.geteuid()}"
     with contextlib.suppress(FileExistsError):
         Path(path).mkdir(mode=0o700)
+        Path(path).chmod(0o700)  # whatever the umask
     found = os.lstat(path)
     if not stat.S_ISDIR(found.st_mode):
         _refuse(errno.ENOTDIR, "not a folder", path)
@@ -128,19 +136,28 @@ class Lock(ProcessLock):
         if on_abandoned not in {"tell", "raise"}:
             raise ValueError(f"on_abandoned must be 'tell' or 'raise', not {on_abandoned!r}")
         if name is None:
-            return cls._adopt(_anonymous(_LOCK), on_abandoned)
+            return cls._adopt(_anonymous(_LOCK), on_abandoned, own=True)
         return _of_name(lambda page: cls._make(page, name, on_abandoned), _LOCK, name)
 
     @classmethod
-    def _make(cls, page: _Page, name: str | None, on_abandoned: Literal["tell", "raise"]) -> Lock:
-        self = super().__new__(cls, *page, on_abandoned == "raise")
+    def _make(
+        cls,
+        page: _Page,
+        name: str | None,
+        on_abandoned: Literal["tell", "raise"],
+        own: bool = False,
+    ) -> Lock:
+        self = super().__new__(cls, *page, on_abandoned == "raise", own)
         self._name, self._on_abandoned = name, on_abandoned
         return self
 
     @classmethod
-    def _adopt(cls, fd: int, on_abandoned: Literal["tell", "raise"]) -> Lock:
-        """Return the anonymous lock of a descriptor, which is taken over."""
-        return _of_descriptor(lambda page: cls._make(page, None, on_abandoned), _LOCK, fd)
+    def _adopt(cls, fd: int, on_abandoned: Literal["tell", "raise"], own: bool = False) -> Lock:
+        """Return the anonymous lock of a descriptor, which is taken over.
+
+        ``own``: no other process has the page.
+        """
+        return _of_descriptor(lambda page: cls._make(page, None, on_abandoned, own), _LOCK, fd)
 
     @property
     def name(self) -> str | None:
@@ -153,7 +170,9 @@ class Lock(ProcessLock):
         return _received, (type(self), _sent(self), self._on_abandoned)
 
     def __repr__(self) -> str:
-        state = f"held by process {holder}" if (holder := self.holder) else "free"
+        state = "held" if self.locked() else "free"
+        if (holder := self.holder) is not None:
+            state = f"held by process {holder}"
         state += ", abandoned" if self.abandoned else ""
         name = "" if self._name is None else f" {self._name!r}"
         return f"<{type(self).__module__}.{type(self).__qualname__}{name}: {state}>"
@@ -214,6 +233,8 @@ def _of_name(make: Callable[[_Page], _Object], kind: int, name: str) -> _Object:
     with _opening:
         try:
             found = os.lstat(path)
+            if found.st_size != _SIZE:  # a mapping of a torn page must not be read
+                raise LookupError(path)
             return make(_Page(path, found.st_dev, found.st_ino, -1))
         except (FileNotFoundError, LookupError):
             fd = _open(path, kind)
@@ -412,11 +433,13 @@ def _remove_stale(in_folder: str) -> None:
 
 def _anonymous(kind: int) -> int:
     """Return the descriptor of a new page without a name, whose size nobody can change."""
-    import fcntl  # noqa: PLC0415
-
-    fd = os.memfd_create("golock", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    path = "memfd:golock"
     try:
-        _fill(fd, kind, "memfd:golock")
+        fd = os.memfd_create("golock", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    except OSError as error:
+        _refuse(error.errno or 0, os.strerror(error.errno or 0), path)
+    try:
+        _fill(fd, kind, path)
         seals = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
         fcntl.fcntl(fd, fcntl.F_ADD_SEALS, seals)
     except BaseException:

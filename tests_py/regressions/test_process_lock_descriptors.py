@@ -77,3 +77,22 @@ def test_lock_that_another_process_releases():
     del_me = Lock()
     del del_me
     assert pages() == before
+
+
+def test_held_lock_that_no_other_process_has():
+    """It goes with its last object, as other locks do."""
+    before = pages()
+    for _ in range(50):
+        Lock().acquire()
+    assert pages() == before
+
+
+def test_held_lock_of_a_descriptor_that_was_given_away():
+    lock = Lock()
+    lock.acquire()
+    given = os.dup(lock._descriptor())
+    del lock
+    Lock()  # when it goes, so do the pages that nobody uses any more
+    again = Lock._adopt(given, "tell")
+    assert again.locked()
+    again.release()

@@ -16,7 +16,7 @@ import _interpreters, ctypes, os, secrets, struct, subprocess, sys, threading
 from golock import _golock, process, sight
 from waiting import start, wait_until
 
-SLOT = struct.Struct("8I")  # life and number, twice; doorbell, process, barrier, debts
+SLOT = struct.Struct("8I")  # life and number, twice; doorbell, reserved, barrier, debts
 DIED = 0x40000000
 CHILD = '''
 import sys
@@ -39,7 +39,7 @@ lock = _golock.ProcessLock({path!r}, {device}, {inode}, -1, False)
 call = Path("/proc/self/task/{main}/syscall")
 os.write({ready}, b" ")
 page = open({path!r}, "rb", 0)
-wait_until(lambda: os.pread(page.fileno(), 4, 256 + 20) == {process}, "moves in")
+wait_until(lambda: not os.pread(page.fileno(), 4, 256)[3] & 0x40, "moves in")
 wait_until(lambda: call.read_text().split()[0] == FUTEX, "is held up")
 assert lock.acquire(timeout=60)
 os.write({to_child}, b"\\\\n")
@@ -82,7 +82,6 @@ wait_until(
 is_ready, ready = os.pipe()
 code = OTHER.format(
     ready=ready,
-    process=os.getpid().to_bytes(4, "little"),
     path=path,
     device=os.stat(path).st_dev,
     inode=os.stat(path).st_ino,

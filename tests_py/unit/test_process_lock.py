@@ -285,9 +285,11 @@ def test_foreign_file(name):
     refused(name, "not a page of golock's")
 
 
-def test_torn_page(name):
-    del_me = Lock(name)
-    del del_me
+@pytest.mark.parametrize("open_", [False, True], ids=["", "open"])
+def test_torn_page(name, open_):
+    lock = Lock(name)
+    if not open_:
+        del lock
     os.truncate(page_of(name), 5000)
     refused(name, "a torn page: 5000 bytes instead of 16384")
     os.truncate(page_of(name), 3)
@@ -383,6 +385,41 @@ os.symlink("/tmp", f"/dev/shm/golock-{os.geteuid()}")
     assert "not a folder: '/dev/shm/golock-" in in_namespace(python, mount)
 
 
+def test_folder_is_made_whatever_the_umask(python):
+    mount = """
+subprocess.run("mount -t tmpfs tmpfs /dev/shm", shell=True, check=True)
+os.umask(0o777)
+from golock import process
+print(oct(os.stat(process.folder()).st_mode))
+"""
+    assert in_namespace(python, mount) == "0o40700\n"
+
+
+def test_no_descriptor_is_left(python, check):
+    program = """
+        import resource
+        from golock.process import Event, Lock
+        resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3))
+        for make in Lock, Event, lambda: Lock("a name"):
+            try:
+                make()
+            except OSError as error:
+                print(error)
+        """
+    refused = f"[Errno {errno.EMFILE}] Too many open files: "
+    files = "memfd:golock", "memfd:golock", f"/dev/shm/golock-{os.geteuid()}/a name"
+    check(python(program), "".join(f"{refused}'{file}'\n" for file in files))
+
+
+def test_refused_memfd():
+    def work(_):
+        limits.NoMemfd().apply()
+        with pytest.raises(PermissionError, match="memfd:golock"):
+            Lock()
+
+    assert Child(work).status() == 0
+
+
 def write_slots(lock, word, first=0, count=SLOTS):
     """Make slots look as if living threads guarded them."""
     with mmap.mmap(lock._descriptor(), SIZE) as page:
@@ -397,6 +434,8 @@ def test_full_table(name):
     with pytest.raises(OSError, match=f"all {SLOTS} slots of the page .*{name}.* are taken"):
         lock.acquire()
     assert not lock.locked()
+    with pytest.raises(RuntimeError, match="release unlocked lock"):
+        lock.release()
     write_slots(lock, 0, SLOTS - 1, 1)  # one of them is free now
     assert lock.acquire()
     lock.release()
@@ -677,6 +716,62 @@ def test_handler_that_forks_in_a_wait():
     lock.release()
 
 
+def test_handler_that_forks_and_raises_in_the_child():
+    """The handler uses the lock there, and the wait does not go on: it leaves no debt."""
+    lock = Lock()
+
+    class InChildError(Exception):
+        pass
+
+    def debts():
+        with mmap.mmap(lock._descriptor(), SIZE) as page:
+            slots = (FIRST_SLOT + SLOT_SIZE * slot for slot in range(3))
+            return [struct.unpack_from("=I", page, at + 28)[0] for at in slots]
+
+    def fork(*_):
+        pid = os.fork()
+        if pid == 0:
+            lock.acquire(False)
+            raise InChildError
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7
+
+    def work(child):
+        signal.signal(signal.SIGUSR1, fork)
+        child.ready()
+        try:
+            lock.acquire(timeout=1)
+        except InChildError:
+            os._exit(7 if debts() == [0, 1, 0] else 8)
+
+    lock.acquire()
+    child = Child(work).wait_ready()
+    wait_until(child.asleep, "it waits")
+    os.kill(child.pid, signal.SIGUSR1)
+    assert child.status() == 0
+    lock.release()
+
+
+def test_fork_while_a_lock_is_opened(name, monkeypatch):
+    """As a signal handler may: the child opens it as well."""
+    open_ = process._open
+
+    def fork(*arguments):
+        pid = os.fork()
+        if pid != 0:
+            assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7
+        return open_(*arguments)
+
+    def work(_):
+        me = os.getpid()
+        monkeypatch.setattr(process, "_open", fork)
+        lock = Lock(name)
+        if os.getpid() != me:
+            assert lock.acquire(False)
+            os._exit(7)
+
+    assert Child(work).status() == 0
+
+
 # Stopped processes ----------------------------------------------------------------------------
 
 
@@ -719,6 +814,40 @@ def test_waiter_that_is_killed_when_it_is_woken(sentinel):
     lock.release()
     first.kill()
     assert second.wait_ready().status() == 0
+
+
+# Who holds it ---------------------------------------------------------------------------------
+
+IN_A_PID_NAMESPACE = """
+import sys
+from golock.process import Lock
+lock = Lock(sys.argv[1])
+print(lock.holder, lock.locked(), repr(lock).rpartition(": ")[2], flush=True)
+sys.stdin.readline()
+lock.acquire()
+print(lock.holder, flush=True)
+sys.stdin.readline()
+"""
+
+
+def test_holder_in_another_pid_namespace(name):
+    inside = ["unshare", "--pid", "--fork"]
+    if subprocess.run([*inside, "true"], capture_output=True, check=False).returncode != 0:
+        pytest.skip("needs PID namespaces")
+    lock = Lock(name)
+    command = [*inside, sys.executable, "-c", IN_A_PID_NAMESPACE, name]
+    lock.acquire()
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
+    ) as child:
+        assert child.stdout.readline() == "None True held>\n"  # this process has no id there
+        lock.release()
+        child.stdin.write("\n")
+        assert child.stdout.readline() == "1\n"
+        tasks = Path(f"/proc/{child.pid}/task/{child.pid}/children").read_text()
+        assert lock.holder == int(tasks)
+        assert repr(lock).endswith(f": held by process {lock.holder}>")
+        child.stdin.write("\n")
 
 
 # Pickling -------------------------------------------------------------------------------------

@@ -275,7 +275,7 @@ def test_a_process_that_cannot_be_seen_has_no_id(name):
         assert found not in (inner, None)
         parent = int(Path(f"/proc/{found}/stat").read_text().rpartition(")")[2].split()[1])
         assert parent == holder.process.pid
-        assert lock.holder == inner
+        assert lock.holder == found
         os.kill(found, signal.SIGKILL)
 
 

@@ -66,7 +66,8 @@ const char golock_page_object_descriptor_doc[] =
 PyObject *
 golock_page_object_descriptor(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
-    const golock_page *page = ((golock_page_object *)op)->page;
+    golock_page *page = ((golock_page_object *)op)->page;
+    golock_page_set_own(page, false); /* the caller may send it to another process */
     if (!golock_page_has_file(page)) {
         return PyErr_Format(PyExc_OSError, "the descriptor of the page '%s' was closed",
                             page->path);

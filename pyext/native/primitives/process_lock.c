@@ -25,18 +25,21 @@ page_of(const ProcessLockObject *self)
 static PyObject *
 process_lock_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
-    static char *names[] = {"path", "device", "inode", "descriptor", "refuses", NULL};
+    static char *names[] = {"path", "device", "inode", "descriptor", "refuses", "own", NULL};
     const char *path;
     unsigned long long device, inode;
-    int descriptor, refuses;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "sKKip:ProcessLock", names, &path, &device,
-                                     &inode, &descriptor, &refuses)) {
+    int descriptor, refuses, own = 0;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "sKKip|p:ProcessLock", names, &path, &device,
+                                     &inode, &descriptor, &refuses, &own)) {
         return NULL;
     }
     PyObject *self =
         golock_page_object_new(type, GOLOCK_PAGE_LOCK, path, device, inode, descriptor);
     if (self != NULL) {
         ((ProcessLockObject *)self)->refuses = refuses;
+        if (own) {
+            golock_page_set_own(page_of((ProcessLockObject *)self), true);
+        }
     }
     return self;
 }
@@ -99,15 +102,17 @@ release_slow(ProcessLockObject *self)
         golock_cell_fast_release(page_of(self), golock_cell_holder(cell))) {
         Py_RETURN_NONE;
     }
-    if (golock_page_enter(page_of(self)) < 0) {
-        return NULL;
+    if (golock_cell_holder(cell) != 0) {
+        if (golock_page_enter(page_of(self)) < 0) {
+            return NULL;
+        }
+        golock_slot_settle(page_of(self));
+        if (golock_cell_release(page_of(self))) {
+            Py_RETURN_NONE;
+        }
     }
-    golock_slot_settle(page_of(self));
-    if (!golock_cell_release(page_of(self))) {
-        PyErr_SetString(PyExc_RuntimeError, "release unlocked lock");
-        return NULL;
-    }
-    Py_RETURN_NONE;
+    PyErr_SetString(PyExc_RuntimeError, "release unlocked lock");
+    return NULL;
 }
 
 static PyObject *
@@ -169,8 +174,11 @@ process_lock_holder(ProcessLockObject *self, void *Py_UNUSED(closure))
     if (golock_cell_holder(cell) == 0 || golock_slot_holder_died(page_of(self), cell)) {
         Py_RETURN_NONE;
     }
-    const struct golock_page_slot *slots = page_of(self)->memory->slots;
-    return PyLong_FromUnsignedLong(slots[golock_cell_holder(cell) - 1].process);
+    uint32_t process = golock_slot_process(page_of(self), golock_cell_holder(cell));
+    if (process == 0) {
+        Py_RETURN_NONE;
+    }
+    return PyLong_FromUnsignedLong(process);
 }
 
 PyDoc_STRVAR(acquire_doc,
@@ -189,7 +197,9 @@ PyDoc_STRVAR(release_doc,
              "release($self, /)\n--\n\n"
              "Release the lock, and let one of those that wait go on. Any thread of any\n"
              "process may release it.\n\n"
-             "Raises RuntimeError if the lock is free.");
+             "Raises RuntimeError if the lock is free; OSError if others wait, and this process\n"
+             "has not used the lock and finds no room in its page, as acquire does. The lock is\n"
+             "then not released.");
 
 #define NO_ARGUMENTS(name, function, doc) {name, (PyCFunction)function, METH_NOARGS, doc}
 #define ACQUIRE(name)                                                                              \
@@ -220,8 +230,9 @@ static PyGetSetDef process_lock_getset[] = {
                "recover() since."),
      NULL},
     {"holder", (getter)process_lock_holder, NULL,
-     PyDoc_STR("The id of the process that holds the lock, in its own PID namespace; None if the\n"
-               "lock is free."),
+     PyDoc_STR("The id of the process that holds the lock, as this process sees it. None if the\n"
+               "lock is free, or if the holder cannot be seen from here: it is in another PID\n"
+               "namespace, or has closed the descriptor of the page."),
      NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };

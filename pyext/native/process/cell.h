@@ -9,6 +9,8 @@
 #include <stdint.h>
 
 #define GOLOCK_PAGE_HOLDER_MASK (((1u << GOLOCK_PAGE_HOLDER_BITS) - 1) << GOLOCK_PAGE_HOLDER_SHIFT)
+/* The bits of a cell that are the same as long as one hold lasts. */
+#define GOLOCK_PAGE_HOLD (~(uint64_t)UINT32_MAX | GOLOCK_PAGE_HOLDER_MASK)
 #define GOLOCK_PAGE_DEATHS_MASK (~0u << GOLOCK_PAGE_DEATHS_SHIFT)
 #define GOLOCK_PAGE_TAKEN ((uint64_t)1 << 32) /* one acquire, in the upper half of the cell */
 
@@ -45,6 +47,13 @@ static inline bool
 golock_cell_held_by(const golock_page *page, uint32_t slot)
 {
     return golock_cell_holder(golock_cell_load(page)) == slot;
+}
+
+/* Whether two cells were read during one hold of the lock, or during none. */
+static inline bool
+golock_cell_same_hold(uint64_t cell, uint64_t other)
+{
+    return ((cell ^ other) & GOLOCK_PAGE_HOLD) == 0;
 }
 
 /* Returns how many holders have died since the last recovery. */

@@ -100,12 +100,19 @@ unmap(struct golock_page_memory *memory)
     munmap((char *)memory - distance, 2 * distance);
 }
 
-/* Ends the pages that no object has, unless this process holds their locks. */
+/* Whether another process may release the lock that this process holds. */
+static bool
+is_held_for_others(const golock_page *page)
+{
+    return page->me != 0 && !page->own && golock_cell_held_by(page, page->me);
+}
+
+/* Ends the pages that no object has and no other process needs. */
 static void
 end_unused(void)
 {
     for (golock_page **link = &pages, *page; (page = *link) != NULL;) {
-        if (page->references != 0 || (page->me != 0 && golock_cell_held_by(page, page->me))) {
+        if (page->references != 0 || is_held_for_others(page)) {
             link = &page->next;
             continue;
         }
@@ -222,9 +229,20 @@ golock_page_drop(golock_page *page)
 }
 
 void
+golock_page_set_own(golock_page *page, bool own)
+{
+    golock_pages_lock();
+    page->own = own;
+    golock_pages_unlock();
+}
+
+void
 golock_pages_before_fork(void)
 {
     golock_pages_lock();
+    for (golock_page *page = pages; page != NULL; page = page->next) {
+        page->own = false;
+    }
     forked_by_main = golock_runs_handlers();
 }
 

@@ -32,6 +32,7 @@ typedef struct golock_page {
     dev_t device;
     ino_t inode;
     size_t references;
+    bool own;                         /* no other process has the page, or can get it */
     char *path;                       /* for messages */
     char *name;                       /* or NULL: it is anonymous */
     struct golock_sentinel *sentinel; /* or NULL: threads that wait look for themselves */
@@ -67,9 +68,13 @@ golock_page *golock_page_find(dev_t device, ino_t inode);
  * open as long as the page. Returns the page with a reference, or NULL with errno set. */
 golock_page *golock_page_adopt(int fd, const char *path);
 
-/* Drops a reference. The page goes with the last one, or, if this process holds the lock then, when
- * pages are found, adopted or dropped after somebody has released it. */
+/* Drops a reference. The page goes with the last one. If this process holds the lock then, and
+ * another process may have the page, it goes when pages are found, adopted or dropped after
+ * somebody has released the lock. */
 void golock_page_drop(golock_page *page);
+
+/* Says whether no other process has the page, or can get it. After a fork one has it. */
+void golock_page_set_own(golock_page *page, bool own);
 
 /* Whether the descriptor is still that of the page: programs that become daemons close all, and get
  * the numbers for their own files. */

@@ -224,19 +224,18 @@ move_in(golock_page *page, uint32_t slot)
     struct golock_page_slot *mine = &page->memory->slots[slot - 1];
     const uint32_t debts = __atomic_load_n(&mine->debts, __ATOMIC_ACQUIRE);
     __atomic_fetch_add(&mine->lives[0].number, 1, __ATOMIC_SEQ_CST);
-    mine->process = (uint32_t)getpid();
     __atomic_store_n(&mine->barrier, 0, __ATOMIC_RELAXED);
     uint32_t life = golock_sentinel_guard(page, slot);
     for (int i = GOLOCK_PAGE_LIVES - 1; i >= 0; i--) {
         __atomic_store_n(&mine->lives[i].life, life, __ATOMIC_SEQ_CST);
     }
     ring(page, slot);
-    /* From here on other threads may take the lock. */
+    const uint64_t left = golock_cell_load(page);
+    /* From here on other threads may take the lock: what they hold, the dead has not left. */
     __atomic_store_n(&page->me, slot, __ATOMIC_RELEASE);
     golock_page_set_quick(page);
-    for (;;) {
-        uint64_t cell = golock_cell_load(page);
-        if (golock_cell_holder(cell) != slot || golock_cell_bury(page, cell)) {
+    for (uint64_t cell = left; golock_cell_holder(left) == slot; cell = golock_cell_load(page)) {
+        if (!golock_cell_same_hold(cell, left) || golock_cell_bury(page, cell)) {
             break;
         }
     }

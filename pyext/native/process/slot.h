@@ -10,7 +10,7 @@
 /* Takes a slot for this process. Returns 0, or an error number: EUSERS if all are taken. */
 int golock_slot_take(golock_page *page);
 
-/* Gives the slot back. This process does not hold the lock. */
+/* Gives the slot back. This process does not hold the lock, or no other process has the page. */
 void golock_slot_leave(golock_page *page);
 
 enum golock_life {

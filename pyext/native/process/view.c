@@ -9,9 +9,6 @@
 /* A lock that changes hands all the time may have another holder whenever it is read. */
 #define MOST_READS 8
 
-/* The bits of a cell that are the same as long as one hold lasts. */
-#define HOLD (~(uint64_t)UINT32_MAX | GOLOCK_PAGE_HOLDER_MASK)
-
 static golock_page *
 page_of(const golock_across *lock)
 {
@@ -35,7 +32,7 @@ read_holder(const golock_page *page, struct golock_image_across *entry)
         entry->slot = holder;
         entry->process = golock_slot_process(page, holder);
     }
-    return (golock_cell_load(page) & HOLD) == (cell & HOLD);
+    return golock_cell_same_hold(golock_cell_load(page), cell);
 }
 
 static void
@@ -117,7 +114,7 @@ golock_page_show(golock_page *page)
         .view = is_event ? view_event : view,
         .record_owners = is_event ? NULL : record_owners,
         .word = &page->memory->cell,
-        .mask = is_event ? GOLOCK_PAGE_SET : HOLD,
+        .mask = is_event ? GOLOCK_PAGE_SET : GOLOCK_PAGE_HOLD,
     };
     golock_across_add(&page->across);
     return true;
@@ -139,7 +136,7 @@ golock_page_owned(golock_page *page)
     /* Another process may have released the lock by now, and a third one have taken it. */
     if (record != NULL && golock_cell_holder(cell) == golock_page_me(page)) {
         golock_object_taken(record);
-        golock_across_set_hold(&page->across, cell & HOLD);
+        golock_across_set_hold(&page->across, cell & GOLOCK_PAGE_HOLD);
     }
 }
 

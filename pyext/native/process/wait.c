@@ -123,14 +123,17 @@ acquire(golock_page *page, golock_deadline deadline, bool refuses, golock_wait_r
             } else if (raised) {
                 golock_cell_next(page, &waiter, GOLOCK_CELL_INTERRUPTED);
             }
-            if (raised) {
-                return GOLOCK_PAGE_FAILED;
-            }
-            if (forked) {
+            if (forked &&
+                (golock_page_me(page) != 0 || !raised)) { /* the handler may take a slot */
                 if (golock_page_enter(page) < 0) {
                     return GOLOCK_PAGE_FAILED;
                 }
                 golock_cell_owes(page, true);
+            }
+            if (raised) {
+                return GOLOCK_PAGE_FAILED;
+            }
+            if (forked) {
                 continue;
             }
         }

@@ -64,11 +64,8 @@ golock_across_know(golock_across *lock)
 {
     golock_object_record *record = __atomic_load_n(&lock->record, __ATOMIC_ACQUIRE);
     if (record == NULL) {
-        record = golock_object_know(&lock->record, lock,
-                                    &(golock_object_traits){.kind = lock->kind, .flags = 0});
-        if (record != NULL) {
-            golock_object_set_name(record, intern(lock->name));
-        }
+        const golock_object_traits traits = {.kind = lock->kind, .name = intern(lock->name)};
+        record = golock_object_know(&lock->record, lock, &traits);
     }
     return record;
 }
@@ -117,13 +114,14 @@ golock_across_image(struct golock_image_writer *writer)
     uint64_t room = 0;
     golock_across_lock();
     for (const golock_across *lock = locks; lock != NULL; lock = lock->next) {
-        room += lock->record != NULL;
+        room += __atomic_load_n(&lock->record, __ATOMIC_ACQUIRE) != NULL;
     }
     struct golock_image_across *entry =
         golock_image_begin(writer, GOLOCK_IMAGE_ACROSS, sizeof(*entry), room);
     uint64_t count = 0;
     for (const golock_across *lock = locks; entry != NULL && lock != NULL; lock = lock->next) {
-        if (lock->record != NULL && count < room) { /* others may get a record meanwhile */
+        /* Others may get a record meanwhile. */
+        if (__atomic_load_n(&lock->record, __ATOMIC_ACQUIRE) != NULL && count < room) {
             entry[count].object = (uint64_t)(uintptr_t)lock;
             entry[count].name = intern(lock->name);
             lock->view(lock, &entry[count]);

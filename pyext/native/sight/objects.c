@@ -60,7 +60,7 @@ has_several_writers(const golock_object_record *record)
     (void)record;
     return true;
 #else
-    return LOAD(record->flags) & GOLOCK_OBJECT_SHARED;
+    return LOAD(record->flags) & GOLOCK_OBJECT_SHARED || golock_kind_is_across(LOAD(record->kind));
 #endif
 }
 
@@ -153,7 +153,7 @@ new_record(const void *address, const golock_object_traits *traits)
     STORE(record->generation, 0);
     STORE(record->stack, 0);
     STORE(record->created, 0);
-    STORE(record->name, 0);
+    STORE(record->name, traits->name);
     record->permits = 0;
     STORE(record->number, ++table.number);
     STORE(record->kind, (uint8_t)traits->kind);
@@ -327,7 +327,7 @@ golock_object_of_word(const void *word, int kind, bool make)
         if (table.of_go < MOST_OF_GO && have_room_for_word()) {
             record = new_record(
                 word, &(golock_object_traits){kind_of_word(kind),
-                                              GOLOCK_OBJECT_SHARED | GOLOCK_OBJECT_GO, 0});
+                                              GOLOCK_OBJECT_SHARED | GOLOCK_OBJECT_GO, 0, 0});
         } else {
             __atomic_add_fetch(&golock_objects_dropped, 1, __ATOMIC_RELAXED);
         }

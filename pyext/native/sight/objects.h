@@ -14,8 +14,9 @@
 #include <stdint.h>
 
 /* Records are allocated in blocks and never freed, but used again. With a GIL, the record of an
- * object that Go cannot reach is written with the GIL. Otherwise the version serves as a lock, and
- * the fields are accessed atomically: read them by golock_object_read. */
+ * object that neither Go nor another interpreter can reach is written with the GIL. Otherwise the
+ * version serves as a lock, and the fields are accessed atomically: read them by
+ * golock_object_read. */
 typedef struct golock_object_record {
     const void *address; /* of the object; of the word, if Go made it; of the golock_across of what
                           * several processes share; NULL: the record is free */
@@ -47,7 +48,8 @@ golock_kind_is_lock(unsigned kind)
            kind == GOLOCK_KIND_PROCESS_LOCK || kind == GOLOCK_KIND_ETCD_LOCK;
 }
 
-/* Whether they are locks of several processes. */
+/* Whether they are locks of several processes. Two interpreters with GILs of their own may use one
+ * at the same time. */
 static inline bool
 golock_kind_is_across(unsigned kind)
 {
@@ -59,6 +61,7 @@ typedef struct {
     enum golock_object_kind kind;
     unsigned flags; /* GOLOCK_OBJECT_SHARED and _STRANGER */
     size_t offset;  /* of the word in the object: see golock_object_record */
+    uint32_t name;  /* a string, or 0 */
 } golock_object_traits;
 
 golock_object_record *golock_object_begin(golock_object_record **place, const void *address,
