@@ -150,9 +150,14 @@ func (c *claim) answered(answer *clientv3.TxnResponse, err error) {
 		return
 	}
 	before := revisions(answer.Responses[len(answer.Responses)-1].GetResponseRange().Kvs)
-	delete(before, c.key)
+	made := before[c.key] // before the answer's revision if the client has sent the request twice
+	for name, revision := range before {
+		if revision >= made {
+			delete(before, name)
+		}
+	}
 	c.took = now() - c.asked
-	c.lock.line.placed(c, answer.Header.Revision, before)
+	c.lock.line.placed(c, made, before)
 	close(c.placed)
 }
 
@@ -194,27 +199,25 @@ func (c *claim) tryPlace(ctx context.Context) (bool, error) {
 	s := c.lock.space
 	ctx, cancel := context.WithTimeout(ctx, s.options.Patience)
 	defer cancel()
-	none, put := c.tryPlacing()
-	return c.tried(s.client.Txn(ctx).If(none).Then(put).Commit())
-}
-
-// tryPlacing returns the comparison and the operation of tryPlace.
-func (c *claim) tryPlacing() (clientv3.Cmp, clientv3.Op) {
-	return clientv3.Compare(clientv3.CreateRevision(c.lock.prefix).WithPrefix(), "=", 0),
-		clientv3.OpPut(c.key, c.lock.space.value, clientv3.WithLease(c.lease.id))
-}
-
-func (c *claim) tried(answer *clientv3.TxnResponse, err error) (bool, error) {
+	none := clientv3.Compare(clientv3.CreateRevision(c.lock.prefix).WithPrefix(), "=", 0)
+	put := clientv3.OpPut(c.key, s.value, clientv3.WithLease(c.lease.id))
+	own := clientv3.OpGet(c.key, clientv3.WithKeysOnly())
+	answer, err := s.client.Txn(ctx).If(none).Then(put).Else(own).Commit()
 	if err != nil {
 		c.failed(err)
 		return false, err
 	}
+	made := answer.Header.Revision
 	if !answer.Succeeded {
-		c.lock.line.remove(c)
-		c.forget()
-		return false, nil
+		found := answer.Responses[0].GetResponseRange().Kvs
+		if len(found) == 0 {
+			c.lock.line.remove(c)
+			c.forget()
+			return false, nil
+		}
+		made = found[0].CreateRevision // by the same request: the client has sent it twice
 	}
-	c.lock.line.placed(c, answer.Header.Revision, nil)
+	c.lock.line.placed(c, made, nil)
 	close(c.placed)
 	return true, nil
 }

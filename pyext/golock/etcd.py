@@ -7,6 +7,7 @@ can promise, and what it cannot.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import importlib
 import json
 import os
@@ -605,11 +606,18 @@ class _Process:
                     ).start()
 
     def close(self) -> None:
-        """Free all locks, for at most a second."""
+        """Free all locks, for at most a second. That is no loss, so on_lost is not called."""
+        self._telling.clear()
         spaces, self._spaces = self._spaces, {}
-        for handle in spaces.values():
-            with Call(self.library, self.library.close, handle.number, 1_000_000_000) as call:
-                call.wait()
+        with contextlib.ExitStack() as calls:
+            closings = [
+                calls.enter_context(
+                    Call(self.library, self.library.close, handle.number, 1_000_000_000)
+                )
+                for handle in spaces.values()
+            ]
+            for closing in closings:
+                closing.wait()
 
 
 def _call_on_lost(lock: Lock) -> None:
