@@ -100,9 +100,9 @@ func (c *claim) isOver() bool { return c.over.Err() != nil || !c.lease.alive() }
 
 // place makes the key. If it is the first one, no watch is needed: the answer says so. It takes the
 // place of another claim's key, if there is one, in the same transaction.
-func (c *claim) place(ctx context.Context, replaced *claim) {
+func (c *claim) place(ctx context.Context, limit time.Duration, replaced *claim) {
 	s := c.lock.space
-	ctx, cancel := context.WithTimeout(ctx, s.options.Patience)
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	transaction := s.client.Txn(ctx)
 	if replaced != nil {
@@ -132,7 +132,7 @@ func (c *claim) placeInThread(r *request) {
 		return
 	}
 	c.lock.space.run(func() {
-		ctx, cancel := context.WithTimeout(c.lease.over, c.lock.space.options.Patience)
+		ctx, cancel := context.WithTimeout(c.lease.over, c.lock.space.firstLimit())
 		defer cancel()
 		c.answered(r.rest(ctx))
 	})
@@ -195,9 +195,9 @@ func (c *claim) failure() error {
 }
 
 // tryPlace makes the key only if the lock has none. It reports whether it did.
-func (c *claim) tryPlace(ctx context.Context) (bool, error) {
+func (c *claim) tryPlace(ctx context.Context, limit time.Duration) (bool, error) {
 	s := c.lock.space
-	ctx, cancel := context.WithTimeout(ctx, s.options.Patience)
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	none := clientv3.Compare(clientv3.CreateRevision(c.lock.prefix).WithPrefix(), "=", 0)
 	put := clientv3.OpPut(c.key, s.value, clientv3.WithLease(c.lease.id))
@@ -249,8 +249,8 @@ func (c *claim) unclaim() bool {
 }
 
 // delete deletes the key. It reports whether the key was there. The claim is to be forgotten then.
-func (c *claim) delete(ctx context.Context) (bool, error) {
-	ctx, cancel := context.WithTimeout(ctx, c.lock.space.options.Patience)
+func (c *claim) delete(ctx context.Context, limit time.Duration) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	return c.deleted(c.deleting(c.lock.space.client.Txn(ctx)).Commit())
 }
@@ -268,8 +268,9 @@ func (c *claim) withdraw() {
 	<-c.placed
 	c.lock.line.remove(c)
 	defer c.forget()
-	for c.err == nil && c.lease.alive() {
-		if _, err := c.delete(c.lease.over); err == nil {
+	s := c.lock.space
+	for limit := s.firstLimit(); c.err == nil && c.lease.alive(); limit = s.nextLimit(limit) {
+		if _, err := c.delete(c.lease.over, limit); err == nil {
 			return
 		}
 		pause(c.lease.over, retryPause)
