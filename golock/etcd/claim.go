@@ -100,9 +100,9 @@ func (c *claim) isOver() bool { return c.over.Err() != nil || !c.lease.alive() }
 
 // place makes the key. If it is the first one, no watch is needed: the answer says so. It takes the
 // place of another claim's key, if there is one, in the same transaction.
-func (c *claim) place(ctx context.Context, replaced *claim) {
+func (c *claim) place(ctx context.Context, limit time.Duration, replaced *claim) {
 	s := c.lock.space
-	ctx, cancel := context.WithTimeout(ctx, s.options.Patience)
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	transaction := s.client.Txn(ctx)
 	if replaced != nil {
@@ -132,7 +132,7 @@ func (c *claim) placeInThread(r *request) {
 		return
 	}
 	c.lock.space.run(func() {
-		ctx, cancel := context.WithTimeout(c.lease.over, c.lock.space.options.Patience)
+		ctx, cancel := context.WithTimeout(c.lease.over, c.lock.space.firstLimit())
 		defer cancel()
 		c.answered(r.rest(ctx))
 	})
@@ -150,9 +150,14 @@ func (c *claim) answered(answer *clientv3.TxnResponse, err error) {
 		return
 	}
 	before := revisions(answer.Responses[len(answer.Responses)-1].GetResponseRange().Kvs)
-	delete(before, c.key)
+	made := before[c.key] // before the answer's revision if the client has sent the request twice
+	for name, revision := range before {
+		if revision >= made {
+			delete(before, name)
+		}
+	}
 	c.took = now() - c.asked
-	c.lock.line.placed(c, answer.Header.Revision, before)
+	c.lock.line.placed(c, made, before)
 	close(c.placed)
 }
 
@@ -190,31 +195,29 @@ func (c *claim) failure() error {
 }
 
 // tryPlace makes the key only if the lock has none. It reports whether it did.
-func (c *claim) tryPlace(ctx context.Context) (bool, error) {
+func (c *claim) tryPlace(ctx context.Context, limit time.Duration) (bool, error) {
 	s := c.lock.space
-	ctx, cancel := context.WithTimeout(ctx, s.options.Patience)
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	none, put := c.tryPlacing()
-	return c.tried(s.client.Txn(ctx).If(none).Then(put).Commit())
-}
-
-// tryPlacing returns the comparison and the operation of tryPlace.
-func (c *claim) tryPlacing() (clientv3.Cmp, clientv3.Op) {
-	return clientv3.Compare(clientv3.CreateRevision(c.lock.prefix).WithPrefix(), "=", 0),
-		clientv3.OpPut(c.key, c.lock.space.value, clientv3.WithLease(c.lease.id))
-}
-
-func (c *claim) tried(answer *clientv3.TxnResponse, err error) (bool, error) {
+	none := clientv3.Compare(clientv3.CreateRevision(c.lock.prefix).WithPrefix(), "=", 0)
+	put := clientv3.OpPut(c.key, s.value, clientv3.WithLease(c.lease.id))
+	own := clientv3.OpGet(c.key, clientv3.WithKeysOnly())
+	answer, err := s.client.Txn(ctx).If(none).Then(put).Else(own).Commit()
 	if err != nil {
 		c.failed(err)
 		return false, err
 	}
+	made := answer.Header.Revision
 	if !answer.Succeeded {
-		c.lock.line.remove(c)
-		c.forget()
-		return false, nil
+		found := answer.Responses[0].GetResponseRange().Kvs
+		if len(found) == 0 {
+			c.lock.line.remove(c)
+			c.forget()
+			return false, nil
+		}
+		made = found[0].CreateRevision // by the same request: the client has sent it twice
 	}
-	c.lock.line.placed(c, answer.Header.Revision, nil)
+	c.lock.line.placed(c, made, nil)
 	close(c.placed)
 	return true, nil
 }
@@ -246,8 +249,8 @@ func (c *claim) unclaim() bool {
 }
 
 // delete deletes the key. It reports whether the key was there. The claim is to be forgotten then.
-func (c *claim) delete(ctx context.Context) (bool, error) {
-	ctx, cancel := context.WithTimeout(ctx, c.lock.space.options.Patience)
+func (c *claim) delete(ctx context.Context, limit time.Duration) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	return c.deleted(c.deleting(c.lock.space.client.Txn(ctx)).Commit())
 }
@@ -265,8 +268,9 @@ func (c *claim) withdraw() {
 	<-c.placed
 	c.lock.line.remove(c)
 	defer c.forget()
-	for c.err == nil && c.lease.alive() {
-		if _, err := c.delete(c.lease.over); err == nil {
+	s := c.lock.space
+	for limit := s.firstLimit(); c.err == nil && c.lease.alive(); limit = s.nextLimit(limit) {
+		if _, err := c.delete(c.lease.over, limit); err == nil {
 			return
 		}
 		pause(c.lease.over, retryPause)

@@ -91,10 +91,14 @@ func (l *lease) watch() {
 	}
 }
 
+// A renewal that takes longer than a ninth of the TTL is sent again, to another member: the first
+// may hang. Each one may take twice as long as the one before.
+const shortestRenewal = 9
+
 // renew keeps the lease alive. In the end it revokes the lease, which frees its locks: everybody
 // here knows by then that they are lost.
 func (l *lease) renew() {
-	pause := l.ttl / 3
+	pause, limit := l.ttl/3, l.ttl/shortestRenewal
 	for l.alive() {
 		select {
 		case <-l.over.Done():
@@ -103,13 +107,13 @@ func (l *lease) renew() {
 		case <-l.look:
 		}
 		sent := now()
-		err := l.renewOnce()
+		err := l.renewOnce(limit)
 		switch {
 		case err == nil:
 			if !l.extend(sent) {
 				l.expire()
 			}
-			pause = l.ttl / 3
+			pause, limit = l.ttl/3, l.ttl/shortestRenewal
 			if until := l.suspect.Load(); int64(now()) < until {
 				l.sweep()
 				pause = min(pause, sweepPause)
@@ -119,7 +123,7 @@ func (l *lease) renew() {
 		case errors.Is(err, rpctypes.ErrLeaseNotFound):
 			l.expire()
 		default:
-			pause = retryPause
+			pause, limit = retryPause, min(2*limit, l.ttl/3)
 			if l.suspect.Load() != 0 {
 				l.suspect.Store(int64(now() + longestRequest))
 			}
@@ -135,8 +139,8 @@ var errTermChanged = errors.New("golock/etcd: the leader changed during the rene
 // renewOnce renews the lease. In older versions of etcd a leader answers renewals by itself, also
 // one that was paused and does not know yet that the others have elected another. So a read
 // follows, which a majority confirms: if it is of the same term, the leader was one.
-func (l *lease) renewOnce() error {
-	ctx, cancel := context.WithTimeout(clientv3.WithRequireLeader(l.over), l.ttl/3)
+func (l *lease) renewOnce(limit time.Duration) error {
+	ctx, cancel := context.WithTimeout(clientv3.WithRequireLeader(l.over), limit)
 	defer cancel()
 	stream, err := pb.NewLeaseClient(l.space.client.ActiveConnection()).LeaseKeepAlive(ctx)
 	if err != nil {

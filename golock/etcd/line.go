@@ -183,9 +183,14 @@ func (n *line) guardFirst() {
 // follow keeps the line up to date until it has not been used for a while.
 func (n *line) follow() {
 	s := n.lock.space
+	limit := s.firstLimit()
 	for {
-		n.followOnce()
+		n.followOnce(limit)
+		limit = s.nextLimit(limit)
 		n.mu.Lock()
+		if n.since != 0 { // the watch stood
+			limit = s.firstLimit()
+		}
 		n.since, n.keys, n.deleted = 0, nil, nil
 		if len(n.claims) == 0 || s.ctx.Err() != nil {
 			n.watched = false
@@ -198,14 +203,16 @@ func (n *line) follow() {
 	}
 }
 
-func (n *line) followOnce() {
+// followOnce does so until the watch ends. The watch has to begin within the limit, as has each
+// request.
+func (n *line) followOnce(limit time.Duration) {
 	s, prefix := n.lock.space, n.lock.prefix
-	watch, err := s.openWatch(s.ctx, prefix)
+	watch, err := s.openWatch(s.ctx, prefix, limit)
 	if err != nil {
 		return
 	}
 	defer watch.close()
-	limited, cancel := context.WithTimeout(s.ctx, s.options.Patience)
+	limited, cancel := context.WithTimeout(s.ctx, limit)
 	defer cancel()
 	read, err := s.client.Get(limited, prefix, clientv3.WithPrefix(), clientv3.WithKeysOnly())
 	if err != nil {

@@ -129,9 +129,10 @@ func (l *Lock) enter(ctx context.Context) (*Hold, error) {
 			c = newClaim(l, lease)
 			l.claim = c
 			if l.space.isShort(ctx) {
-				l.space.run(func() { c.place(lease.over, nil) })
+				limit := failing.limit
+				l.space.run(func() { c.place(lease.over, limit, nil) })
 			} else {
-				c.place(ctx, nil)
+				c.place(ctx, failing.limit, nil)
 			}
 		}
 		select {
@@ -171,7 +172,7 @@ func (l *Lock) tryEnter(ctx context.Context) (*Hold, error) {
 		lease, err := failing.openLease(ctx)
 		if err == nil {
 			c := newClaim(l, lease)
-			taken, failure := c.tryPlace(ctx)
+			taken, failure := c.tryPlace(ctx, failing.limit)
 			if failure == nil && !taken {
 				return nil, nil
 			}
@@ -286,7 +287,7 @@ func (h *Hold) Release(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, releaseTimeout)
 	defer cancel()
-	return h.confirm(h.claim.delete(ctx))
+	return h.confirm(h.claim.delete(ctx, releaseTimeout))
 }
 
 // giveUp ends the hold, and opens the gate. It reports whether the key is to be deleted then.
@@ -312,7 +313,7 @@ func (h *Hold) giveUp() (deletes bool, _ error) {
 		l.line.remove(c)
 		next := newClaim(l, c.lease)
 		l.claim = next
-		l.space.run(func() { next.place(next.lease.over, c) })
+		l.space.run(func() { next.place(next.lease.over, l.space.firstLimit(), c) })
 		l.leave()
 		return false, nil
 	}
@@ -343,11 +344,7 @@ func (h *Hold) confirm(was bool, err error) error {
 // returns an [UnreachableError] if etcd has not answered for [Options.Patience] or when the time of
 // the context is over, and a [RefusedError] if etcd refuses.
 func (l *Lock) Holder(ctx context.Context) (*Process, error) {
-	limited, cancel := context.WithTimeout(ctx, l.space.options.Patience)
-	defer cancel()
-	read, err := l.space.client.Get(limited, l.prefix, clientv3.WithPrefix(),
-		clientv3.WithLimit(1),
-		clientv3.WithSort(clientv3.SortByCreateRevision, clientv3.SortAscend))
+	read, err := l.readFirst(ctx)
 	if err != nil {
 		return nil, l.space.explainLate(ctx, err)
 	}
@@ -356,6 +353,21 @@ func (l *Lock) Holder(ctx context.Context) (*Process, error) {
 	}
 	process := decode(read.Kvs[0].Value)
 	return &process, nil
+}
+
+// readFirst reads the first key.
+func (l *Lock) readFirst(ctx context.Context) (*clientv3.GetResponse, error) {
+	for failing := l.space.newPatience(); ; failing.limit = l.space.nextLimit(failing.limit) {
+		limited, cancel := context.WithTimeout(ctx, failing.limit)
+		read, err := l.space.client.Get(limited, l.prefix, clientv3.WithPrefix(),
+			clientv3.WithLimit(1),
+			clientv3.WithSort(clientv3.SortByCreateRevision, clientv3.SortAscend))
+		unanswered := limited.Err() != nil && ctx.Err() == nil
+		cancel()
+		if err == nil || !unanswered || !time.Now().Before(failing.until) {
+			return read, err
+		}
+	}
 }
 
 // Commit runs operations in one transaction of etcd if the process still has the lock then. If not,

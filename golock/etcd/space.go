@@ -171,8 +171,9 @@ type granting struct {
 	err   error
 }
 
-// openLease returns the lease, a new one if the last has ended.
-func (s *Space) openLease(ctx context.Context) (*lease, error) {
+// openLease returns the lease, a new one if the last has ended. The request for it may take as long
+// as the limit.
+func (s *Space) openLease(ctx context.Context, limit time.Duration) (*lease, error) {
 	if l := s.current.Load(); l != nil && l.alive() {
 		return l, nil
 	}
@@ -185,7 +186,7 @@ func (s *Space) openLease(ctx context.Context) (*lease, error) {
 	}
 	s.mu.Unlock()
 	if begins {
-		s.run(func() { s.grant(g) })
+		s.run(func() { s.grant(g, limit) })
 	}
 	select {
 	case <-g.done:
@@ -195,7 +196,7 @@ func (s *Space) openLease(ctx context.Context) (*lease, error) {
 	}
 }
 
-func (s *Space) grant(g *granting) {
+func (s *Space) grant(g *granting, limit time.Duration) {
 	defer close(g.done)
 	defer func() {
 		s.mu.Lock()
@@ -211,7 +212,7 @@ func (s *Space) grant(g *granting) {
 		return
 	}
 	// Close does not cancel the request, because etcd may have granted the lease.
-	ctx, cancel := context.WithTimeout(context.Background(), s.options.Patience)
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	stop := context.AfterFunc(s.ctx, func() { time.AfterFunc(closeTimeout, cancel) })
 	defer stop()

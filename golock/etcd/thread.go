@@ -132,7 +132,7 @@ func (r *Releasing) Finish(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, releaseTimeout)
 	defer cancel()
 	if r.request == nil {
-		return r.hold.confirm(r.hold.claim.delete(ctx))
+		return r.hold.confirm(r.hold.claim.delete(ctx, releaseTimeout))
 	}
 	return r.hold.confirm(r.hold.claim.deleted(r.request.rest(ctx)))
 }

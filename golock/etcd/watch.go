@@ -3,11 +3,13 @@ package etcd
 import (
 	"context"
 	"errors"
+	"math"
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"google.golang.org/grpc"
 )
 
 // A watch tells of the deletions of a prefix's keys from its beginning on.
@@ -24,37 +26,60 @@ var errWatchEnded = errors.New("golock/etcd: the watch has ended")
 // openWatch begins a watch. It is one of the client's, unless threads make transactions, whose time
 // is that of the switches of threads: an event wakes up one thread then, where the client has a
 // pipeline of goroutines that run in several.
-func (s *Space) openWatch(ctx context.Context, prefix string) (watch, error) {
+func (s *Space) openWatch(ctx context.Context, prefix string, limit time.Duration) (watch,
+	error) {
 	if s.threads.takeWatch() {
-		if w, err := s.openThreadWatch(ctx, prefix); err == nil {
+		if w, err := s.openThreadWatch(ctx, prefix, limit); err == nil {
 			return w, nil
 		}
 		s.threads.giveWatch()
 	}
-	return s.openClientWatch(ctx, prefix)
+	return s.openClientWatch(ctx, prefix, limit)
 }
 
+// A clientWatch is a stream of the client's connection. The client's own watches share a stream: if
+// a silent member does not begin one, the others wait until the connection is given up.
 type clientWatch struct {
-	answers clientv3.WatchChan
+	answers chan *pb.WatchResponse // closed at the end
+	ctx     context.Context
 	cancel  context.CancelFunc
 }
 
-func (s *Space) openClientWatch(ctx context.Context, prefix string) (watch, error) {
-	ctx, cancel := context.WithCancel(clientv3.WithRequireLeader(ctx))
-	w := &clientWatch{cancel: cancel}
-	w.answers = s.client.Watch(ctx, prefix, clientv3.WithPrefix(), clientv3.WithFilterPut(),
-		clientv3.WithCreatedNotify())
-	started := time.NewTimer(s.options.Patience)
-	defer started.Stop()
-	select {
-	case answer := <-w.answers:
-		if answer.Created && answer.Err() == nil {
-			return w, nil
-		}
-	case <-started.C:
+func (s *Space) openClientWatch(ctx context.Context, prefix string, limit time.Duration) (watch,
+	error) {
+	w := &clientWatch{answers: make(chan *pb.WatchResponse)}
+	w.ctx, w.cancel = context.WithCancel(clientv3.WithRequireLeader(ctx))
+	late := time.AfterFunc(limit, w.cancel)
+	stream, err := pb.NewWatchClient(s.client.ActiveConnection()).Watch(w.ctx,
+		grpc.MaxCallRecvMsgSize(math.MaxInt32))
+	if err == nil {
+		err = stream.Send(watchRequest(prefix))
 	}
-	cancel()
-	return nil, errWatchEnded
+	var answer *pb.WatchResponse
+	if err == nil {
+		answer, err = stream.Recv()
+	}
+	if !late.Stop() || err != nil || !begins(answer) {
+		w.cancel()
+		return nil, errWatchEnded
+	}
+	s.run(func() { w.receive(stream) })
+	return w, nil
+}
+
+func (w *clientWatch) receive(stream pb.Watch_WatchClient) {
+	defer close(w.answers)
+	for {
+		answer, err := stream.Recv()
+		if err != nil || answer.Canceled {
+			return
+		}
+		select {
+		case w.answers <- answer:
+		case <-w.ctx.Done():
+			return
+		}
+	}
 }
 
 func (w *clientWatch) next(d time.Duration) ([]*mvccpb.Event, error) {
@@ -62,20 +87,31 @@ func (w *clientWatch) next(d time.Duration) ([]*mvccpb.Event, error) {
 	defer timer.Stop()
 	select {
 	case answer, open := <-w.answers:
-		if !open || answer.Err() != nil {
+		if !open {
 			return nil, errWatchEnded
 		}
-		events := make([]*mvccpb.Event, len(answer.Events))
-		for i, each := range answer.Events {
-			events[i] = (*mvccpb.Event)(each)
-		}
-		return events, nil
+		return answer.Events, nil
 	case <-timer.C:
 		return nil, nil
 	}
 }
 
 func (w *clientWatch) close() { w.cancel() }
+
+// watchRequest asks for the deletions of a prefix's keys.
+func watchRequest(prefix string) *pb.WatchRequest {
+	create := &pb.WatchCreateRequest{
+		Key:      []byte(prefix),
+		RangeEnd: []byte(clientv3.GetPrefixRangeEnd(prefix)),
+		Filters:  []pb.WatchCreateRequest_FilterType{pb.WatchCreateRequest_NOPUT},
+	}
+	return &pb.WatchRequest{RequestUnion: &pb.WatchRequest_CreateRequest{CreateRequest: create}}
+}
+
+// begins reports whether the first answer says that the watch stands.
+func begins(answer *pb.WatchResponse) bool {
+	return answer != nil && answer.Created && !answer.Canceled
+}
 
 // A threadWatch blocks the thread that waits for its events.
 type threadWatch struct {
@@ -84,27 +120,22 @@ type threadWatch struct {
 	interrupts func() bool
 }
 
-func (s *Space) openThreadWatch(ctx context.Context, prefix string) (watch, error) {
+func (s *Space) openThreadWatch(ctx context.Context, prefix string, limit time.Duration) (watch,
+	error) {
 	conn, err := s.dialConn(ctx)
 	if err != nil {
 		return nil, err
 	}
 	w := &threadWatch{space: s, conn: conn}
 	w.interrupts = context.AfterFunc(ctx, conn.Interrupt)
-	create := &pb.WatchCreateRequest{
-		Key:      []byte(prefix),
-		RangeEnd: []byte(clientv3.GetPrefixRangeEnd(prefix)),
-		Filters:  []pb.WatchCreateRequest_FilterType{pb.WatchCreateRequest_NOPUT},
-	}
-	request := &pb.WatchRequest{RequestUnion: &pb.WatchRequest_CreateRequest{CreateRequest: create}}
-	encoded, err := request.Marshal()
+	encoded, err := watchRequest(prefix).Marshal()
 	if err == nil {
 		err = conn.Open(watchMethod, encoded, conn.metadata...)
 	}
 	if err == nil {
 		var answer *pb.WatchResponse
-		answer, err = w.receive(time.Now().Add(s.options.Patience))
-		if err == nil && (answer == nil || !answer.Created || answer.Canceled) {
+		answer, err = w.receive(time.Now().Add(limit))
+		if err == nil && !begins(answer) {
 			err = errWatchEnded
 		}
 	}

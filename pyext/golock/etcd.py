@@ -7,6 +7,7 @@ can promise, and what it cannot.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import importlib
 import json
 import os
@@ -41,6 +42,8 @@ __all__ = ["EtcdError", "Fence", "Lock", "LockLost", "StaleToken", "Txn"]
 
 LONGEST_TTL = 9_000_000_000
 """Seconds. etcd grants no longer lease."""
+
+_UNLOCKED = "release unlocked lock"  # in the words of threading
 
 
 class EtcdError(ConnectionError):
@@ -145,11 +148,7 @@ class Lock:
         """
         if not blocking and timeout != -1:
             raise ValueError("can't specify a timeout for a non-blocking call")
-        if timeout < 0 and timeout != -1:
-            raise ValueError("timeout value must be a non-negative number")
-        if timeout > _golock.TIMEOUT_MAX:
-            raise OverflowError("timeout value is too large")
-        deadline = None if timeout == -1 else time.monotonic() + timeout
+        deadline = None if timeout == -1 else time.monotonic() + _checked(timeout)
         process = self._open(_left(deadline))
         if process is None:
             return False
@@ -196,11 +195,7 @@ class Lock:
         Tasks and threads of the process wait in one line. A task that is cancelled does not have
         the lock.
         """
-        if timeout is not None and timeout < 0:
-            raise ValueError("timeout value must be a non-negative number")
-        if timeout is not None and timeout > _golock.TIMEOUT_MAX:
-            raise OverflowError("timeout value is too large")
-        deadline = None if timeout is None else time.monotonic() + timeout
+        deadline = None if timeout is None else time.monotonic() + _checked(timeout)
         process = await self._open_async(timeout)
         if process is None:
             return False
@@ -220,7 +215,7 @@ class Lock:
 
         The lock is released also if the task is cancelled meanwhile.
         """
-        hold = self._held()
+        hold = self._held(_UNLOCKED)
         library = hold.process.library
         try:
             self._forgo()
@@ -251,7 +246,7 @@ class Lock:
         """
         hold = self._hold
         try:
-            hold = self._held()
+            hold = self._held(_UNLOCKED)
             self._forgo()
             library = hold.process.library
             with Call(library, library.release, hold.handle.number) as call:
@@ -332,7 +327,7 @@ class Lock:
         """
         hold = self._held()
         library = hold.process.library
-        nanoseconds = -1 if timeout == -1 else int(timeout * 1e9)
+        nanoseconds = _nanoseconds(None if timeout == -1 else _checked(timeout))
         with Call(library, library.commit, hold.handle.number, txn._encode(), nanoseconds) as call:
             self._raise(call.wait(), call)
             return txn._decode(call.text)
@@ -407,7 +402,7 @@ class Lock:
         if outcome == LOST:
             raise _lost(self.name)
         if outcome == RELEASED:
-            raise RuntimeError("release unlocked lock")
+            raise RuntimeError(_UNLOCKED)
         if outcome == FAILED:
             raise EtcdError(call.text)
 
@@ -415,10 +410,10 @@ class Lock:
         hold = self._hold
         return hold if hold is not None and hold.process.is_this() else None
 
-    def _held(self) -> _Hold:
+    def _held(self, otherwise: str = "the lock is not held") -> _Hold:
         hold = self._current()
         if hold is None:
-            raise RuntimeError("release unlocked lock")
+            raise RuntimeError(otherwise)
         return hold
 
 
@@ -605,11 +600,18 @@ class _Process:
                     ).start()
 
     def close(self) -> None:
-        """Free all locks, for at most a second."""
+        """Free all locks, for at most a second. That is no loss, so on_lost is not called."""
+        self._telling.clear()
         spaces, self._spaces = self._spaces, {}
-        for handle in spaces.values():
-            with Call(self.library, self.library.close, handle.number, 1_000_000_000) as call:
-                call.wait()
+        with contextlib.ExitStack() as calls:
+            closings = [
+                calls.enter_context(
+                    Call(self.library, self.library.close, handle.number, 1_000_000_000)
+                )
+                for handle in spaces.values()
+            ]
+            for closing in closings:
+                closing.wait()
 
 
 def _call_on_lost(lock: Lock) -> None:
@@ -649,18 +651,29 @@ def _left(deadline: float | None) -> float | None:
     return None if deadline is None else max(deadline - time.monotonic(), 0)
 
 
+def _checked(timeout: float) -> float:
+    if not timeout >= 0:
+        raise ValueError("timeout value must be a non-negative number")
+    if timeout > _golock.TIMEOUT_MAX:
+        raise OverflowError("timeout value is too large")
+    return timeout
+
+
 def _nanoseconds(timeout: float | None) -> int:
     return -1 if timeout is None else int(timeout * 1e9)
 
 
 def _path(path: str | os.PathLike[str] | None) -> str | None:
-    return None if path is None else os.fspath(path)
+    return None if path is None else os.fsdecode(path)
 
 
 def _listed(endpoints: list[str] | tuple[str, ...] | str | None) -> list[str] | None:
     if endpoints is None:
         return None
-    each = endpoints.split(",") if isinstance(endpoints, str) else endpoints
+    each = endpoints.split(",") if isinstance(endpoints, str) else list(endpoints)
+    for endpoint in each:
+        if not isinstance(endpoint, str):
+            raise TypeError(f"an endpoint is a str, not {type(endpoint).__name__}")
     listed = [endpoint.strip() for endpoint in each if endpoint.strip()]
     if not listed:
         raise ValueError("there is no endpoint")

@@ -72,8 +72,10 @@ def test_acquire_and_release(name):
 
 def test_of_what_is_not_held(name):
     lock = etcd.Lock(name)
-    for use in (lock.release, lock.check, lambda: lock.token, lambda: lock.key):
-        with pytest.raises(RuntimeError):
+    with pytest.raises(RuntimeError, match="release unlocked lock"):
+        lock.release()
+    for use in (lock.check, lambda: lock.token, lambda: lock.key):
+        with pytest.raises(RuntimeError, match="not held"):
             use()
     assert lock.lost
 
@@ -83,12 +85,22 @@ def test_of_what_is_not_held(name):
     [
         ((False, 1), ValueError),
         ((True, -2), ValueError),
+        ((True, float("nan")), ValueError),
         ((True, 1e300), OverflowError),
     ],
 )
 def test_arguments_of_acquire(name, arguments, error):
     with pytest.raises(error):
         etcd.Lock(name).acquire(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("timeout", "error"),
+    [(-2, ValueError), (float("nan"), ValueError), (1e10, OverflowError)],
+)
+def test_timeouts_of_guard(name, timeout, error):
+    with etcd.Lock(name) as lock, pytest.raises(error):
+        lock.guard(etcd.Txn(), timeout=timeout)
 
 
 @pytest.mark.parametrize(
@@ -105,6 +117,8 @@ def test_arguments_of_acquire(name, arguments, error):
         ({"name": "x", "prefix": b"a/"}, TypeError),
         ({"name": "x", "endpoints": ""}, ValueError),
         ({"name": "x", "endpoints": []}, ValueError),
+        ({"name": "x", "endpoints": b"127.0.0.1:2379"}, TypeError),
+        ({"name": "x", "endpoints": [b"127.0.0.1:2379"]}, TypeError),
     ],
 )
 def test_arguments_of_the_lock(arguments, error):

@@ -150,7 +150,12 @@ func (c *Conn) Open(method string, message []byte, metadata ...string) error {
 
 // Greet waits until the server sends its settings, with which it begins, or until a moment. A
 // server that hangs can be connected to.
-func (c *Conn) Greet(until time.Time) error { return c.await(&c.silent, until) }
+func (c *Conn) Greet(until time.Time) error {
+	if err := c.await(&c.silent, until); err != nil {
+		return err
+	}
+	return c.flush() // the acknowledgement: the first call may come much later
+}
 
 // CheckAlive returns an error if the server does not answer a ping until a moment. What else it
 // sends is kept.
@@ -201,10 +206,7 @@ func (c *Conn) send(method string, request []byte, last bool, metadata []string)
 	for i := 0; i+1 < len(metadata); i += 2 {
 		c.field(metadata[i], metadata[i+1])
 	}
-	err := c.framer.WriteHeaders(http2.HeadersFrameParam{
-		StreamID: c.id, BlockFragment: c.block.Bytes(), EndHeaders: true,
-	})
-	if err != nil {
+	if err := c.writeHeaders(); err != nil {
 		return err
 	}
 	message := make([]byte, size)
@@ -215,6 +217,19 @@ func (c *Conn) send(method string, request []byte, last bool, metadata []string)
 	}
 	c.window -= size
 	return c.flush()
+}
+
+// writeHeaders writes the fields. A token of a user may be too long for one frame.
+func (c *Conn) writeHeaders() error {
+	fragment := c.block.Next(frameSize)
+	err := c.framer.WriteHeaders(http2.HeadersFrameParam{
+		StreamID: c.id, BlockFragment: fragment, EndHeaders: c.block.Len() == 0,
+	})
+	for err == nil && c.block.Len() > 0 {
+		fragment = c.block.Next(frameSize)
+		err = c.framer.WriteContinuation(c.id, c.block.Len() == 0, fragment)
+	}
+	return err
 }
 
 func (c *Conn) field(name, value string) {
@@ -322,16 +337,7 @@ func (c *Conn) read(until time.Time) error {
 
 // handle handles the frames that have arrived whole.
 func (c *Conn) handle() error {
-	for {
-		header := c.in.Bytes()
-		const headerSize = 9
-		if len(header) < headerSize {
-			return nil
-		}
-		length := int(header[0])<<16 | int(header[1])<<8 | int(header[2])
-		if length <= frameSize && len(header) < headerSize+length {
-			return nil
-		}
+	for c.hasFrame() {
 		frame, err := c.framer.ReadFrame()
 		if err != nil {
 			return err
@@ -340,6 +346,28 @@ func (c *Conn) handle() error {
 			return err
 		}
 	}
+	return nil
+}
+
+// hasFrame reports whether a frame has arrived whole, with those that continue its fields. A frame
+// that is too long is left to the framer.
+func (c *Conn) hasFrame() bool {
+	const headerSize = 9
+	for in := c.in.Bytes(); len(in) >= headerSize; {
+		length := int(in[0])<<16 | int(in[1])<<8 | int(in[2])
+		if length > frameSize {
+			return true
+		}
+		if len(in) < headerSize+length {
+			return false
+		}
+		kind, ends := http2.FrameType(in[3]), http2.Flags(in[4]).Has(http2.FlagHeadersEndHeaders)
+		if ends || kind != http2.FrameHeaders && kind != http2.FrameContinuation {
+			return true
+		}
+		in = in[headerSize+length:]
+	}
+	return false
 }
 
 func (c *Conn) handleFrame(frame http2.Frame) error {
