@@ -81,6 +81,7 @@ func (w *clientWatch) close() { w.cancel() }
 type threadWatch struct {
 	space      *Space
 	conn       *threadConn
+	heard      time.Time // when the server last said something
 	interrupts func() bool
 }
 
@@ -89,7 +90,7 @@ func (s *Space) openThreadWatch(ctx context.Context, prefix string) (watch, erro
 	if err != nil {
 		return nil, err
 	}
-	w := &threadWatch{space: s, conn: conn}
+	w := &threadWatch{space: s, conn: conn, heard: time.Now()}
 	w.interrupts = context.AfterFunc(ctx, conn.Interrupt)
 	create := &pb.WatchCreateRequest{
 		Key:      []byte(prefix),
@@ -125,24 +126,43 @@ func (w *threadWatch) receive(until time.Time) (*pb.WatchResponse, error) {
 	return answer, answer.Unmarshal(encoded)
 }
 
-// next pings a server that is silent, as the client does.
-func (w *threadWatch) next(d time.Duration) ([]*mvccpb.Event, error) {
+// next pings a server that is silent, as the client does. If the watch fails, the next one is to
+// another endpoint.
+func (w *threadWatch) next(d time.Duration) (_ []*mvccpb.Event, err error) {
+	defer func() {
+		if err != nil {
+			w.space.threads.good.Add(1)
+		}
+	}()
 	for until := time.Now().Add(d); time.Now().Before(until); {
-		answer, err := w.receive(time.Now().Add(pingEvery))
+		ping := w.heard.Add(pingEvery)
+		answer, err := w.receive(earlier(until, ping))
 		if err != nil {
 			return nil, err
 		}
 		if answer != nil {
+			w.heard = time.Now()
 			if answer.Canceled {
 				return nil, errWatchEnded
 			}
 			return answer.Events, nil
 		}
+		if time.Now().Before(ping) {
+			continue
+		}
 		if err := w.conn.CheckAlive(time.Now().Add(pingTimeout)); err != nil {
 			return nil, err
 		}
+		w.heard = time.Now()
 	}
 	return nil, nil
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
 }
 
 func (w *threadWatch) close() {
