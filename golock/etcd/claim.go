@@ -102,7 +102,7 @@ func (c *claim) isOver() bool { return c.over.Err() != nil || !c.lease.alive() }
 // place of another claim's key, if there is one, in the same transaction.
 func (c *claim) place(ctx context.Context, replaced *claim) {
 	s := c.lock.space
-	ctx, cancel := context.WithTimeout(ctx, s.options.Patience)
+	ctx, cancel := context.WithTimeout(ctx, s.attemptTime())
 	defer cancel()
 	transaction := s.client.Txn(ctx)
 	if replaced != nil {
@@ -132,7 +132,7 @@ func (c *claim) placeInThread(r *request) {
 		return
 	}
 	c.lock.space.run(func() {
-		ctx, cancel := context.WithTimeout(c.lease.over, c.lock.space.options.Patience)
+		ctx, cancel := context.WithTimeout(c.lease.over, c.lock.space.attemptTime())
 		defer cancel()
 		c.answered(r.rest(ctx))
 	})
@@ -172,7 +172,7 @@ func (c *claim) failed(err error) {
 		c.unclaim()
 		c.lease.suspectKeys()
 		c.lock.space.run(func() {
-			ctx, cancel := context.WithTimeout(c.lease.over, c.lock.space.options.Patience)
+			ctx, cancel := context.WithTimeout(c.lease.over, c.lock.space.attemptTime())
 			defer cancel()
 			_, _ = c.lock.space.client.Delete(ctx, c.key)
 		})
@@ -192,7 +192,7 @@ func (c *claim) failure() error {
 // tryPlace makes the key only if the lock has none. It reports whether it did.
 func (c *claim) tryPlace(ctx context.Context) (bool, error) {
 	s := c.lock.space
-	ctx, cancel := context.WithTimeout(ctx, s.options.Patience)
+	ctx, cancel := context.WithTimeout(ctx, s.attemptTime())
 	defer cancel()
 	none, put := c.tryPlacing()
 	return c.tried(s.client.Txn(ctx).If(none).Then(put).Commit())
@@ -247,7 +247,7 @@ func (c *claim) unclaim() bool {
 
 // delete deletes the key. It reports whether the key was there. The claim is to be forgotten then.
 func (c *claim) delete(ctx context.Context) (bool, error) {
-	ctx, cancel := context.WithTimeout(ctx, c.lock.space.options.Patience)
+	ctx, cancel := context.WithTimeout(ctx, c.lock.space.attemptTime())
 	defer cancel()
 	return c.deleted(c.deleting(c.lock.space.client.Txn(ctx)).Commit())
 }

@@ -208,7 +208,7 @@ func (n *line) followOnce() {
 		return
 	}
 	defer watch.close()
-	read, err := n.read(s.options.Patience)
+	read, err := n.read(s.attemptTime())
 	if err != nil {
 		return
 	}

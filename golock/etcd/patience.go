@@ -18,6 +18,15 @@ func (s *Space) newPatience() patience {
 	return patience{s, time.Now().Add(s.options.Patience)}
 }
 
+// mostAttempts is how many requests a patience has time for, if there are as many members.
+const mostAttempts = 3
+
+// attemptTime is how long a request waits for its answer. The member that has it may hang while the
+// others answer, and the client sends the next request to another one.
+func (s *Space) attemptTime() time.Duration {
+	return s.options.Patience / time.Duration(min(len(s.client.Endpoints()), mostAttempts))
+}
+
 // isShort reports whether a context may end before a request has been answered or given up. Such a
 // request belongs in a goroutine of its own: if it ended with the context, it would be unknown what
 // it has done. A switch of goroutines costs time, so the others do without.

@@ -211,7 +211,7 @@ func (s *Space) grant(g *granting) {
 		return
 	}
 	// Close does not cancel the request, because etcd may have granted the lease.
-	ctx, cancel := context.WithTimeout(context.Background(), s.options.Patience)
+	ctx, cancel := context.WithTimeout(context.Background(), s.attemptTime())
 	defer cancel()
 	stop := context.AfterFunc(s.ctx, func() { time.AfterFunc(closeTimeout, cancel) })
 	defer stop()

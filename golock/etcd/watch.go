@@ -44,7 +44,7 @@ func (s *Space) openClientWatch(ctx context.Context, prefix string) (watch, erro
 	w := &clientWatch{cancel: cancel}
 	w.answers = s.client.Watch(ctx, prefix, clientv3.WithPrefix(), clientv3.WithFilterPut(),
 		clientv3.WithCreatedNotify())
-	started := time.NewTimer(s.options.Patience)
+	started := time.NewTimer(s.attemptTime())
 	defer started.Stop()
 	select {
 	case answer := <-w.answers:
@@ -104,7 +104,7 @@ func (s *Space) openThreadWatch(ctx context.Context, prefix string) (watch, erro
 	}
 	if err == nil {
 		var answer *pb.WatchResponse
-		answer, err = w.receive(time.Now().Add(s.options.Patience))
+		answer, err = w.receive(time.Now().Add(s.attemptTime()))
 		if err == nil && (answer == nil || !answer.Created || answer.Canceled) {
 			err = errWatchEnded
 		}
