@@ -46,13 +46,13 @@ type fault struct {
 	begin func() (end func())
 }
 
-// Most faults last longer than the lease, which is of a second. Some last until the kernel gives
+// Most faults last longer than the lease, which is of a second. Some last until the client gives
 // the connection up.
 func lasts() time.Duration {
-	const longest = 1500 * time.Millisecond
+	const longest = 3 * time.Second
 	d := time.Duration(rand.Int64N(int64(longest)))
-	if rand.IntN(10) == 0 {
-		d *= 4
+	if rand.IntN(20) == 0 {
+		d *= 3
 	}
 	return d
 }

@@ -89,12 +89,16 @@ func inNetwork(t *testing.T, test func(*network)) {
 }
 
 func newNetwork() (*network, error) {
-	// Processes of this PID namespace look for each other there.
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		return nil, fmt.Errorf("private mounts: %w", err)
 	}
+	// Processes of this PID namespace look for each other in /proc.
 	if err := unix.Mount("proc", "/proc", "proc", 0, ""); err != nil {
 		return nil, fmt.Errorf("mount of /proc: %w", err)
+	}
+	// Members keep their data there, which goes with the last process.
+	if err := unix.Mount("tmpfs", "/dev/shm", "tmpfs", 0, ""); err != nil {
+		return nil, fmt.Errorf("mount of /dev/shm: %w", err)
 	}
 	origin, err := netns.Get()
 	if err != nil {

@@ -127,7 +127,7 @@ func holdOnce(lock *etcd.Lock, acquire func(*etcd.Lock, context.Context) (*etcd.
 	events = append(events, event{Do: "acquire", Call: call, Return: bootTime(), Token: token})
 	holds := time.Duration(rand.Int64N(int64(4 * time.Millisecond)))
 	if rand.IntN(100) == 0 {
-		holds = 2 * time.Second // through faults, and until it is lost
+		holds = 3 * time.Second // through faults, and until it is lost
 	}
 	last := event{Do: "look", Token: token}
 	for until := time.Now().Add(holds); ; {
