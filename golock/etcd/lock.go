@@ -343,13 +343,19 @@ func (h *Hold) confirm(was bool, err error) error {
 // returns an [UnreachableError] if etcd has not answered for [Options.Patience] or when the time of
 // the context is over, and a [RefusedError] if etcd refuses.
 func (l *Lock) Holder(ctx context.Context) (*Process, error) {
-	limited, cancel := context.WithTimeout(ctx, l.space.options.Patience)
+	s := l.space
+	limited, cancel := context.WithTimeout(ctx, s.options.Patience)
 	defer cancel()
-	read, err := l.space.client.Get(limited, l.prefix, clientv3.WithPrefix(),
-		clientv3.WithLimit(1),
-		clientv3.WithSort(clientv3.SortByCreateRevision, clientv3.SortAscend))
-	if err != nil {
-		return nil, l.space.explainLate(ctx, err)
+	var read *clientv3.GetResponse
+	for read == nil {
+		attempt, cancel := context.WithTimeout(limited, s.attemptTime())
+		answer, err := s.client.Get(attempt, l.prefix, clientv3.WithPrefix(), clientv3.WithLimit(1),
+			clientv3.WithSort(clientv3.SortByCreateRevision, clientv3.SortAscend))
+		cancel()
+		if err != nil && (limited.Err() != nil || attempt.Err() == nil) {
+			return nil, s.explainLate(ctx, err)
+		}
+		read = answer
 	}
 	if len(read.Kvs) == 0 {
 		return nil, nil
