@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// GOLOCK_FAULTS sets how many faults the tests make, 1200 in the long form.
+// GOLOCK_FAULTS sets how many faults the tests make, 1000 in the long form.
 func faults(t *testing.T) int {
 	if n, err := strconv.Atoi(os.Getenv("GOLOCK_FAULTS")); err == nil {
 		return n

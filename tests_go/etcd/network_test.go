@@ -3,6 +3,7 @@ package etcd_test
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -191,12 +192,17 @@ func (h *host) start(command *exec.Cmd) error {
 	if h == nil {
 		return command.Start()
 	}
+	return h.in(command.Start)
+}
+
+// in calls a function that makes sockets of the host in the calling goroutine.
+func (h *host) in(do func() error) error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	if err := netns.Set(h.namespace); err != nil {
 		return err
 	}
-	return errors.Join(command.Start(), netns.Set(h.network.origin))
+	return errors.Join(do(), netns.Set(h.network.origin))
 }
 
 // plug joins the host to the bridge, or cuts it off.
@@ -246,4 +252,51 @@ func reversed(ways []way) (back []way) {
 		back = append(back, way{each.to, each.from})
 	}
 	return back
+}
+
+// What a network loses arrives later, on the same connection.
+func TestNetworkLosesPackets(t *testing.T) {
+	inNetwork(t, func(n *network) {
+		server, client := n.addHost(t), n.addHost(t)
+		var listener net.Listener
+		var connection net.Conn
+		must := func(err error) {
+			if err != nil {
+				t.Helper()
+				t.Fatal(err)
+			}
+		}
+		must(server.in(func() (err error) {
+			listener, err = net.Listen("tcp", server.address.String()+":1")
+			return err
+		}))
+		go func() {
+			if accepted, err := listener.Accept(); err == nil {
+				_, _ = io.Copy(accepted, accepted)
+			}
+		}()
+		must(client.in(func() (err error) {
+			connection, err = net.Dial("tcp", listener.Addr().String())
+			return err
+		}))
+		receive := func(d time.Duration) error {
+			must(connection.SetReadDeadline(time.Now().Add(d)))
+			_, err := connection.Read(make([]byte, 1))
+			return err
+		}
+		for kind, begin := range map[string]func() func(){
+			"unplugged": unplugged(t, func() *host { return client }),
+			"requests":  lossy(t, func() []way { return waysTo(client, server) }),
+			"answers":   lossy(t, func() []way { return waysTo(server, client) }),
+		} {
+			end := begin()
+			_, err := connection.Write([]byte{0})
+			must(err)
+			if err := receive(200 * time.Millisecond); !errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Errorf("%s: %v", kind, err)
+			}
+			end()
+			must(receive(longestWait))
+		}
+	})
 }
