@@ -39,6 +39,8 @@ type line struct {
 	timed     bool      // a timer will call guardFirst
 	unguard   context.CancelFunc
 	first     *neighbour // or nil: see View
+	told      int        // how often the watch has told something, or began
+	doubted   bool       // it tells nothing, so the keys are read
 }
 
 // guardAfter is how long a key has to be the first before its process's death is waited for.
@@ -192,6 +194,7 @@ func (n *line) follow() {
 			limit = s.firstLimit()
 		}
 		n.since, n.keys, n.deleted = 0, nil, nil
+		n.told++
 		if len(n.claims) == 0 || s.ctx.Err() != nil {
 			n.watched = false
 			n.guard()
@@ -212,20 +215,78 @@ func (n *line) followOnce(limit time.Duration) {
 		return
 	}
 	defer watch.close()
-	limited, cancel := context.WithTimeout(s.ctx, limit)
-	defer cancel()
-	read, err := s.client.Get(limited, prefix, clientv3.WithPrefix(), clientv3.WithKeysOnly())
+	read, err := n.read(limit)
 	if err != nil {
 		return
 	}
+	n.mu.Lock()
+	n.told++
 	n.replace(read)
+	n.unlock()
 	for {
-		events, err := watch.next(longestUnused / 4)
+		events, err := watch.next(min(s.options.TTL/3, longestUnused/4))
 		if err != nil || len(events) == 0 && n.unused() {
 			return
 		}
+		if len(events) == 0 {
+			n.doubt()
+			continue
+		}
 		n.apply(events)
 	}
+}
+
+func (n *line) read(d time.Duration) (*clientv3.GetResponse, error) {
+	ctx, cancel := context.WithTimeout(n.lock.space.ctx, d)
+	defer cancel()
+	return n.lock.space.client.Get(ctx, n.lock.prefix, clientv3.WithPrefix(), clientv3.WithKeysOnly())
+}
+
+// doubt reads the keys if a claim waits for others. The watch has told nothing for a while: perhaps
+// nothing has happened, perhaps its member can no longer be heard. That shows after pingEvery and
+// pingTimeout, and all processes would wait that long for a claim that does not know that its turn
+// has come. The client has connections to other members, and they answer.
+func (n *line) doubt() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.doubted || n.waits() == 0 {
+		return
+	}
+	n.doubted = true
+	told := n.told
+	n.lock.space.run(func() {
+		for deaf := false; n.ask(told, &deaf); {
+			pause(n.lock.space.ctx, retryPause)
+		}
+	})
+}
+
+// ask reads the keys, and finds the watch deaf if it has not told of a deletion. It reports whether
+// the doubt remains. What was read may be older than what the watch has told meanwhile.
+func (n *line) ask(told int, deaf *bool) bool {
+	read, err := n.read(longestWait)
+	n.mu.Lock()
+	defer n.unlock()
+	waits := n.waits()
+	if n.told != told || waits == 0 && !*deaf || n.lock.space.ctx.Err() != nil {
+		n.doubted = false
+		return false
+	}
+	if err != nil {
+		return true
+	}
+	n.replace(read)
+	*deaf = *deaf || n.waits() < waits
+	n.doubted = *deaf
+	return *deaf
+}
+
+// waits returns for how many keys the claims wait. The mutex is held.
+func (n *line) waits() (keys int) {
+	for _, c := range n.claims {
+		keys += len(c.before)
+	}
+	return keys
 }
 
 func (n *line) unused() bool {
@@ -234,10 +295,8 @@ func (n *line) unused() bool {
 	return len(n.claims) == 0 && time.Since(n.used) > longestUnused
 }
 
-// replace takes over what was read.
+// replace takes over what was read. The mutex is held.
 func (n *line) replace(read *clientv3.GetResponse) {
-	n.mu.Lock()
-	defer n.unlock()
 	n.since = read.Header.Revision
 	n.keys = revisions(read.Kvs)
 	n.deleted = map[string]int64{}
@@ -259,6 +318,7 @@ func revisions(keys []*mvccpb.KeyValue) map[string]int64 {
 func (n *line) apply(events []*mvccpb.Event) {
 	n.mu.Lock()
 	defer n.unlock()
+	n.told++
 	for _, event := range events {
 		name, revision := string(event.Kv.Key), event.Kv.ModRevision
 		if revision > n.since {

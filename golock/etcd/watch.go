@@ -117,6 +117,7 @@ func begins(answer *pb.WatchResponse) bool {
 type threadWatch struct {
 	space      *Space
 	conn       *threadConn
+	heard      time.Time // when the server last said something
 	interrupts func() bool
 }
 
@@ -126,7 +127,7 @@ func (s *Space) openThreadWatch(ctx context.Context, prefix string, limit time.D
 	if err != nil {
 		return nil, err
 	}
-	w := &threadWatch{space: s, conn: conn}
+	w := &threadWatch{space: s, conn: conn, heard: time.Now()}
 	w.interrupts = context.AfterFunc(ctx, conn.Interrupt)
 	encoded, err := watchRequest(prefix).Marshal()
 	if err == nil {
@@ -156,24 +157,43 @@ func (w *threadWatch) receive(until time.Time) (*pb.WatchResponse, error) {
 	return answer, answer.Unmarshal(encoded)
 }
 
-// next pings a server that is silent, as the client does.
-func (w *threadWatch) next(d time.Duration) ([]*mvccpb.Event, error) {
+// next pings a server that is silent, as the client does. If the watch fails, the next one is to
+// another endpoint.
+func (w *threadWatch) next(d time.Duration) (_ []*mvccpb.Event, err error) {
+	defer func() {
+		if err != nil {
+			w.space.threads.good.Add(1)
+		}
+	}()
 	for until := time.Now().Add(d); time.Now().Before(until); {
-		answer, err := w.receive(time.Now().Add(pingEvery))
+		ping := w.heard.Add(pingEvery)
+		answer, err := w.receive(earlier(until, ping))
 		if err != nil {
 			return nil, err
 		}
 		if answer != nil {
+			w.heard = time.Now()
 			if answer.Canceled {
 				return nil, errWatchEnded
 			}
 			return answer.Events, nil
 		}
+		if time.Now().Before(ping) {
+			continue
+		}
 		if err := w.conn.CheckAlive(time.Now().Add(pingTimeout)); err != nil {
 			return nil, err
 		}
+		w.heard = time.Now()
 	}
 	return nil, nil
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
 }
 
 func (w *threadWatch) close() {

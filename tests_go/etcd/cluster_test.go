@@ -26,6 +26,7 @@ type member interface {
 type cluster struct {
 	members   []member
 	endpoints []string
+	hosts     []*host // those of the members, or nil
 }
 
 // Members have a short election, so that leases can be as short as a second.
@@ -34,26 +35,43 @@ const tick, election = 50, 500
 // startCluster starts members in this process, or those of the program that is named.
 func startCluster(t testing.TB, n int, program string) *cluster {
 	c := newCluster(t, n, program)
+	c.start(t)
+	return c
+}
+
+func (c *cluster) start(t testing.TB) {
 	for _, each := range c.members {
 		each.start(t)
 		t.Cleanup(each.stop)
 	}
 	c.await(t)
-	return c
 }
 
 func newCluster(t testing.TB, n int, program string) *cluster {
+	return newClusterOn(t, n, program, nil)
+}
+
+// newClusterOn makes the members hosts of a network, if there is one. They are processes then: this
+// test's program, or the one that is named.
+func newClusterOn(t testing.TB, n int, program string, network *network) *cluster {
 	c := &cluster{}
 	var initial []string
 	peers := make([]string, n)
 	for i := range n {
-		peers[i] = freeAddress(t)
-		c.endpoints = append(c.endpoints, freeAddress(t))
+		endpoint := ""
+		if network == nil {
+			peers[i], endpoint = freeAddress(t), freeAddress(t)
+		} else {
+			h := network.addHost(t)
+			c.hosts = append(c.hosts, h)
+			peers[i], endpoint = h.address.String()+":2380", h.address.String()+":2379"
+		}
+		c.endpoints = append(c.endpoints, endpoint)
 		initial = append(initial, fmt.Sprintf("m%d=http://%s", i, peers[i]))
 	}
 	for i := range n {
 		name, all := fmt.Sprintf("m%d", i), strings.Join(initial, ",")
-		if program == "" {
+		if program == "" && network == nil {
 			config := embed.NewConfig()
 			config.Name, config.Dir, config.InitialCluster = name, folder(t), all
 			config.ZapLoggerBuilder = embed.NewZapLoggerBuilder(zap.NewNop())
@@ -66,13 +84,17 @@ func newCluster(t testing.TB, n int, program string) *cluster {
 			continue
 		}
 		client, peer := "http://"+c.endpoints[i], "http://"+peers[i]
-		c.members = append(c.members, &process{program: program, arguments: []string{
+		m := &process{program: program, arguments: []string{
 			"--name", name, "--data-dir", filepath.Join(folder(t), "data"),
 			"--listen-client-urls", client, "--advertise-client-urls", client,
 			"--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer,
 			"--initial-cluster", all,
 			"--heartbeat-interval", fmt.Sprint(tick), "--election-timeout", fmt.Sprint(election),
-		}})
+		}}
+		if network != nil {
+			m.host = c.hosts[i]
+		}
+		c.members = append(c.members, m)
 	}
 	return c
 }
@@ -98,25 +120,40 @@ func (c *cluster) await(t testing.TB) {
 	}
 }
 
-// moveLeader makes another member the leader.
-func (c *cluster) moveLeader(t testing.TB) {
-	for _, endpoint := range c.endpoints {
+// leader returns the number of the member that says that it is the leader; -1 if none does.
+func (c *cluster) leader(t testing.TB) int {
+	for i, endpoint := range c.endpoints {
 		client := connect(t, endpoint)
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		status, err := client.Status(ctx, endpoint)
-		if err == nil && status.Leader == status.Header.MemberId {
-			members, err := client.MemberList(ctx)
-			if err == nil {
-				for _, each := range members.Members {
-					if each.ID != status.Leader {
-						_, _ = client.MoveLeader(ctx, each.ID)
-						break
-					}
-				}
-			}
-		}
 		cancel()
 		_ = client.Close()
+		if err == nil && status.Leader == status.Header.MemberId {
+			return i
+		}
+	}
+	return -1
+}
+
+// moveLeader makes another member the leader.
+func (c *cluster) moveLeader(t testing.TB) {
+	i := c.leader(t)
+	if i < 0 {
+		return
+	}
+	client := connect(t, c.endpoints[i])
+	defer client.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	members, err := client.MemberList(ctx)
+	if err != nil {
+		return
+	}
+	for _, each := range members.Members {
+		if each.ID != members.Header.MemberId {
+			_, _ = client.MoveLeader(ctx, each.ID)
+			return
+		}
 	}
 }
 
@@ -145,15 +182,22 @@ func (m *embedded) stop() {
 func (m *embedded) pause(bool) bool { return false }
 
 type process struct {
-	program   string
+	host      *host
+	program   string // empty: this one, see TestMain
 	arguments []string
 	command   *exec.Cmd
 }
 
 func (m *process) start(t testing.TB) {
-	m.command = exec.Command(m.program, m.arguments...)
-	m.command.Env = append(os.Environ(), "ETCD_UNSUPPORTED_ARCH=arm64")
-	if err := m.command.Start(); err != nil {
+	environment := append(os.Environ(), "ETCD_UNSUPPORTED_ARCH=arm64")
+	if m.program == "" {
+		m.command = exec.Command(os.Args[0], m.arguments...)
+		environment = append(environment, "GOLOCK_MEMBER=1")
+	} else {
+		m.command = exec.Command(m.program, m.arguments...)
+	}
+	m.command.Env = environment
+	if err := m.host.start(m.command); err != nil {
 		t.Error(err)
 	}
 }

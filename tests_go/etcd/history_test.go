@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -12,10 +13,57 @@ import (
 
 // An event is what a worker has done or seen, with the times before and after.
 type event struct {
-	Worker       int
-	Do           string // acquire, look, release
-	Call, Return int64  // nanoseconds of CLOCK_BOOTTIME, the same for all processes of a machine
+	Worker int
+	// acquire, look, release; failure; answer: an acquire that had no more time at Call; timer: a
+	// timer of the worker for that moment; pause: the worker was stopped.
+	Do           string
+	Call, Return int64 // nanoseconds of CLOCK_BOOTTIME, the same for all processes of a machine
 	Token        int64
+}
+
+// A history is what all workers have seen so far.
+type history struct {
+	mu      sync.Mutex
+	changed sync.Cond
+	events  []event
+	latest  map[int]int64 // for each worker, and for anybody, the Call of the last acquire
+}
+
+const (
+	anybody     = -1
+	longestWait = time.Minute
+)
+
+func newHistory() *history {
+	h := &history{latest: map[int]int64{}}
+	h.changed.L = &h.mu
+	return h
+}
+
+func (h *history) add(e event) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.events = append(h.events, e)
+	if e.Do == "acquire" {
+		for _, who := range []int{e.Worker, anybody} {
+			h.latest[who] = max(h.latest[who], e.Call)
+		}
+		h.changed.Broadcast()
+	}
+}
+
+// awaitHold waits until a worker has begun to acquire the lock after a moment, and has done so. It
+// reports whether that happened in a minute.
+func (h *history) awaitHold(who int, since int64) bool {
+	ends := time.Now().Add(longestWait)
+	timer := time.AfterFunc(longestWait, h.changed.Broadcast)
+	defer timer.Stop()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for h.latest[who] <= since && time.Now().Before(ends) {
+		h.changed.Wait()
+	}
+	return h.latest[who] > since
 }
 
 // The lock as one sequence of events. A worker that looks and finds the lock not lost, or releases
@@ -68,18 +116,19 @@ func partition(history []porcupine.Operation) [][]porcupine.Operation {
 	return parts
 }
 
-// checkHistory requires that no two workers have held the lock at once, that tokens rise, and that
-// the events are those of one lock.
-func checkHistory(t *testing.T, events []event) {
+// check requires that no two workers have held the lock at once, that tokens rise, and that the
+// events are those of one lock.
+func (h *history) check(t *testing.T) {
 	t.Helper()
 	var operations []porcupine.Operation
 	type interval struct {
 		token, from, to int64
 	}
 	held := map[int64]*interval{}
-	clients := map[int]bool{}
-	for i, e := range events {
-		clients[e.Worker] = true
+	for i, e := range h.events {
+		if e.Do != "acquire" && e.Do != "look" && e.Do != "release" {
+			continue
+		}
 		operations = append(operations, porcupine.Operation{
 			ClientId: i, Input: e, Call: e.Call, Return: e.Return,
 		})
@@ -109,6 +158,36 @@ func checkHistory(t *testing.T, events []event) {
 	if result != porcupine.Ok {
 		t.Errorf("porcupine: %v", result)
 	}
-	t.Logf("%d holds of %d workers, %d overlaps, porcupine: %v", len(all), len(clients), overlaps,
-		result)
+	t.Logf("%d holds, %d overlaps, porcupine: %v", len(all), overlaps, result)
+	t.Logf("%d acquires failed", len(h.all("failure")))
+	t.Logf("late without the lock: %s; a timer: %s", h.lateness("answer"), h.lateness("timer"))
+}
+
+func (h *history) all(do string) (events []event) {
+	for _, e := range h.events {
+		if e.Do == do {
+			events = append(events, e)
+		}
+	}
+	return events
+}
+
+// lateness says how long after Call the worker went on, if it was not stopped.
+func (h *history) lateness(do string) string {
+	var late []time.Duration
+	pauses := h.all("pause")
+	for _, e := range h.all(do) {
+		if !slices.ContainsFunc(pauses, func(p event) bool {
+			return p.Worker == e.Worker && p.Call < e.Return && e.Call < p.Return
+		}) {
+			late = append(late, time.Duration(e.Return-e.Call))
+		}
+	}
+	if len(late) == 0 {
+		return "never"
+	}
+	slices.Sort(late)
+	share := func(s float64) time.Duration { return late[int(s*float64(len(late)-1))] }
+	return fmt.Sprintf("%v median, %v of 99 %%, %v at most of %d",
+		share(0.5), share(0.99), share(1), len(late))
 }

@@ -7,7 +7,8 @@ import (
 	"testing"
 )
 
-// A proxy stands between a client and an endpoint, and can cut the connection in two ways.
+// A proxy stands between a client and an endpoint of this process. It can reset connections, and
+// hold back what a test sends until it says so. A network can lose packets: see network.
 type proxy struct {
 	listener net.Listener
 	target   string
@@ -17,6 +18,7 @@ type proxy struct {
 	hangs, cut  bool
 	mute        bool // it passes on no answers
 	connections map[net.Conn]bool
+	given       int // up by clients
 }
 
 func startProxy(t testing.TB, target string) *proxy {
@@ -67,6 +69,13 @@ func (p *proxy) refuse(cut bool) {
 	}
 }
 
+// count returns how many connections there are, and how many clients have given up so far.
+func (p *proxy) count() (connections, given int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.connections) / 2, p.given
+}
+
 func (p *proxy) serve() {
 	for {
 		client, err := p.listener.Accept()
@@ -107,6 +116,9 @@ func (p *proxy) pass(to io.WriteCloser, from io.ReadCloser, answers bool) {
 	for {
 		n, err := from.Read(buffer)
 		p.mu.Lock()
+		if err != nil && !answers {
+			p.given++
+		}
 		for (p.hangs || p.mute && answers) && !p.cut {
 			p.changed.Wait()
 		}

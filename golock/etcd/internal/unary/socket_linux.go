@@ -21,6 +21,11 @@ type socket struct {
 	until      time.Time // of reads; zero: they do not wait
 }
 
+// ackTimeout is how long what was sent may stay without the peer's acknowledgement before the
+// connection fails, as in gRPC's client, which takes the time of its pings. The kernel's own limit
+// is a quarter of an hour.
+const ackTimeout = 2 * time.Second
+
 // newSocket takes the connection over.
 func newSocket(connection net.Conn) (*socket, error) {
 	defer connection.Close()
@@ -39,6 +44,9 @@ func newSocket(connection net.Conn) (*socket, error) {
 	if err = errors.Join(err, failure); err != nil {
 		return nil, err
 	}
+	// Not every socket is one of TCP.
+	_ = unix.SetsockoptInt(descriptor, unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT,
+		int(ackTimeout/time.Millisecond))
 	return &socket{Conn: connection, descriptor: descriptor}, nil
 }
 
