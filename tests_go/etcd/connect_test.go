@@ -162,13 +162,13 @@ func TestUsers(t *testing.T) {
 			return err
 		}
 		defer client.Close()
-		space := etcd.NewSpace(client.Client, etcd.Options{Prefix: prefix, TTL: 3 * short})
+		space := etcd.NewSpace(client.Client, etcd.Options{Prefix: prefix, TTL: 6 * short})
 		defer space.Close(ctx)
 		hold, err := space.Lock("x").Acquire(ctx)
 		if err != nil {
 			return err
 		}
-		time.Sleep(4 * short) // through renewals
+		time.Sleep(7 * short) // through renewals
 		return hold.Release(ctx)
 	}
 	if err := use(""); err != nil {
