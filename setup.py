@@ -30,11 +30,11 @@ from toolchain import (  # noqa: E402
     headers,
     machine,
     require,
-    require_setuptools,
+    require_versions,
     search_go,
 )
 
-require_setuptools()
+require_versions()
 
 from setuptools import Extension, setup  # noqa: E402
 from setuptools.command.bdist_wheel import bdist_wheel  # noqa: E402
@@ -128,9 +128,10 @@ class Wheel(bdist_wheel):
 
     def run(self) -> None:
         """Begin without what an older or an interrupted build has left, or it would be packed."""
-        package = Path(self.get_finalized_command("build").build_lib, "golock")
-        for folder in (self.bdist_dir, package):
-            shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(self.bdist_dir, ignore_errors=True)
+        if not self.skip_build:
+            build = self.get_finalized_command("build")
+            shutil.rmtree(Path(build.build_lib, "golock"), ignore_errors=True)
         super().run()
 
     def write_wheelfile(self, wheelfile_base: str, *arguments: str, **named: str) -> None:

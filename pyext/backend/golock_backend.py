@@ -17,7 +17,7 @@ from typing import Any
 
 import toolchain
 
-toolchain.require_setuptools()
+toolchain.require_versions()
 # What the environment says of setuptools' own distutils is about other builds.
 os.environ.pop("SETUPTOOLS_USE_DISTUTILS", None)
 

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import go_command
 
+OLDEST_PYTHON = (3, 10)
 OLDEST_SETUPTOOLS = (77,)
 OLDEST_GO = (1, 24)
 MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
@@ -108,8 +109,15 @@ def headers() -> Path:
     return Path(sysconfig.get_path("include")) if target is None else target.headers
 
 
-def require_setuptools() -> None:
-    """Raise Unbuildable if setuptools is missing or too old, which an isolated build never sees."""
+def require_versions() -> None:
+    """Raise Unbuildable if Python or setuptools is too old, or setuptools is missing.
+
+    pip reads which Python golock requires only after it has loaded the backend.
+    """
+    if sys.version_info < OLDEST_PYTHON:
+        oldest = ".".join(map(str, OLDEST_PYTHON))
+        found = platform.python_version()
+        raise Unbuildable(f"Python {found} is too old; use version {oldest} or later.")
     needed = ".".join(map(str, OLDEST_SETUPTOOLS))
     try:
         found = importlib.metadata.version("setuptools")

@@ -612,6 +612,16 @@ def test_setuptools_that_is_missing_or_too_old(
         assert "setuptools 76.1.0 is too old" in refusal(done)
 
 
+def test_python_that_is_too_old(tools: Path, checkout: Path) -> None:
+    """pip loads the backend before it knows which Python golock requires."""
+    program = (
+        "import sys; sys.version_info = (3, 9, 18)\n"
+        "sys.path.insert(0, 'pyext/backend'); import golock_backend"
+    )
+    sentence = refusal(run(tools, "-c", program, cwd=checkout))
+    assert "is too old; use version 3.10 or later" in sentence
+
+
 @pytest.mark.slow
 def test_hostile_surroundings(tools: Path, checkout: Path, tmp_path: Path) -> None:
     """The build ignores these settings; the home is read-only, the path has quotes and commas."""
