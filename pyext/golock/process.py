@@ -241,8 +241,8 @@ def _of_name(make: Callable[[_Page], _Object], kind: int, name: str) -> _Object:
             return make(_Page(path, *_identity(fd), fd))
 
 
-_ANONYMOUS = "anonymous"
-"""The path of a page without a name, in messages."""
+_ANONYMOUS = "memfd:golock"
+"""The path of a page without a name, in messages; /proc/self/maps says it as well."""
 
 
 def _of_descriptor(make: Callable[[_Page], _Object], kind: int, fd: int) -> _Object:
@@ -433,13 +433,12 @@ def _remove_stale(in_folder: str) -> None:
 
 def _anonymous(kind: int) -> int:
     """Return the descriptor of a new page without a name, whose size nobody can change."""
-    path = "memfd:golock"
     try:
         fd = os.memfd_create("golock", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     except OSError as error:
-        _refuse(error.errno or 0, os.strerror(error.errno or 0), path)
+        _refuse(error.errno or 0, os.strerror(error.errno or 0), _ANONYMOUS)
     try:
-        _fill(fd, kind, path)
+        _fill(fd, kind, _ANONYMOUS)
         seals = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
         fcntl.fcntl(fd, fcntl.F_ADD_SEALS, seals)
     except BaseException:

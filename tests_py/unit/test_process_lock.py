@@ -981,7 +981,7 @@ def test_descriptor_that_is_gone_before_the_first_use():
     def work(_):
         lock = Lock()
         os.close(lock._descriptor())
-        with pytest.raises(OSError, match="descriptor of the page 'anonymous' was closed"):
+        with pytest.raises(OSError, match="descriptor of the page 'memfd:golock' was closed"):
             lock.acquire()
 
     assert Child(work).status() == 0
