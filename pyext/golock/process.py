@@ -388,9 +388,10 @@ def _fill(fd: int, kind: int, path: str) -> None:
 
 
 def _make(path: str, kind: int) -> int | None:
-    """Make the page at a path. Return its descriptor, or None if another process was faster.
+    """Make the page at a path. Return its descriptor, or None: the path is to be opened again.
 
-    It gets its name when it is complete, so nobody sees a part of one.
+    Another process was faster; or it has removed the new page as a stale one, because this process
+    was stopped for long. The page gets its name when it is complete, so nobody sees a part of one.
     """
     in_folder = os.path.dirname(path)  # noqa: PTH120
     if in_folder not in _swept:
@@ -405,7 +406,7 @@ def _make(path: str, kind: int) -> int | None:
         os.fchmod(fd, 0o600)  # whatever the umask
         _fill(fd, kind, path)
         os.link(new, path)
-    except FileExistsError:
+    except (FileExistsError, FileNotFoundError):
         os.close(fd)
         return None
     except OSError as error:
