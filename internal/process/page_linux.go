@@ -200,11 +200,13 @@ func check(fd int, path string, kind uint32) error {
 }
 
 // create makes the page's file, which gets its name when it is complete. Its memory is allocated
-// here, and not at the first access. Returns EEXIST if another process was faster.
+// here, and not at the first access. Returns EEXIST if the path is to be opened again: another
+// process was faster; or it has removed the new file as a stale one, because this process was
+// stopped for long.
 func create(path string, kind uint32) (int, error) {
 	made, err := os.CreateTemp(path[:strings.LastIndexByte(path, '/')], ".new-*")
 	if err != nil {
-		return -1, err
+		return -1, fmt.Errorf("%s: %w", path, err)
 	}
 	defer made.Close()
 	defer os.Remove(made.Name())
@@ -224,7 +226,7 @@ func create(path string, kind uint32) (int, error) {
 	switch err := unix.Link(made.Name(), path); err {
 	case nil:
 		return unix.FcntlInt(made.Fd(), unix.F_DUPFD_CLOEXEC, 0)
-	case unix.EEXIST:
+	case unix.EEXIST, unix.ENOENT:
 		return -1, unix.EEXIST
 	default:
 		return -1, &os.PathError{Op: "link", Path: path, Err: err}

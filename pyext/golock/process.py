@@ -241,8 +241,8 @@ def _of_name(make: Callable[[_Page], _Object], kind: int, name: str) -> _Object:
             return make(_Page(path, *_identity(fd), fd))
 
 
-_ANONYMOUS = "anonymous"
-"""The path of a page without a name, in messages."""
+_ANONYMOUS = "memfd:golock"
+"""The path of a page without a name, in messages; /proc/self/maps says it as well."""
 
 
 def _of_descriptor(make: Callable[[_Page], _Object], kind: int, fd: int) -> _Object:
@@ -388,9 +388,10 @@ def _fill(fd: int, kind: int, path: str) -> None:
 
 
 def _make(path: str, kind: int) -> int | None:
-    """Make the page at a path. Return its descriptor, or None if another process was faster.
+    """Make the page at a path. Return its descriptor, or None: the path is to be opened again.
 
-    It gets its name when it is complete, so nobody sees a part of one.
+    Another process was faster; or it has removed the new page as a stale one, because this process
+    was stopped for long. The page gets its name when it is complete, so nobody sees a part of one.
     """
     in_folder = os.path.dirname(path)  # noqa: PTH120
     if in_folder not in _swept:
@@ -405,7 +406,7 @@ def _make(path: str, kind: int) -> int | None:
         os.fchmod(fd, 0o600)  # whatever the umask
         _fill(fd, kind, path)
         os.link(new, path)
-    except FileExistsError:
+    except (FileExistsError, FileNotFoundError):
         os.close(fd)
         return None
     except OSError as error:
@@ -433,13 +434,12 @@ def _remove_stale(in_folder: str) -> None:
 
 def _anonymous(kind: int) -> int:
     """Return the descriptor of a new page without a name, whose size nobody can change."""
-    path = "memfd:golock"
     try:
         fd = os.memfd_create("golock", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     except OSError as error:
-        _refuse(error.errno or 0, os.strerror(error.errno or 0), path)
+        _refuse(error.errno or 0, os.strerror(error.errno or 0), _ANONYMOUS)
     try:
-        _fill(fd, kind, path)
+        _fill(fd, kind, _ANONYMOUS)
         seals = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
         fcntl.fcntl(fd, fcntl.F_ADD_SEALS, seals)
     except BaseException:

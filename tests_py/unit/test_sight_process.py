@@ -157,6 +157,19 @@ def test_the_thread_that_holds_it(name):
     assert seen(name).released_by_another
 
 
+def test_the_thread_that_holds_it_after_another_process_has_released_it(name):
+    sight.start("owners")
+    lock = Lock(name)
+    lock.acquire()
+    child = os.fork()
+    if child == 0:
+        lock.release()
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    with lock:
+        assert seen(name).holder.name == "MainThread"
+
+
 def test_without_owners_it_says_that_this_process_holds_it(name):
     with Lock(name):
         sight.start("waits")

@@ -362,11 +362,12 @@ estrange(golock_object_record *record)
 static inline void
 take(golock_object_record *record, uint64_t key, int64_t now, uintptr_t place, uint32_t stack)
 {
-    /* If somebody has released the lock before its owner was recorded, nobody knows whose it is. */
+    /* If somebody has released the lock before its owner was recorded, nobody knows whose it is,
+     * but for a lock of several processes: another process may have released it long ago. */
     if (is_lock(record) && LOAD(record->owner) != 0 &&
         golock_generation_counts(LOAD(record->generation))) {
         estrange(record);
-        key = has_several_writers(record) ? 0 : key;
+        key = has_several_writers(record) && !golock_kind_is_across(LOAD(record->kind)) ? 0 : key;
     }
     STORE(record->generation, golock_generation_now());
     STORE(record->since, now);
