@@ -28,8 +28,9 @@ type lease struct {
 	look     chan struct{}      // asks renew to look for them soon
 }
 
-// Clocks that are synchronized differ by 0.1 % at most while they are slewed.
-func margin(ttl time.Duration) time.Duration { return ttl/50 + 10*time.Millisecond }
+// While chrony corrects a clock, that may run faster or slower by a twelfth (its maxslewrate). This
+// one may be slow while etcd's is fast.
+func margin(ttl time.Duration) time.Duration { return ttl/6 + 10*time.Millisecond }
 
 // Timers stand still while the machine is suspended, so none runs for longer.
 const longestTimer = time.Second
