@@ -19,8 +19,8 @@ import (
 type Connection struct {
 	Endpoints          []string // 127.0.0.1:2379 by default
 	CA                 string   // a file
-	Certificate        string   // a file
-	Key                string   // a file
+	Certificate        string   // a file, which is read for each connection: it may be replaced
+	Key                string   // a file, as well
 	User               string   // as name, or as name:password if there is no Password
 	Password           string
 	ServerName         string // that of the endpoint by default
@@ -119,11 +119,14 @@ func (c *Connection) tls() (*tls.Config, error) {
 		}
 	}
 	if c.Certificate != "" {
-		pair, err := tls.LoadX509KeyPair(c.Certificate, c.Key)
-		if err != nil {
+		certificate, key := c.Certificate, c.Key
+		if _, err := tls.LoadX509KeyPair(certificate, key); err != nil {
 			return nil, fmt.Errorf("%w: the certificate: %w", ErrInvalid, err)
 		}
-		config.Certificates = []tls.Certificate{pair}
+		config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+			pair, err := tls.LoadX509KeyPair(certificate, key)
+			return &pair, err
+		}
 	}
 	return config, nil
 }

@@ -28,8 +28,9 @@ type lease struct {
 	look     chan struct{}      // asks renew to look for them soon
 }
 
-// Clocks that are synchronized differ by 0.1 % at most while they are slewed.
-func margin(ttl time.Duration) time.Duration { return ttl/50 + 10*time.Millisecond }
+// While chrony corrects a clock, that may run faster or slower by a twelfth (its maxslewrate). This
+// one may be slow while etcd's is fast.
+func margin(ttl time.Duration) time.Duration { return ttl/6 + 10*time.Millisecond }
 
 // Timers stand still while the machine is suspended, so none runs for longer.
 const longestTimer = time.Second
@@ -91,42 +92,29 @@ func (l *lease) watch() {
 	}
 }
 
-// A renewal that takes longer than a ninth of the TTL is sent again, to another member: the first
-// may hang. Each one may take twice as long as the one before.
-const shortestRenewal = 9
+// A renewal is what has come of asking for one.
+type renewal struct {
+	sent time.Duration // of now()
+	err  error
+}
 
-// renew keeps the lease alive. In the end it revokes the lease, which frees its locks: everybody
-// here knows by then that they are lost.
+// renew keeps the lease alive. A renewal that is not answered in a ninth of the TTL is sent again,
+// and so to another member: the first may hang, or only be slow. In the end, renew revokes the
+// lease, which frees its locks: everybody here knows by then that they are lost.
 func (l *lease) renew() {
-	pause, limit := l.ttl/3, l.ttl/shortestRenewal
+	answers := make(chan renewal)
+	timer := time.NewTimer(l.ttl / 3)
+	defer timer.Stop()
 	for l.alive() {
 		select {
 		case <-l.over.Done():
-			continue
-		case <-time.After(pause):
 		case <-l.look:
-		}
-		sent := now()
-		err := l.renewOnce(limit)
-		switch {
-		case err == nil:
-			if !l.extend(sent) {
-				l.expire()
-			}
-			pause, limit = l.ttl/3, l.ttl/shortestRenewal
-			if until := l.suspect.Load(); int64(now()) < until {
-				l.sweep()
-				pause = min(pause, sweepPause)
-			} else {
-				l.suspect.CompareAndSwap(until, 0)
-			}
-		case errors.Is(err, rpctypes.ErrLeaseNotFound):
-			l.expire()
-		default:
-			pause, limit = retryPause, min(2*limit, l.ttl/3)
-			if l.suspect.Load() != 0 {
-				l.suspect.Store(int64(now() + longestRequest))
-			}
+			timer.Reset(0)
+		case <-timer.C:
+			l.space.run(func() { l.askForRenewal(answers) })
+			timer.Reset(l.ttl / 9)
+		case answer := <-answers:
+			timer.Reset(l.take(answer))
 		}
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), min(l.ttl, closeTimeout))
@@ -134,13 +122,48 @@ func (l *lease) renew() {
 	_, _ = l.space.client.Revoke(ctx, l.id)
 }
 
+func (l *lease) askForRenewal(answers chan<- renewal) {
+	sent := now()
+	err := l.renewOnce()
+	select {
+	case answers <- renewal{sent, err}:
+	case <-l.over.Done():
+	}
+}
+
+// take takes a renewal over, and returns when to ask for the next one.
+func (l *lease) take(r renewal) time.Duration {
+	switch {
+	case r.err == nil:
+		if !l.extend(r.sent) {
+			l.expire()
+			return 0
+		}
+		pause := time.Duration(l.deadline.Load()) - now() - 2*l.ttl/3
+		if until := l.suspect.Load(); int64(now()) < until {
+			l.sweep()
+			pause = min(pause, sweepPause)
+		} else {
+			l.suspect.CompareAndSwap(until, 0)
+		}
+		return max(pause, retryPause)
+	case errors.Is(r.err, rpctypes.ErrLeaseNotFound):
+		l.expire()
+		return 0
+	}
+	if l.suspect.Load() != 0 {
+		l.suspect.Store(int64(now() + longestRequest))
+	}
+	return retryPause
+}
+
 var errTermChanged = errors.New("golock/etcd: the leader changed during the renewal")
 
 // renewOnce renews the lease. In older versions of etcd a leader answers renewals by itself, also
 // one that was paused and does not know yet that the others have elected another. So a read
 // follows, which a majority confirms: if it is of the same term, the leader was one.
-func (l *lease) renewOnce(limit time.Duration) error {
-	ctx, cancel := context.WithTimeout(clientv3.WithRequireLeader(l.over), limit)
+func (l *lease) renewOnce() error {
+	ctx, cancel := context.WithTimeout(clientv3.WithRequireLeader(l.over), l.ttl/3)
 	defer cancel()
 	stream, err := pb.NewLeaseClient(l.space.client.ActiveConnection()).LeaseKeepAlive(ctx)
 	if err != nil {

@@ -27,7 +27,7 @@ type line struct {
 	mu        sync.Mutex
 	watched   bool              // by a goroutine
 	since     int64             // the revision at which the keys were read; 0: they are not known
-	keys      map[string]int64  // those that were read and are not deleted, with their create revisions
+	keys      map[string]int64  // those that were read and are not deleted, with create revisions
 	deleted   map[string]int64  // the revision of each name's last deletion since
 	claims    map[string]*claim // those of this process that wait or have the lock
 	notify    []func()          // to be called without the mutex, which those who are woken need
