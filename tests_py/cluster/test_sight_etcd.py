@@ -173,11 +173,14 @@ def test_a_snapshot_does_not_wait_for_etcd(name):
         lock = etcd.Lock(name, endpoints=[address], patience=1000)
         sight.start("owners")
         waiter = start(lambda: lock.acquire(timeout=2))
+        # It waits for the client first, and then for the lock.
+        wait_until(
+            lambda: waits_for(name) and seen(name).across.endpoints == (address,), "has a client"
+        )
         wait_until(lambda: waits_for(name), "waits")
         found = seen(name)
         assert (found.state, found.across.holder, found.across.waiting) == ("", None, 1)
         assert not found.across.holder_known
-        wait_until(lambda: seen(name).across.endpoints == (address,), "there is a client")
         join([waiter])
 
 
