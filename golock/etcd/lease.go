@@ -139,7 +139,7 @@ func (l *lease) take(r renewal) time.Duration {
 			l.expire()
 			return 0
 		}
-		pause := time.Duration(l.deadline.Load()) - now() - 2*l.ttl/3
+		pause := time.Duration(l.deadline.Load()) + margin(l.ttl) - 2*l.ttl/3 - now()
 		if until := l.suspect.Load(); int64(now()) < until {
 			l.sweep()
 			pause = min(pause, sweepPause)
