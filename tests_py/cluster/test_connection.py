@@ -74,7 +74,7 @@ def test_prefix(name):
 def test_users(endpoint_with_users, monkeypatch, variables, arguments, error):
     for variable, value in variables.items():
         monkeypatch.setenv(variable, value)
-    lock = etcd.Lock("x", endpoints=endpoint_with_users, **arguments)
+    lock = etcd.Lock("x", endpoints=endpoint_with_users, patience=60, **arguments)
     if error is None:
         for _ in range(3):  # also by the connections of threads
             with lock:

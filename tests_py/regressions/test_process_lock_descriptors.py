@@ -41,7 +41,7 @@ def test_lock_that_is_sent_to_a_process_that_has_it():
     copies = [copy.copy(lock)]
     before = pages()
     copies += [copy.copy(lock) for _ in range(50)]
-    assert pages() == before
+    assert pages() <= before
     with copies[-1]:
         assert lock.locked()
 
@@ -54,7 +54,7 @@ def test_second_descriptor_of_a_page_in_use():
     for _ in range(50):
         Lock._adopt(os.dup(lock._descriptor()), "tell")
     del lock
-    assert pages() == before
+    assert pages() <= before
 
 
 def test_lock_that_another_process_releases():

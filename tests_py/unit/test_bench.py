@@ -339,7 +339,7 @@ def test_each_family_is_its_own_whatever_is_installed(
 def test_the_interpreters_family_counts_no_threads() -> None:
     before = threading.enumerate()
     THEIRS.threading.Event().set()
-    assert threading.enumerate() == before
+    assert set(threading.enumerate()) <= set(before)
 
 
 def test_an_unknown_option_is_refused() -> None:

@@ -256,7 +256,7 @@ def test_descriptors_and_mappings_are_given_back(name):
         Event(name).set()
         Event().set()
     after, maps_after = used()
-    assert after == fds
+    assert after <= fds  # what other tests have left may be closed meanwhile
     assert maps.count(name) == maps_after.count(name) == 0
 
 

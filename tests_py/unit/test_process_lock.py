@@ -258,12 +258,13 @@ def test_descriptors_and_mappings_are_given_back(name):
 
     Lock(name).acquire(False)
     Lock(name).release()
-    before = used()
+    before, maps = used()
     for _ in range(50):
         with Lock(name), Lock():
             pass
-    assert used() == before
-    assert before[1] == 0
+    after, maps_after = used()
+    assert after <= before  # what other tests have left may be closed meanwhile
+    assert maps == maps_after == 0
 
 
 # What is refused ------------------------------------------------------------------------------
