@@ -12,7 +12,7 @@ import weakref
 import pytest
 
 import golock
-from waiting import asleep_in_kernel, start, wait_until
+from waiting import asleep_on, start, wait_until
 
 
 def test_object_is_small():
@@ -34,7 +34,7 @@ def test_waiter_gets_the_lock_when_it_is_released():
     lock.acquire()
     taken = []
     thread = start(lambda: taken.append(lock.acquire()))
-    wait_until(lambda: asleep_in_kernel(thread), "the waiter sleeps")
+    wait_until(lambda: asleep_on(lock, thread), "the waiter sleeps")
     assert taken == []
     lock.release()
     thread.join()
@@ -66,7 +66,7 @@ def test_waiter_with_a_timeout_gets_the_lock():
     lock.acquire()
     taken = []
     thread = start(lambda: taken.append(lock.acquire(timeout=60)))
-    wait_until(lambda: asleep_in_kernel(thread), "the waiter sleeps")
+    wait_until(lambda: asleep_on(lock, thread), "the waiter sleeps")
     lock.release()
     thread.join()
     assert taken == [True]
@@ -123,7 +123,7 @@ def test_first_come_first_served_with_a_threshold_of_zero():
     workers = []
     for number in range(10):
         workers.append(start(work, number))
-        wait_until(lambda: asleep_in_kernel(workers[-1]), "the waiter sleeps")
+        wait_until(lambda: asleep_on(lock, workers[-1]), "the waiter sleeps")
     lock.release()
     for worker in workers:
         worker.join()
