@@ -49,6 +49,10 @@ const guardAfter = 20 * time.Millisecond
 // longestUnused is how long a watch stands without a claim.
 const longestUnused = time.Minute
 
+// mostDeleted is how many names a watch may tell of: each process that comes and goes adds some.
+// Then another one begins, with what is read anew.
+const mostDeleted = 1 << 15
+
 // add makes a claim known, before its key is made.
 func (n *line) add(c *claim) {
 	n.mu.Lock()
@@ -233,6 +237,9 @@ func (n *line) followOnce(limit time.Duration) {
 			continue
 		}
 		n.apply(events)
+		if n.isFull() {
+			return
+		}
 	}
 }
 
@@ -287,6 +294,12 @@ func (n *line) waits() (keys int) {
 		keys += len(c.before)
 	}
 	return keys
+}
+
+func (n *line) isFull() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return len(n.deleted) > mostDeleted
 }
 
 func (n *line) unused() bool {
