@@ -50,7 +50,6 @@ bool agent_asleep, agent_called;
 #endif
 
 #ifdef ONE_LOOP
-#define MAY_GIVE_WAY(i) claimant[1 - (i)]
 #define LOOP(i) 0
 #define RESPOND(i) \
 	if \
@@ -60,12 +59,20 @@ bool agent_asleep, agent_called;
 	fi
 #else
 #define LOOP(i) (i)
-#define MAY_GIVE_WAY(i) (TASKS == 1) /* to one that was appointed for another word */
 #define RESPOND(i) \
 	if \
 	:: unresponsive[i] -> unresponsive[i] = false; ready[i] = ready[i] || in_line[i] \
 	:: else \
 	fi
+#endif
+/* To a task of its loop that is on its way to this word, or to another. With STOP the second is
+ * searched alone. */
+#if TASKS == 1
+#define MAY_GIVE_WAY(i) true
+#elif defined(ONE_LOOP) && !defined(STOP)
+#define MAY_GIVE_WAY(i) claimant[1 - (i)]
+#else
+#define MAY_GIVE_WAY(i) false
 #endif
 #define responds(i)   (in_line[i] && !unresponsive[LOOP(i)])
 #define appoint_it(i) :: responds(i) -> in_line[i] = false; claimant[i] = true; ready[i] = true; \

@@ -120,6 +120,7 @@ PROOF = [
     Run("task.pml", "THREADS=1 TASKS=1 ROUNDS=2", "a task and a thread, two calls each"),
     Run("task.pml", "THREADS=2 TASKS=1 ROUNDS=1", "a task and two threads, a call each"),
     Run("task.pml", "THREADS=1 TASKS=2 ROUNDS=1", "two tasks of two loops, and a thread"),
+    Run("task.pml", "THREADS=1 TASKS=2 ROUNDS=1 ONE_LOOP", "two tasks of one loop, and a thread"),
     Run("task.pml", "THREADS=1 TASKS=1 ROUNDS=2 CORE", "a core that knows of no tasks releases"),
     Run("task.pml", "THREADS=1 TASKS=1 ROUNDS=2 SHARED", "goroutines know a task's lock"),
     Run("task.pml", "THREADS=1 TASKS=1 ROUNDS=2 STOP", "a loop that stops"),

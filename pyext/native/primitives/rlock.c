@@ -221,10 +221,38 @@ release_of_task(RLockObject *self)
     return released;
 }
 
+/* For code that handles this exception. If a coroutine is closed by it, that has the lock, or
+ * forgoes it, whichever task runs now, if any. Returns false if none is, or if no task has the
+ * lock. Otherwise sets *released as release_of_task returns it. */
+static bool
+release_of_closed(RLockObject *self, PyObject *const *exception, Py_ssize_t nargs,
+                  PyObject **released)
+{
+    if (golock_lock_forgo(&self->closed_waits, exception, nargs)) {
+        *released = Py_NewRef(Py_None);
+        return true;
+    }
+    const bool closed = nargs > 0 && exception[0] == PyExc_GeneratorExit;
+    if (closed && golock_rlock_task(self) != NULL) {
+        *released = release_of_task(self);
+        return true;
+    }
+    return false;
+}
+
 /* The thread does not have the lock. */
 NO_INLINE static PyObject *
 release_for_task(RLockObject *self)
 {
+    PyObject *handled[3], *released;
+    PyErr_GetExcInfo(&handled[0], &handled[1], &handled[2]);
+    const bool closed = release_of_closed(self, handled, handled[0] != NULL, &released);
+    for (int i = 0; i < 3; i++) {
+        Py_XDECREF(handled[i]);
+    }
+    if (closed) {
+        return released;
+    }
     int owned = golock_rlock_owned_by_task(self);
     return owned > 0 ? release_of_task(self) : owned < 0 ? NULL : not_acquired();
 }
@@ -372,16 +400,11 @@ golock_rlock_aenter(RLockObject *self, PyObject *Py_UNUSED(ignored))
                                Py_None);
 }
 
-/* A coroutine that is closed has the lock, or forgoes it, whichever task runs now, if any. */
 PyObject *
 golock_rlock_aexit(RLockObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
     PyObject *released;
-    if (golock_lock_forgo(&self->closed_waits, args, nargs)) {
-        released = Py_NewRef(Py_None);
-    } else if (nargs > 0 && args[0] == PyExc_GeneratorExit && golock_rlock_task(self) != NULL) {
-        released = release_of_task(self);
-    } else {
+    if (!release_of_closed(self, args, nargs, &released)) {
         released = golock_rlock_release(self, NULL);
     }
     return golock_await_done(golock_state_of((PyObject *)self), released);
