@@ -11,7 +11,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +83,7 @@ def build_wheel(
     toolchain.require()
     folder = str(Path(wheel_directory).resolve())
     metadata = None if metadata_directory is None else str(Path(metadata_directory).resolve())
-    with _alone(), _writable_sources():
+    with _lock(wait=False) as alone, _writable_sources(here=alone):
         return str(build_meta.build_wheel(folder, config_settings, metadata))
 
 
@@ -98,7 +98,7 @@ def build_editable(
         raise toolchain.Unbuildable(
             f"an editable installation writes to the sources, and {Path.cwd()} cannot be written."
         )
-    with _alone():
+    with _lock(wait=True):
         return str(build_meta.build_editable(wheel_directory, config_settings, metadata_directory))
 
 
@@ -112,23 +112,34 @@ def _can_write_sources() -> bool:
 
 
 @contextmanager
-def _alone() -> Iterator[None]:
-    """Wait for other builds of these sources: all write to the same folders."""
+def _lock(*, wait: bool) -> Iterator[bool]:
+    """Keep other builds of these sources away: all write to the same folders.
+
+    Yield whether there is none, which may be false if this one does not wait.
+    """
     import fcntl  # noqa: PLC0415 - where a build gets so far, there is Linux
 
     folder = os.open(".", os.O_RDONLY)
+    alone = True
     try:
-        with suppress(OSError):  # a file system without locks
-            fcntl.flock(folder, fcntl.LOCK_EX)
-        yield
+        fcntl.flock(folder, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        alone = False
+    except OSError:  # a file system without locks
+        pass
+    try:
+        yield alone
     finally:
         os.close(folder)
 
 
 @contextmanager
-def _writable_sources() -> Iterator[None]:
-    """Work on a copy of the sources, the current folder, where they cannot be written."""
-    if _can_write_sources():
+def _writable_sources(*, here: bool = True) -> Iterator[None]:
+    """Work on a copy of the sources, the current folder, where they cannot be written.
+
+    Or if another build is at work ``here``.
+    """
+    if here and _can_write_sources():
         yield
         return
     sources = Path.cwd()
