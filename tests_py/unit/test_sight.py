@@ -460,13 +460,14 @@ def test_a_wait_whose_thread_runs_a_handler_is_none():
 
     def handle(*_):
         seen.extend(waits_for(lock))
-        if seen:  # else it came before the wait, and another one follows
-            signal.setitimer(signal.ITIMER_REAL, 0)
+        if seen:
             lock.release()
+        else:  # it came before the wait
+            signal.setitimer(signal.ITIMER_REAL, 0.01)
 
     lock.acquire()
     former = signal.signal(signal.SIGALRM, handle)
-    signal.setitimer(signal.ITIMER_REAL, 0.01, 0.01)
+    signal.setitimer(signal.ITIMER_REAL, 0.01)
     try:
         lock.acquire()
     finally:

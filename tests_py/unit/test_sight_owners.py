@@ -211,14 +211,14 @@ def test_a_handler_that_raises_ends_a_wait_without_the_lock(make):
             done.wait()
 
     def handle(*_):
-        if waits_for(lock):  # else it came before the wait, and another one follows
-            signal.setitimer(signal.ITIMER_REAL, 0)
+        if waits_for(lock):
             raise ZeroDivisionError
+        signal.setitimer(signal.ITIMER_REAL, 0.01)  # it came before the wait
 
     owner = start(own)
     owned.wait()
     former = signal.signal(signal.SIGALRM, handle)
-    signal.setitimer(signal.ITIMER_REAL, 0.01, 0.01)
+    signal.setitimer(signal.ITIMER_REAL, 0.01)
     try:
         with pytest.raises(ZeroDivisionError):
             lock.acquire()
