@@ -19,6 +19,7 @@ type event struct {
 	Do           string
 	Call, Return int64 // nanoseconds of CLOCK_BOOTTIME, the same for all processes of a machine
 	Token        int64
+	Why          string // of a failure
 }
 
 // A history is what all workers have seen so far.
@@ -159,7 +160,9 @@ func (h *history) check(t *testing.T) {
 		t.Errorf("porcupine: %v", result)
 	}
 	t.Logf("%d holds, %d overlaps, porcupine: %v", len(all), overlaps, result)
-	t.Logf("%d acquires failed", len(h.all("failure")))
+	for _, e := range h.all("failure") {
+		t.Logf("worker %d: %s", e.Worker, e.Why)
+	}
 	t.Logf("late without the lock: %s; a timer: %s", h.lateness("answer"), h.lateness("timer"))
 }
 

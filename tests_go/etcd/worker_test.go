@@ -118,7 +118,7 @@ func holdOnce(lock *etcd.Lock, acquire func(*etcd.Lock, context.Context) (*etcd.
 	if err != nil {
 		events = append(events, event{Do: "answer", Call: call + int64(timeout), Return: bootTime()})
 		if !errors.Is(err, context.DeadlineExceeded) {
-			events[0].Do = "failure"
+			events[0].Do, events[0].Why = "failure", err.Error()
 		}
 		time.Sleep(time.Millisecond)
 		return events
