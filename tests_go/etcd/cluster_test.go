@@ -174,6 +174,11 @@ func (m *embedded) start(t testing.TB) {
 
 func (m *embedded) stop() {
 	if m.etcd != nil {
+		select {
+		case <-m.etcd.Server.ReadyNotify():
+		default: // Close would wait until it serves, and the other members may have stopped
+			m.etcd.Server.HardStop()
+		}
 		m.etcd.Close()
 		m.etcd = nil
 	}
