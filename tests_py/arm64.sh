@@ -22,6 +22,7 @@ left_out=(
     # qemu ignores limits of memory and of address space, which would be its own.
     unit/test_core.py::test_no_memory_for_the_core
     unit/test_limits.py
+    "regressions/test_reserve_is_not_stolen.py::test_reserve_is_not_stolen[RLIMIT_DATA-VmData]"
     # qemu has a thread of its own.
     unit/test_core.py::test_core_is_loaded_by_the_first_wait_that_needs_it
     unit/test_process_event.py::test_event_needs_no_slot_and_no_thread
@@ -50,6 +51,8 @@ left_out=(
     # qemu has no robust lists: a process that closes the descriptor of a lock across processes
     # counts as dead.
     unit/test_process_lock.py::test_holder_that_closes_all_descriptors
+    # So there are no sentinels, which register a process for barriers and mark a dead one.
+    regressions/test_process_lock_in_the_slot_of_a_dead_process.py
 )
 
 missing=()
