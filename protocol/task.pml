@@ -65,6 +65,10 @@ bool agent_asleep, agent_called;
 	:: else \
 	fi
 #endif
+#ifndef STOP
+#undef RESPOND
+#define RESPOND(i) skip
+#endif
 /* To a task of its loop that is on its way to this word, or to another. With STOP the second is
  * searched alone. */
 #if TASKS == 1

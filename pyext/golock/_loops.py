@@ -217,14 +217,10 @@ def _current_task(loop: asyncio.AbstractEventLoop) -> object:
     return sys.modules["asyncio.tasks"].current_task(loop)
 
 
-def running_task() -> object:
-    """Return the task that runs in this thread, or None."""
-    if "trio" in sys.modules:
-        trio = _trio()
-        if trio is not None:
-            return trio.lowlevel.current_task()
-    loop = _asyncio_loop()
-    return None if loop is None else _current_task(loop)
+def trio_task() -> object:
+    """Return the task of trio that runs in this thread, or None."""
+    trio = _trio()
+    return None if trio is None else trio.lowlevel.current_task()
 
 
 def _running() -> Loop:

@@ -784,7 +784,8 @@ module_exec(PyObject *module)
     state->done_name = PyUnicode_InternFromString("done");
     state->set_result_name = PyUnicode_InternFromString("set_result");
     if (state->threading_name == NULL || state->rlock_name == NULL || state->error_name == NULL ||
-        state->done_name == NULL || state->set_result_name == NULL) {
+        state->done_name == NULL || state->set_result_name == NULL ||
+        golock_task_names(state) < 0) {
         return -1;
     }
     state->core_error = PyErr_NewExceptionWithDoc(
@@ -851,6 +852,9 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->done);
     Py_VISIT(state->done_name);
     Py_VISIT(state->set_result_name);
+    for (int i = 0; i < GOLOCK_TASK_NAMES; i++) {
+        Py_VISIT(state->task_names[i]);
+    }
     Py_VISIT(state->core_error);
     Py_VISIT(state->deadlock_error);
     Py_VISIT(state->abandoned_error);
@@ -886,6 +890,9 @@ module_clear(PyObject *module)
     Py_CLEAR(state->done);
     Py_CLEAR(state->done_name);
     Py_CLEAR(state->set_result_name);
+    for (int i = 0; i < GOLOCK_TASK_NAMES; i++) {
+        Py_CLEAR(state->task_names[i]);
+    }
     Py_CLEAR(state->core_error);
     Py_CLEAR(state->deadlock_error);
     Py_CLEAR(state->abandoned_error);

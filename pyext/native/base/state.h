@@ -23,6 +23,7 @@ struct golock_shareable {
 
 #define GOLOCK_SHAREABLE (GOLOCK_EVENT + 1) /* by enum golock_kind */
 
+#define GOLOCK_TASK_NAMES 4
 #define GOLOCK_CLASSES 5
 #define GOLOCK_CONDITIONS 0 /* the index of Condition among them */
 
@@ -39,6 +40,7 @@ typedef struct {
     PyTypeObject *process_event_type;
     PyTypeObject *port_type, *waiting_type, *awaitable_type; /* loops/loops.h */
     PyObject *done, *done_name, *set_result_name; /* an awaitable; "done", "set_result" */
+    PyObject *task_names[GOLOCK_TASK_NAMES];      /* loops/task.c */
     PyObject *core_error, *deadlock_error, *abandoned_error;
     golock_class_state classes[GOLOCK_CLASSES];
     PyObject *opened; /* the interpreter's methods by class and name, or NULL before they are

@@ -21,16 +21,6 @@ typedef struct {
     PyObject *coroutine; /* of a contended wait, or NULL */
 } Awaitable;
 
-int
-golock_running_task(PyObject **task)
-{
-    PyObject *running = golock_call_loops("running_task", NULL, 0);
-    *task = running == NULL || running == Py_None ? NULL : PyWeakref_NewRef(running, NULL);
-    const bool failed = running == NULL || (running != Py_None && *task == NULL);
-    Py_XDECREF(running);
-    return failed ? -1 : 0;
-}
-
 PyObject *
 golock_await_by(const golock_state *state, const golock_awaited *kind, PyObject *object,
                 PyObject *timeout, PyObject *owner)
@@ -60,7 +50,7 @@ golock_await_by(const golock_state *state, const golock_awaited *kind, PyObject 
     self->owner = Py_XNewRef(owner);
     self->shown = NULL;
     self->coroutine = NULL;
-    if (kind->owned && owner == NULL && golock_running_task(&self->owner) < 0) {
+    if (kind->owned && owner == NULL && golock_running_task(state, &self->owner) < 0) {
         Py_DECREF(self);
         return NULL;
     }
@@ -199,7 +189,7 @@ begin(Awaitable *self, const golock_awaited *kind)
 static int
 find_owner(Awaitable *self)
 {
-    if (golock_running_task(&self->owner) < 0) {
+    if (golock_running_task(golock_state_of((PyObject *)self), &self->owner) < 0) {
         return -1;
     }
     if (self->owner == NULL) {

@@ -104,7 +104,10 @@ int golock_loop_runs(void);
 /* Sets *task to a new reference to a weak reference to the task that runs in this thread, or to
  * NULL if none does. It is the same object whenever the same task runs, as long as somebody has it.
  * Returns 0, or -1 with an exception set. */
-int golock_running_task(PyObject **task);
+int golock_running_task(const golock_state *state, PyObject **task);
+
+/* Makes the names that golock_running_task looks up. Returns 0, or -1 with an exception set. */
+int golock_task_names(golock_state *state);
 
 /* Reads the arguments of an asynchronous method: `timeout`. Returns 0, or -1 with TypeError set. */
 int golock_parse_async(const char *function, PyObject *const *args, Py_ssize_t nargs,

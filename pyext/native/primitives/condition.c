@@ -945,7 +945,7 @@ bind_caller(PyObject *self)
 {
     static PyMethodDef method = {"wait_async", wait_async_for_caller, METH_O, NULL};
     PyObject *owner = NULL;
-    if (awaited_of(self)->owned && golock_running_task(&owner) < 0) {
+    if (awaited_of(self)->owned && golock_running_task(golock_state_of(self), &owner) < 0) {
         return NULL;
     }
     PyObject *bound = owner == NULL ? PyTuple_Pack(1, self) : PyTuple_Pack(2, self, owner);

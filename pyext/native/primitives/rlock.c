@@ -92,7 +92,7 @@ golock_rlock_owned_by_task(const RLockObject *self)
     }
     /* Held while it is compared: no other task's can have its address meanwhile. */
     PyObject *running;
-    int result = golock_running_task(&running);
+    int result = golock_running_task(golock_state_of((PyObject *)self), &running);
     if (result == 0) {
         result = running != NULL && running == golock_rlock_task(self);
     }
