@@ -143,6 +143,10 @@ TABLE: dict[str, dict[str, Measure]] = {
         "asyncio.Lock": uncontended(asyncio.Lock),
         "aiologic.Lock": uncontended(aiologic.Lock),
     },
+    "an uncontended `async with condition:`": {
+        "golock": uncontended(golock.Condition),
+        "asyncio.Condition": uncontended(asyncio.Condition),
+    },
     "10 tasks of one loop that fight for a lock": {
         "golock": contended(golock.Lock),
         "asyncio.Lock": contended(asyncio.Lock),
