@@ -97,6 +97,7 @@ os.read(is_ready, 1)
 with lock:
     pass
 thread.join()
+_interpreters.destroy(interpreter)
 print(problems)
 process.unlink(name)
 other.stdin.close()

@@ -65,6 +65,7 @@ os.read(is_ready, 1)
 print("taken twice:", lock.acquire(False), flush=True)
 os.write(has_tried, b" ")
 thread.join()
+_interpreters.destroy(interpreter)
 print(problems)
 process.unlink(name)
 """
