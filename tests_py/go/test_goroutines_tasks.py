@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import threading
 
+import anyio
+
 import golock
 from contending_tasks import Contest
 from goroutines import shared_lock
@@ -39,7 +41,7 @@ def test_a_goroutine_wakes_a_task():
 
         async def main() -> None:
             waiting = [asyncio.create_task(lock.acquire_async(timeout=TIMEOUT)) for _ in range(3)]
-            await asyncio.sleep(0.01)
+            await anyio.wait_all_tasks_blocked()
             peer.Let()
             for _ in waiting:
                 done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
@@ -58,7 +60,7 @@ def test_a_lock_that_is_shared_while_a_task_waits():
         lock = golock.Lock()
         lock.acquire()
         waiting = asyncio.create_task(lock.acquire_async(timeout=TIMEOUT))
-        await asyncio.sleep(0.01)
+        await anyio.wait_all_tasks_blocked()
         with golock.shared(lock) as address:
             from gopy_counter import peer
 

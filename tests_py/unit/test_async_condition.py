@@ -40,7 +40,7 @@ def test_a_notification(loop: str) -> None:
         async with anyio.create_task_group() as group:
             for _ in range(3):
                 group.start_soon(wait)
-            await anyio.sleep(0.01)
+            await anyio.wait_all_tasks_blocked()
             async with condition:
                 condition.notify()
             await until(lambda: len(results) == 1)
@@ -114,7 +114,7 @@ def test_a_cancelled_wait_has_the_lock_again(loop: str) -> None:
 
         async with anyio.create_task_group() as group:
             group.start_soon(wait)
-            await anyio.sleep(0.01)
+            await anyio.wait_all_tasks_blocked()
             async with condition:
                 group.cancel_scope.cancel()
                 with anyio.CancelScope(shield=True):
@@ -141,9 +141,9 @@ def test_a_notification_of_a_cancelled_task_goes_to_the_next(loop: str) -> None:
         first, second = anyio.CancelScope(), anyio.CancelScope()
         async with anyio.create_task_group() as group:
             group.start_soon(wait, "first", first)
-            await anyio.sleep(0.01)
+            await anyio.wait_all_tasks_blocked()
             group.start_soon(wait, "second", second)
-            await anyio.sleep(0.01)
+            await anyio.wait_all_tasks_blocked()
             async with condition:
                 condition.notify()
                 first.cancel()
@@ -164,7 +164,7 @@ def test_a_condition_that_is_opened_wakes_its_tasks(loop: str) -> None:
 
         async with anyio.create_task_group() as group:
             group.start_soon(wait)
-            await anyio.sleep(0.01)
+            await anyio.wait_all_tasks_blocked()
             condition.__dict__  # opens it
         assert done == [True]
         assert len(condition._waiters) == 0

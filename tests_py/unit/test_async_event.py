@@ -48,7 +48,7 @@ def test_a_thread_sets_it(loop: str) -> None:
         async with anyio.create_task_group() as group:
             for _ in range(5):
                 group.start_soon(wait)
-            await anyio.sleep(0.01)
+            await anyio.wait_all_tasks_blocked()
             thread = threading.Thread(target=event.set)
             thread.start()
         thread.join(TIMEOUT)
@@ -63,7 +63,7 @@ def test_a_set_counts_though_it_is_cleared_at_once(loop: str) -> None:
         event = golock.Event()
         async with anyio.create_task_group() as group:
             group.start_soon(event.wait_async)
-            await anyio.sleep(0.01)
+            await anyio.wait_all_tasks_blocked()
             event.set()
             event.clear()
         assert not event.is_set()
@@ -85,7 +85,7 @@ def test_a_task_sets_it_for_tasks_and_threads(loop: str) -> None:
 
         async with anyio.create_task_group() as group:
             group.start_soon(wait)
-            await anyio.sleep(0.01)
+            await anyio.wait_all_tasks_blocked()
             event.set()
         thread.join(TIMEOUT)
         assert done == [True, True]
@@ -120,7 +120,7 @@ def test_an_event_whose_internals_are_used_refuses(loop: str) -> None:
 
         async with anyio.create_task_group() as group:
             group.start_soon(wait)
-            await anyio.sleep(0.01)
+            await anyio.wait_all_tasks_blocked()
             event._cond  # opens it
         assert "internals" in raised[0]
         with pytest.raises(RuntimeError, match="internals"):

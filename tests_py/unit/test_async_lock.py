@@ -109,7 +109,7 @@ def test_a_thread_wakes_a_task(loop: str, make: Callable[[], Any]) -> None:
 
         async with anyio.create_task_group() as group:
             group.start_soon(wait)
-            await anyio.sleep(0.01)
+            await anyio.wait_all_tasks_blocked()
             order.append("released")
             thread = threading.Thread(target=lock.release)
             thread.start()
@@ -196,9 +196,9 @@ def test_a_task_cancelled_as_it_is_woken_wakes_the_next(loop: str, make: Callabl
         first, second = anyio.CancelScope(), anyio.CancelScope()
         async with anyio.create_task_group() as group:
             group.start_soon(wait, "first", first)
-            await anyio.sleep(0.01)
+            await anyio.wait_all_tasks_blocked()
             group.start_soon(wait, "second", second)
-            await anyio.sleep(0.01)
+            await anyio.wait_all_tasks_blocked()
             lock.release()  # the first is the claimant now
             first.cancel()
         assert taken[-1] == "second"
@@ -223,7 +223,7 @@ def test_a_wait_that_is_dropped_passes_its_claim_on(loop: str, make: Callable[[]
             if loop != "trio":  # whose traps cannot be stepped by hand
                 dropped.send(None)
             group.start_soon(wait)
-            await anyio.sleep(0.01)
+            await anyio.wait_all_tasks_blocked()
             lock.release()
             dropped.close()
             del dropped
@@ -262,7 +262,7 @@ def test_several_permits_wake_several_tasks(loop: str) -> None:
         async with anyio.create_task_group() as group:
             for _ in range(5):
                 group.start_soon(semaphore.acquire_async)
-            await anyio.sleep(0.01)
+            await anyio.wait_all_tasks_blocked()
             semaphore.release(5)
         assert not semaphore.acquire(False)
 
@@ -299,7 +299,7 @@ def test_a_semaphore_whose_internals_are_used_refuses(loop: str) -> None:
 
         async with anyio.create_task_group() as group:
             group.start_soon(wait)
-            await anyio.sleep(0.01)
+            await anyio.wait_all_tasks_blocked()
             semaphore._cond  # opens it
         assert "internals" in raised[0]
         with pytest.raises(RuntimeError, match="internals"):
@@ -336,7 +336,7 @@ def test_a_contended_task_has_the_lock_too(loop: str) -> None:
 
         async with anyio.create_task_group() as group:
             group.start_soon(wait)
-            await anyio.sleep(0.01)
+            await anyio.wait_all_tasks_blocked()
             lock.release()
         with pytest.raises(RuntimeError, match="event loop"):
             lock.acquire()

@@ -11,6 +11,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
+import anyio
 import pytest
 
 import golock
@@ -173,7 +174,7 @@ def test_a_loop_ended_by_an_interrupt() -> None:
 
     async def main() -> None:
         waiting = asyncio.create_task(take(lock))
-        await asyncio.sleep(0.01)
+        await anyio.wait_all_tasks_blocked()
         lock.release()
         asyncio.get_running_loop().call_soon(interrupt)
         await waiting
@@ -193,7 +194,7 @@ def test_a_blocked_loop_goes_on_when_it_runs_again() -> None:
 
     async def block() -> None:
         waiting = asyncio.create_task(take(lock))
-        await asyncio.sleep(0.01)
+        await anyio.wait_all_tasks_blocked()
         blocked.set()
         event.wait(TIMEOUT)
         await waiting
@@ -254,11 +255,11 @@ def test_a_child_has_no_waiting_tasks() -> None:
                 await condition.wait_async()
 
         waiting.append(asyncio.create_task(wait()))
-        await asyncio.sleep(0.01)
+        await anyio.wait_all_tasks_blocked()
         lock.acquire()
         waiting.append(asyncio.create_task(take(lock)))
         waiting.append(asyncio.create_task(wait_of(event)))
-        await asyncio.sleep(0.01)
+        await anyio.wait_all_tasks_blocked()
         child = os.fork()
         if child == 0:
             status = 1
