@@ -477,7 +477,7 @@ def test_the_level(contention):
     level = page.get_by_label("Level")
     assert level.input_value() == "owners"
     assert level.locator("option").all_inner_texts() == [*LEVELS]
-    with page.expect_response("**/picture"):
+    with page.expect_response("**/level"):
         level.select_option("waits")
     assert contention.process.levels == [LEVELS.index("waits")]
     contention.process.maker.level = LEVELS.index("order")  # by another client
@@ -488,7 +488,8 @@ def test_the_level(contention):
 def test_a_level_that_is_refused(contention):
     page = contention.page
     contention.process.problem = "process 1 refuses: Operation not permitted"
-    page.get_by_label("Level").select_option("off")
+    with page.expect_response("**/level"):  # a picture of the process has the problem too
+        page.get_by_label("Level").select_option("off")
     page.get_by_text("Process 1 refuses: Operation not permitted.").wait_for()
     contention.process.problem = ""
     contention.refreshed()
@@ -711,8 +712,8 @@ def test_the_level_of_a_process(shown, shop):
     page = shown.page
     level = page.get_by_label("Level")
     assert level.input_value() == "owners"
-    level.select_option("waits")
-    page.wait_for_function("document.getElementById('level').value === 'waits'")
+    with page.expect_response("**/level"):
+        level.select_option("waits")
     dump = [sys.executable, "-m", "golock", "dump", str(shop.program.pid), "--json"]
     shown = subprocess.run(dump, stdout=subprocess.PIPE, text=True, check=True, timeout=60)
     assert json.loads(shown.stdout)["level"] == "waits"
