@@ -4,30 +4,20 @@ from __future__ import annotations
 
 import os
 import secrets
-import shutil
 import subprocess
 import time
 from pathlib import Path
 
 import pytest
 
+from go_command import GO, needs_go, needs_source, takes_minutes
 from golock import process
 from golock.process import Event, Lock
 from waiting import FUTEX, FUTEX_WAIT_BITSET, asleep_on_shared_word, start, wait_until
 
-SOURCE = Path(__file__).resolve().parents[2]
 PEER = Path(__file__).resolve().parent / "process_peer"
-GO = shutil.which(os.environ.get("GO", "go"))
 
-pytestmark = [
-    pytest.mark.skipif(GO is None, reason="there is no go command"),
-    pytest.mark.skipif(
-        not (SOURCE / "go.mod").exists(),
-        reason="the source tree is not beside the tests",
-    ),
-    # A first build fills Go's cache, which takes minutes on a small machine.
-    pytest.mark.timeout(900),
-]
+pytestmark = [needs_go, needs_source, takes_minutes]
 
 
 @pytest.fixture(scope="module")

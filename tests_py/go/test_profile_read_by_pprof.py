@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import subprocess
 import threading
 import time
@@ -15,16 +14,13 @@ from pathlib import Path
 import pytest
 
 import golock
+from go_command import GO, needs_go, takes_minutes
 from golock import sight
 from waiting import join
 
 HERE = Path(__file__).resolve().parent
-GO = shutil.which(os.environ.get("GO", "go"))
 
-pytestmark = [
-    pytest.mark.skipif(GO is None, reason="there is no go command"),
-    pytest.mark.timeout(900),  # a first build fills Go's cache
-]
+pytestmark = [needs_go, takes_minutes]
 
 
 def go(*arguments, **options):

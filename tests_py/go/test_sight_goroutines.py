@@ -3,25 +3,17 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sysconfig
 from pathlib import Path
 
 import pytest
 
-SOURCE = Path(__file__).resolve().parents[2]
-PEER = Path(__file__).resolve().parent / "sight_peer"
-GO = shutil.which(os.environ.get("GO", "go"))
+from go_command import GO, needs_go, needs_source, takes_minutes
 
-pytestmark = [
-    pytest.mark.skipif(GO is None, reason="there is no go command"),
-    pytest.mark.skipif(
-        not (SOURCE / "go.mod").exists(), reason="the source tree is not beside the tests"
-    ),
-    # A first build fills Go's cache, which takes minutes on a small machine.
-    pytest.mark.timeout(900),
-]
+PEER = Path(__file__).resolve().parent / "sight_peer"
+
+pytestmark = [needs_go, needs_source, takes_minutes]
 
 PRELUDE = """
 import ctypes, faulthandler, queue, sys, threading, time

@@ -3,25 +3,16 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
-SOURCE = Path(__file__).resolve().parents[2]
-VIEW = Path(__file__).resolve().parent / "view"
-GO = shutil.which(os.environ.get("GO", "go"))
+from go_command import GO, needs_go, needs_source, takes_minutes
 
-pytestmark = [
-    pytest.mark.skipif(GO is None, reason="there is no go command"),
-    pytest.mark.skipif(
-        not (SOURCE / "go.mod").exists(),
-        reason="the source tree is not beside the tests",
-    ),
-    # A first build fills Go's cache, which takes minutes on a small machine.
-    pytest.mark.timeout(900),
-]
+VIEW = Path(__file__).resolve().parent / "view"
+
+pytestmark = [needs_go, needs_source, takes_minutes]
 
 
 @pytest.fixture(scope="session")

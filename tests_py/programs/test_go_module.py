@@ -12,18 +12,14 @@ from pathlib import Path
 
 import pytest
 
-SOURCE = Path(__file__).resolve().parents[2]
-GO = shutil.which(os.environ.get("GO", "go"))
+from go_command import SOURCE, needs_go, needs_source, takes_minutes
 
 pytestmark = [
     pytest.mark.once,
-    pytest.mark.skipif(GO is None, reason="there is no go command"),
-    pytest.mark.skipif(
-        not (SOURCE / "README.md").exists(), reason="the source tree is not beside the tests"
-    ),
+    needs_go,
+    needs_source,
+    takes_minutes,
     pytest.mark.skipif(os.environ.get("GOLOCK_FASTPATH") == "0", reason="no other steps"),
-    # A first build fills Go's cache, which takes minutes on a small machine.
-    pytest.mark.timeout(900),
 ]
 
 NEW_MODULE = """

@@ -9,7 +9,6 @@ import os
 import queue
 import random
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -24,6 +23,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import golock
+from go_command import GO, needs_go
 from golock import sight
 from golock.sight import OrderCycle
 from order_model import Model
@@ -31,7 +31,6 @@ from waiting import join, start, wait_until
 
 Lock = Any
 
-GO = shutil.which(os.environ.get("GO", "go")) or ""
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
 
@@ -845,7 +844,7 @@ for edge in cycle.edges:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not GO, reason="there is no go command")
+@needs_go
 def test_goroutine(
     python: Callable[..., subprocess.CompletedProcess[str]],
     check: Callable[..., None],
