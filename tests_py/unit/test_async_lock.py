@@ -37,6 +37,33 @@ def test_a_free_lock_is_taken_at_once(loop: str, make: Callable[[], Any]) -> Non
 
 
 @each_kind
+@each_loop
+def test_async_with_gives_none_as_asyncio(loop: str, make: Callable[[], Any]) -> None:
+    async def main() -> None:
+        lock = make()
+        entered: list[object] = []
+
+        async def enter() -> None:
+            async with lock as given:
+                entered.append(given)
+                group.start_soon(enter_held)
+                await anyio.wait_all_tasks_blocked()
+
+        async def enter_held() -> None:
+            async with lock as given:
+                entered.append(given)
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(enter)
+        assert entered == [None, None]
+        with pytest.raises(StopIteration) as stopped:
+            lock.__aenter__().send(None)
+        assert stopped.value.value is None
+
+    run(loop, main)
+
+
+@each_kind
 def test_nothing_is_taken_before_the_await(make: Callable[[], Any]) -> None:
     lock = make()
     waits = [lock.acquire_async(), lock.__aenter__(), lock.acquire_async(timeout=1)]

@@ -14,6 +14,7 @@ typedef struct {
     PyObject_HEAD
     const golock_awaited *kind;
     bool awaited;
+    bool enters; /* it is an __aenter__'s */
     PyObject *object;
     PyObject *timeout;
     PyObject *owner;     /* as in a wait */
@@ -45,6 +46,7 @@ golock_await_by(const golock_state *state, const golock_awaited *kind, PyObject 
     }
     self->kind = kind;
     self->awaited = true; /* so far there is nothing to warn of */
+    self->enters = false;
     self->object = Py_NewRef(object);
     self->timeout = timeout;
     self->owner = Py_XNewRef(owner);
@@ -66,6 +68,16 @@ golock_await_object(const golock_state *state, const golock_awaited *kind, PyObj
                     PyObject *timeout)
 {
     return golock_await_by(state, kind, object, timeout, NULL);
+}
+
+PyObject *
+golock_await_enter(const golock_state *state, const golock_awaited *kind, PyObject *object)
+{
+    PyObject *awaitable = golock_await_object(state, kind, object, Py_None);
+    if (awaitable != NULL) {
+        ((Awaitable *)awaitable)->enters = true;
+    }
+    return awaitable;
 }
 
 void
@@ -200,7 +212,7 @@ find_owner(Awaitable *self)
 }
 
 static PySendResult
-awaitable_send(Awaitable *self, PyObject *value, PyObject **result)
+resume(Awaitable *self, PyObject *value, PyObject **result)
 {
     const golock_awaited *kind = self->kind;
     *result = NULL;
@@ -223,6 +235,16 @@ awaitable_send(Awaitable *self, PyObject *value, PyObject **result)
         return PYGEN_ERROR;
     }
     return PyIter_Send(self->coroutine, value, result);
+}
+
+static PySendResult
+awaitable_send(Awaitable *self, PyObject *value, PyObject **result)
+{
+    PySendResult sent = resume(self, value, result);
+    if (sent == PYGEN_RETURN && self->enters) {
+        Py_SETREF(*result, Py_NewRef(Py_None));
+    }
+    return sent;
 }
 
 /* Returns what a step yields, or NULL with StopIteration set. */
@@ -253,10 +275,19 @@ awaitable_await(Awaitable *self)
     return Py_NewRef(self);
 }
 
+/* To end with None it sets no exception, which takes as long as an uncontended wait. From 3.12 on
+ * `await` calls this, and no more the send above. */
 static PyObject *
 awaitable_next(Awaitable *self)
 {
-    return step(self, Py_None);
+    if (!self->enters) {
+        return step(self, Py_None);
+    }
+    PyObject *result;
+    if (awaitable_send(self, Py_None, &result) == PYGEN_RETURN) {
+        Py_CLEAR(result);
+    }
+    return result;
 }
 
 static PyObject *

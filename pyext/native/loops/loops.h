@@ -78,6 +78,10 @@ PyObject *golock_await_object(const golock_state *state, const golock_awaited *k
 PyObject *golock_await_by(const golock_state *state, const golock_awaited *kind, PyObject *object,
                           PyObject *timeout, PyObject *owner);
 
+/* The same for an __aenter__: it has no timeout, and its awaitable gives None, as asyncio's. */
+PyObject *golock_await_enter(const golock_state *state, const golock_awaited *kind,
+                             PyObject *object);
+
 /* Has golock.sight show the wait of a new awaitable as one for another object. */
 void golock_await_for(PyObject *awaitable, PyObject *shown);
 

@@ -2,6 +2,8 @@
  * for that: if it is not there, none of its tasks runs. */
 #include "loops/loops.h"
 
+#include "sight/lookup.h"
+
 static const char *const names[GOLOCK_TASK_NAMES] = {
     "trio",
 #if PY_VERSION_HEX >= 0x030C0000
@@ -29,12 +31,20 @@ golock_task_names(golock_state *state)
     return 0;
 }
 
+/* As PyImport_GetModule, but does not ask whether the module is still being imported, which takes
+ * as long as all the rest. */
+static PyObject *
+imported(const golock_state *state, int name)
+{
+    return golock_get_item(PyImport_GetModuleDict(), state->task_names[name]);
+}
+
 /* Returns a new reference to the running task of a module, or to None; or NULL, without an
  * exception if the module has not been imported. */
 static PyObject *
 task_of_trio(const golock_state *state)
 {
-    PyObject *trio = PyImport_GetModule(state->task_names[TRIO]);
+    PyObject *trio = imported(state, TRIO);
     if (trio == NULL) {
         return NULL;
     }
@@ -72,7 +82,7 @@ current_task(const golock_state *state, PyObject *asyncio)
 static PyObject *
 task_of_asyncio(const golock_state *state)
 {
-    PyObject *asyncio = PyImport_GetModule(state->task_names[ASYNCIO]);
+    PyObject *asyncio = imported(state, ASYNCIO);
     if (asyncio == NULL) {
         return NULL;
     }

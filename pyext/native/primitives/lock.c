@@ -235,8 +235,7 @@ static const golock_awaited awaited = {.name = "Lock.acquire_async",
 PyObject *
 golock_lock_aenter(LockObject *self, PyObject *Py_UNUSED(ignored))
 {
-    return golock_await_object(golock_state_of((PyObject *)self), &awaited, (PyObject *)self,
-                               Py_None);
+    return golock_await_enter(golock_state_of((PyObject *)self), &awaited, (PyObject *)self);
 }
 
 bool

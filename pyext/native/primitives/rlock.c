@@ -396,8 +396,7 @@ static const golock_awaited awaited = {.name = "RLock.acquire_async",
 PyObject *
 golock_rlock_aenter(RLockObject *self, PyObject *Py_UNUSED(ignored))
 {
-    return golock_await_object(golock_state_of((PyObject *)self), &awaited, (PyObject *)self,
-                               Py_None);
+    return golock_await_enter(golock_state_of((PyObject *)self), &awaited, (PyObject *)self);
 }
 
 PyObject *

@@ -598,7 +598,7 @@ static const golock_awaited awaited = {.name = "Semaphore.acquire_async",
 static PyObject *
 semaphore_aenter(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
-    return golock_await_object(golock_state_of(self), &awaited, self, Py_None);
+    return golock_await_enter(golock_state_of(self), &awaited, self);
 }
 
 static PyObject *
