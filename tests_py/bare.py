@@ -46,6 +46,8 @@ def system(name: str, suite: str, packages: str) -> Path:
     command = ["debootstrap", "--variant=minbase", f"--include={packages}"]
     shutil.rmtree(root, ignore_errors=True)
     FOLDER.mkdir(parents=True, exist_ok=True)
+    # Another module, so that ./... of this repository does not match the sources of Debian's Go.
+    (FOLDER / "go.mod").write_text("module bare\n", encoding="utf-8")
     with (FOLDER / f"{name}.log").open("wb") as log:
         subprocess.run([*command, suite, root, MIRROR], stdout=log, stderr=log, check=True)
     for file in SETTINGS:
