@@ -47,6 +47,7 @@ left_out=(
     unit/test_process_event.py::test_killed_when_it_wakes_others
     unit/test_process_event.py::test_one_operation_wakes_many
     unit/test_process_event.py::test_refused_wake_is_told
+    unit/test_process_lock.py::test_refused_memfd
     unit/test_process_lock.py::test_refused_system_call
     # qemu has no robust lists: a process that closes the descriptor of a lock across processes
     # counts as dead.

@@ -30,20 +30,23 @@ PACKAGES = {"bare": BARE, "tools": f"{BARE},gcc,libc6-dev,golang-go"}
 
 @dataclass(frozen=True)
 class Row:
-    """An installation: in which system, by which commands, and what it is to print."""
+    """An installation: in which system, by which commands, and what they are to print.
+
+    The time of ``script`` is measured, and not that of what comes before and after it.
+    """
 
     label: str
     system: str
     script: str
+    prepare: str = "python3 -m venv /try/v"
+    after: str = "cd / && /try/v/bin/python -I /try/smoke.py"
     expected: str = "it works"
     quick: bool = False
     counted: bool = True
     """Whether what it prints has the size of all that was downloaded."""
 
 
-VENV = "python3 -m venv /try/v && "
-SMOKE_TEST = " && cd / && /try/v/bin/python -I /try/smoke.py"
-PIP = f"{VENV}/try/v/bin/pip install -v "
+PIP = "/try/v/bin/pip install -v "
 # Poetry asks its own index for versions in a way that mirrors lack, so it is told of pip's.
 INDEX = (
     'INDEX="${PIP_INDEX_URL:-$(/try/v/bin/pip config get global.index-url || /try/v/bin/python -c '
@@ -53,104 +56,113 @@ INDEX = (
 CERTIFICATES = "export REQUESTS_CA_BUNDLE=/etc/ssl/certs/ca-certificates.crt && "
 # As the README writes it.
 FIND_LINKS = "pip install --find-links wheelhouse golock"
+NOBODY = "setpriv --reuid=65534 --regid=65534 --clear-groups env HOME=/ TMPDIR=/var/tmp"
+
+
+def with_tool(requirement: str) -> str:
+    return f"python3 -m venv /try/v && /try/v/bin/pip install -q {requirement}"
+
 
 ROWS = [
     Row(
         f"a wheel: `{FIND_LINKS}`",
         "bare",
-        f"{VENV}. /try/v/bin/activate && cd /try && {FIND_LINKS}{SMOKE_TEST}",
+        f". /try/v/bin/activate && cd /try && {FIND_LINKS}",
         quick=True,
     ),
-    Row("checkout, no tools: `pip install .`", "bare", f"cd /try/tree && {PIP}.{SMOKE_TEST}"),
-    Row("source distribution, no tools", "bare", f"{PIP}/try/sdist/*{SMOKE_TEST}", quick=True),
+    Row("checkout, no tools: `pip install .`", "bare", f"cd /try/tree && {PIP}."),
+    Row("source distribution, no tools", "bare", f"{PIP}/try/sdist/*", quick=True),
     Row(
         "the same with uv",
         "bare",
-        f"{VENV}/try/v/bin/pip install -q uv && VIRTUAL_ENV=/try/v /try/v/bin/uv pip install "
-        f"/try/sdist/*{SMOKE_TEST}",
+        "VIRTUAL_ENV=/try/v /try/v/bin/uv pip install /try/sdist/*",
+        prepare=with_tool("uv"),
         counted=False,
     ),
     Row(
         "no headers of Python",
         "bare",
-        f"mv /usr/include/python3.13 /usr/include/away; {PIP}/try/sdist/* ; "
-        "mv /usr/include/away /usr/include/python3.13",
-        "the headers of Python [0-9.]+ are missing; install them",
+        f"{PIP}/try/sdist/*",
+        prepare="python3 -m venv /try/v && mv /usr/include/python3.13 /usr/include/away",
+        after="mv /usr/include/away /usr/include/python3.13",
+        expected="the headers of Python [0-9.]+ are missing; install them",
         quick=True,
     ),
     Row(
         "no tools, and no network",
         "bare",
-        f"{VENV}/try/v/bin/pip install -q setuptools && cd /try/tree && /try/v/bin/pip install "
-        "-v --no-index --no-build-isolation .",
-        r"there is no go command(?s:.)*there is no C compiler",
+        f"cd /try/tree && {PIP}--no-index --no-build-isolation .",
+        prepare=with_tool("setuptools"),
+        after="",
+        expected=r"there is no go command(?s:.)*there is no C compiler",
         quick=True,
     ),
-    Row("Debian's gcc and Go: `pip install .`", "tools", f"cd /try/tree && {PIP}.{SMOKE_TEST}"),
+    Row("Debian's gcc and Go: `pip install .`", "tools", f"cd /try/tree && {PIP}."),
     Row(
         "the same, source distribution, GOPROXY=off",
         "tools",
-        f"export GOPROXY=off; {PIP}/try/sdist/*{SMOKE_TEST}",
+        f"export GOPROXY=off; {PIP}/try/sdist/*",
     ),
-    Row("editable: `pip install -e .`", "tools", f"cd /try/tree && {PIP}-e .{SMOKE_TEST}"),
+    Row("editable: `pip install -e .`", "tools", f"cd /try/tree && {PIP}-e ."),
     Row(
         "the same, `--config-settings editable_mode=strict`",
         "tools",
-        f"cd /try/tree && {PIP}-e . --config-settings editable_mode=strict{SMOKE_TEST}",
+        f"cd /try/tree && {PIP}-e . --config-settings editable_mode=strict",
     ),
     Row(
         "`uv add` in a project",
         "tools",
-        f"{VENV}/try/v/bin/pip install -q uv && /try/v/bin/uv init -q --bare /try/project && "
-        "cd /try/project && /try/v/bin/uv add /try/sdist/* && "
-        "/try/v/bin/uv run --frozen python -I /try/smoke.py",
+        "cd /try/project && /try/v/bin/uv add /try/sdist/*",
+        prepare=with_tool("uv") + " && /try/v/bin/uv init -q --bare /try/project",
+        after="cd /try/project && /try/v/bin/uv run --frozen python -I /try/smoke.py",
         counted=False,
     ),
     Row(
         "`uv build`, and `uv pip install` of the wheel",
         "tools",
-        f"{VENV}/try/v/bin/pip install -q uv && cd /try/tree && /try/v/bin/uv build && "
-        f"VIRTUAL_ENV=/try/v /try/v/bin/uv pip install dist/*.whl{SMOKE_TEST}",
+        "cd /try/tree && /try/v/bin/uv build && "
+        "VIRTUAL_ENV=/try/v /try/v/bin/uv pip install dist/*.whl",
+        prepare=with_tool("uv"),
         counted=False,
     ),
     Row(
         "`poetry add` in a project",
         "tools",
-        f"{VENV}/try/v/bin/pip install -q poetry && {CERTIFICATES}{INDEX}mkdir /try/project && "
-        "cd /try/project && /try/v/bin/poetry init -q -n --python '>=3.13,<4' && "
-        '/try/v/bin/poetry source add -q index "$INDEX" && '
-        "export POETRY_VIRTUALENVS_IN_PROJECT=true && "
-        "/try/v/bin/poetry add -v $(ls /try/sdist/*) && "
-        "cd / && /try/project/.venv/bin/python -I /try/smoke.py",
+        "export POETRY_VIRTUALENVS_IN_PROJECT=true && cd /try/project && "
+        f"{CERTIFICATES}/try/v/bin/poetry add -v $(ls /try/sdist/*)",
+        prepare=f"{with_tool('poetry')} && {INDEX}mkdir /try/project && cd /try/project && "
+        "/try/v/bin/poetry init -q -n --python '>=3.13,<4' && "
+        '/try/v/bin/poetry source add -q index "$INDEX"',
+        after="cd / && /try/project/.venv/bin/python -I /try/smoke.py",
         counted=False,
     ),
     Row(
         "`pipx inject` into a program's environment",
         "tools",
-        f"{VENV}/try/v/bin/pip install -q pipx && export PIPX_HOME=/try/pipx && "
-        "/try/v/bin/pipx install pytest && /try/v/bin/pipx inject pytest /try/sdist/* && "
-        "cd / && /try/pipx/venvs/pytest/bin/python -I /try/smoke.py",
+        "PIPX_HOME=/try/pipx /try/v/bin/pipx inject pytest /try/sdist/*",
+        prepare=f"{with_tool('pipx')} && PIPX_HOME=/try/pipx /try/v/bin/pipx install pytest",
+        after="cd / && /try/pipx/venvs/pytest/bin/python -I /try/smoke.py",
         counted=False,
     ),
     Row(
         "`--no-build-isolation`, setuptools 77",
         "tools",
-        f"{VENV}/try/v/bin/pip install -q setuptools==77.0.3 && cd /try/tree && "
-        f"/try/v/bin/pip install -v --no-build-isolation .{SMOKE_TEST}",
+        f"cd /try/tree && {PIP}--no-build-isolation .",
+        prepare=with_tool("setuptools==77.0.3"),
     ),
     Row(
         "another user, HOME=/, sources read-only",
         "tools",
-        "rm -rf /var/tmp/v && chmod -R a-w,a+rX /try/tree && cd /try/tree && "
-        "setpriv --reuid=65534 --regid=65534 --clear-groups env HOME=/ TMPDIR=/var/tmp sh -c "
-        "'python3 -m venv /var/tmp/v && /var/tmp/v/bin/pip install -v --no-cache-dir /try/tree'"
-        " && cd / && /var/tmp/v/bin/python -I /try/smoke.py",
+        f"cd /try/tree && {NOBODY} /var/tmp/v/bin/pip install -v --no-cache-dir /try/tree",
+        prepare="rm -rf /var/tmp/v && chmod -R a-w,a+rX /try/tree && "
+        f"{NOBODY} python3 -m venv /var/tmp/v",
+        after="cd / && /var/tmp/v/bin/python -I /try/smoke.py",
     ),
     Row(
         "`pip wheel` twice: the same bytes",
         "tools",
-        f"{VENV}cd /try/tree && for i in 1 2; do /try/v/bin/pip wheel -q -w /try/w$i . ; done; "
-        "cmp /try/w1/*.whl /try/w2/*.whl && /try/v/bin/pip install /try/w1/*.whl" + SMOKE_TEST,
+        "cd /try/tree && for i in 1 2; do /try/v/bin/pip wheel -q -w /try/w$i . ; done; "
+        "cmp /try/w1/*.whl /try/w2/*.whl && /try/v/bin/pip install /try/w1/*.whl",
     ),
 ]
 
@@ -180,6 +192,10 @@ def downloaded(printed: str) -> float:
     return sum(float(size) * units[unit] for size, unit in sizes)
 
 
+def rounded(seconds: float) -> str:
+    return f"{seconds:.1f}" if seconds < 10 else f"{seconds:.0f}"
+
+
 def perform(row: Row, sdist: Path, wheels: Path) -> tuple[bool, float, float, str]:
     """Return whether a row does what it should, its seconds and megabytes, and what it printed."""
     root = bare.system(row.system, SUITE, PACKAGES[row.system])
@@ -190,11 +206,14 @@ def perform(row: Row, sdist: Path, wheels: Path) -> tuple[bool, float, float, st
     shutil.copytree(sdist, work / "sdist")
     shutil.copytree(wheels, work / "wheelhouse")
     shutil.copy(ROOT / "tests_py" / "smoke.py", work)
+    prepared = bare.run(root, row.prepare)
     begun = time.monotonic()
     done = bare.run(root, row.script)
     seconds = time.monotonic() - begun
-    fits = re.search(row.expected, done.stdout) is not None
-    return fits, seconds, downloaded(done.stdout), done.stdout
+    after = bare.run(root, row.after)
+    fits = re.search(row.expected, done.stdout + after.stdout) is not None
+    printed = prepared.stdout + done.stdout + after.stdout
+    return fits, seconds, downloaded(done.stdout), printed
 
 
 def main() -> None:
@@ -233,9 +252,9 @@ def main() -> None:
                 failed.append(f"== {row.label}\n{printed[-3000:]}")
                 break
         result = "works" if row.expected == "it works" else "says what is missing"
-        told = f"{statistics.median(times):.0f}"
+        told = rounded(statistics.median(times))
         if arguments.repeat > 1:
-            told += f" ({min(times):.0f})"
+            told += f" ({rounded(min(times))})"
         result = result if fits else "FAILS"
         size = f"{megabytes:.0f} |" if row.counted else "|"
         print(f"| {row.label} | {result} | {told} | {size}", flush=True)
