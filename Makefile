@@ -284,7 +284,7 @@ test-wheels: wheels free-threaded
 	done
 	$(BIN)/python tests_py/wheel_installations.py
 
-# As root. It installs what it needs by apt-get, and takes about 45 min of processor time.
+# As root. It installs what it needs by apt-get, and takes 35 min on 2 CPUs.
 test-arm64: $(VENV)/release
 	tests_py/arm64.sh $(BIN)/python $(ARM64_TESTS)
 
