@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from go_command import GO, needs_go, needs_source, takes_minutes
+from go_tool import GO, needs_go, needs_source, takes_minutes
 from golock import process
 from golock.process import Event, Lock
 from waiting import FUTEX, FUTEX_WAIT_BITSET, asleep_on_shared_word, start, wait_until

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import golock
-from go_command import GO, needs_go, takes_minutes
+from go_tool import GO, needs_go, takes_minutes
 from golock import sight
 from waiting import join
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from go_command import GO, needs_go, needs_source, takes_minutes
+from go_tool import GO, needs_go, needs_source, takes_minutes
 
 PEER = Path(__file__).resolve().parent / "sight_peer"
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from go_command import GO, needs_go, needs_source, takes_minutes
+from go_tool import GO, needs_go, needs_source, takes_minutes
 
 VIEW = Path(__file__).resolve().parent / "view"
 

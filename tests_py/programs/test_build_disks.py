@@ -47,12 +47,13 @@ def test_tools_of_pypi_on_a_file_system_mounted_noexec(tmp_path: Path) -> None:
     folder = tmp_path / "noexec"
     code = f"""
 import os, pathlib, sys
-for program in "go/bin/go", "ziglang/zig":
-    path = pathlib.Path({str(folder)!r}, program)
+for package, program in ("go", "bin/go"), ("ziglang", "zig"):
+    path = pathlib.Path({str(folder)!r}, package, program)
     path.parent.mkdir(parents=True)
+    pathlib.Path({str(folder)!r}, package, "__init__.py").touch()
     path.write_text("#!/bin/sh\\necho go1.99.0")
     path.chmod(0o755)
-sys.path.append({str(folder)!r})
+sys.path.insert(0, {str(folder)!r})
 os.environ["PATH"] = "/nowhere"
 import toolchain
 print(*(each.sentence for each in toolchain.search().missing), sep="\\n")

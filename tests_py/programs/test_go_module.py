@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from go_command import SOURCE, needs_go, needs_source, takes_minutes
+from go_tool import SOURCE, needs_go, needs_source, takes_minutes
 
 pytestmark = [
     pytest.mark.once,

@@ -23,7 +23,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import golock
-from go_command import GO, needs_go
+from go_tool import GO, needs_go
 from golock import sight
 from golock.sight import OrderCycle
 from order_model import Model
