@@ -50,7 +50,7 @@ import os, pathlib, sys
 for package, program in ("go", "bin/go"), ("ziglang", "zig"):
     path = pathlib.Path({str(folder)!r}, package, program)
     path.parent.mkdir(parents=True)
-    pathlib.Path({str(folder)!r}, package, "__init__.py").touch()
+    pathlib.Path({str(folder)!r}, package, "__init__.py").touch()  # goes before one installed
     path.write_text("#!/bin/sh\\necho go1.99.0")
     path.chmod(0o755)
 sys.path.insert(0, {str(folder)!r})

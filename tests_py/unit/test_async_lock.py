@@ -36,7 +36,11 @@ def test_a_free_lock_is_taken_at_once(loop: str, make: Callable[[], Any]) -> Non
     run(loop, main)
 
 
-@each_kind
+@pytest.mark.parametrize(
+    "make",
+    [golock.Lock, golock.RLock, golock.Semaphore, golock.BoundedSemaphore, golock.Condition],
+    ids=lambda make: make.__name__,
+)
 @each_loop
 def test_async_with_gives_none_as_asyncio(loop: str, make: Callable[[], Any]) -> None:
     async def main() -> None:

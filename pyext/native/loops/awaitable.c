@@ -275,8 +275,8 @@ awaitable_await(Awaitable *self)
     return Py_NewRef(self);
 }
 
-/* To end with None it sets no exception, which takes as long as an uncontended wait. From 3.12 on
- * `await` calls this, and no more the send above. */
+/* From 3.12 on `await` calls this, and no more the send above. To end with None it sets no
+ * exception, with which an uncontended `async with` took half as long again. */
 static PyObject *
 awaitable_next(Awaitable *self)
 {

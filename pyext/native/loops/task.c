@@ -31,8 +31,8 @@ golock_task_names(golock_state *state)
     return 0;
 }
 
-/* As PyImport_GetModule, but does not ask whether the module is still being imported, which takes
- * as long as all the rest. */
+/* As PyImport_GetModule, but does not look into the module's __spec__ whether its import goes on:
+ * what such a module lacks is an AttributeError. */
 static PyObject *
 imported(const golock_state *state, int name)
 {

@@ -420,7 +420,8 @@ static PyMethodDef lock_methods[] = {
     {"__exit__", (PyCFunction)(void (*)(void))lock_exit, METH_FASTCALL, release_doc},
     {"acquire_async", (PyCFunction)(void (*)(void))golock_lock_acquire_async,
      METH_FASTCALL | METH_KEYWORDS, acquire_async_doc},
-    {"__aenter__", (PyCFunction)golock_lock_aenter, METH_NOARGS, acquire_async_doc},
+    {"__aenter__", (PyCFunction)golock_lock_aenter, METH_NOARGS,
+     PyDoc_STR("__aenter__($self, /)\n--\n\nReturn an awaitable that takes the lock.")},
     {"__aexit__", (PyCFunction)(void (*)(void))golock_lock_aexit, METH_FASTCALL, release_doc},
     {"_at_fork_reinit", (PyCFunction)lock_at_fork_reinit, METH_NOARGS,
      PyDoc_STR("_at_fork_reinit($self, /)\n--\n\n"
